@@ -1,0 +1,27 @@
+"""Sets up TensorFlow for the tests of tests/ and the doctests of src/."""
+
+import os
+
+import pytest
+
+# Read by the libraries once, when they are imported.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def names_in_doctests(doctest_namespace):
+    # Imported here and not above: a conftest that imports TensorFlow delays pytest-xdist
+    # by seconds and has TensorFlow's start-up messages printed below pytest's summary.
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    import keras_curvature as kc
+
+    doctest_namespace.update(kc=kc, keras=keras, np=np, tf=tf)
