@@ -1,0 +1,1 @@
+"""How derivatives are computed; knows nothing of callbacks, pictures or statistics."""

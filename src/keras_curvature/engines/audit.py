@@ -1,0 +1,225 @@
+"""Looks at a traced graph before anything is differentiated: what carries a derivative?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
+from keras_curvature.engines.tracing import Trace
+from keras_curvature.engines.walker import BRANCHES, CALLS, LOOPS, SWITCHES, static_value
+
+
+class Dependence(IntEnum):
+    """How a tensor depends on the input that is differentiated."""
+
+    NONE = 0
+    CUT = 1
+    """It depends on it, but no derivative passes."""
+    LIVE = 2
+
+
+SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"}
+"""Ops that look at the shape of their input and not at its values."""
+
+PIECEWISE_CONSTANT = {"Floor", "Ceil", "Round", "Rint", "Sign"}
+"""Ops to which TensorFlow gives the derivative 0."""
+
+PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+"""Calls back into Python, in which no graph can be seen."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An op, and the Keras layer that it came from."""
+
+    op_type: str
+    op_name: str
+    layer: str
+
+    def __str__(self) -> str:
+        """As it stands in messages."""
+        where = f"layer {self.layer!r}" if self.layer else f"the op {self.op_name!r}"
+        return f"{self.op_type} in {where}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is known about a model before it is differentiated.
+
+    Attributes:
+        dependence: of each output on the input.
+        cuts: ops at which the derivative ends, though the value goes on.
+        python: calls back into Python that the input reaches.
+        unregistered: ops that TensorFlow cannot differentiate even once.
+        mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
+        control_flow: whether there are loops or branches.
+        activations: numbers that one example needs in all intermediate results together.
+    """
+
+    dependence: tuple[Dependence, ...]
+    cuts: tuple[Place, ...]
+    python: tuple[Place, ...]
+    unregistered: tuple[Place, ...]
+    mended: tuple[Place, ...]
+    control_flow: bool
+    activations: int
+
+
+def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Audit:
+    """Follows the dependence on `source` through a traced model.
+
+    Args:
+        trace: the traced model.
+        source: the tensors that are differentiated with respect to.
+        layers: names of the model's layers, to say where an op came from.
+    """
+    flow = _Flow(layers)
+    states: dict[Any, Dependence] = {tensor.ref(): Dependence.LIVE for tensor in source}
+    flow.through(trace.graph, states)
+    return Audit(
+        dependence=tuple(
+            states.get(output.ref(), Dependence.NONE) for output in tf.nest.flatten(trace.outputs)
+        ),
+        cuts=tuple(flow.cuts),
+        python=tuple(flow.python),
+        unregistered=tuple(flow.unregistered),
+        mended=tuple(flow.mended),
+        control_flow=flow.control_flow,
+        activations=_activations(trace.graph),
+    )
+
+
+class _Flow:
+    """Carries the dependence forward through graphs, and notes what it meets.
+
+    The lists are dicts without values: ordered, and each place once.
+    """
+
+    def __init__(self, layers: Collection[str]) -> None:
+        self._layers = frozenset(layers)
+        self.cuts: dict[Place, None] = {}
+        self.python: dict[Place, None] = {}
+        self.unregistered: dict[Place, None] = {}
+        self.mended: dict[Place, None] = {}
+        self.control_flow = False
+
+    def through(self, graph: tf.Graph, states: dict[Any, Dependence]) -> None:
+        """Adds to `states` every tensor of `graph` that depends on those in it."""
+        for op in graph.get_operations():
+            given = [states.get(tensor.ref(), Dependence.NONE) for tensor in op.inputs]
+            if not any(given):
+                continue
+            for tensor, state in zip(op.outputs, self._outputs(op, given), strict=True):
+                states.setdefault(tensor.ref(), state)
+
+    def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
+        if op.type in CALLS:
+            return self._function(private.function_graph(op, "f"), given)
+        if op.type in LOOPS:
+            return self._loop(op, given)
+        if op.type in BRANCHES | SWITCHES:
+            return self._branches(op, given)
+        return self._plain(op, max(given))
+
+    def _function(self, graph: tf.Graph, given: Sequence[Dependence]) -> list[Dependence]:
+        states = {tensor.ref(): s for tensor, s in zip(graph.inputs, given, strict=True) if s}
+        self.through(graph, states)
+        return [states.get(tensor.ref(), Dependence.NONE) for tensor in graph.outputs]
+
+    def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
+        self.control_flow = True
+        body = private.function_graph(op, "body")
+        while True:  # dependence only grows, so this ends
+            after = self._function(body, given)
+            grown = [max(pair) for pair in zip(given, after, strict=True)]
+            if grown == given:
+                return given
+            given = grown
+
+    def _branches(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
+        self.control_flow = True
+        graphs = (
+            private.branch_graphs(op, "branches")
+            if op.type in SWITCHES
+            else [private.function_graph(op, name) for name in ("then_branch", "else_branch")]
+        )
+        chosen = Dependence.CUT if given[0] else Dependence.NONE
+        results = [self._function(graph, given[1:]) for graph in graphs]
+        return [max(chosen, *states) for states in zip(*results, strict=True)]
+
+    def _plain(self, op: tf.Operation, strongest: Dependence) -> list[Dependence]:
+        if op.type in SHAPES_ONLY:
+            return [Dependence.NONE for _ in op.outputs]
+        if op.type in PYTHON:
+            self.python[self._place(op)] = None
+        if strongest is Dependence.LIVE and not self._carries(op):
+            self.cuts[self._place(op)] = None
+            strongest = Dependence.CUT
+        return [strongest if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
+
+    def _carries(self, op: tf.Operation) -> bool:
+        """Whether a derivative passes through `op`."""
+        if op.type in SUPPLIED or is_stopped_mean_of_moments(op):
+            self.mended[self._place(op)] = None
+            return True
+        if op.type == "StopGradient" or op.type in PIECEWISE_CONSTANT:
+            return False
+        if not any(_may_carry(output.dtype) for output in op.outputs):
+            return False
+        try:
+            return private.registered_gradient(op.type) is not None
+        except LookupError:
+            self.unregistered[self._place(op)] = None
+            return False
+
+    def _place(self, op: tf.Operation) -> Place:
+        return Place(op.type, op.name, layer_of(op.name, self._layers))
+
+
+def _may_carry(dtype: tf.DType) -> bool:
+    return dtype.is_floating or dtype.is_complex or dtype == tf.variant
+
+
+def layer_of(op_name: str, layers: Collection[str]) -> str:
+    """The innermost layer in an op's name scope, or `""`."""
+    for scope in reversed(op_name.split("/")):
+        for name in (scope, re.sub(r"_\d+$", "", scope)):
+            if name in layers:
+                return name
+    return ""
+
+
+def _activations(graph: tf.Graph, times: int = 1) -> int:
+    """How many numbers the ops of a graph give per example, loops turned out."""
+    total = 0
+    for op in graph.get_operations():
+        if op.type in LOOPS:
+            bound = static_value(op.inputs[1])
+            turns = int(bound) if bound is not None and bound > 0 else 1
+            total += _activations(private.function_graph(op, "body"), turns)
+        elif op.type in CALLS:
+            total += _activations(private.function_graph(op, "f"))
+        total += sum(_elements(output) for output in op.outputs)
+    return total * times
+
+
+def _elements(tensor: tf.Tensor) -> int:
+    """Numbers per example; what has no batch axis costs nothing per example."""
+    shape = tensor.shape
+    if not tensor.dtype.is_floating or not shape.rank or shape[0] is not None:
+        return 0
+    count = 1
+    for size in _known(shape[1:]):
+        count *= size
+    return count
+
+
+def _known(sizes: Sequence[int | None]) -> Iterator[int]:
+    return (size for size in sizes if size is not None)

@@ -1,0 +1,233 @@
+"""A model as a function from one vector to one vector per example, ready for the engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_curvature.engines.audit import Audit, Dependence, audit
+from keras_curvature.engines.inputs import Inputs
+from keras_curvature.engines.layout import Layout
+from keras_curvature.engines.tracing import Trace, find_layer, trace
+from keras_curvature.engines.walker import run, widened
+from keras_curvature.typing import Model, Output, Wrt
+
+
+@dataclass(frozen=True, eq=False)
+class FlatFunction:
+    """`f(z, rest)`: `z` of shape `(batch, width)` to `(batch, outputs)`.
+
+    Attributes:
+        traced: the model's graph.
+        source: the tensors of the graph that `z` stands for.
+        rest: the tensors of the graph that are given besides `z`.
+        native: the widest float dtype among the model's own inputs and outputs.
+        dtype: the dtype of `z` and of the result; narrower floats inside become this one.
+        inputs: how the arrays lie in `z`.
+        outputs: how the arrays lie in the result.
+        audit: what is known of the graph.
+        input_names: one per array in `z`.
+        output_names: one per array in the result, `""` if there is but one.
+    """
+
+    traced: Trace
+    source: tuple[tf.Tensor, ...]
+    rest: tuple[tf.Tensor, ...]
+    native: tf.DType
+    dtype: tf.DType
+    inputs: Layout
+    outputs: Layout
+    audit: Audit
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+    def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Emits the model into the current graph."""
+        feeds = {tensor.ref(): value for tensor, value in zip(self.rest, rest, strict=True)}
+        for tensor, value in zip(self.source, self.inputs.split(z), strict=True):
+            feeds[tensor.ref()] = tf.cast(value, widened(tensor.dtype, self.dtype))
+        fetches = keras.tree.flatten(self.traced.outputs)
+        results = run(self.traced, feeds, fetches, self.dtype)
+        return self.outputs.join([tf.cast(result, z.dtype) for result in results])
+
+    def point(self, leaves: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """The `z` and the `rest` of a batch of the model's inputs."""
+        given = {
+            tensor.ref(): tf.cast(leaf, widened(tensor.dtype, self.dtype))
+            for tensor, leaf in zip(self.traced.inputs, leaves, strict=True)
+        }
+        rest = tuple(given[tensor.ref()] for tensor in self.rest)
+        if self.traced.tapped is None:
+            arrays = [given[tensor.ref()] for tensor in self.source]
+        else:
+            arrays = run(self.traced, given, self.source, self.dtype)
+        return self.inputs.join([tf.cast(array, self.dtype) for array in arrays]), rest
+
+
+def flatten(
+    model: Model, inputs: Inputs, output: Output, wrt: Wrt, dtype: tf.DType
+) -> FlatFunction:
+    """Traces `model` and lays its inputs and outputs flat.
+
+    Raises:
+        ValueError: if the output or what to differentiate by is unknown, or if the model
+            cannot be differentiated; the message names the op and the layer.
+        TypeError: for an integer input, or `output`, `wrt` of a wrong type.
+    """
+    chosen = _chosen_input(model, inputs, wrt)
+    tap = wrt if isinstance(wrt, str) and chosen is None else None
+    selected = _selector(model, output)
+    traced = trace(model, inputs.specs, inputs.structure, selected, tap)
+    if traced.tapped is not None:
+        source, structure = (traced.tapped,), None
+    elif chosen is not None:
+        source, structure = (traced.inputs[chosen],), None
+    else:
+        source, structure = traced.inputs, inputs.structure
+    names = [tap] if tap else [inputs.names[chosen]] if chosen is not None else inputs.names
+    _require_floats(source, names)
+    ends = [*source, *keras.tree.flatten(traced.outputs)]
+    floats = [tensor.dtype for tensor in ends if tensor.dtype.is_floating]
+    native = max(floats, key=lambda float_dtype: float_dtype.size)
+    report = audit(traced, source, _layer_names(model))
+    _require_differentiable(report)
+    return FlatFunction(
+        traced=traced,
+        source=source,
+        rest=tuple(tensor for tensor in traced.inputs if not any(tensor is s for s in source)),
+        native=native,
+        dtype=widened(native, dtype),
+        inputs=Layout(tuple(_shape(t, "input") for t in source), structure),
+        outputs=Layout(
+            tuple(_shape(t, "output") for t in keras.tree.flatten(traced.outputs)),
+            keras.tree.map_structure(lambda _: None, traced.outputs),
+        ),
+        audit=report,
+        input_names=tuple(names),
+        output_names=_names_of_outputs(model, traced.outputs),
+    )
+
+
+def _chosen_input(model: Model, inputs: Inputs, wrt: Wrt) -> int | None:
+    """The index of the one input to differentiate by; `None` for all, or for a layer."""
+    if wrt is None:
+        return None
+    if isinstance(wrt, bool) or not isinstance(wrt, (int, str)):
+        raise TypeError(
+            "`wrt` must be None, the index or name of an input, or the name of a layer. "
+            f"Received: {wrt!r}."
+        )
+    if isinstance(wrt, str):
+        if wrt in inputs.names:
+            return inputs.names.index(wrt)
+        find_layer(model, wrt)
+        return None
+    if not -len(inputs.names) <= wrt < len(inputs.names):
+        raise ValueError(
+            f"`wrt` must be an index into the model's {len(inputs.names)} input(s) "
+            f"{list(inputs.names)}. Received: {wrt}."
+        )
+    return wrt % len(inputs.names)
+
+
+def _selector(model: Model, output: Output) -> Callable[[Any], Any]:
+    """What to apply to the model's output so that only the wanted part is left."""
+    if output is None:
+        return lambda outputs: outputs
+    if callable(output):
+        return output
+    if isinstance(output, bool) or not isinstance(output, (int, str)):
+        raise TypeError(
+            "`output` must be None, an int, the name of an output, or a function of the "
+            f"model's output. Received: {output!r}."
+        )
+    return lambda outputs: _selected(model, outputs, output)
+
+
+def _selected(model: Model, outputs: Any, output: int | str) -> Any:
+    leaves = keras.tree.flatten(outputs)
+    several = len(leaves) > 1 or isinstance(outputs, (dict, list, tuple))
+    if isinstance(output, str):
+        names = _output_names(model, outputs, leaves)
+        if output not in names:
+            raise ValueError(
+                f"`output` must name one of the model's outputs {names}. Received: {output!r}."
+            )
+        return leaves[names.index(output)]
+    size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
+    if size is not None and not -size <= output < size:
+        what = "outputs" if several else "entries on the output's last axis"
+        raise ValueError(f"`output` is {output}, but the model has {size} {what}.")
+    if several:
+        return leaves[output]
+    return leaves[0][..., output : output + 1 or None]
+
+
+def _output_names(model: Model, outputs: Any, leaves: Sequence[Any]) -> list[str]:
+    if isinstance(outputs, dict):
+        return sorted(outputs)
+    names = list(getattr(model, "output_names", None) or [])
+    return names if len(names) == len(leaves) else []
+
+
+def _names_of_outputs(model: Model, outputs: Any) -> tuple[str, ...]:
+    leaves = keras.tree.flatten(outputs)
+    if len(leaves) == 1:
+        return ("",)
+    names = _output_names(model, outputs, leaves)
+    return tuple(names or (f"output_{i}" for i in range(len(leaves))))
+
+
+def _layer_names(model: Model) -> list[str]:
+    if not isinstance(model, keras.Layer):
+        return []
+    return [layer.name for layer in model._flatten_layers(include_self=False)]
+
+
+def _require_floats(source: Sequence[tf.Tensor], names: Sequence[str]) -> None:
+    for tensor, name in zip(source, names, strict=True):
+        if not tensor.dtype.is_floating:
+            raise TypeError(
+                f"The input {name!r} has dtype {tensor.dtype.name}, which has no derivative. "
+                "Give `wrt` the name of a layer with a float output that it goes through, "
+                'for token ids the embedding: `wrt="embedding"`.'
+            )
+
+
+def _require_differentiable(report: Audit) -> None:
+    if report.python:
+        raise ValueError(
+            f"The model calls back into Python ({report.python[0]}), where no derivative can "
+            "be followed. Write this part with `keras.ops` or TensorFlow ops."
+        )
+    if report.unregistered:
+        raise ValueError(
+            f"TensorFlow has no derivative for {_listed(report.unregistered)}, which the "
+            "output depends on. Replace the op, or choose `wrt` behind it."
+        )
+    meant = all(place.op_type == "StopGradient" for place in report.cuts)
+    if Dependence.CUT in report.dependence and not meant:
+        raise ValueError(
+            "The output depends on the input only through ops without a derivative: "
+            f"{_listed(report.cuts)}. Choose `output` before or `wrt` behind them."
+        )
+
+
+def _listed(places: Sequence[Any]) -> str:
+    shown = ", ".join(str(place) for place in places[:3])
+    return shown + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+
+
+def _shape(tensor: tf.Tensor, what: str) -> tuple[int, ...]:
+    shape = tensor.shape
+    if shape.rank is None or shape.rank == 0 or None in shape[1:]:
+        raise ValueError(
+            f"The model's {what} must have a batch axis and known sizes after it. "
+            f"Received: shape {shape} of {tensor.name!r}. Where a raw TensorFlow op loses "
+            "the shape, set it with `tf.ensure_shape`."
+        )
+    return tuple(int(size) for size in shape[1:])

@@ -1,0 +1,159 @@
+"""What a model is given: checked against what it takes, and flattened."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.typing import Model, Structure
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch as the model takes it.
+
+    Attributes:
+        leaves: the tensors, in the dtype that they came in.
+        specs: for each, the dtype and the shape without the batch in which the model is traced.
+        structure: the structure they came in.
+        names: a name for each.
+    """
+
+    leaves: tuple[tf.Tensor, ...]
+    specs: tuple[tf.TensorSpec, ...]
+    structure: Any
+    names: tuple[str, ...]
+
+
+def prepare(model: Model, x: Structure) -> Inputs:
+    """Checks a batch and converts it.
+
+    Args:
+        model: the model that is to take it.
+        x: a tensor or the model's structure of tensors, all with the batch in front.
+
+    Raises:
+        ValueError: for an unbuilt model, an empty batch, or a shape that does not fit.
+        TypeError: for something that is not numbers.
+    """
+    _require_built(model)
+    declared = _declared_inputs(model)
+    leaves = keras.tree.flatten(x)
+    if leaves and all(isinstance(leaf, numbers.Number) for leaf in leaves):
+        x = np.asarray(x)  # nested lists of numbers are an array, not a structure
+        leaves = [x]
+    if not leaves:
+        raise ValueError(f"`x` holds no array. Received: {x!r}.")
+    if declared and len(declared) != len(leaves):
+        raise ValueError(
+            f"The model takes {len(declared)} inputs ({[t.name for t in declared]}), as a list, "
+            f"tuple or dict in the model's own structure. Received {len(leaves)} arrays."
+        )
+    if isinstance(x, dict) and declared:
+        declared = _in_order_of(x, declared)
+    tensors, specs = [], []
+    for i, leaf in enumerate(leaves):
+        target = declared[i] if declared else None
+        tensor, spec = _convert(model, leaf, target)
+        tensors.append(tensor)
+        specs.append(spec)
+    _require_one_batch(tensors)
+    return Inputs(
+        leaves=tuple(tensors),
+        specs=tuple(specs),
+        structure=keras.tree.map_structure(lambda _: None, x),
+        names=_names(x, declared, len(leaves)),
+    )
+
+
+def _require_built(model: Model) -> None:
+    if isinstance(model, keras.Layer) and not model.built:
+        raise ValueError(
+            f"The model {model.name!r} has no build shape yet, so it has no weights to "
+            "differentiate. Give it a `keras.Input`, call `model.build(shape)`, or call it "
+            "once on data."
+        )
+
+
+def _declared_inputs(model: Model) -> list[Any]:
+    """The Keras tensors that a functional or Sequential model takes, else nothing."""
+    inputs = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
+    return list(inputs) if inputs else []
+
+
+def _in_order_of(x: dict[str, Any], declared: Sequence[Any]) -> list[Any]:
+    """Keras matches a dict's entries to inputs by their names."""
+    by_name = {tensor.name: tensor for tensor in declared}
+    if set(by_name) != set(x):
+        raise ValueError(
+            f"The model's inputs are called {sorted(by_name)}. Received a dict with {sorted(x)}."
+        )
+    return [by_name[name] for name in sorted(x)]
+
+
+def _convert(model: Model, leaf: Any, declared: Any) -> tuple[tf.Tensor, tf.TensorSpec]:
+    array = leaf if tf.is_tensor(leaf) else np.asarray(leaf)
+    if not tf.is_tensor(array) and array.dtype.kind not in "fiub":
+        raise TypeError(
+            "`x` must hold numbers: arrays or tensors of floats, integers or booleans. "
+            f"Received: {type(leaf).__name__} of dtype {array.dtype}."
+        )
+    tensor = tf.convert_to_tensor(array)
+    if tensor.shape.rank == 0 or tensor.shape[0] == 0:
+        raise ValueError(
+            "`x` must hold at least one example, with the batch as the first axis. "
+            f"Received: shape {tuple(tensor.shape)}."
+        )
+    _require_fitting(tensor, declared)
+    native = _native_dtype(model, array, declared)
+    return tensor, tf.TensorSpec([None, *tensor.shape[1:]], native)
+
+
+def _native_dtype(model: Model, array: Any, declared: Any) -> tf.DType:
+    """The dtype in which the model itself would take this array."""
+    if declared is not None:
+        return tf.as_dtype(declared.dtype)
+    own = tf.as_dtype(array.dtype)
+    if own.is_floating and isinstance(model, keras.Layer):
+        return tf.as_dtype(model.variable_dtype)
+    return own
+
+
+def _require_fitting(tensor: tf.Tensor, declared: Any) -> None:
+    if declared is None:
+        return
+    wanted = tf.TensorShape([None, *declared.shape[1:]])
+    if not wanted.is_compatible_with(tensor.shape):
+        raise ValueError(
+            f"`x` must have shape {_spelled(wanted)} to fit the model's input "
+            f"{declared.name!r}. Received: shape {tuple(tensor.shape)}. "
+            "No axis is added or squeezed: reshape it first."
+        )
+
+
+def _spelled(shape: tf.TensorShape) -> str:
+    sizes = ["n", *("any" if size is None else str(size) for size in shape[1:])]
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+
+def _require_one_batch(tensors: Sequence[tf.Tensor]) -> None:
+    batches = {tensor.shape[0] for tensor in tensors} - {None}
+    if len(batches) > 1:
+        raise ValueError(
+            "All inputs must hold the same number of examples. "
+            f"Received: shapes {[tuple(tensor.shape) for tensor in tensors]}."
+        )
+
+
+def _names(x: Structure, declared: Sequence[Any], count: int) -> tuple[str, ...]:
+    if declared:
+        return tuple(tensor.name for tensor in declared)
+    if isinstance(x, dict):
+        return tuple(sorted(x))
+    return tuple(f"input_{i}" for i in range(count)) if count > 1 else ("input",)

@@ -1,0 +1,51 @@
+"""The few things TensorFlow does not export: every use of a private name is in this file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
+
+
+def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
+    """The graph of the function that a call, loop or branch names in `attribute`."""
+    return named_function_graph(op.graph, op.get_attr(attribute).name)
+
+
+def branch_graphs(op: tf.Operation, attribute: str) -> list[tf.Graph]:
+    """The graphs of a `Case` op's branches."""
+    return [named_function_graph(op.graph, f.name) for f in op.get_attr(attribute)]
+
+
+def named_function_graph(graph: tf.Graph, name: str) -> tf.Graph:
+    """The graph of a function in `graph`'s library, with its Python closures alive."""
+    while graph is not None:
+        function = graph._get_function(name)
+        if function is not None:
+            return function.graph
+        graph = getattr(graph, "outer_graph", None)
+    raise LookupError(f"The traced graph calls the function {name!r}, which it does not hold.")
+
+
+def registered_gradient(name: str) -> Callable[..., Any] | None:
+    """What TensorFlow calls to differentiate ops of this type.
+
+    Returns:
+        The function, or `None` for an op declared not differentiable.
+
+    Raises:
+        LookupError: where TensorFlow has no derivative for it.
+    """
+    return ops.gradient_registry.lookup(name)
+
+
+@cache
+def raw_op(op_type: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    """`tf.raw_ops.<op_type>` and the names of its arguments."""
+    function = getattr(tf.raw_ops, op_type)
+    names = tuple(name for name in inspect.signature(function).parameters if name != "name")
+    return function, names

@@ -1,0 +1,134 @@
+"""From a Keras model to the TensorFlow graph of one call of it in inference mode."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One call of a model, as a graph.
+
+    Attributes:
+        graph: the graph; functions that it calls hang off it.
+        inputs: placeholders, one per flattened input of the model.
+        outputs: the model's output, in its own structure, of tensors of the graph.
+        tapped: output of the layer that was asked for, or `None`.
+        captures: the graph's other placeholders and what they stand for.
+        variables: the variables that are read, by the placeholder of their handle.
+    """
+
+    graph: tf.Graph
+    inputs: tuple[tf.Tensor, ...]
+    outputs: Any
+    tapped: tf.Tensor | None
+    captures: tuple[tuple[tf.Tensor, tf.Tensor], ...]
+    variables: dict[Any, tf.Variable]
+
+
+def trace(
+    model: Callable[..., Any],
+    specs: Sequence[tf.TensorSpec],
+    structure: Any,
+    select: Callable[[Any], Any],
+    tap: str | None = None,
+) -> Trace:
+    """Traces `select(model(inputs))` with `training=False`.
+
+    Args:
+        model: a Keras model or layer, or any function of a tensor.
+        specs: one per flattened input.
+        structure: the inputs' structure, anything in place of the leaves.
+        select: applied to the model's output.
+        tap: name of a layer whose output is to be had in `Trace.tapped`.
+    """
+    tapped: list[tf.Tensor] = []
+
+    def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
+        inputs = keras.tree.pack_sequence_as(structure, list(leaves))
+        with _tapping(model, tap, tapped):
+            outputs = select(_infer(model, inputs))
+        shape.append(keras.tree.map_structure(lambda _: None, outputs))
+        return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
+
+    shape: list[Any] = []
+    with tf.init_scope():
+        concrete = tf.function(
+            call, autograph=not isinstance(model, keras.Layer)
+        ).get_concrete_function(*specs)
+    if isinstance(model, keras.Layer):
+        _forget_losses(model)
+    if tap is not None and len(tapped) != 1:
+        raise ValueError(_tap_message(model, tap, len(tapped)))
+    graph = concrete.graph
+    captures = tuple(graph.captures)
+    handles = {id(variable.handle): variable for variable in graph.variables}
+    return Trace(
+        graph=graph,
+        inputs=tuple(graph.inputs[: len(specs)]),
+        outputs=keras.tree.pack_sequence_as(shape[-1], list(graph.outputs)),
+        tapped=tapped[0] if tapped else None,
+        captures=captures,
+        variables={
+            inner.ref(): handles[id(outer)] for outer, inner in captures if id(outer) in handles
+        },
+    )
+
+
+def _infer(model: Callable[..., Any], inputs: Any) -> Any:
+    if isinstance(model, keras.Layer):
+        return model(inputs, training=False)
+    return model(inputs)
+
+
+def _forget_losses(model: keras.Layer) -> None:
+    """Drops what tracing added: symbolic activity losses must not reach the user's loss."""
+    model._clear_losses()
+
+
+@contextlib.contextmanager
+def _tapping(model: Any, tap: str | None, found: list[tf.Tensor]) -> Iterator[None]:
+    """Makes the layer named `tap` leave its output in `found` when it is called."""
+    if tap is None:
+        yield
+        return
+    layer = find_layer(model, tap)
+    original = layer.call
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        output = tf.identity(original(*args, **kwargs))
+        found.append(output)
+        return output
+
+    # Past Keras's attribute tracking: nothing of the model may remember this.
+    layer.__dict__["call"] = call
+    try:
+        yield
+    finally:
+        del layer.__dict__["call"]
+
+
+def find_layer(model: Any, name: str) -> keras.Layer:
+    """The layer called `name` anywhere inside `model`."""
+    layers = model._flatten_layers(include_self=False) if isinstance(model, keras.Layer) else []
+    by_name = {layer.name: layer for layer in layers}
+    if name not in by_name:
+        raise ValueError(
+            f"`wrt` must name one of the model's inputs or layers. Received: {name!r}. "
+            f"The layers are {sorted(by_name)}."
+        )
+    return by_name[name]
+
+
+def _tap_message(model: Any, tap: str, times: int) -> str:
+    return (
+        f"`wrt={tap!r}` names a layer that the model calls {times} times in one forward pass; "
+        "a derivative needs one output. "
+        + ("Give each use its own layer." if times else "The model never calls it.")
+    )

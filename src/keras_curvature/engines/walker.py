@@ -1,0 +1,352 @@
+"""Re-emits a traced graph op by op, mending what TensorFlow gets wrong on the way.
+
+A traced graph is run again as if it were being written down for the first time: each op
+is emitted through `tf.raw_ops`, so that gradient tapes see it. That is what lets this
+library replace single ops (`mending.py`) and evaluate a model in another dtype than the
+one it was built in. Functions are entered; loops and branches are re-emitted as loops and
+branches around their walked bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
+from keras_curvature.engines.tracing import Trace
+
+Environment = dict[Any, tf.Tensor]
+"""Tensor reference in the traced graph -> the tensor that now stands for it."""
+
+CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+LOOPS = {"While", "StatelessWhile"}
+BRANCHES = {"If", "StatelessIf"}
+SWITCHES = {"Case", "StatelessCase"}
+
+
+@tf.autograph.experimental.do_not_convert
+def run(
+    trace: Trace,
+    feeds: Mapping[Any, tf.Tensor],
+    fetches: Sequence[tf.Tensor],
+    dtype: tf.DType,
+) -> list[tf.Tensor]:
+    """Computes `fetches` of a traced model with some of its tensors replaced.
+
+    Args:
+        trace: the traced model.
+        feeds: by `tensor.ref()`, what stands for the inputs and for any tensor inside.
+        fetches: tensors of the traced graph.
+        dtype: every narrower float dtype of the graph becomes this one.
+    """
+    environment: Environment = {}
+    for outer, inner in trace.captures:
+        if inner.ref() not in trace.variables:
+            environment[inner.ref()] = widen(outer, dtype)
+    environment.update(feeds)
+    return Walker(dtype, trace.variables).walk(environment, fetches)
+
+
+def widen(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Casts a float tensor to `dtype` where that is wider."""
+    wide = widened(tensor.dtype, dtype)
+    return tensor if wide == tensor.dtype else tf.cast(tensor, wide)
+
+
+def widened(narrow: tf.DType, dtype: tf.DType) -> tf.DType:
+    """The dtype that stands for `narrow` in an evaluation in `dtype`."""
+    if narrow.is_floating and narrow.size < dtype.size:
+        return dtype
+    if narrow == tf.complex64 and dtype == tf.float64:
+        return tf.complex128
+    return narrow
+
+
+class Walker:
+    """Emits graphs into the graph (or eager context) that is current when it is called."""
+
+    def __init__(self, dtype: tf.DType, variables: Mapping[Any, tf.Variable]) -> None:
+        """Makes a walker.
+
+        Args:
+            dtype: every narrower float dtype becomes this one.
+            variables: what the placeholders of variables' handles stand for.
+        """
+        self._dtype = dtype
+        self._variables = dict(variables)
+
+    def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Adds to `environment` what `fetches` need, and returns them."""
+        for op in _needed(environment, fetches, self._variables):
+            outputs = self._emit(op, environment)
+            for old, new in zip(op.outputs, outputs, strict=True):
+                environment.setdefault(old.ref(), new)
+        return [self._value(fetch, environment) for fetch in fetches]
+
+    def _emit(self, op: tf.Operation, environment: Environment) -> Sequence[Any]:
+        variable = self._variable(op)
+        if variable is not None:
+            return [widen(variable.read_value(), self._dtype)]
+        inputs = [self._value(tensor, environment) for tensor in op.inputs]
+        if is_stopped_mean_of_moments(op):
+            return inputs
+        if op.type in SUPPLIED:
+            return [SUPPLIED[op.type](*inputs)]
+        if op.type in CALLS:
+            return self._enter(private.function_graph(op, "f"), inputs, op.inputs)
+        if op.type in LOOPS:
+            return self._loop(op, inputs)
+        if op.type in BRANCHES:
+            return self._branch(op, inputs)
+        if op.type in SWITCHES:
+            return self._switch(op, inputs)
+        if op.type == "IdentityN" and "_gradient_op_type" in op.node_def.attr:
+            return self._custom_gradient(op, inputs, environment)
+        return emit(op, inputs, self._dtype)
+
+    def _variable(self, op: tf.Operation) -> tf.Variable | None:
+        if op.type != "ReadVariableOp":
+            return None
+        return self._variables.get(op.inputs[0].ref())
+
+    def _value(self, tensor: tf.Tensor, environment: Environment) -> Any:
+        """What stands for `tensor`; a variable's handle is marked as used for the tapes."""
+        variable = self._variables.get(tensor.ref())
+        if variable is None:
+            return environment[tensor.ref()]
+        variable.read_value()
+        return variable.handle
+
+    def _enter(
+        self, graph: tf.Graph, values: Sequence[Any], given: Iterable[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """Walks a function's graph on `values`, which stand for the tensors `given`."""
+        environment: Environment = {}
+        for inner, value, outer in zip(graph.inputs, values, given, strict=True):
+            if outer.ref() in self._variables:
+                self._variables[inner.ref()] = self._variables[outer.ref()]
+            else:
+                environment[inner.ref()] = value
+        return self.walk(environment, graph.outputs)
+
+    def _branch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
+        def branch(name: str) -> Callable[[], list[tf.Tensor]]:
+            graph = private.function_graph(op, name)
+            return lambda: self._enter(graph, inputs[1:], list(op.inputs)[1:])
+
+        return _listed(tf.cond(inputs[0], branch("then_branch"), branch("else_branch")))
+
+    def _switch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
+        def branch(graph: tf.Graph) -> Callable[[], list[tf.Tensor]]:
+            return lambda: self._enter(graph, inputs[1:], list(op.inputs)[1:])
+
+        branches = [branch(graph) for graph in private.branch_graphs(op, "branches")]
+        return _listed(tf.switch_case(inputs[0], branches))
+
+    def _loop(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
+        """Re-emits a loop around its walked body.
+
+        What the body hands on unchanged (weights, the whole input sequence) is used from
+        outside instead of being carried, so that a gradient does not stack a copy per step.
+        """
+        condition = private.function_graph(op, "cond")
+        body = private.function_graph(op, "body")
+        carried = [i for i, out in enumerate(body.outputs) if out is not body.inputs[i]]
+
+        def all_values(values: Sequence[Any]) -> list[Any]:
+            full = list(inputs)
+            for i, value in zip(carried, values, strict=True):
+                full[i] = value
+            return full
+
+        def step(*values: Any) -> list[tf.Tensor]:
+            outputs = self._enter(body, all_values(values), op.inputs)
+            return [outputs[i] for i in carried]
+
+        def going_on(*values: Any) -> tf.Tensor:
+            return self._enter(condition, all_values(values), op.inputs)[0]
+
+        results = tf.while_loop(
+            going_on,
+            step,
+            [inputs[i] for i in carried],
+            shape_invariants=[body.outputs[i].shape for i in carried],
+            parallel_iterations=op.get_attr("parallel_iterations"),
+            # XLA has to know how often a loop turns in order to differentiate it.
+            maximum_iterations=_known_bound(op.inputs[1]),
+        )
+        return all_values(_listed(results))
+
+    def _custom_gradient(
+        self, op: tf.Operation, inputs: Sequence[Any], environment: Environment
+    ) -> list[tf.Tensor]:
+        """Keeps the meaning that the model's author gave to a derivative."""
+        formula = _gradient_formula(op)
+        if formula is None:
+            return emit(op, inputs, self._dtype)
+        upstream, gradients = formula
+        differentiable = [i for i, tensor in enumerate(op.inputs) if _is_inexact(tensor)]
+
+        @tf.custom_gradient
+        def identity(*values: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
+            def gradient(*seeds: tf.Tensor) -> list[tf.Tensor | None]:
+                inner = dict(environment)
+                for i, seed in zip(differentiable, seeds, strict=True):
+                    inner[upstream[i].ref()] = seed
+                wanted = [gradients[i] for i in differentiable]
+                found = iter(self.walk(inner, [g for g in wanted if g is not None]))
+                return [None if g is None else next(found) for g in wanted]
+
+            return [tf.identity(value) for value in values], gradient
+
+        outputs = list(inputs)
+        results = _listed(identity(*(inputs[i] for i in differentiable)))
+        for i, result in zip(differentiable, results, strict=True):
+            outputs[i] = result
+        return outputs
+
+
+def emit(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
+    """Emits one op on new inputs, in `dtype` where the op exists in it."""
+    if op.type == "Const":
+        value = tf.make_ndarray(op.get_attr("value"))
+        return [widen(tf.constant(value, dtype=op.outputs[0].dtype), dtype)]
+    try:
+        return _call(op, inputs, dtype)
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError):
+        if all(widened(t.dtype, dtype) == t.dtype for t in (*op.inputs, *op.outputs)):
+            raise
+    # TensorFlow has some ops (image resizing) in fewer dtypes: run those in their own.
+    narrow = [
+        tf.cast(value, tensor.dtype) if value.dtype != tensor.dtype else value
+        for value, tensor in zip(inputs, op.inputs, strict=True)
+    ]
+    return [widen(output, dtype) for output in _call(op, narrow, op.outputs[0].dtype)]
+
+
+def _call(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
+    function, names = private.raw_op(op.type)
+    arguments = {**_input_arguments(op, inputs), **_attribute_arguments(op, dtype)}
+    # Some arguments are called otherwise in `raw_ops` (Mean: reduction_indices -> axis);
+    # they come in the same order.
+    free = iter([name for name in names if name not in arguments])
+    renamed = {k if k in names else next(free): v for k, v in arguments.items()}
+    return _listed(function(**renamed))
+
+
+def _input_arguments(op: tf.Operation, inputs: Sequence[Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    position = 0
+    for argument in op.op_def.input_arg:
+        if argument.number_attr or argument.type_list_attr:
+            length = (
+                op.get_attr(argument.number_attr)
+                if argument.number_attr
+                else len(op.get_attr(argument.type_list_attr))
+            )
+            arguments[argument.name] = list(inputs[position : position + length])
+            position += length
+        else:
+            arguments[argument.name] = inputs[position]
+            position += 1
+    return arguments
+
+
+def _attribute_arguments(op: tf.Operation, dtype: tf.DType) -> dict[str, Any]:
+    inferred = {
+        name
+        for argument in op.op_def.input_arg
+        for name in (argument.type_attr, argument.number_attr, argument.type_list_attr)
+    }
+    attributes = {}
+    for attribute in op.op_def.attr:
+        if attribute.name in inferred:
+            continue
+        value = op.get_attr(attribute.name)
+        if attribute.type == "type":
+            value = widened(tf.as_dtype(value), dtype)
+        elif attribute.type == "list(type)":
+            value = [widened(tf.as_dtype(v), dtype) for v in value]
+        attributes[attribute.name] = value
+    return attributes
+
+
+def _needed(
+    environment: Environment, fetches: Sequence[tf.Tensor], variables: Mapping[Any, Any]
+) -> list[tf.Operation]:
+    """The ops between what is known and `fetches`, in an order in which they can run."""
+    wanted: list[tf.Operation] = []
+    seen: set[tf.Operation] = set()
+    stack = [(tensor, False) for tensor in reversed(fetches)]
+    while stack:
+        tensor, inputs_done = stack.pop()
+        op = tensor.op
+        if inputs_done:
+            wanted.append(op)
+            continue
+        if tensor.ref() in environment or tensor.ref() in variables or op in seen:
+            continue
+        seen.add(op)
+        stack.append((tensor, True))
+        stack.extend((source, False) for source in reversed(op.inputs))
+    return wanted
+
+
+def _gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
+    """The gradient of a `tf.custom_gradient` function, written into the op's own graph.
+
+    Returns:
+        Placeholders for the upstream gradients and the gradients of the op's inputs, or
+        `None` where the Python function is gone (a graph read from a file).
+    """
+    known = getattr(op, "_curvature_gradient_formula", None)
+    if known is not None:
+        return known
+    try:
+        function = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
+    except LookupError:
+        function = None
+    if function is None:
+        return None
+    with op.graph.as_default():
+        upstream = [
+            tf.raw_ops.Placeholder(dtype=output.dtype, shape=output.shape)
+            if _is_inexact(output)
+            else None
+            for output in op.outputs
+        ]
+        gradients = list(function(op, *upstream))
+    op._curvature_gradient_formula = (upstream, gradients)
+    return upstream, gradients
+
+
+def _known_bound(maximum_iterations: tf.Tensor) -> int | None:
+    bound = static_value(maximum_iterations)
+    return None if bound is None or bound < 0 else int(bound)
+
+
+def static_value(tensor: tf.Tensor) -> np.ndarray | None:
+    """The value of a tensor of a graph that depends on constants only, if it does."""
+    value = tf.get_static_value(tensor)
+    if value is not None or not tensor.op.inputs or tensor.op.op_def.is_stateful:
+        return value
+    inputs = [static_value(source) for source in tensor.op.inputs]
+    if any(value is None for value in inputs) or tensor.op.type in CALLS | LOOPS | BRANCHES:
+        return None
+    with tf.init_scope():
+        outputs = _call(tensor.op, [tf.constant(v) for v in inputs], tf.float16)
+    return outputs[tensor.value_index].numpy()
+
+
+def _is_inexact(tensor: tf.Tensor) -> bool:
+    return tensor.dtype.is_floating or tensor.dtype.is_complex
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, tf.Operation) or value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,24 @@
+"""The names of types that stand in more than one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+TensorLike: TypeAlias = ArrayLike | tf.Tensor
+"""A tensor or anything that becomes one."""
+
+Structure: TypeAlias = TensorLike | Sequence[Any] | Mapping[str, Any]
+"""A tensor, or a list, tuple or dict of structures, as the model takes or gives it."""
+
+Model: TypeAlias = Callable[..., Any]
+"""A Keras model or layer, or a function of tensors."""
+
+Output: TypeAlias = int | str | Callable[[Any], Any] | None
+"""Which output to differentiate: see `keras_curvature.derivatives`."""
+
+Wrt: TypeAlias = int | str | None
+"""With respect to what: see `keras_curvature.derivatives`."""
