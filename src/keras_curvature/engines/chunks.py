@@ -1,0 +1,80 @@
+"""Splitting work so that its memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+MEMORY_BUDGET = 256 * 2**20
+"""Bytes that the intermediate results of one chunk may take, by estimate."""
+
+LIVE_COPIES = 4
+"""Forward, backward, and both again for the second derivative, of every activation."""
+
+Chunk = Callable[..., dict[str, tf.Tensor]]
+
+
+def rows_at_once(numbers_per_row: int, dtype: tf.DType) -> int:
+    """How many rows fit into the memory budget, if each holds that many numbers."""
+    return max(1, MEMORY_BUDGET // (LIVE_COPIES * dtype.size * max(1, numbers_per_row)))
+
+
+def eagerly(compute: Chunk, tensors: Sequence[tf.Tensor], size: int) -> dict[str, tf.Tensor]:
+    """Calls `compute` on slices of `tensors` and joins the results."""
+    n = int(tensors[0].shape[0])
+    if n <= size:
+        return compute(*tensors)
+    parts = [
+        compute(*(tensor[start : start + size] for tensor in tensors))
+        for start in range(0, n, size)
+    ]
+    return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def in_graph(
+    compute: Chunk,
+    tensors: Sequence[tf.Tensor],
+    size: int,
+    signature: dict[str, tf.TensorSpec],
+) -> dict[str, tf.Tensor]:
+    """The same inside a `tf.function`, as a loop over chunks of equal size.
+
+    The last chunk is filled up with copies of the last example, which are cut off again.
+    """
+    n = tensors[0].shape[0]
+    if n is not None and n <= size:
+        return compute(*tensors)
+    count = tf.shape(tensors[0])[0] if n is None else n
+    size = tf.minimum(size, count) if n is None else size
+    chunks = -(-count // size)
+    rows = tf.minimum(tf.range(chunks * size), count - 1)
+
+    def stacked(tensor: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.gather(tensor, rows), [chunks, size, *tensor.shape[1:]])
+
+    found = tf.map_fn(
+        lambda given: compute(*given),
+        [stacked(tensor) for tensor in tensors],
+        fn_output_signature=signature,
+        parallel_iterations=1,
+    )
+    return {
+        name: tf.reshape(part, [-1, *signature[name].shape[1:]])[:count]
+        for name, part in found.items()
+    }
+
+
+def plan(rows: int, per_example: int, directions: int) -> tuple[int, int]:
+    """Divides `rows` that fit at once into examples and directions.
+
+    Args:
+        rows: how many (example, output, direction) rows fit into memory.
+        per_example: rows that one example needs for one direction (its outputs).
+        directions: directions per example.
+
+    Returns:
+        Examples at once, and directions at once; each at least one.
+    """
+    directions_at_once = min(directions, max(1, rows // per_example))
+    return max(1, rows // (per_example * directions_at_once)), max(1, directions_at_once)

@@ -1,0 +1,284 @@
+"""From a model and a batch to named derivatives: traced once, compiled once, in chunks."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_curvature.engines import chunks, quantities
+from keras_curvature.engines.function import FlatFunction, flatten
+from keras_curvature.engines.inputs import Inputs, prepare
+from keras_curvature.engines.layout import Layout, unflatten
+from keras_curvature.engines.quantities import ALONG_AXES, ALONG_V, ENGINES, Engine
+from keras_curvature.engines.walker import widened
+from keras_curvature.typing import Model, Output, Structure, Wrt
+
+KEPT_PER_MODEL = 32
+"""Traced functions kept for one model; beyond that the least recently used one goes."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every public function takes besides the model and `x`."""
+
+    output: Output = None
+    wrt: Wrt = None
+    engine: str = "auto"
+    dtype: str | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked without a model."""
+        if self.engine not in ("auto", *ENGINES):
+            raise ValueError(
+                f"`engine` must be 'auto' or one of {sorted(ENGINES)}. Received: {self.engine!r}."
+            )
+        if self.dtype not in (None, "float32", "float64"):
+            raise ValueError(
+                "`dtype` must be None, 'float32' or 'float64': the narrowest dtype to "
+                f"evaluate in. Received: {self.dtype!r}."
+            )
+        size = self.batch_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+            raise TypeError(f"`batch_size` must be None or an int. Received: {size!r}.")
+        if size is not None and size < 1:
+            raise ValueError(f"`batch_size` must be at least 1. Received: {size}.")
+
+    @property
+    def narrowest(self) -> tf.DType:
+        """The narrowest float dtype of the results."""
+        return tf.as_dtype(self.dtype or "float32")
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine computes, and why."""
+
+    name: str
+    reason: str
+
+
+def choose_engine(engine: str) -> EngineChoice:
+    """Settles `engine="auto"`."""
+    if engine == "auto":
+        return EngineChoice("nested", ENGINES["nested"].why)
+    return EngineChoice(engine, f"asked for: {ENGINES[engine].why}")
+
+
+@dataclass(eq=False)
+class Evaluator:
+    """A traced model with everything that has been compiled for it."""
+
+    f: FlatFunction
+    compiled: dict[Hashable, Callable[..., dict[str, tf.Tensor]]] = field(default_factory=dict)
+
+    def function(
+        self, key: Hashable, compute: Callable[..., dict[str, tf.Tensor]]
+    ) -> Callable[..., dict[str, tf.Tensor]]:
+        """`compute` as a `tf.function`, made on first use."""
+        if key not in self.compiled:
+            self.compiled[key] = tf.function(compute, autograph=False, reduce_retracing=True)
+        return self.compiled[key]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model and a batch, ready to be differentiated.
+
+    Attributes:
+        evaluator: the traced model.
+        inputs: the batch.
+        result_dtype: in which results are given.
+    """
+
+    evaluator: Evaluator
+    inputs: Inputs
+    result_dtype: tf.DType
+
+    @property
+    def f(self) -> FlatFunction:
+        """The model as a function of one vector."""
+        return self.evaluator.f
+
+    def layouts(self, name: str) -> tuple[Layout, ...]:
+        """What lies along the axes of a flat result."""
+        out, arg = self.f.outputs, self.f.inputs
+        if name == quantities.HESSIAN:
+            return out, arg, arg
+        if name in (quantities.JACOBIAN, quantities.DIAGONAL, quantities.PRODUCT):
+            return out, arg
+        return (out,)
+
+
+def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> Problem:
+    """Checks the batch, and traces the model unless that was done before.
+
+    Args:
+        model: the model.
+        x: the batch.
+        options: the caller's options.
+        in_float64: evaluate in float64 whatever the results' dtype.
+    """
+    inside = tf.float64 if in_float64 else options.narrowest
+    inputs = prepare(model, x)
+    key = (
+        inputs.specs,
+        inputs.names,
+        repr(inputs.structure),
+        options.output,
+        options.wrt,
+        inside.name,
+    )
+    evaluator = _evaluator(
+        model, key, lambda: flatten(model, inputs, options.output, options.wrt, inside)
+    )
+    return Problem(evaluator, inputs, widened(evaluator.f.native, options.narrowest))
+
+
+def differentiate(
+    model: Model, x: Structure, names: Collection[str], v: Structure | None, options: Options
+) -> dict[str, Any]:
+    """Named derivatives of `model` at `x`, in the user's structure."""
+    engine = ENGINES[choose_engine(options.engine).name]
+    problem = pose(model, x, options, in_float64=engine.in_float64)
+    direction = _direction(problem, v) if ALONG_V & set(names) else None
+    found = _in_chunks(problem, engine, tuple(names), direction, options.batch_size)
+    return {
+        name: unflatten(tf.cast(found[name], problem.result_dtype), *problem.layouts(name))
+        for name in names
+    }
+
+
+def _in_chunks(
+    problem: Problem,
+    engine: Engine,
+    names: tuple[str, ...],
+    v: tf.Tensor | None,
+    batch_size: int | None,
+) -> dict[str, tf.Tensor]:
+    f = problem.f
+    d, m = f.inputs.width, f.outputs.width
+    directions = d if ALONG_AXES & set(names) else 1
+    # A row carries its point and its direction besides the activations.
+    at_once = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+    examples, directions_at_once = chunks.plan(at_once, m, directions)
+
+    leaves = problem.inputs.leaves
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        z, rest = f.point(tensors[: len(leaves)])
+        direction = None if v is None else tensors[-1]
+        return quantities.compute(engine, f, z, rest, direction, names, directions_at_once)
+
+    signature = {
+        name: tf.TensorSpec(
+            [None, *(layout.width for layout in problem.layouts(name))],
+            f.dtype,
+        )
+        for name in names
+    }
+    key = (engine.name, names, directions_at_once)
+    tensors = leaves if v is None else (*leaves, v)
+    return run_chunked(problem, key, compute, tensors, batch_size or examples, signature)
+
+
+def run_chunked(
+    problem: Problem,
+    key: Hashable,
+    compute: Callable[..., dict[str, tf.Tensor]],
+    tensors: Sequence[tf.Tensor],
+    size: int,
+    signature: dict[str, tf.TensorSpec],
+) -> dict[str, tf.Tensor]:
+    """Runs `compute(*tensors)` on at most `size` examples at a time.
+
+    Eagerly through a compiled function, made once for `key`; inside a `tf.function` as
+    part of it.
+    """
+    if not tf.executing_eagerly():
+        return chunks.in_graph(compute, tensors, size, signature)
+    return chunks.eagerly(problem.evaluator.function(key, compute), tensors, size)
+
+
+def _direction(problem: Problem, v: Structure | None) -> tf.Tensor:
+    """The direction as `(n, d)`: one per example, or one for all of them."""
+    layout = problem.f.inputs
+    dtype = problem.f.dtype
+    if v is None:
+        raise ValueError(
+            "A direction `v` is needed: an array in the shape of `x`, or of one example."
+        )
+    if len(layout.shapes) == 1:
+        v = [tf.convert_to_tensor(v)]
+    leaves = [tf.cast(tf.convert_to_tensor(leaf), dtype) for leaf in keras.tree.flatten(v)]
+    shapes = [tuple(leaf.shape) for leaf in leaves]
+    batch = problem.inputs.leaves[0].shape[0]
+    if shapes == list(layout.shapes):
+        return tf.repeat(layout.join(leaves), tf.shape(problem.inputs.leaves[0])[0], axis=0)
+    wanted = [(batch, *shape) for shape in layout.shapes]
+    if not _compatible(wanted, shapes):
+        raise ValueError(
+            f"`v` must have the shape of what is differentiated by, {wanted}, or of one "
+            f"example of it. Received: {shapes}."
+        )
+    return layout.join(leaves)
+
+
+def _compatible(wanted: list[Any], shapes: list[Any]) -> bool:
+    return len(wanted) == len(shapes) and all(
+        tf.TensorShape(a).is_compatible_with(b) for a, b in zip(wanted, shapes, strict=True)
+    )
+
+
+_evaluators: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Evaluator]]
+_evaluators = weakref.WeakKeyDictionary()
+
+
+def _evaluator(model: Model, key: Hashable, make: Callable[[], FlatFunction]) -> Evaluator:
+    """The traced model for `key`, if the model is still what it was."""
+    if not isinstance(model, keras.Layer):
+        return Evaluator(make())  # a function's closure may have changed: never reuse
+    kept = _evaluators.setdefault(model, OrderedDict())
+    key = (key, _fingerprint(model))
+    if key not in kept:
+        kept[key] = Evaluator(make())
+        if len(kept) > KEPT_PER_MODEL:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
+
+
+def _fingerprint(model: keras.Layer) -> Hashable:
+    """Changes when a layer is added, replaced or given other settings; not with weights."""
+    return tuple(
+        (id(layer), layer.dtype_policy.name, _settings(layer), _identities(layer))
+        for layer in model._flatten_layers()
+    )
+
+
+def _settings(layer: keras.Layer) -> Hashable:
+    """The attributes of a layer that a trace of it has read as constants."""
+    plain = (bool, int, float, str)
+    bookkeeping = _bookkeeping()
+    return tuple(
+        (name, value if isinstance(value, plain) else id(value))
+        for name, value in vars(layer).items()
+        if name not in bookkeeping and (isinstance(value, plain) or callable(value))
+    )
+
+
+@cache
+def _bookkeeping() -> frozenset[str]:
+    """Attributes that Keras keeps for itself, in calling and in training a model."""
+    return frozenset(vars(keras.Model())) | {"history", "stop_training"}
+
+
+def _identities(layer: keras.Layer) -> tuple[int, ...]:
+    return tuple(id(variable) for variable in layer.variables)
