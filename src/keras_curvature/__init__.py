@@ -1,0 +1,25 @@
+"""Second derivatives of Keras models with respect to their input."""
+
+from keras_curvature.derivatives import (
+    derivatives,
+    directional_curvature,
+    hessian,
+    hessian_diagonal,
+    hessian_vector_product,
+    jacobian,
+    laplacian,
+)
+from keras_curvature.monitor import CurvatureMonitor
+from keras_curvature.scales import scale_curvature
+
+__all__ = [
+    "CurvatureMonitor",
+    "derivatives",
+    "directional_curvature",
+    "hessian",
+    "hessian_diagonal",
+    "hessian_vector_product",
+    "jacobian",
+    "laplacian",
+    "scale_curvature",
+]

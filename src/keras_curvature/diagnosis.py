@@ -1,0 +1,107 @@
+"""Why a curvature is zero, hidden or wrong, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from keras_curvature.engines.audit import Audit, Dependence
+from keras_curvature.measurement import Measurement, Verdict
+from keras_curvature.statistics import headline, in_standard_units
+
+STRAIGHT = 0.05
+"""Slope change, in standard units, below which a function looks like a straight line.
+
+Over one standard deviation of the input the slope changes by less than 5 % of what takes
+the output through one of its own. x**2 on [0, 1] has 0.56.
+"""
+
+GOOD_FIT = 0.98
+"""R2 from which a straight line is what the data asks for. x**2 on [0, 1]: a line has 0.94."""
+
+HIDDEN, PARTLY_HIDDEN = 0.5, 0.05
+"""Hidden fraction from which a function is called piecewise linear, and partly so."""
+
+
+def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
+    """Says in one sentence what the numbers of one output mean.
+
+    Args:
+        measurement: what was measured.
+        audit: what is known of the model's graph.
+        output: which of the model's outputs this is.
+    """
+    dependence = audit.dependence[output]
+    if dependence is Dependence.NONE:
+        return Verdict(
+            "disconnected",
+            "The output does not depend on this input: every derivative is exactly 0.",
+        )
+    if dependence is Dependence.CUT:
+        return Verdict(
+            "stopped",
+            f"The derivative is cut by {audit.cuts[0]}: every derivative is 0, as asked for.",
+        )
+    if not np.isfinite(measurement.diagonal).any():
+        return Verdict(
+            "not finite",
+            "No second derivative is finite: look for NaN or infinity in the weights.",
+        )
+    return _from_numbers(headline(in_standard_units(measurement)), headline(measurement))
+
+
+def _from_numbers(standard: Mapping[str, float], raw: Mapping[str, float]) -> Verdict:
+    fit = raw.get("r2")
+    shown = "" if fit is None else f" (R² {fit:.3f} on the probe)"
+    if not standard["slope_change"] >= STRAIGHT:
+        return _straight(fit, shown)
+    hidden = raw["hidden_fraction"]
+    if hidden >= HIDDEN:
+        return Verdict(
+            "piecewise linear",
+            f"Piecewise linear: autodiff sees {_percent(1 - hidden)} of the curvature, the rest "
+            f"sits in kinks. Read scale_mean ({raw['scale_mean']:.3g}) and slope_change "
+            f"({raw['slope_change']:.3g}); use SiLU or GELU for pointwise values{shown}.",
+        )
+    if hidden >= PARTLY_HIDDEN:
+        return Verdict(
+            "partly hidden",
+            f"Partly piecewise linear: {_percent(hidden)} of the curvature sits in kinks that "
+            f"autodiff does not see. Compare mean with scale_mean{shown}.",
+        )
+    if fit is not None and fit < GOOD_FIT:
+        return Verdict(
+            "poor fit",
+            f"The curvature is real, but the model fits the probe poorly{shown}: it is the "
+            "curvature of the model, not yet of the data.",
+        )
+    return Verdict(
+        "healthy",
+        f"Healthy: the exact second derivative accounts for {_percent(1 - hidden)} of the "
+        f"change of slope{shown}.",
+    )
+
+
+def _straight(fit: float | None, shown: str) -> Verdict:
+    if fit is None:
+        return Verdict(
+            "straight",
+            "Nearly a straight line: either the function is linear or the model has not "
+            "learned its shape yet. Pass (x, y) as the probe to tell these apart.",
+        )
+    if fit < GOOD_FIT:
+        return Verdict(
+            "still straight",
+            f"Still a straight line{shown}: the shape is not learned yet, and differentiation is not "
+            "the problem. Train longer; SiLU and GELU bend sooner than sigmoid or tanh.",
+        )
+    return Verdict("linear", f"Really linear{shown}: there is hardly any curvature to see.")
+
+
+def _percent(share: float) -> str:
+    """A share as per cent, without claiming 100 % or 0 % when it is not."""
+    rounded = round(100 * share)
+    if rounded in (0, 100) and share not in (0.0, 1.0):
+        return "almost none" if rounded == 0 else "over 99 %"
+    return "none" if share == 0 else f"{rounded} %"

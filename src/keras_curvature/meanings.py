@@ -1,0 +1,290 @@
+"""What every number means, in words, and a report as text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from keras_curvature.measurement import Report
+
+Units = Literal["raw", "std"]
+"""`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
+
+WIDTH = 88
+"""Columns of a terminal that text is wrapped to."""
+
+CURVATURE, SLOPE_OVER_CURVATURE, SHARE, SCORE, SECONDS = "y/x²", "1/x", "0 to 1", "", "s"
+
+IN_DEVIATIONS = {CURVATURE: "σy/σx²", SLOPE_OVER_CURVATURE: "1/σx"}
+"""Units of data, and the same in standard deviations over the probe."""
+
+MOST_FEATURES = 20
+"""Features named in text and pictures: what a person reads before giving up."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a number tells.
+
+    Attributes:
+        sentence: what to think when it is read, short enough for a table.
+        formula: how it is computed, in words.
+        unit: for input `x` and output `y` in units of the data.
+    """
+
+    sentence: str
+    formula: str
+    unit: str
+
+    def unit_in(self, units: Units) -> str:
+        """The unit when numbers are in `units`."""
+        return IN_DEVIATIONS.get(self.unit, self.unit) if units == "std" else self.unit
+
+    def description(self, units: Units) -> str:
+        """Sentence, formula and unit as one paragraph."""
+        unit = self.unit_in(units)
+        parts = [f"{self.sentence[0].upper()}{self.sentence[1:]}.", f"{self.formula}."]
+        return " ".join(parts + ([f"Unit: {unit}."] if unit else []))
+
+
+_AT_SCALE = (
+    "(f(x + h) − 2 f(x) + f(x − h)) / h² along each input, over the points whose window "
+    "x ± h lies inside the probe's range"
+)
+_EIGENVALUES = "Eigenvalues of the exact Hessian at every point"
+
+MEANINGS: dict[str, Meaning] = {
+    # headline
+    "mean": Meaning(
+        "bends up (above 0) or down (below 0) on average",
+        "Laplacian, the sum of the exact second derivatives along the inputs, "
+        "averaged over the probe",
+        CURVATURE,
+    ),
+    "rms": Meaning(
+        "how much it bends, up and down alike",
+        "Root mean square over the probe of the exact Hessian's Frobenius norm, or of its "
+        "diagonal's norm where the whole Hessian is not taken",
+        CURVATURE,
+    ),
+    "scale_mean": Meaning(
+        "as mean, over a distance h: kinks count too",
+        f"Mean of {_AT_SCALE}, summed over the inputs",
+        CURVATURE,
+    ),
+    "scale_rms": Meaning(
+        "as rms of the diagonal, over a distance h: kinks count too",
+        f"Root mean square of {_AT_SCALE}, summed in squares over the inputs",
+        CURVATURE,
+    ),
+    "slope_change": Meaning(
+        "how fast the slope changes, for ReLU and smooth networks alike",
+        "Total |change of the directional slope| along straight lines between probe "
+        "points, over their total length",
+        CURVATURE,
+    ),
+    "hidden_fraction": Meaning(
+        "share of that change which the exact second derivative does not see: "
+        "1 for ReLU, about 0 for a smooth network",
+        "|change of slope − integral of the exact second derivative| over the larger of "
+        "the two, on lines between probe points",
+        SHARE,
+    ),
+    "r2": Meaning(
+        "fit on the probe, 1 is perfect: the curvature of a bad fit means little",
+        "1 − (squared error of the model) / (squared error of the mean of y)",
+        SCORE,
+    ),
+    # reference
+    "reference_rmse": Meaning(
+        "how far the exact second derivatives are from the known ones",
+        "Root mean square over points and inputs",
+        CURVATURE,
+    ),
+    "scale_reference_rmse": Meaning(
+        "how far the curvature over a distance h is from the known one",
+        f"Root mean square error of {_AT_SCALE}",
+        CURVATURE,
+    ),
+    # detail
+    "p05": Meaning("5 % of the points have a smaller Laplacian", "5th percentile", CURVATURE),
+    "p50": Meaning("half of the points have a smaller Laplacian", "Median", CURVATURE),
+    "p95": Meaning("5 % of the points have a larger Laplacian", "95th percentile", CURVATURE),
+    "max": Meaning(
+        "the strongest bend at any point", "Largest |Laplacian| over the probe", CURVATURE
+    ),
+    "positive_fraction": Meaning(
+        "share of the points where it bends up", "Share of points with Laplacian > 0", SHARE
+    ),
+    "zero_fraction": Meaning(
+        "share of the points where autodiff sees no curvature at all",
+        "Share of points where every exact second derivative is exactly 0",
+        SHARE,
+    ),
+    "nonfinite_fraction": Meaning(
+        "share of the points left out: a second derivative is NaN or infinite",
+        "Share of points with a second derivative that is not finite",
+        SHARE,
+    ),
+    "normalized": Meaning(
+        "one over the distance in which the gradient turns",
+        "Median over the probe of the largest |eigenvalue| of the Hessian / |gradient|",
+        SLOPE_OVER_CURVATURE,
+    ),
+    "convex_fraction": Meaning(
+        "share of the points where it is convex",
+        f"{_EIGENVALUES}; share of points with none below 0",
+        SHARE,
+    ),
+    "concave_fraction": Meaning(
+        "share of the points where it is concave",
+        f"{_EIGENVALUES}; share of points with none above 0",
+        SHARE,
+    ),
+    "worst_convexity_violation": Meaning(
+        "0 where it is convex at every point",
+        f"{_EIGENVALUES}; how far the lowest of all is below 0",
+        CURVATURE,
+    ),
+    "top_eigenvalue": Meaning(
+        "the strongest bend in any direction, with its sign",
+        f"{_EIGENVALUES}; the one of largest magnitude",
+        CURVATURE,
+    ),
+    "additivity": Meaning(
+        "0: the inputs act one by one; 1: only together",
+        "Squared off-diagonal entries of the Hessians over all squared entries",
+        SHARE,
+    ),
+    "seconds": Meaning("what this measurement took", "Wall-clock time", SECONDS),
+}
+
+FEATURE = Meaning(
+    "how much it bends along this input",
+    "Mean over the probe of |exact second derivative along the input|, with input and output "
+    "measured in their standard deviations over the probe",
+    IN_DEVIATIONS[CURVATURE],
+)
+
+LAPLACIAN = Meaning(
+    "how the curvature is spread over the probe",
+    "Sum of the exact second derivatives along the inputs, at every point where it is finite",
+    CURVATURE,
+)
+
+
+def moment(step: int) -> str:
+    """When a report was taken: `"before training"` or `"epoch 3"`."""
+    return "before training" if step == 0 else f"epoch {step}"
+
+
+def formatted(number: float) -> str:
+    """A number in at most 10 characters.
+
+    Example:
+        >>> [formatted(n) for n in (0.0, 1.99712, -1234567.0, float("nan"))]
+        ['0', '1.997', '-1.235e+06', 'nan']
+    """
+    return f"{number:.4g}"
+
+
+def plain(text: str, limit: int | None = None) -> str:
+    """Text on one line without control characters, cut to `limit` characters.
+
+    Names come from data: they must not break a line, move a terminal's cursor or turn the
+    direction of writing.
+
+    Example:
+        >>> plain("body\\nmass\\x1b[31m index", limit=12)
+        'body mass[3…'
+    """
+    spaced = " ".join(text.split())
+    kept = "".join(c for c in spaced if unicodedata.category(c)[0] != "C")
+    return kept if limit is None or len(kept) <= limit else f"{kept[: limit - 1]}…"
+
+
+def largest(features: Mapping[str, float], most: int = MOST_FEATURES) -> list[tuple[str, float]]:
+    """The features with the largest numbers, largest first; what is not a number last."""
+    return sorted(features.items(), key=lambda item: -item[1] if item[1] == item[1] else 1.0)[:most]
+
+
+def table(report: Report, units: Units = "raw") -> str:
+    """A report as text for a terminal: the verdict, then every number and its meaning.
+
+    Args:
+        report: what was found.
+        units: those of the report's numbers.
+
+    Returns:
+        Lines of at most 88 columns, without a newline at the end.
+
+    Example:
+        >>> from keras_curvature.measurement import Report, Verdict
+        >>> verdict = Verdict("linear", "A straight line, as it should be.")
+        >>> report = Report(3, "", {"mean": 0.0}, {}, {"seconds": 0.12}, {}, None, verdict)
+        >>> print(table(report))
+        Curvature, epoch 3
+        A straight line, as it should be.
+        <BLANKLINE>
+        mean  0  y/x²  bends up (above 0) or down (below 0) on average
+        <BLANKLINE>
+        Detail
+        seconds  0.12  s  what this measurement took
+    """
+    name = f" of {plain(report.output, 40)!r}" if report.output else ""
+    blocks = [
+        [f"Curvature{name}, {moment(report.step)}", *_wrapped(plain(report.verdict.sentence))],
+        _numbers(report.headline, units),
+        _titled("Against the known second derivatives", _numbers(report.reference, units)),
+        _titled("Detail", _numbers(report.detail, units)),
+        _titled(_features_title(report.features), _features(report.features)),
+        _titled("How it was measured", _bullets(report.method)),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _titled(title: str, lines: list[str]) -> list[str]:
+    return [title, *lines] if lines else []
+
+
+def _numbers(numbers: Mapping[str, float], units: Units) -> list[str]:
+    known = {name: MEANINGS.get(name, Meaning("", "", "")) for name in numbers}
+    rows = [
+        (name, formatted(numbers[name]), meaning.unit_in(units), meaning.sentence)
+        for name, meaning in known.items()
+    ]
+    return _aligned(rows)
+
+
+def _features_title(features: Mapping[str, float]) -> str:
+    omitted = len(features) - MOST_FEATURES
+    note = f"; {omitted} with less are left out" if omitted > 0 else ""
+    return f"Mean |second derivative| along each input, {FEATURE.unit}{note}"
+
+
+def _features(features: Mapping[str, float]) -> list[str]:
+    rows = [(plain(name, 40), formatted(number), "", "") for name, number in largest(features)]
+    return _aligned(rows)
+
+
+def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:
+    """Columns name, number, unit, meaning; a long meaning goes on below itself."""
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    lines = []
+    for name, number, unit, meaning in rows:
+        start = f"{name:<{widths[0]}}  {number:>{widths[1]}}  {unit:<{widths[2]}}  "
+        lines += _wrapped(meaning, start) if meaning else [start.rstrip()]
+    return lines
+
+
+def _bullets(sentences: Iterable[str]) -> list[str]:
+    return [line for s in sentences for line in _wrapped(plain(s), "- ")]
+
+
+def _wrapped(text: str, start: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)) or [
+        start.rstrip()
+    ]

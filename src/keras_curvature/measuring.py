@@ -1,0 +1,279 @@
+"""Takes a `Measurement` of a model at a probe, with a function that is compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_curvature import known, scales, segments
+from keras_curvature.engines import chunks, finite_difference, quantities
+from keras_curvature.engines.evaluation import (
+    EngineChoice,
+    Options,
+    Problem,
+    choose_engine,
+    pose,
+    run_chunked,
+)
+from keras_curvature.engines.function import FlatFunction
+from keras_curvature.measurement import Array, Measurement, Segments
+from keras_curvature.probes import Probe, feature_names
+from keras_curvature.typing import Model
+
+FULL_HESSIAN_INPUTS = 64
+"""Up to so many inputs the monitor takes the whole Hessian, beyond them its diagonal."""
+
+SCALE_ROWS = 2048
+"""Points at which the model is evaluated for the curvature at a scale, beyond two inputs.
+
+Each probe point takes two per input and itself. In one or two inputs, where every point is
+drawn, all are taken; in more, as many as this allows, but at least `SCALE_POINTS`.
+"""
+
+SCALE_POINTS = 64
+
+ROUNDING_LIMIT = 1e-3
+"""Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
+
+
+class Gauge:
+    """A model, a probe and all that is measured there.
+
+    Everything that can be known to be wrong is raised on construction.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        probe: Probe,
+        *,
+        options: Options,
+        scale: Any = "auto",
+        reference: Any = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Traces the model and settles names, scale, target and reference.
+
+        Args:
+            model: a built model.
+            probe: where to measure.
+            options: output, input, engine, dtype and chunks.
+            scale: as in `scale_curvature`, one scale.
+            reference: known second derivatives, like `hessian_diagonal`, or a function
+                of `x` that gives them.
+            names: of the inputs.
+        """
+        self.choice: EngineChoice = choose_engine(options.engine)
+        self._engine = quantities.ENGINES[self.choice.name]
+        self._options = options
+        self._problem = pose(model, probe.x, options, in_float64=self._engine.in_float64)
+        f = self._problem.f
+        self.probe = probe
+        self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
+        self.names = feature_names(names, probe.columns, f.input_names, f.inputs.shapes)
+        z = f.point(self._problem.inputs.leaves)[0]
+        self._spread = scales.spread(tf.cast(z, tf.float64)).numpy()
+        self._scale = scales.resolve(scale, f.inputs, lambda: tf.constant(self._spread)).numpy()
+        self._scale_problem = self._problem
+        if _needs_float64(self._scale / self._spread):
+            self._scale_problem = pose(model, probe.x, options, in_float64=True)
+        self._scaled = _scaled(probe.size, f.inputs.width)
+        self._inside = _inside(z.numpy(), self._scale, self._scaled)
+        self._targets = known.targets(probe, options.output, f)
+        self._references = known.references(probe, reference, f)
+        self._pairs = segments.pairs(probe.size)
+
+    @property
+    def f(self) -> FlatFunction:
+        """The model as a function of one vector."""
+        return self._problem.f
+
+    @property
+    def scale(self) -> Array:
+        """Half-width of the window of the curvature at the scale, per input."""
+        return self._scale
+
+    def method(self, units: str) -> tuple[str, ...]:
+        """What is measured, how and why, one sentence each."""
+        n, d, m = self.probe.size, self.f.inputs.width, self.f.outputs.width
+        second = (
+            "the whole Hessian"
+            if self.full_hessian
+            else f"the Hessian's diagonal (the whole one has {d * d} entries per point and "
+            f"output, and is taken up to {FULL_HESSIAN_INPUTS} inputs)"
+        )
+        shown = {
+            "raw": "the units of x and y",
+            "std": "standard deviations of each input and output over the probe",
+        }
+        lines = [
+            f"{n} probe points, {d} input(s), {m} output(s): the slope and {second}.",
+            f"Engine: {self.choice.name} ({self.choice.reason}), in {self.f.dtype.name}.",
+            f"Curvature at the scale: central second differences over h = {_few(self._scale)}, "
+            f"in {self._scale_problem.f.dtype.name}, at {len(self._scaled)} points, averaged over "
+            "those whose window lies inside the probe's range.",
+            f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
+            f"probe points, in {segments.PIECES} pieces each.",
+            f"Units: {shown[units]}; numbers per feature in standard deviations.",
+        ]
+        if self.f.audit.mended:
+            places = ", ".join(sorted({str(place) for place in self.f.audit.mended}))
+            lines.append(
+                "TensorFlow's own second derivative is wrong or missing here, and mended: "
+                f"{places}."
+            )
+        return tuple(lines)
+
+    def measure(self) -> dict[str, Measurement]:
+        """What holds now, by the name of each output (`""` if there is but one)."""
+        found = self._at_points() | self._on_segments()
+        arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
+        at_scale = np.full_like(arrays["hessian_diagonal"], np.nan)
+        at_scale[self._scaled] = self._at_scale().numpy()
+        arrays["scale"] = at_scale
+        start = 0
+        results = {}
+        for i, name in enumerate(self.f.output_names):
+            stop = start + self.f.outputs.sizes[i]
+            results[name] = self._measurement(arrays, slice(start, stop), i)
+            start = stop
+        return results
+
+    def _measurement(self, found: dict[str, Array], part: slice, i: int) -> Measurement:
+        value = found["value"][:, part]
+        target = self._targets[i]
+        hessian = found["hessian"][:, part] if self.full_hessian else None
+        return Measurement(
+            x=found["z"],
+            value=value,
+            jacobian=found["jacobian"][:, part],
+            diagonal=found["hessian_diagonal"][:, part],
+            hessian=hessian,
+            scale=self._scale,
+            scale_diagonal=found["scale"][:, part],
+            inside=self._inside,
+            segments=Segments(
+                lengths=found["lengths"],
+                standard_lengths=found["standard_lengths"],
+                slopes=found["slopes"][..., part],
+                curvature_integrals=found["integrals"][..., part],
+            ),
+            target=target,
+            reference=self._references[i],
+            feature_names=self.names,
+            input_spread=self._spread,
+            output_spread=_spread_of(value if target is None else target),
+        )
+
+    def _at_points(self) -> dict[str, tf.Tensor]:
+        f, m, d = self.f, self.f.outputs.width, self.f.inputs.width
+        names: tuple[str, ...] = ("value", "jacobian", "hessian_diagonal")
+        names += ("hessian",) if self.full_hessian else ()
+        rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+        examples, directions = chunks.plan(rows, m, d)
+
+        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+            z, rest = f.point(leaves)
+            found = quantities.compute(self._engine, f, z, rest, None, names, directions)
+            return {"z": z, **found}
+
+        size = self._options.batch_size or examples
+        return self._run(("points", names, directions), compute, self._problem, size)
+
+    def _at_scale(self) -> tf.Tensor:
+        problem = self._scale_problem
+        f, d = problem.f, problem.f.inputs.width
+        scale = tf.constant(self._scale)
+
+        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+            z, rest = f.point(leaves)
+            h = tf.repeat(tf.cast(scale, z.dtype)[None], tf.shape(z)[0], axis=0)
+            return {"scale": finite_difference.second_differences(f, z, rest, h)}
+
+        rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+        size = self._options.batch_size or max(1, rows // (2 * d + 1))
+        tensors = [tf.gather(leaf, self._scaled) for leaf in problem.inputs.leaves]
+        found = self._run(("scale", tuple(self._scale)), compute, problem, size, tensors)
+        return found["scale"]
+
+    def _on_segments(self) -> dict[str, tf.Tensor]:
+        f, m = self.f, self.f.outputs.width
+        spread = tf.constant(self._spread)
+
+        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+            half = len(leaves) // 2
+            start, rest = f.point(leaves[:half])
+            end, _ = f.point(leaves[half:])
+            return segments.along(self._engine, f, start, end, rest, spread)
+
+        rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        size = self._options.batch_size or max(1, rows // (2 * segments.PIECES * m))
+        starts, ends = (
+            [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
+        )
+        return self._run("segments", compute, self._problem, size, [*starts, *ends])
+
+    def _run(
+        self,
+        key: Any,
+        compute: Callable[..., dict[str, tf.Tensor]],
+        problem: Problem,
+        size: int,
+        tensors: Sequence[tf.Tensor] | None = None,
+    ) -> dict[str, tf.Tensor]:
+        given = problem.inputs.leaves if tensors is None else tensors
+        return run_chunked(problem, ("monitor", key), compute, given, size, {})
+
+
+def _needs_float64(scale: Array) -> bool:
+    """Whether rounding in float32 would show in second differences at this scale.
+
+    The noise of `(f(x + h) - 2 f(x) + f(x - h)) / h**2` is about `4 c eps |f| / h**2`; `c`
+    is about 5 for a network of 1024 units (measured), and scale and value are in
+    standard deviations here.
+    """
+    return bool(np.any(20 * np.finfo(np.float32).eps / scale**2 > ROUNDING_LIMIT))
+
+
+def _scaled(n: int, d: int) -> NDArray[np.integer]:
+    """The points at which the curvature at the scale is taken, the same for every epoch."""
+    if d <= 2:
+        return np.arange(n)
+    count = max(SCALE_POINTS, SCALE_ROWS // (2 * d + 1))
+    return np.sort(np.random.default_rng(0).permutation(n)[:count])
+
+
+def _inside(z: Array, scale: Array, scaled: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether the window of each point stays inside the range of the probe, `(n, d)`.
+
+    Outside it the model extrapolates, which is not what a curvature at a scale asks about.
+    An input whose every window sticks out (it has two values, say) is not restricted.
+    """
+    low, high = z.min(axis=0), z.max(axis=0)
+    slack = 1e-6 * (high - low)  # a window that just touches the end is inside
+    inside = (z - scale >= low - slack) & (z + scale <= high + slack)
+    taken = np.zeros(len(z), dtype=bool)
+    taken[scaled] = True
+    inside &= taken[:, None]
+    inside[:, ~inside.any(axis=0)] = taken[:, None]
+    return inside
+
+
+def _spread_of(value: Array) -> Array:
+    finite = np.where(np.isfinite(value), value, np.nan)
+    with np.errstate(invalid="ignore"):
+        spread = np.array(
+            [np.std(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in finite.T]
+        )
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _few(values: Array) -> str:
+    """The numbers, or how far they range if there are many."""
+    if len(values) <= 3:
+        return ", ".join(f"{value:.3g}" for value in values)
+    return f"{values.min():.3g} to {values.max():.3g}, one per input"

@@ -1,0 +1,311 @@
+"""The Keras callback that watches a model's curvature while it trains."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_curvature import diagnosis, statistics
+from keras_curvature.engines.evaluation import Options
+from keras_curvature.measurement import Measurement, Report
+from keras_curvature.measuring import Gauge
+from keras_curvature.probes import make_probe
+from keras_curvature.schedule import PictureBudget, due
+from keras_curvature.typing import Output, Wrt
+
+
+class CurvatureMonitor(keras.callbacks.Callback):
+    """Measures the second derivatives of a model by its input while it trains.
+
+    Example:
+        >>> import keras, numpy as np, keras_curvature as kc
+        >>> x = np.linspace(0, 1, 64)[:, None]
+        >>> model = keras.Sequential(
+        ...     [keras.Input((1,)), keras.layers.Dense(8, "silu"), keras.layers.Dense(1)]
+        ... )
+        >>> model.compile("adam", "mse")
+        >>> monitor = kc.CurvatureMonitor((x, x**2))
+        >>> fit = model.fit(x, x**2, epochs=2, verbose=0, callbacks=[monitor])
+        >>> monitor.history["step"]
+        [0, 1, 2]
+        >>> len(fit.history["curvature_mean"])
+        2
+
+    Step 0 is the model before training; Keras's epoch `e`, counted from 0, ends at step
+    `e + 1`. At the end of an epoch the numbers go to three places under the same names: to
+    `logs` as `curvature_<name>`, to TensorBoard in the run `<log_dir>/curvature`, and to
+    `monitor.history`. Keras hands one `logs` to its callbacks in the order of the list, so
+    place the monitor before those that are to read it (EarlyStopping, ModelCheckpoint,
+    CSVLogger) and after those that change weights at the end of an epoch
+    (`SwapEMAWeights`). In epochs that `freq` leaves out, `logs` has no curvature, as with
+    `validation_freq` in Keras.
+
+    Watching changes nothing: weights, optimizer, metrics and random numbers are what they
+    would be without it.
+
+    Args:
+        probe: points to measure at: an array, the list or dict of arrays that the model
+            takes, `(x, y)` with known values of the function, or a batched
+            `tf.data.Dataset` of either.
+        log_dir: where TensorBoard looks. `None` writes nothing.
+        output: which output, as in `keras_curvature.derivatives`. Default: all of it.
+        wrt: with respect to what, as there. Default: the model's input.
+        reference: known second derivatives along each input at the probe, in the shape of
+            `hessian_diagonal`, or a function of the probe's `x` that gives them.
+        scale: half-width of the window of the curvature at a scale, as in
+            `scale_curvature`. Default: a quarter of each input's standard deviation.
+        units: `"raw"`, the units of x and y, or `"std"`: every input and output measured in
+            its standard deviation over the probe, so that numbers compare between runs.
+            Numbers per feature and their pictures are always in `"std"`.
+        freq: `"epoch"`, an int n for every n-th epoch, or a function that is given Keras's
+            epoch (from 0) and says whether to measure at its end.
+        engine: as in `keras_curvature.derivatives`.
+        dtype: as there.
+        batch_size: as there.
+        feature_names: names of the inputs. Default: a data frame's columns, or x0, x1, ….
+        name: prefix of everything that is written. Give each of several monitors its own.
+        on_error: `"raise"`, or `"warn"` to let the training go on when measuring fails.
+
+    Attributes:
+        history: dict of lists, one entry per measured step; `"step"` says which.
+        reports: the last `Report` by the name of the output, `""` if there is but one.
+
+    Raises:
+        ValueError: before training starts, for a probe that is empty, holds NaN or does not
+            fit the model, an unknown output or layer, a `freq` of 0, a `log_dir` that
+            cannot be written.
+        TypeError: for an argument of a wrong type, an integer input without `wrt`.
+    """
+
+    def __init__(
+        self,
+        probe: Any,
+        log_dir: str | Path | None = None,
+        *,
+        output: Output = None,
+        wrt: Wrt = None,
+        reference: Any = None,
+        scale: Any = "auto",
+        units: str = "raw",
+        freq: str | int | Callable[[int], Any] = "epoch",
+        engine: str = "auto",
+        dtype: str | None = None,
+        batch_size: int | None = None,
+        feature_names: Sequence[str] | None = None,
+        name: str = "curvature",
+        on_error: str = "raise",
+    ) -> None:
+        super().__init__()
+        _require_one_of("units", units, ("raw", "std"))
+        _require_one_of("on_error", on_error, ("raise", "warn"))
+        _require_name(name)
+        self.probe = make_probe(probe)
+        self.log_dir = log_dir
+        self.name = name
+        self.history: dict[str, list[Any]] = {"step": []}
+        self.reports: dict[str, Report] = {}
+        self._options = Options(output, wrt, engine, dtype, batch_size)
+        self._reference = reference
+        self._scale = scale
+        self._units = units
+        self._is_due = due(freq)
+        self._feature_names = feature_names
+        self._warns = on_error == "warn"
+        self._warned: set[type[Exception]] = set()
+        self._gauge: Gauge | None = None
+        self._measurements: dict[str, Measurement] = {}
+        self._writer: Any = None
+        self._pictures = PictureBudget()
+        self._pictured_step = -1
+        self._offset: int | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Checks everything against the model and opens the log."""
+        self._gauge = Gauge(
+            self.model,
+            self.probe,
+            options=self._options,
+            scale=self._scale,
+            reference=self._reference,
+            names=self._feature_names,
+        )
+        if self.log_dir is not None:
+            # Here, so that only those who log pay for loading it.
+            from keras_curvature.summaries import RunWriter
+
+            self._writer = RunWriter(self.log_dir, self.name)
+        self._pictures = PictureBudget()
+        self._offset = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures once before the first epoch."""
+        if self._offset is not None:
+            return
+        last = self.history["step"][-1] if self.history["step"] else None
+        # A second `fit` that counts from 0 again goes on where the first one ended.
+        self._offset = last if last is not None and epoch < last else 0
+        if last is None or epoch + self._offset > last:
+            self._step(epoch + self._offset)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures, and publishes the numbers in `logs`."""
+        if not self._is_due(epoch):
+            return
+        numbers = self._step(epoch + 1 + (self._offset or 0))
+        if logs is not None:
+            logs.update({f"{self.name}_{key}": value for key, value in numbers.items()})
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Draws the last picture and closes the log."""
+        if self._writer is not None:
+            if self.history["step"] and self._pictured_step != self.history["step"][-1]:
+                self._picture()
+            self._writer.close()
+            self._writer = None
+
+    def plot(self, output: str = "", *, theme: str = "light") -> Any:
+        """Draws the last measurement.
+
+        Args:
+            output: name of the output of a model that has several.
+            theme: `"light"` or `"dark"`.
+
+        Returns:
+            A `matplotlib.figure.Figure`; a notebook shows it, `figure.savefig(path)` keeps it.
+        """
+        from keras_curvature import figures
+
+        measurement, report = self._last(output)
+        return figures.draw(measurement, report, theme=theme)
+
+    def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
+        """Prints the verdict and the numbers of the last measurement.
+
+        Args:
+            output: name of the output of a model that has several.
+            print_fn: called with the text.
+        """
+        from keras_curvature import meanings
+
+        print_fn(meanings.table(self._last(output)[1]))
+
+    def _last(self, output: str) -> tuple[Measurement, Report]:
+        if not self._measurements:
+            raise ValueError("Nothing has been measured yet: pass the monitor to `model.fit`.")
+        names = list(self._measurements)
+        if output == "" and output not in self._measurements:
+            output = names[0]
+        if output not in self._measurements:
+            raise ValueError(f"`output` must be one of {names}. Received: {output!r}.")
+        return self._measurements[output], self.reports[output]
+
+    def _step(self, step: int) -> dict[str, float]:
+        """Measures once; returns the numbers as they go to `logs`."""
+        begin = time.perf_counter()
+        try:
+            self._measure(step, begin)
+        except Exception as error:
+            if not self._warns:
+                raise
+            return self._failed(step, error)
+        numbers = {
+            _joined(output, key): value
+            for output, report in self.reports.items()
+            for key, value in report.scalars.items()
+        }
+        features = {
+            _joined(output, f"feature/{key}"): value
+            for output, report in self.reports.items()
+            for key, value in report.features.items()
+        }
+        self._record(step, numbers | features)
+        return numbers
+
+    def _measure(self, step: int, begin: float) -> None:
+        assert self._gauge is not None, "measuring before `on_train_begin`"
+        self._measurements = self._gauge.measure()
+        for i, (output, measurement) in enumerate(self._measurements.items()):
+            self.reports[output] = self._report(step, i, output, measurement, begin)
+        if self._writer is None:
+            return
+        for output, report in self.reports.items():
+            self._writer.write_numbers(report)
+            self._writer.write_distribution(report, self._measurements[output])
+        if self._pictures.allows():
+            self._picture()
+        self._writer.flush()
+
+    def _report(
+        self, step: int, i: int, output: str, measurement: Measurement, begin: float
+    ) -> Report:
+        gauge = self._gauge
+        assert gauge is not None
+        shown = measurement
+        if self._units == "std":
+            shown = statistics.in_standard_units(measurement)
+        return Report(
+            step=step,
+            output=output,
+            headline=statistics.headline(shown),
+            reference=statistics.reference_errors(shown),
+            detail=statistics.detail(shown) | {"seconds": time.perf_counter() - begin},
+            features=statistics.feature_curvature(measurement),
+            interactions=statistics.interactions(measurement),
+            verdict=diagnosis.verdict(measurement, gauge.f.audit, i),
+            method=gauge.method(self._units),
+        )
+
+    def _picture(self) -> None:
+        """Draws and writes the pictures and the text of the last step."""
+        from keras_curvature import figures
+
+        with self._pictures.spending():
+            for output, report in self.reports.items():
+                measurement = self._measurements[output]
+                figure = figures.draw(measurement, report)
+                self._writer.write_picture(report, figures.to_png(figure))
+                self._writer.write_summary(report)
+                self._pictured_step = report.step
+
+    def _failed(self, step: int, error: Exception) -> dict[str, float]:
+        """Lets the training go on: one warning per kind, and NaN in the history."""
+        if type(error) not in self._warned:
+            self._warned.add(type(error))
+            warnings.warn(
+                f"CurvatureMonitor could not measure at step {step}, and goes on without: "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+        self._record(step, {})
+        return {}
+
+    def _record(self, step: int, numbers: dict[str, float]) -> None:
+        """Appends to the history, NaN where a number is not known at this step."""
+        count = len(self.history["step"])
+        for key in numbers:
+            self.history.setdefault(key, [float("nan")] * count)
+        for key, values in self.history.items():
+            values.append(step if key == "step" else numbers.get(key, float("nan")))
+
+
+def _joined(output: str, key: str) -> str:
+    return f"{output}_{key}" if output else key
+
+
+def _require_one_of(what: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"`{what}` must be one of {list(allowed)}. Received: {value!r}.")
+
+
+def _require_name(name: Any) -> None:
+    """The name becomes a folder and a part of tags and keys."""
+    if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(
+            "`name` must be made of letters, digits, '_' and '-': it becomes a folder and a "
+            f"prefix. Received: {name!r}."
+        )

@@ -1,0 +1,61 @@
+"""When to measure, and when to draw."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+PICTURE_SHARE = 0.02
+"""Share of the time since training began that drawing pictures may take."""
+
+
+def due(freq: Any) -> Callable[[int], bool]:
+    """Whether to measure at the end of Keras's epoch (counted from 0).
+
+    Args:
+        freq: `"epoch"`, an int n for every n-th epoch, or a function of the epoch.
+    """
+    if freq == "epoch":
+        return lambda _: True
+    if callable(freq):
+        return lambda epoch: bool(freq(epoch))
+    expected = "`freq` must be 'epoch', an int of at least 1, or a function of the epoch."
+    if isinstance(freq, bool) or not isinstance(freq, int):
+        raise TypeError(f"{expected} Received: {freq!r}.")
+    if freq < 1:
+        raise ValueError(f"{expected} Received: {freq}.")
+    return lambda epoch: (epoch + 1) % freq == 0
+
+
+class PictureBudget:
+    """Lets a picture be drawn as often as it costs little beside the training.
+
+    Drawing takes longer than measuring. The first picture is always allowed; after that the
+    time spent on pictures stays below `PICTURE_SHARE` of the time since the start, so that a
+    short epoch is not held up and a long one gets its picture each time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._start = clock()
+        self._spent = 0.0
+        self._last = 0.0
+
+    def allows(self) -> bool:
+        """Whether one more picture, as slow as the last one, stays within the budget."""
+        if self._spent == 0.0:
+            return True
+        elapsed = self._clock() - self._start
+        return self._spent + self._last <= PICTURE_SHARE * elapsed
+
+    @contextlib.contextmanager
+    def spending(self) -> Iterator[None]:
+        """Counts the time inside as spent."""
+        begin = self._clock()
+        try:
+            yield
+        finally:
+            self._last = self._clock() - begin
+            self._spent += self._last

@@ -1,0 +1,290 @@
+"""What is written to TensorBoard, and how."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.image import metadata as image_metadata
+
+from keras_curvature.meanings import (
+    FEATURE,
+    LAPLACIAN,
+    MEANINGS,
+    Meaning,
+    Units,
+    formatted,
+    largest,
+    moment,
+    plain,
+)
+from keras_curvature.measurement import Measurement, Report
+
+KERAS_RUNS = ("train", "validation")
+"""Directories of `keras.callbacks.TensorBoard`, which asks not to share them."""
+
+MOST_FEATURE_CARDS = 64
+"""Beyond so many features none gets a card: nobody looks through hundreds of them.
+
+The picture and the text name the largest then. Choosing some would write other cards at
+other epochs, and leave each with holes.
+"""
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+class RunWriter:
+    """Writes reports as a run of its own beside those of Keras's TensorBoard callback.
+
+    ```python
+    writer = RunWriter("logs/run1")
+    writer.write_numbers(report)
+    writer.write_distribution(report, measurement)
+    writer.write_picture(report, png)
+    writer.write_summary(report)
+    writer.close()
+    ```
+
+    The event file is made with the first thing written, so a writer that is never used
+    leaves no empty run behind. A closed writer opens again when written to. The user's own
+    default writer, step, `record_if` and name scopes stay as they are and have no effect.
+
+    Args:
+        log_dir: directory of all runs of a training, local or any that TensorFlow reaches.
+        name: of the run, and the first part of all tags.
+        units: those of the numbers written.
+
+    Raises:
+        ValueError: for a `log_dir` that is not a path, or a `name` that cannot name a run.
+        OSError: if the directory cannot be made or written.
+    """
+
+    def __init__(
+        self, log_dir: str | os.PathLike[str], name: str = "curvature", *, units: Units = "raw"
+    ) -> None:
+        self._name = _checked_name(name)
+        self._directory = _writable(log_dir, name)
+        self._units: Units = units
+        self._writer: tf.summary.SummaryWriter | None = None
+        self._described: set[str] = set()
+
+    def write_numbers(self, report: Report) -> None:
+        """Writes all numbers as scalars.
+
+        Tags are `<name>/<number>` for the headline, so that these come first, and
+        `<name>_reference/…`, `<name>_detail/…` and `<name>_feature/<feature>` for the rest.
+        The name of the output, where there are several, stands before the last part.
+        """
+        groups = {"": report.headline, "_reference": report.reference, "_detail": report.detail}
+        with self._recording(report.step):
+            for group, numbers in groups.items():
+                for name, value in numbers.items():
+                    tag = self._tag(group, report.output, tag_part(name))
+                    self._scalar(tag, value, MEANINGS.get(name))
+            if len(report.features) <= MOST_FEATURE_CARDS:
+                for part, value in zip(
+                    tag_parts(report.features), report.features.values(), strict=True
+                ):
+                    self._scalar(self._tag("_feature", report.output, part), value, FEATURE)
+
+    def write_distribution(self, report: Report, measurement: Measurement) -> None:
+        """Writes a histogram of the finite values of the Laplacian; nothing if there are none."""
+        values = measurement.laplacian
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return
+        # The width of the histogram has to be finite too.
+        limit = np.finfo(values.dtype).max / 4
+        tag = self._tag("_distribution", report.output, "laplacian")
+        with self._recording(report.step):
+            tf.summary.histogram(
+                tag,
+                np.clip(values, -limit, limit),
+                description=self._description(tag, LAPLACIAN),
+            )
+
+    def write_picture(self, report: Report, png: bytes) -> None:
+        """Writes a picture that is already encoded as PNG.
+
+        Raises:
+            ValueError: if it is not a PNG.
+        """
+        if png[:8] != PNG_START:
+            raise ValueError(f"`png` must be the bytes of a PNG. Received: {png[:8]!r}…")
+        width, height = struct.unpack(">II", png[16:24])
+        tag = self._tag("_picture", report.output, "shape")
+        # tf.summary.image would want pixels, only to encode them again.
+        metadata = image_metadata.create_summary_metadata(
+            display_name=None, description=self._once(tag, "The function and how it bends.")
+        )
+        with self._recording(report.step):
+            tf.summary.write(tag, tf.constant([str(width), str(height), png]), metadata=metadata)
+
+    def write_summary(self, report: Report) -> None:
+        """Writes in words what was found and how, as Markdown."""
+        tag = self._tag("_summary", report.output, "in_words")
+        with self._recording(report.step):
+            tf.summary.text(tag, in_markdown(report, self._units))
+
+    def flush(self) -> None:
+        """Sends what was written to the disk."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the event file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    @contextlib.contextmanager
+    def _recording(self, step: int) -> Iterator[None]:
+        """Summaries go to this run, at this step, whatever the user's state says."""
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(self._directory)
+            self._described.clear()  # descriptions belong into every file
+        with (
+            self._writer.as_default(step),
+            tf.summary.record_if(True),
+            tf.name_scope(""),  # an enclosing scope would become part of the tags
+        ):
+            yield
+
+    def _tag(self, group: str, output: str, last: str) -> str:
+        between = f"{tag_part(output)}/" if output else ""
+        return f"{self._name}{group}/{between}{last}"
+
+    def _scalar(self, tag: str, value: float, meaning: Meaning | None) -> None:
+        tf.summary.scalar(tag, value, description=self._description(tag, meaning))
+
+    def _description(self, tag: str, meaning: Meaning | None) -> str | None:
+        return self._once(tag, meaning.description(self._units)) if meaning else None
+
+    def _once(self, tag: str, text: str) -> str | None:
+        """The text the first time: TensorBoard keeps that one, and files stay small."""
+        if tag in self._described:
+            return None
+        self._described.add(tag)
+        return text
+
+
+def in_markdown(report: Report, units: Units = "raw") -> str:
+    """A report as Markdown: the verdict, what was measured and how, the headline numbers.
+
+    Names and sentences are escaped: what they hold is shown, not obeyed.
+    """
+    title = moment(report.step).capitalize()
+    output = f", output {escaped(report.output)}" if report.output else ""
+    blocks = [
+        f"### {escaped(report.verdict.sentence)}",
+        f"**{title}{output}**",
+        "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
+        _number_table({**report.headline, **report.reference}, units),
+        _feature_sentence(report.features),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line.
+
+    Example:
+        >>> escaped("a_b <script> | *c*")
+        'a\\\\_b &#60;script&#62; &#124; \\\\*c\\\\*'
+    """
+    return plain(text).translate(_ESCAPES)
+
+
+_ESCAPES = str.maketrans(
+    {c: f"\\{c}" for c in "\\`*_{}[]#!"} | {c: f"&#{ord(c)};" for c in "&<>|~"}
+)
+"""What Markdown lets a backslash quote, and the rest as character references."""
+
+
+def tag_part(text: str) -> str:
+    """Text as one part of a tag: no slash, nothing that a page or an address might obey.
+
+    Example:
+        >>> tag_part("price/m² <b>"), tag_part("")
+        ('price_m² _b_', 'unnamed')
+    """
+    return re.sub(r"[^\w .,:()\[\]=+-]", "_", plain(text, 60)).strip() or "unnamed"
+
+
+def tag_parts(names: Iterable[str]) -> list[str]:
+    """Tag parts of several names, all different."""
+    parts: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        part, count = tag_part(name), 1
+        candidate = part
+        while candidate in taken:
+            count += 1
+            candidate = f"{part}_{count}"
+        taken.add(candidate)
+        parts.append(candidate)
+    return parts
+
+
+def _number_table(numbers: Mapping[str, float], units: Units) -> str:
+    rows = ["| number | value | unit | what it tells |", "|---|---|---|---|"]
+    for name, value in numbers.items():
+        meaning = MEANINGS.get(name, Meaning("", "", ""))
+        cells = (name, formatted(value), meaning.unit_in(units), meaning.sentence)
+        rows.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
+    return "\n".join(rows)
+
+
+def _feature_sentence(features: Mapping[str, float]) -> str:
+    if len(features) < 2:
+        return ""
+    most = ", ".join(
+        f"{escaped(plain(name, 40))} {formatted(value)}" for name, value in largest(features, 10)
+    )
+    which = "" if len(features) <= 10 else f" (10 of {len(features)})"
+    return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+ -]+", name) or not name.strip(". "):
+        raise ValueError(
+            "`name` names a run and a directory: letters, digits, and any of `_ . + -`. "
+            f"Received: {name!r}."
+        )
+    if name in KERAS_RUNS:
+        raise ValueError(
+            f"`name` must not be {' or '.join(map(repr, KERAS_RUNS))}: these directories belong "
+            f"to Keras's TensorBoard callback. Received: {name!r}. Choose another, "
+            "for example 'curvature'."
+        )
+    return name
+
+
+def _writable(log_dir: str | os.PathLike[str], name: str) -> str:
+    """The directory of the run, made and found to be writable."""
+    path = os.fspath(log_dir) if isinstance(log_dir, (str, os.PathLike)) else ""
+    if not path.strip() or "\0" in path:
+        raise ValueError(
+            "`log_dir` must be the path of a directory, for example 'logs/run1'. "
+            f"Received: {log_dir!r}."
+        )
+    directory = tf.io.gfile.join(path, name)
+    trial = tf.io.gfile.join(directory, f".writable-{os.getpid()}")
+    try:
+        tf.io.gfile.makedirs(directory)
+        with tf.io.gfile.GFile(trial, "w") as file:
+            file.write("")
+        tf.io.gfile.remove(trial)
+    except (tf.errors.OpError, OSError) as error:
+        reason = getattr(error, "message", None) or str(error)
+        raise OSError(
+            "`log_dir` must be a directory that can be made and written. Received: "
+            f"{path!r}, where making {directory!r} failed: {reason}. Choose "
+            "another directory, or correct its permissions."
+        ) from error
+    return directory
