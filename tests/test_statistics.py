@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from measurements import measurement, segments
 
 from keras_curvature import statistics
+from measurements import measurement, segments
 
 HESSIANS = np.array([[[2.0, 1.0], [1.0, -4.0]], [[6.0, 0.0], [0.0, 2.0]]])
 X = np.array([[0.0, 0.0], [1.0, 2.0]])

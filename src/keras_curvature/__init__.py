@@ -1,5 +1,7 @@
 """Second derivatives of Keras models with respect to their input."""
 
+from importlib.metadata import version
+
 from keras_curvature.derivatives import (
     derivatives,
     directional_curvature,
@@ -11,6 +13,8 @@ from keras_curvature.derivatives import (
 )
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
+
+__version__ = version("keras-curvature")
 
 __all__ = [
     "CurvatureMonitor",

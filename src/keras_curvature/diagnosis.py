@@ -8,7 +8,12 @@ import numpy as np
 
 from keras_curvature.engines.audit import Audit, Dependence
 from keras_curvature.measurement import Measurement, Verdict
-from keras_curvature.statistics import headline, in_standard_units
+from keras_curvature.statistics import (
+    gain_of_a_parabola,
+    headline,
+    in_standard_units,
+    slope_change,
+)
 
 STRAIGHT = 0.05
 """Slope change, in standard units, below which a function looks like a straight line.
@@ -19,6 +24,9 @@ the output through one of its own. x**2 on [0, 1] has 0.56.
 
 GOOD_FIT = 0.98
 """R2 from which a straight line is what the data asks for. x**2 on [0, 1]: a line has 0.94."""
+
+WORTH_LEARNING = 0.02
+"""Gain in adjusted R2 from which data is called curved. x**2 on [0, 1] has 0.06."""
 
 HIDDEN, PARTLY_HIDDEN = 0.5, 0.05
 """Hidden fraction from which a function is called piecewise linear, and partly so."""
@@ -48,14 +56,15 @@ def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
             "not finite",
             "No second derivative is finite: look for NaN or infinity in the weights.",
         )
-    return _from_numbers(headline(in_standard_units(measurement)), headline(measurement))
-
-
-def _from_numbers(standard: Mapping[str, float], raw: Mapping[str, float]) -> Verdict:
+    raw = headline(measurement)
     fit = raw.get("r2")
     shown = "" if fit is None else f" (R² {fit:.3f} on the probe)"
-    if not standard["slope_change"] >= STRAIGHT:
-        return _straight(fit, shown)
+    if not slope_change(in_standard_units(measurement).segments) >= STRAIGHT:
+        return _straight(fit, shown, gain_of_a_parabola(measurement))
+    return _curved(raw, fit, shown)
+
+
+def _curved(raw: Mapping[str, float], fit: float | None, shown: str) -> Verdict:
     hidden = raw["hidden_fraction"]
     if hidden >= HIDDEN:
         return Verdict(
@@ -83,18 +92,24 @@ def _from_numbers(standard: Mapping[str, float], raw: Mapping[str, float]) -> Ve
     )
 
 
-def _straight(fit: float | None, shown: str) -> Verdict:
+def _straight(fit: float | None, shown: str, gain: float) -> Verdict:
     if fit is None:
         return Verdict(
             "straight",
             "Nearly a straight line: either the function is linear or the model has not "
             "learned its shape yet. Pass (x, y) as the probe to tell these apart.",
         )
+    if fit < GOOD_FIT and gain < WORTH_LEARNING:
+        return Verdict(
+            "straight",
+            f"Nearly a straight line{shown}, and a parabola in each input would fit the probe "
+            "hardly better: the function is linear, or noise or its shape hides more.",
+        )
     if fit < GOOD_FIT:
         return Verdict(
             "still straight",
-            f"Still a straight line{shown}: the shape is not learned yet, and differentiation is not "
-            "the problem. Train longer; SiLU and GELU bend sooner than sigmoid or tanh.",
+            f"Still a straight line{shown}: the shape is not learned yet, and differentiation is "
+            "not the problem. Train longer; SiLU and GELU bend sooner than sigmoid or tanh.",
         )
     return Verdict("linear", f"Really linear{shown}: there is hardly any curvature to see.")
 

@@ -14,7 +14,7 @@ from keras_curvature import diagnosis, statistics
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.measurement import Measurement, Report
 from keras_curvature.measuring import Gauge
-from keras_curvature.probes import make_probe
+from keras_curvature.probes import Probe, make_probe
 from keras_curvature.schedule import PictureBudget, due
 from keras_curvature.typing import Output, Wrt
 
@@ -112,7 +112,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._options = Options(output, wrt, engine, dtype, batch_size)
         self._reference = reference
         self._scale = scale
-        self._units = units
+        self._units: Any = units
         self._is_due = due(freq)
         self._feature_names = feature_names
         self._warns = on_error == "warn"
@@ -126,6 +126,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
+        if not self.model.built:
+            _build(self.model, self.probe)
         self._gauge = Gauge(
             self.model,
             self.probe,
@@ -138,7 +140,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             # Here, so that only those who log pay for loading it.
             from keras_curvature.summaries import RunWriter
 
-            self._writer = RunWriter(self.log_dir, self.name)
+            self._writer = RunWriter(self.log_dir, self.name, units=self._units)
         self._pictures = PictureBudget()
         self._offset = None
 
@@ -192,7 +194,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """
         from keras_curvature import meanings
 
-        print_fn(meanings.table(self._last(output)[1]))
+        print_fn(meanings.table(self._last(output)[1], self._units))
 
     def _last(self, output: str) -> tuple[Measurement, Report]:
         if not self._measurements:
@@ -291,6 +293,18 @@ class CurvatureMonitor(keras.callbacks.Callback):
             self.history.setdefault(key, [float("nan")] * count)
         for key, values in self.history.items():
             values.append(step if key == "step" else numbers.get(key, float("nan")))
+
+
+def _build(model: keras.Model, probe: Probe) -> None:
+    """Gives a model its weights, which Keras would make at its first batch."""
+    one = keras.tree.map_structure(lambda leaf: leaf[:1], probe.x)
+    try:
+        model(one, training=False)
+    except Exception as error:
+        raise ValueError(
+            f"The model {model.name!r} has no build shape yet, and calling it on one example of "
+            f"`probe` to build it failed: {error}"
+        ) from error
 
 
 def _joined(output: str, key: str) -> str:

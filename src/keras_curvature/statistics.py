@@ -170,6 +170,30 @@ def additivity(m: Measurement) -> float:
     return float(max(0.0, 1 - np.einsum("nii->", squares) / every)) if every > 0 else 0.0
 
 
+def gain_of_a_parabola(m: Measurement) -> float:
+    """How much better a parabola in each input would fit the known values than a plane.
+
+    The difference of the adjusted R2 of the two least-squares fits on the probe: what there
+    is to learn beyond a straight line, noise discounted. 0 where the probe has too few points
+    to say.
+    """
+    n, d = m.x.shape
+    if m.target is None or n < 4 * d + 4:
+        return 0.0
+    u = (m.x - m.x.mean(axis=0)) / m.input_spread
+    plane = np.hstack([np.ones((n, 1)), u])
+    return _adjusted_r2(np.hstack([plane, u**2]), m.target) - _adjusted_r2(plane, m.target)
+
+
+def _adjusted_r2(columns: Array, y: Array) -> float:
+    n, parameters = columns.shape
+    fitted = columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
+    about_mean = ((y - y.mean(axis=0)) ** 2).sum()
+    if about_mean == 0:
+        return 1.0
+    return float(1 - ((y - fitted) ** 2).sum() / about_mean * (n - 1) / (n - parameters))
+
+
 def _from_eigenvalues(m: Measurement, hessian: Array) -> dict[str, float]:
     finite = np.isfinite(hessian).all(axis=(2, 3)) & np.isfinite(m.jacobian).all(axis=2)
     if not finite.any():

@@ -1,0 +1,479 @@
+"""The callback inside real `model.fit` calls."""
+
+from __future__ import annotations
+
+import csv
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_curvature as kc
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 3)).astype("float32")
+Y = (np.sin(X[:, :1]) + X[:, 1:2] * X[:, 2:]).astype("float32")
+PROBE = X[:16]
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden = keras.layers.Dense(8, "tanh")
+        self.last = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.hidden(x))
+
+
+def sequential(dropout=0.0):
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(8, "tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def functional():
+    x = keras.Input((3,))
+    y = keras.layers.Dense(1)(keras.layers.Dense(8, "silu")(x))
+    return keras.Model(x, y)
+
+
+def compiled(model, **kwargs):
+    model.compile("adam", "mse", metrics=["mae"], **kwargs)
+    return model
+
+
+def fit(monitor, *callbacks, model=None, epochs=3, **kwargs):
+    keras.utils.set_random_seed(0)
+    model = compiled(sequential()) if model is None else model
+    kwargs = {"epochs": epochs, "verbose": 0, "batch_size": 16} | kwargs
+    return model, model.fit(X, Y, callbacks=[monitor, *callbacks], **kwargs)
+
+
+def test_one_step_before_training_and_one_per_epoch():
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, epochs=3)
+    assert monitor.history["step"] == [0, 1, 2, 3]
+    assert {len(values) for values in monitor.history.values()} == {4}
+
+
+def test_logs_and_history_hold_the_same_numbers_under_the_same_names():
+    monitor = kc.CurvatureMonitor((PROBE, Y[:16]), reference=lambda x: 0 * x)
+    _, trained = fit(monitor, epochs=2)
+    logged = {k.removeprefix("curvature_") for k in trained.history if k.startswith("curvature_")}
+    own = {k for k in monitor.history if k != "step" and not k.startswith("feature/")}
+    assert logged == own
+    for name in own:
+        assert trained.history[f"curvature_{name}"] == monitor.history[name][1:], name
+    assert {type(value) for value in trained.history["curvature_mean"]} == {float}
+
+
+def test_the_numbers_are_those_of_the_model_as_it_is():
+    monitor = kc.CurvatureMonitor(PROBE)
+    model, _ = fit(monitor)
+    laplacian = kc.laplacian(model, PROBE).numpy()
+    hessian = kc.hessian(model, PROBE).numpy()
+    last = {name: values[-1] for name, values in monitor.history.items()}
+    # The same float32 numbers, summed in another order.
+    assert last["mean"] == pytest.approx(laplacian.mean(), rel=1e-4)
+    assert last["rms"] == pytest.approx(np.sqrt((hessian**2).sum() / 16), rel=1e-4)
+    spread = X[:16].std(axis=0) ** 2 / model(PROBE).numpy().std()
+    features = np.abs(kc.hessian_diagonal(model, PROBE)).mean(axis=(0, 1)) * spread
+    assert [last[f"feature/x{i}"] for i in range(3)] == pytest.approx(features, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("freq", "steps"),
+    [(2, [0, 2, 4]), (lambda epoch: epoch == 0, [0, 1]), (9, [0])],
+    ids=["every second", "a function", "never"],
+)
+def test_freq(freq, steps):
+    monitor = kc.CurvatureMonitor(PROBE, freq=freq)
+    _, trained = fit(monitor, epochs=5)
+    assert monitor.history["step"] == steps
+    # As with Keras's `validation_freq`: nothing is invented for the epochs between.
+    assert len(trained.history.get("curvature_mean", [])) == len(steps) - 1
+
+
+def test_initial_epoch_is_where_the_steps_begin():
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, epochs=7, initial_epoch=5)
+    assert monitor.history["step"] == [5, 6, 7]
+
+
+def test_a_second_fit_goes_on_with_one_curve():
+    monitor = kc.CurvatureMonitor(PROBE)
+    model, _ = fit(monitor, epochs=2)
+    fit(monitor, model=model, epochs=4, initial_epoch=2)
+    fit(monitor, model=model, epochs=2)
+    assert monitor.history["step"] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def state_after(model, *callbacks, **kwargs):
+    """Everything that training leaves behind, random numbers included."""
+    keras.utils.set_random_seed(1)
+    model = model()
+    history = model.fit(X, Y, epochs=3, verbose=0, batch_size=16, callbacks=[*callbacks], **kwargs)
+    states = [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+    states += [v.numpy() for metric in model.metrics for v in metric.variables]
+    # The legacy generator is the one that Keras seeds.
+    drawn = [random.random(), np.random.rand(), tf.random.uniform([]).numpy()]  # noqa: NPY002
+    losses = {k: v for k, v in history.history.items() if not k.startswith("curvature")}
+    return [*states, *drawn, losses]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: compiled(sequential(dropout=0.5)),
+        lambda: compiled(sequential(dropout=0.5), jit_compile=True),
+        lambda: compiled(sequential(dropout=0.5), run_eagerly=True),
+        lambda: compiled(Subclassed()),
+        lambda: compiled(
+            keras.Sequential(
+                [keras.Input((3,)), keras.layers.Dense(4, "relu", activity_regularizer="l2")]
+            )
+        ),
+    ],
+    ids=["graph", "xla", "eager", "not built yet", "activity loss"],
+)
+def test_watching_changes_nothing_to_the_last_bit(build, tmp_path):
+    monitor = kc.CurvatureMonitor(PROBE, tmp_path)
+    validation = {"validation_data": (X, Y)}
+    watched = state_after(build, monitor, **validation)
+    alone = state_after(build, **validation)
+    assert monitor.history["step"] == [0, 1, 2, 3]
+    for a, b in zip(watched, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("data", ["arrays", "dataset"])
+@pytest.mark.parametrize("way", [{}, {"run_eagerly": True}, {"jit_compile": True}], ids=str)
+@pytest.mark.parametrize("build", [sequential, functional, Subclassed])
+def test_models_and_data(build, way, data):
+    keras.utils.set_random_seed(0)
+    model = compiled(build(), **way)
+    monitor = kc.CurvatureMonitor(PROBE)
+    given = (X, Y) if data == "arrays" else (tf.data.Dataset.from_tensor_slices((X, Y)).batch(16),)
+    model.fit(*given, epochs=2, verbose=0, callbacks=[monitor])
+    assert np.isfinite(monitor.history["rms"]).all()
+    assert monitor.history["mean"][-1] == pytest.approx(
+        kc.laplacian(model, PROBE).numpy().mean(), rel=1e-3
+    )
+
+
+def test_everything_is_traced_once():
+    calls = []
+
+    class Counting(keras.layers.Layer):
+        def call(self, x):
+            calls.append(x)
+            return tf.sin(x)
+
+    model = keras.Sequential([keras.Input((3,)), Counting(), keras.layers.Dense(1)])
+    monitor = kc.CurvatureMonitor(PROBE)
+    keras.utils.set_random_seed(0)
+    compiled(model).fit(X, Y, epochs=1, verbose=0, callbacks=[monitor])
+    first = len(calls)
+    model.fit(X, Y, epochs=6, initial_epoch=1, verbose=0, callbacks=[monitor])
+    assert len(calls) == first
+    functions = monitor._gauge._problem.evaluator.compiled.values()
+    assert [f.experimental_get_tracing_count() for f in functions] == [1] * len(functions)
+
+
+def test_early_stopping_can_watch_it():
+    monitor = kc.CurvatureMonitor(PROBE)
+    stop = keras.callbacks.EarlyStopping("curvature_rms", mode="max", patience=0, baseline=1e9)
+    _, trained = fit(monitor, stop, epochs=5)
+    assert len(trained.epoch) == 2  # patience is counted from the second epoch on
+
+
+def test_model_checkpoint_can_watch_it(tmp_path):
+    monitor = kc.CurvatureMonitor(PROBE)
+    path = tmp_path / "best.keras"
+    keep = keras.callbacks.ModelCheckpoint(
+        path, monitor="curvature_rms", mode="min", save_best_only=True
+    )
+    fit(monitor, keep, epochs=4)
+    best = kc.hessian(keras.models.load_model(path), PROBE).numpy()
+    assert np.sqrt((best**2).sum() / 16) == pytest.approx(min(monitor.history["rms"][1:]), rel=1e-4)
+
+
+def test_csv_logger_writes_it(tmp_path):
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, keras.callbacks.CSVLogger(tmp_path / "log.csv"), epochs=2)
+    with open(tmp_path / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["curvature_rms"]) for row in rows] == monitor.history["rms"][1:]
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_the_progress_bar_shows_it(verbose, capsys):
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, epochs=1, verbose=verbose)
+    shown = capsys.readouterr().out
+    assert f"curvature_rms: {monitor.history['rms'][-1]:.4f}" in shown
+
+
+def test_callbacks_before_it_in_the_list_do_not_see_it_and_those_after_do():
+    seen = {}
+    before, after = (
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs, key=key: seen.update({key: "curvature_rms" in logs})
+        )
+        for key in ("before", "after")
+    )
+    model = compiled(functional())
+    model.fit(X, Y, verbose=0, callbacks=[before, kc.CurvatureMonitor(PROBE), after])
+    assert seen == {"before": False, "after": True}
+
+
+def test_units_std_do_not_change_with_the_units_of_x():
+    histories = []
+    for stretch in (1.0, 1000.0):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.Input((3,)),
+                keras.layers.Rescaling(1 / stretch),
+                keras.layers.Dense(8, "tanh"),
+                keras.layers.Dense(1),
+            ]
+        )
+        monitor = kc.CurvatureMonitor(PROBE * stretch, units="std")
+        compiled(model).fit(X * stretch, Y, epochs=1, verbose=0, shuffle=False, callbacks=[monitor])
+        histories.append(monitor.history)
+    for name in ("rms", "scale_rms", "slope_change", "normalized", "feature/x1"):
+        assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3), name
+
+
+def test_a_reference_and_a_target():
+    x = np.linspace(-1, 1, 50)[:, None]
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x**2)])
+    model.compile("sgd", "mse")
+    for reference in (np.full((50, 1, 1), 3.0), lambda x: np.full(len(x), 3.0)):
+        monitor = kc.CurvatureMonitor((x, x**2), reference=reference)
+        model.fit(x, x**2, epochs=1, verbose=0, callbacks=[monitor])
+        last = {name: values[-1] for name, values in monitor.history.items()}
+        assert last["r2"] == pytest.approx(1)
+        assert last["mean"] == pytest.approx(2)
+        assert last["reference_rmse"] == pytest.approx(1)
+        # float32 values and a window of h = 0.15
+        assert last["scale_reference_rmse"] == pytest.approx(1, rel=1e-3)
+
+
+def two_outputs():
+    x = keras.Input((3,))
+    hidden = keras.layers.Dense(8, "tanh")(x)
+    outputs = {
+        "price": keras.layers.Dense(1, name="price")(hidden),
+        "risk": keras.layers.Dense(2, name="risk")(hidden),
+    }
+    model = keras.Model(x, outputs)
+    model.compile("adam", {"price": "mse", "risk": "mse"})
+    return model
+
+
+def test_several_outputs_have_their_names_in_between(tmp_path):
+    model, target = two_outputs(), {"price": Y, "risk": np.hstack([Y, Y])}
+    monitor = kc.CurvatureMonitor(PROBE, tmp_path)
+    trained = model.fit(X, target, epochs=1, verbose=0, callbacks=[monitor])
+    assert {"curvature_price_mean", "curvature_risk_mean"} <= set(trained.history)
+    found = kc.laplacian(model, PROBE)
+    for output in ("price", "risk"):
+        assert monitor.history[f"{output}_mean"][-1] == pytest.approx(
+            found[output].numpy().mean(), rel=1e-3, abs=1e-6
+        )
+    one = kc.CurvatureMonitor(PROBE, output="risk")
+    model.fit(X, target, epochs=2, initial_epoch=1, verbose=0, callbacks=[one])
+    assert "mean" in one.history
+
+
+def test_a_layer_to_differentiate_by():
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            keras.layers.Embedding(10, 3, name="embedding"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, "tanh"),
+            keras.layers.Dense(1),
+        ]
+    )
+    tokens = np.random.default_rng(0).integers(0, 10, size=(32, 4))
+    monitor = kc.CurvatureMonitor(tokens, wrt="embedding")
+    compiled(model).fit(tokens, Y[:32], epochs=1, verbose=0, callbacks=[monitor])
+    assert monitor.history["rms"][-1] > 0
+    assert "feature/x[3,2]" in monitor.history
+
+
+def test_layer_normalization_is_measured_right():
+    """TensorFlow's own second derivative is wrong here; the monitor's is mended and says so."""
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(8, "tanh"),
+            keras.layers.LayerNormalization(),
+            keras.layers.Dense(1),
+        ]
+    )
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, model=compiled(model), epochs=1)
+    truth = kc.hessian(model, PROBE, engine="finite_difference").numpy()
+    assert monitor.history["rms"][-1] == pytest.approx(np.sqrt((truth**2).sum() / 16), rel=1e-4)
+    assert "mended: StopGradient in layer 'layer_normalization" in monitor.reports[""].method[-1]
+
+
+class Bomb(keras.callbacks.Callback):
+    """Fails the test if a batch is trained on."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        raise AssertionError("training has started")
+
+
+def tokens_model():
+    return keras.Sequential(
+        [keras.Input((3,), dtype="int32"), keras.layers.Embedding(4, 2, name="embedding")]
+    )
+
+
+ERRORS = {
+    "shape": (lambda: kc.CurvatureMonitor(X[:, :2]), ValueError, r"must have shape \(n, 3\)"),
+    "no such output": (lambda: kc.CurvatureMonitor(PROBE, output=1), ValueError, "`output` is 1"),
+    "no such layer": (lambda: kc.CurvatureMonitor(PROBE, wrt="nope"), ValueError, "'nope'"),
+    "nan": (lambda: kc.CurvatureMonitor(PROBE * np.nan), ValueError, "NaN"),
+    "empty": (lambda: kc.CurvatureMonitor(PROBE[:0]), ValueError, "at least one example"),
+    "freq": (lambda: kc.CurvatureMonitor(PROBE, freq=0), ValueError, "`freq` must be"),
+    "units": (lambda: kc.CurvatureMonitor(PROBE, units="feet"), ValueError, "`units` must be"),
+    "on_error": (lambda: kc.CurvatureMonitor(PROBE, on_error="ignore"), ValueError, "`on_error`"),
+    "name": (lambda: kc.CurvatureMonitor(PROBE, name="../x"), ValueError, "`name` must be"),
+    "engine": (lambda: kc.CurvatureMonitor(PROBE, engine="magic"), ValueError, "`engine` must be"),
+    "scale": (lambda: kc.CurvatureMonitor(PROBE, scale=-1), ValueError, "`scale` must be"),
+    "scale's shape": (lambda: kc.CurvatureMonitor(PROBE, scale=[1, 2]), ValueError, "`scale` must"),
+    "names": (lambda: kc.CurvatureMonitor(PROBE, feature_names=["a"]), ValueError, "3 different"),
+    "reference": (
+        lambda: kc.CurvatureMonitor(PROBE, reference=np.zeros(5)),
+        ValueError,
+        "`reference` must have shape",
+    ),
+    "y": (lambda: kc.CurvatureMonitor((PROBE, X[:16])), ValueError, "`y` must have shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_come_before_training(case):
+    make, error, message = ERRORS[case]
+    with pytest.raises(error, match=message):
+        fit(make(), Bomb())
+
+
+def test_a_log_dir_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises((ValueError, OSError), match="log_dir"):
+        fit(kc.CurvatureMonitor(PROBE, tmp_path / "file"), Bomb())
+
+
+def test_integer_inputs_need_a_layer():
+    model = tokens_model()
+    model.compile("adam", "mse")
+    with pytest.raises(TypeError, match=r'wrt="embedding"'):
+        model.fit(
+            np.zeros((8, 3)),
+            np.zeros((8, 3, 2)),
+            verbose=0,
+            callbacks=[kc.CurvatureMonitor(np.zeros((4, 3))), Bomb()],
+        )
+
+
+def test_a_model_that_the_probe_cannot_build():
+    class Square(keras.layers.Layer):
+        def build(self, shape):
+            raise RuntimeError("needs a square")
+
+    model = compiled(keras.Sequential([Square()]))
+    with pytest.raises(ValueError, match=r"no build shape yet.*needs a square"):
+        fit(kc.CurvatureMonitor(PROBE), Bomb(), model=model)
+
+
+def break_at(monitor, step):
+    """Makes the measurement fail at one step."""
+    measure = monitor._measure
+
+    def breaking(at, begin):
+        if at == step:
+            raise RuntimeError("out of paper")
+        measure(at, begin)
+
+    monitor._measure = breaking
+
+
+def test_on_error_raise_is_the_default():
+    monitor = kc.CurvatureMonitor(PROBE)
+    break_at(monitor, 2)
+    with pytest.raises(RuntimeError, match="out of paper"):
+        fit(monitor)
+
+
+def test_on_error_warn_lets_the_training_go_on():
+    monitor = kc.CurvatureMonitor(PROBE, on_error="warn")
+    break_at(monitor, 2)
+    with pytest.warns(UserWarning, match="step 2.*RuntimeError: out of paper"):
+        _, trained = fit(monitor, epochs=3)
+    assert len(trained.epoch) == 3
+    assert monitor.history["step"] == [0, 1, 2, 3]
+    assert np.isnan(monitor.history["rms"][2])
+    assert np.isfinite(monitor.history["rms"][3])
+
+
+def test_diverged_weights_are_data_and_not_an_error():
+    model = compiled(functional())
+    monitor = kc.CurvatureMonitor(PROBE)
+    model.layers[1].kernel.assign(np.full((3, 8), np.nan))
+    fit(monitor, model=model, epochs=1)
+    assert monitor.history["nonfinite_fraction"] == [1.0, 1.0]
+    assert monitor.reports[""].verdict.kind == "not finite"
+
+
+def test_it_reports_its_own_seconds():
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, epochs=2)
+    assert all(0 < seconds < 60 for seconds in monitor.history["seconds"])
+
+
+def test_plot_and_summary(capsys):
+    monitor = kc.CurvatureMonitor(PROBE)
+    with pytest.raises(ValueError, match="Nothing has been measured"):
+        monitor.summary()
+    fit(monitor)
+    monitor.summary()
+    assert monitor.reports[""].verdict.sentence.split()[0] in capsys.readouterr().out
+    assert monitor.plot().axes
+
+
+def test_tensorboard_shows_what_the_history_holds(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monitor = kc.CurvatureMonitor((PROBE, Y[:16]), tmp_path, reference=lambda x: 0 * x)
+    board = keras.callbacks.TensorBoard(tmp_path)
+    fit(monitor, board, epochs=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"curvature", "train"}
+    events = EventAccumulator(str(tmp_path / "curvature"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    cards = [tag for tag in tags if tag.startswith("curvature/")]
+    assert 1 <= len(cards) <= 8
+    for tag in cards:
+        shown = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+        own = monitor.history[tag.removeprefix("curvature/")]
+        assert shown == [
+            (step, pytest.approx(value)) for step, value in zip([0, 1, 2], own, strict=True)
+        ]
+    plugins = {events.summary_metadata[tag].plugin_data.plugin_name for tag in tags}
+    assert {"scalars", "histograms", "images", "text"} <= plugins
