@@ -55,20 +55,22 @@ class Audit:
 
     Attributes:
         dependence: of each output on the input.
+        live: ops through which a derivative passes, in order.
         cuts: ops at which the derivative ends, though the value goes on.
         python: calls back into Python that the input reaches.
         unregistered: ops that TensorFlow cannot differentiate even once.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
-        control_flow: whether there are loops or branches.
+        resists_vectorising: whether there are loops, branches or functions for XLA.
         activations: numbers that one example needs in all intermediate results together.
     """
 
     dependence: tuple[Dependence, ...]
+    live: tuple[Place, ...]
     cuts: tuple[Place, ...]
     python: tuple[Place, ...]
     unregistered: tuple[Place, ...]
     mended: tuple[Place, ...]
-    control_flow: bool
+    resists_vectorising: bool
     activations: int
 
 
@@ -87,11 +89,12 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         dependence=tuple(
             states.get(output.ref(), Dependence.NONE) for output in tf.nest.flatten(trace.outputs)
         ),
+        live=tuple(flow.live),
         cuts=tuple(flow.cuts),
         python=tuple(flow.python),
         unregistered=tuple(flow.unregistered),
         mended=tuple(flow.mended),
-        control_flow=flow.control_flow,
+        resists_vectorising=flow.resists_vectorising,
         activations=_activations(trace.graph),
     )
 
@@ -104,11 +107,12 @@ class _Flow:
 
     def __init__(self, layers: Collection[str]) -> None:
         self._layers = frozenset(layers)
+        self.live: dict[Place, None] = {}
         self.cuts: dict[Place, None] = {}
         self.python: dict[Place, None] = {}
         self.unregistered: dict[Place, None] = {}
         self.mended: dict[Place, None] = {}
-        self.control_flow = False
+        self.resists_vectorising = False
 
     def through(self, graph: tf.Graph, states: dict[Any, Dependence]) -> None:
         """Adds to `states` every tensor of `graph` that depends on those in it."""
@@ -121,6 +125,7 @@ class _Flow:
 
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in CALLS:
+            self.resists_vectorising |= private.must_be_compiled(op)
             return self._function(private.function_graph(op, "f"), given)
         if op.type in LOOPS:
             return self._loop(op, given)
@@ -134,7 +139,7 @@ class _Flow:
         return [states.get(tensor.ref(), Dependence.NONE) for tensor in graph.outputs]
 
     def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
-        self.control_flow = True
+        self.resists_vectorising = True
         body = private.function_graph(op, "body")
         while True:  # dependence only grows, so this ends
             after = self._function(body, given)
@@ -144,7 +149,7 @@ class _Flow:
             given = grown
 
     def _branches(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
-        self.control_flow = True
+        self.resists_vectorising = True
         graphs = (
             private.branch_graphs(op, "branches")
             if op.type in SWITCHES
@@ -159,9 +164,10 @@ class _Flow:
             return [Dependence.NONE for _ in op.outputs]
         if op.type in PYTHON:
             self.python[self._place(op)] = None
-        if strongest is Dependence.LIVE and not self._carries(op):
-            self.cuts[self._place(op)] = None
-            strongest = Dependence.CUT
+        if strongest is Dependence.LIVE:
+            carries = self._carries(op)
+            (self.live if carries else self.cuts)[self._place(op)] = None
+            strongest = Dependence.LIVE if carries else Dependence.CUT
         return [strongest if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
 
     def _carries(self, op: tf.Operation) -> bool:

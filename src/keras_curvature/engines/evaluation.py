@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunks, quantities
 from keras_curvature.engines.function import FlatFunction, flatten
+from keras_curvature.engines.independence import warn_if_coupled
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_AXES, ALONG_V, ENGINES, Engine
@@ -136,9 +137,14 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
         options.wrt,
         inside.name,
     )
-    evaluator = _evaluator(
-        model, key, lambda: flatten(model, inputs, options.output, options.wrt, inside)
-    )
+
+    def make() -> FlatFunction:
+        f = flatten(model, inputs, options.output, options.wrt, inside)
+        if tf.executing_eagerly():
+            warn_if_coupled(f, inputs.leaves)
+        return f
+
+    evaluator = _evaluator(model, key, make)
     return Problem(evaluator, inputs, widened(evaluator.f.native, options.narrowest))
 
 

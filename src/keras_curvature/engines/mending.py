@@ -7,6 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+Formula = Callable[..., tf.Tensor]
+"""From an op of a traced graph and its new inputs to the op's value, in ops that TensorFlow
+can differentiate any number of times, in any float dtype."""
+
 
 def is_stopped_mean_of_moments(op: tf.Operation) -> bool:
     """Whether `op` is the `stop_gradient` inside `tf.nn.moments`.
@@ -43,25 +47,79 @@ def _same_axes(mean: tf.Operation, other: tf.Operation) -> bool:
     )
 
 
-@tf.custom_gradient
-def _softsign(features: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """`x / (1 + |x|)`, whose gradient op has no gradient of its own in TensorFlow 2.21."""
-
-    def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        return upstream / tf.square(1 + tf.abs(features))
-
-    return tf.raw_ops.Softsign(features=features), gradient
+def _softsign(op: tf.Operation, features: tf.Tensor) -> tf.Tensor:
+    return features / (1 + tf.abs(features))
 
 
-SUPPLIED: dict[str, Callable[..., tf.Tensor]] = {"Softsign": _softsign}
-"""Op type -> the same op with derivatives of every order."""
+def _resized(op: tf.Operation, images: tf.Tensor, size: tf.Tensor, *where: tf.Tensor) -> tf.Tensor:
+    """Any image resizing: linear, and acting on rows and columns one after the other.
+
+    So it is two matrices, which resizing the unit vectors gives.
+    """
+    rows = _resizing_matrix(op, 0, size, where)
+    columns = _resizing_matrix(op, 1, size, where)
+    floats = images if images.dtype == tf.float64 else tf.cast(images, tf.float32)
+    rows, columns = (tf.cast(matrix, floats.dtype) for matrix in (rows, columns))
+    return tf.einsum("nhwc,ih,jw->nijc", floats, rows, columns)
 
 
-def mended_ops(graph: tf.Graph) -> list[tf.Operation]:
-    """The ops of a graph, functions not entered, that TensorFlow gets wrong."""
-    return [
-        op for op in graph.get_operations() if op.type in SUPPLIED or is_stopped_mean_of_moments(op)
-    ]
+def _resizing_matrix(
+    op: tf.Operation, axis: int, size: tf.Tensor, where: tuple[tf.Tensor, ...]
+) -> tf.Tensor:
+    """What the op does along one axis: `(new size, old size)`."""
+    old = int(op.inputs[0].shape[1 + axis])
+    given = {
+        "images": tf.eye(old)[None, :, :, None],
+        "size": tf.stack([size[axis], tf.constant(old)]),
+    }
+    if where:  # ScaleAndTranslate: leave the other axis alone
+        scale, translation = (tf.cast(tensor, tf.float32) for tensor in where)
+        given["scale"] = tf.stack([scale[axis], tf.ones_like(scale[axis])])
+        given["translation"] = tf.stack([translation[axis], tf.zeros_like(translation[axis])])
+    inputs = {"T", *(argument.name for argument in op.op_def.input_arg)}
+    options = {a.name: op.get_attr(a.name) for a in op.op_def.attr if a.name not in inputs}
+    return getattr(tf.raw_ops, op.type)(**given, **options)[0, :, :, 0]
 
 
-__all__ = ["SUPPLIED", "is_stopped_mean_of_moments", "mended_ops"]
+def _local_response_normalization(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
+    radius = op.get_attr("depth_radius")
+    bias, alpha, beta = (tf.cast(op.get_attr(name), x.dtype) for name in ("bias", "alpha", "beta"))
+    channels = np.arange(int(op.inputs[0].shape[-1]))
+    near = np.abs(channels[:, None] - channels) <= radius
+    total = tf.tensordot(tf.square(x), tf.constant(near, x.dtype), 1)
+    return x / (bias + alpha * total) ** beta
+
+
+SUPPLIED: dict[str, Formula] = {
+    "LRN": _local_response_normalization,  # LRNGrad has no derivative
+    "ResizeArea": _resized,
+    "ResizeBicubic": _resized,  # ResizeBicubicGrad has no derivative
+    "ResizeBilinear": _resized,  # ResizeBilinearGrad counts as constant: silently wrong
+    "ResizeNearestNeighbor": _resized,  # ResizeNearestNeighborGrad has no derivative
+    "ScaleAndTranslate": _resized,  # ScaleAndTranslateGrad has no derivative
+    "Softsign": _softsign,  # SoftsignGrad has no derivative
+}
+"""Op type -> a formula whose derivatives replace TensorFlow's."""
+
+
+def with_derivatives_of(
+    formula: Callable[..., tf.Tensor], value: Callable[..., tf.Tensor]
+) -> Callable[..., tf.Tensor]:
+    """A function with the value of one and the derivatives of another function.
+
+    Args:
+        formula: gives the derivatives.
+        value: gives the value: TensorFlow's own op, so that not a bit of it changes.
+    """
+
+    @tf.custom_gradient
+    def both(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = formula(x)
+            return tape.gradient(y, x, output_gradients=tf.cast(upstream, y.dtype))
+
+        return value(x), gradient
+
+    return both

@@ -34,9 +34,9 @@ def hessian_rows(
     m, d = f.outputs.width, f.inputs.width
     rows, others, seeds = per_output(f, z, rest)
     directions = tf.repeat(directions, m, axis=1)
-    # Loops and branches do not always survive `vectorized_map`, least of all under XLA;
+    # Loops, branches and functions for XLA do not always survive `vectorized_map`;
     # repeating the examples works for every op, at the price of a forward pass each.
-    products = _repeated if f.audit.control_flow else _vectorised
+    products = _repeated if f.audit.resists_vectorising else _vectorised
     found = products(f, rows, others, seeds, directions)
     return tf.transpose(tf.reshape(found, [-1, tf.shape(z)[0], m, d]), [1, 2, 0, 3])
 

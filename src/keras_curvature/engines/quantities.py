@@ -85,6 +85,21 @@ def compute(
         By name: value, laplacian, directional curvature `(n, m)`; jacobian, diagonal,
         product `(n, m, d)`; hessian `(n, m, d, d)`.
     """
+    try:
+        return _computed(engine, f, z, rest, v, names, directions_at_once)
+    except LookupError as error:
+        raise ValueError(_no_second_derivative(engine, f, error)) from error
+
+
+def _computed(
+    engine: Engine,
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    v: tf.Tensor | None,
+    names: Collection[str],
+    directions_at_once: int,
+) -> dict[str, tf.Tensor]:
     results: dict[str, tf.Tensor] = {}
     if JACOBIAN in names:
         results[VALUE], results[JACOBIAN] = nested.value_and_jacobian(f, z, rest)
@@ -98,6 +113,16 @@ def compute(
         results[PRODUCT] = product
         results[DIRECTIONAL] = tf.reduce_sum(product * v[:, None], axis=-1)
     return {name: results[name] for name in names}
+
+
+def _no_second_derivative(engine: Engine, f: FlatFunction, error: LookupError) -> str:
+    missing = str(error).rpartition(" ")[2]
+    places = [place for place in f.audit.live if missing.startswith(place.op_type)]
+    return (
+        f"TensorFlow has no second derivative for {places[-1] if places else missing} "
+        f"({missing} has no gradient), which the {engine.name!r} engine needs. Replace the op, "
+        'or use `engine="finite_difference"`, which needs first derivatives only.'
+    )
 
 
 def _along_axes(

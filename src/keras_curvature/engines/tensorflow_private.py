@@ -16,6 +16,22 @@ def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
     return named_function_graph(op.graph, op.get_attr(attribute).name)
 
 
+def must_be_compiled(op: tf.Operation) -> bool:
+    """Whether a call is of a function with `jit_compile=True`."""
+    attributes = op.node_def.attr
+    if "_XlaMustCompile" in attributes:
+        return bool(attributes["_XlaMustCompile"].b)
+    name = op.get_attr("f").name
+    graph = op.graph
+    while graph is not None:
+        function = graph._get_function(name)
+        if function is not None:
+            marked = function.cached_definition.attr
+            return "_XlaMustCompile" in marked and bool(marked["_XlaMustCompile"].b)
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
 def branch_graphs(op: tf.Operation, attribute: str) -> list[tf.Graph]:
     """The graphs of a `Case` op's branches."""
     return [named_function_graph(op.graph, f.name) for f in op.get_attr(attribute)]

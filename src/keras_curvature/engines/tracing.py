@@ -59,9 +59,7 @@ def trace(
 
     shape: list[Any] = []
     with tf.init_scope():
-        concrete = tf.function(
-            call, autograph=not isinstance(model, keras.Layer)
-        ).get_concrete_function(*specs)
+        concrete = tf.function(call, autograph=False).get_concrete_function(*specs)
     if isinstance(model, keras.Layer):
         _forget_losses(model)
     if tap is not None and len(tapped) != 1:

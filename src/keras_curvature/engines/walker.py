@@ -9,6 +9,7 @@ branches around their walked bodies.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
-from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
+from keras_curvature.engines.mending import (
+    SUPPLIED,
+    is_stopped_mean_of_moments,
+    with_derivatives_of,
+)
 from keras_curvature.engines.tracing import Trace
 
 Environment = dict[Any, tf.Tensor]
@@ -95,9 +100,9 @@ class Walker:
         if is_stopped_mean_of_moments(op):
             return inputs
         if op.type in SUPPLIED:
-            return [SUPPLIED[op.type](*inputs)]
+            return [self._supplied(op, inputs)]
         if op.type in CALLS:
-            return self._enter(private.function_graph(op, "f"), inputs, op.inputs)
+            return self._function(op, inputs)
         if op.type in LOOPS:
             return self._loop(op, inputs)
         if op.type in BRANCHES:
@@ -132,6 +137,40 @@ class Walker:
             else:
                 environment[inner.ref()] = value
         return self.walk(environment, graph.outputs)
+
+    def _supplied(self, op: tf.Operation, inputs: Sequence[Any]) -> tf.Tensor:
+        """An op with its own value and the derivatives of its formula."""
+        first, *others = inputs
+
+        def formula(x: tf.Tensor) -> tf.Tensor:
+            return SUPPLIED[op.type](op, x, *others)
+
+        def value(x: tf.Tensor) -> tf.Tensor:
+            return _call(op, [x, *others], self._dtype)[0]
+
+        try:
+            found = with_derivatives_of(formula, value)(first)
+        except (TypeError, ValueError):  # TensorFlow lacks the op in this dtype
+            return formula(first)
+        # An op that gives float32 whatever it is given would lose half the digits.
+        return found if found.dtype == widened(found.dtype, self._dtype) else formula(first)
+
+    def _function(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
+        graph = private.function_graph(op, "f")
+        if not private.must_be_compiled(op):
+            return self._enter(graph, inputs, op.inputs)
+        # What its author has XLA compile may not exist outside XLA (grouped convolution and
+        # its gradient on a CPU), so it stays a compiled function.
+        given = [i for i, tensor in enumerate(op.inputs) if tensor.ref() not in self._variables]
+
+        def body(*values: tf.Tensor) -> list[tf.Tensor]:
+            full = list(inputs)
+            for i, value in zip(given, values, strict=True):
+                full[i] = value
+            return self._enter(graph, full, op.inputs)
+
+        compiled = tf.function(body, autograph=False, jit_compile=True)
+        return _listed(compiled(*(inputs[i] for i in given)))
 
     def _branch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         def branch(name: str) -> Callable[[], list[tf.Tensor]]:
@@ -220,7 +259,11 @@ def emit(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
     except (TypeError, ValueError, tf.errors.InvalidArgumentError):
         if all(widened(t.dtype, dtype) == t.dtype for t in (*op.inputs, *op.outputs)):
             raise
-    # TensorFlow has some ops (image resizing) in fewer dtypes: run those in their own.
+    warnings.warn(
+        f"TensorFlow has no {op.type} in {dtype.name} ({op.name!r}): it is evaluated in its own "
+        "dtype, and its rounding limits what comes out.",
+        stacklevel=2,
+    )
     narrow = [
         tf.cast(value, tensor.dtype) if value.dtype != tensor.dtype else value
         for value, tensor in zip(inputs, op.inputs, strict=True)
