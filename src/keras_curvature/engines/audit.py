@@ -168,6 +168,8 @@ class _Flow:
             carries = self._carries(op)
             (self.live if carries else self.cuts)[self._place(op)] = None
             strongest = Dependence.LIVE if carries else Dependence.CUT
+            if any(o.consumers() and not _may_carry(o.dtype) for o in op.outputs):
+                self.cuts[self._place(op)] = None  # such as the indices that come with a sort
         return [strongest if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
 
     def _carries(self, op: tf.Operation) -> bool:

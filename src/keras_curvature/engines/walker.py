@@ -150,7 +150,7 @@ class Walker:
 
         try:
             found = with_derivatives_of(formula, value)(first)
-        except (TypeError, ValueError):  # TensorFlow lacks the op in this dtype
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError):  # not in this dtype
             return formula(first)
         # An op that gives float32 whatever it is given would lose half the digits.
         return found if found.dtype == widened(found.dtype, self._dtype) else formula(first)
