@@ -37,8 +37,9 @@ format: $(VENV)/.installed ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/.installed-bench ## Measure what the monitor costs (benchmarks/)
+bench: $(VENV)/.installed-bench ## Measure what the monitor costs, and peak memory
 	$(BIN)/python benchmarks/monitor_cost.py
+	$(BIN)/python benchmarks/memory.py
 
 lock: $(VENV)/.installed ## Pin what pyproject.toml asks for (LOCK_FLAGS=--upgrade: newest)
 	$(INSTALL) uv

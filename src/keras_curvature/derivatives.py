@@ -1,40 +1,4 @@
-"""The derivatives of a Keras model with respect to its input, one function each.
-
-All functions take:
-
-- `model`: a built Keras model or layer, run in inference mode (`training=False`), or any
-  function of a tensor. Examples of a batch must not influence each other.
-- `x`: the batch, shape `(batch, *input_shape)`, or the list, tuple or dict that the model
-  takes. NumPy arrays and tensors, eagerly or inside a `tf.function`.
-- `output`: which output to differentiate. `None`: all of it. An int: an index on the last
-  axis (which stays, with length 1), or of an output if the model has several. A name of an
-  output. A function of the model's output.
-- `wrt`: with respect to what. `None`: the model's input(s). The index or name of one input.
-  The name of a layer: that layer's output, the only meaningful choice for token ids.
-- `engine`: `"nested"` (reverse over reverse), `"finite_difference"` (differences of exact
-  gradients in float64), or `"auto"`.
-- `dtype`: the narrowest dtype to evaluate in. `None`: float32 or better. `"float64"`
-  evaluates any model in float64, with the weights that it has.
-- `batch_size`: examples at a time. `None`: as many as keep memory bounded.
-
-Results are tensors in the structure and shapes of the table below, differentiable with
-respect to the weights and to `x`. Inputs of several arrays give the structure back;
-outputs of several arrays are the outermost structure.
-
-| function | shape |
-|---|---|
-| `jacobian` | `(batch, *output_shape, *input_shape)` |
-| `hessian` | `(batch, *output_shape, *input_shape, *input_shape)` |
-| `hessian_diagonal` | `(batch, *output_shape, *input_shape)` |
-| `laplacian` | `(batch, *output_shape)` |
-| `directional_curvature` | `(batch, *output_shape)` |
-| `hessian_vector_product` | `(batch, *output_shape, *input_shape)` |
-| `scale_curvature` | as `hessian_diagonal` |
-
-Every function raises `ValueError` or `TypeError` for what does not fit the model, and for
-a model whose output depends on its input only through ops that have no derivative; the
-message names the op and the layer.
-"""
+"""The derivatives of a Keras model with respect to its input, one function each."""
 
 from __future__ import annotations
 
@@ -63,17 +27,51 @@ def derivatives(
 ) -> dict[str, Any]:
     """Computes several derivatives at once, sharing the work between them.
 
+    The other functions here are this one for a single name, and take the same arguments.
+
+    | name | shape |
+    |---|---|
+    | `"value"` | `(batch, *output_shape)` |
+    | `"jacobian"` | `(batch, *output_shape, *input_shape)` |
+    | `"hessian"` | `(batch, *output_shape, *input_shape, *input_shape)` |
+    | `"hessian_diagonal"` | `(batch, *output_shape, *input_shape)` |
+    | `"laplacian"` | `(batch, *output_shape)` |
+    | `"directional_curvature"` | `(batch, *output_shape)` |
+    | `"hessian_vector_product"` | `(batch, *output_shape, *input_shape)` |
+
+    No axis is squeezed. Inputs of several arrays give their structure back: `jacobian`,
+    `hessian_diagonal` and `hessian_vector_product` once, `hessian` a structure of structures,
+    while `laplacian` sums over it. Outputs of several arrays are the outermost structure.
+
+    Results are tensors, differentiable with respect to the weights and to `x`. All functions
+    work eagerly, inside `tf.function` and under XLA. Called eagerly, the model is traced and
+    compiled once, and again only when its layers change.
+
+    Examples of a batch must not influence each other; where they do, a warning says so. What
+    TensorFlow's own second derivatives get wrong (`LayerNormalization`, bilinear resizing) or
+    lack (`softsign`) is mended.
+
     Args:
-        model: see the module's docstring, as for the other arguments.
-        x: the batch, `(batch, *input_shape)`.
-        names: any of `"value"`, `"jacobian"`, `"hessian"`, `"hessian_diagonal"`,
-            `"laplacian"`, `"directional_curvature"`, `"hessian_vector_product"`.
-        v: the direction for the last two, in the shape of `x` or of one example.
-        output: which output to differentiate.
-        wrt: with respect to what.
-        engine: how.
-        dtype: the narrowest dtype to evaluate in.
-        batch_size: examples at a time.
+        model: a built Keras model or layer, run in inference mode (`training=False`), or any
+            function of a tensor.
+        x: the batch, shape `(batch, *input_shape)`, or the list, tuple or dict of batches that
+            the model takes. Arrays or tensors.
+        names: any of the names in the table.
+        v: the direction for `"directional_curvature"` and `"hessian_vector_product"`, in the
+            shape of `x` (one for each example) or of one example.
+        output: which output to differentiate. `None`: all of it. An int: an index on the last
+            axis, which stays, with length 1; or, if the model has several outputs, the index
+            of one. The name of an output. A function of the model's output.
+        wrt: with respect to what. `None`: all inputs. The index or name of an input. The name
+            of a layer: that layer's output, the only meaningful choice for token ids.
+        engine: `"nested"`, reverse over reverse; `"finite_difference"`, central differences of
+            exact gradients in float64; or `"auto"`.
+        dtype: the narrowest dtype to evaluate in. `None`: float32 or better, also for a float16
+            or bfloat16 model. `"float64"` evaluates any model in float64, with the weights
+            that it has.
+        batch_size: examples at a time. `None`: as many as keep the intermediate results within
+            about 256 MiB, whatever the number of examples. The result comes on top, up to
+            three times its size while its parts are joined.
 
     Returns:
         A dict from each name to its result.
@@ -83,6 +81,12 @@ def derivatives(
         >>> result = kc.derivatives(lambda x: x**3, [[2.0]], ["value", "laplacian"])
         >>> {name: float(tensor[0, 0]) for name, tensor in result.items()}
         {'value': 8.0, 'laplacian': 12.0}
+
+    Raises:
+        ValueError: for a batch that does not fit the model, an unbuilt model, an unknown
+            output, input or layer, or a model whose output depends on its input only through
+            ops without a derivative; the message names the op and the layer.
+        TypeError: for an argument of a wrong type, and for an integer input without `wrt`.
     """
     wanted = [names] if isinstance(names, str) else list(names)
     unknown = [name for name in wanted if name not in quantities.NAMES]
@@ -108,7 +112,7 @@ def jacobian(
     """Computes the first derivatives of every output by every input.
 
     Args:
-        model: see the module's docstring, as for the other arguments.
+        model: see `derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
@@ -150,7 +154,7 @@ def hessian(
     """Computes all second derivatives of every output.
 
     Args:
-        model: see the module's docstring, as for the other arguments.
+        model: see `derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
@@ -192,7 +196,7 @@ def hessian_diagonal(
     """Computes the second derivative along each input.
 
     Args:
-        model: see the module's docstring, as for the other arguments.
+        model: see `derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
@@ -234,7 +238,7 @@ def laplacian(
     """Computes the sum of the second derivatives along each input.
 
     Args:
-        model: see the module's docstring, as for the other arguments.
+        model: see `derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
@@ -279,7 +283,7 @@ def directional_curvature(
     """Computes the second derivative along a direction, `v^T H v`.
 
     Args:
-        model: see the module's docstring, as for the other arguments.
+        model: see `derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
         v: the direction, in the shape of `x` (one for each example) or of one example.
         output: which output to differentiate.
@@ -324,7 +328,7 @@ def hessian_vector_product(
     """Computes the Hessian times a direction, `H v`, without the Hessian.
 
     Args:
-        model: see the module's docstring, as for the other arguments.
+        model: see `derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
         v: the direction, in the shape of `x` (one for each example) or of one example.
         output: which output to differentiate.
