@@ -45,4 +45,4 @@ def test_rows_shrink_with_what_each_of_them_holds():
     import tensorflow as tf
 
     assert chunks.rows_at_once(10**12, tf.float32) == 1
-    assert chunks.rows_at_once(1000, tf.float32) == 2 * chunks.rows_at_once(1000, tf.float64)
+    assert chunks.rows_at_once(1024, tf.float32) == 2 * chunks.rows_at_once(1024, tf.float64)

@@ -8,13 +8,13 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
@@ -23,17 +23,15 @@ from keras_curvature.meanings import (
     CURVATURE,
     IN_DEVIATIONS,
     MOST_FEATURES,
-    formatted,
     moment,
     plain,
 )
 from keras_curvature.measurement import Array, Measurement, Report
 
 Mask = NDArray[np.bool_]
-ThemeName = Literal["light", "dark"]
 
 DPI = 125
-HEADER = 1.3
+HEADER = 1.18
 """Inches for the title, three lines of verdict and the titles of the panels below."""
 
 HUGE = 1e100
@@ -65,19 +63,18 @@ class Theme:
     positive: str
 
     @property
-    def diverging(self) -> LinearSegmentedColormap:
+    def diverging(self) -> Colormap:
         """For numbers of either sign: 0 is the colour of the page."""
         return self._map([self.negative, self.zero, self.positive])
 
     @property
-    def rising(self) -> LinearSegmentedColormap:
+    def rising(self) -> Colormap:
         """For numbers from 0 on."""
         return self._map([self.zero, self.exact])
 
-    def _map(self, colours: list[str]) -> LinearSegmentedColormap:
-        colour_map = LinearSegmentedColormap.from_list("curvature", colours)
-        colour_map.set_bad(self.grid)
-        return colour_map
+    def _map(self, colours: list[str]) -> Colormap:
+        smooth = LinearSegmentedColormap.from_list("curvature", colours)
+        return smooth.with_extremes(bad=self.grid)
 
 
 THEMES: dict[str, Theme] = {
@@ -134,7 +131,7 @@ def draw(
     report: Report,
     *,
     output_index: int = 0,
-    theme: ThemeName = "light",
+    theme: str = "light",
 ) -> Picture:
     """Draws the function and how it bends, as suits its number of inputs.
 
@@ -146,7 +143,7 @@ def draw(
         measurement: in units of the data.
         report: what was found in it.
         output_index: which column of a vector output is drawn against one or two inputs.
-        theme: of the page it will stand on.
+        theme: of the page it will stand on, `"light"` or `"dark"`.
 
     Returns:
         A figure that pyplot knows nothing of: it is freed like any other object.
@@ -188,6 +185,7 @@ def _styled(palette: Theme | None) -> Iterator[None]:
         "axes.titlesize": 10,
         "axes.titlelocation": "left",
         "axes.titleweight": "bold",
+        "axes.titley": 1.0,  # finding a free place for titles takes a third of the time
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
@@ -236,8 +234,12 @@ def _curves(m: Measurement, report: Report, column: int, theme: Theme) -> Pictur
     _line(function, x, view.value, theme.exact, "model")
     _line(slope, x, view.slope[:, 0], theme.exact, "exact")
     _both_curvatures(curvature, x, view, float(m.scale[0]), theme)
-    curvature.set_xlabel(f"{plain(m.feature_names[0], 60)}  [x]")
+    name = plain(m.feature_names[0], 60)
+    curvature.set_xlabel(name if name == "x" else f"{name}  [x]")
 
+    # Set, because what is not a number does not count for the limits, not even its x.
+    low, high = _range(x, FLAT * float(m.input_spread[0]))
+    curvature.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     outside = _frame(function, [view.value, view.target], _flat(m, column, 0))
     outside += _frame(slope, [view.slope], _flat(m, column, 1))
     outside += _frame(curvature, [[0.0], view.exact, view.at_scale, view.known],
@@ -254,17 +256,17 @@ def _curves(m: Measurement, report: Report, column: int, theme: Theme) -> Pictur
 def _both_curvatures(axes: Axes, x: Array, view: _View, h: float, theme: Theme) -> None:
     """Exact and at the scale; the latter is noise point by point where there are kinks."""
     exact, at_scale, inside = view.exact[:, 0], view.at_scale[:, 0], view.inside[:, 0]
-    dots = {"marker": ".", "ls": "", "ms": 4, "mew": 0, "color": theme.scale}
+    dots: dict[str, Any] = {"marker": ".", "ls": "", "ms": 4, "mew": 0, "color": theme.scale}
     used = inside & np.isfinite(at_scale) & np.isfinite(x)
     axes.plot(x[~inside], at_scale[~inside], alpha=0.18, **dots)
     axes.plot(x[used], at_scale[used], alpha=0.5, **dots)
-    label = f"over ± {formatted(h)}, mean {_mean(at_scale[used])}"
-    smooth = _running_mean(x[used], at_scale[used], h)
+    label = f"over ± {h:.3g}, mean {_mean(at_scale[used])}"
+    smooth = _running_mean(x[used], at_scale[used], h / 2)
     axes.plot(x[used], smooth, color=theme.scale, lw=3.4, alpha=0.75, label=label)
     _line(axes, x, exact, theme.exact, f"exact, mean {_mean(exact)}")
     if view.known is not None:
         known = view.known[:, 0]
-        axes.plot(x, known, "--", color=theme.ink, lw=1.3, label=f"known, mean {_mean(known)}")
+        axes.plot(x, known, "--", color=theme.ink, lw=1.3, label="known")
 
 
 def _line(axes: Axes, x: Array, y: Array, colour: str, label: str) -> None:
@@ -319,7 +321,7 @@ def _maps(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:
     rows = (
         ("Function", view.value, "viridis", plain_norm),
         (f"Laplacian, exact: mean {_mean(exact)}", exact, theme.diverging, signed),
-        (f"over ± h: mean {_mean(at_scale)}", at_scale, theme.diverging, signed),
+        (f"Laplacian over ± h: mean {_mean(at_scale)}", at_scale, theme.diverging, signed),
     )
     painted = []
     for panel, (title, values, colours, norm) in zip(axes, rows, strict=True):
@@ -329,7 +331,7 @@ def _maps(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:
     axes[0].set_ylabel(plain(m.feature_names[1], 30))
     _colour_bar(figure, painted[0], axes[:1], "y")
     _colour_bar(figure, painted[1], axes[1:], "∂²y/∂x₁² + ∂²y/∂x₂²  [y per x²]")
-    h = ", ".join(formatted(s) for s in m.scale)
+    h = ", ".join(f"{s:.3g}" for s in m.scale)
     notes = [f"h = {h}"]
     if not view.inside.all():
         notes.append("no colour where x ± h leaves the probe’s range")
@@ -350,13 +352,18 @@ def _map(
     x, y = points[there].T
     triangles = _triangles(mesh[there])
     if triangles is not None:
-        levels = np.linspace(norm.vmin or 0.0, norm.vmax or 0.0, 22)
-        axes.tricontourf(x, y, triangles, values[there], levels=levels, cmap=colours, norm=norm,
-                         extend="both")  # fmt: skip
-    missing = points[~there]
-    axes.scatter(*missing.T, marker="x", s=8, lw=0.5, color=theme.faint)
+        axes.tricontourf(
+            Triangulation(x, y, triangles),
+            values[there],
+            levels=np.linspace(norm.vmin or 0.0, norm.vmax or 0.0, 22),
+            cmap=colours,
+            norm=norm,
+            extend="both",
+        )
+    lost_x, lost_y = points[~there].T
+    axes.scatter(lost_x, lost_y, marker="x", s=8, lw=0.5, color=theme.faint)
     return axes.scatter(
-        x, y, c=values[there], cmap=colours, norm=norm, s=11, lw=0.4, edgecolors=theme.ink
+        x, y, c=values[there], cmap=colours, norm=norm, s=11, lw=0.3, edgecolors=theme.ink
     )
 
 
@@ -389,20 +396,28 @@ def _features(m: Measurement, report: Report, theme: Theme) -> Picture:
     order = _most_curved(exact, at_scale, pairs)
     names = [plain(m.feature_names[i], 20) for i in order]
     longest = 0.075 * max(len(name) for name in names)  # inches, about
-    below = 0.75 + 0.75 * longest
+    below = max(1.15, 0.35 + longest)
     rows = len(order)
-    size = (9.2, HEADER + max(2.4, 0.27 * rows) + below)
-    figure = _page(report, "", size, theme)
+    figure = _page(report, "", (9.2, HEADER + max(2.4, 0.27 * rows) + below), theme)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
-    _place(figure, left=longest + 0.3, right=0.85, bottom=below, wspace=0.09)
-    _bars(left, names, exact[order], at_scale[order], theme)
-    if len(order) < len(exact):
-        left.set_title(f"Curvature of the {rows} most curved inputs ({len(exact) - rows} omitted)")
+    _place(figure, left=longest + 0.3, right=0.95, bottom=below, wspace=0.09)
+    _bars(figure, left, names, exact[order], at_scale[order], theme)
+    omitted = len(exact) - rows
+    if omitted:
+        left.set_title(f"Along each input ({omitted} of {len(exact)} omitted)")
+    right.set_title("Of each pair of inputs")
     if pairs is None:
-        _explain(right, "Interactions need the whole Hessian.\n"
-                 f"With {len(exact)} inputs only its diagonal was taken.", theme)  # fmt: skip
+        words = (
+            f"That needs the whole Hessian.\nWith {len(exact)} inputs only its diagonal was taken."
+        )
+        _explain(right, words, theme)
+    elif not np.isfinite(pairs).any():
+        _explain(right, "No entry of the exact Hessian is finite.", theme)
+    elif not np.nansum(pairs):
+        kinks = "All curvature sits in kinks: see the bars." if np.nansum(at_scale) else ""
+        _explain(right, f"Every entry of the exact Hessian is 0.\n{kinks}", theme)
     else:
-        _heat_map(right, names, pairs[np.ix_(order, order)], bool(np.nansum(at_scale)), theme)
+        _heat_map(figure, right, names, pairs[np.ix_(order, order)], theme)
     outputs = m.value.shape[1]
     notes = [f"mean over {outputs} outputs"] if outputs > 1 else []
     _foot(figure, [*_counts(m, _view(m, 0)), *notes], theme)
@@ -427,7 +442,9 @@ def _most_curved(exact: Array, at_scale: Array, pairs: Array | None) -> NDArray[
     return shown[np.argsort(-bar[shown], kind="stable")]
 
 
-def _bars(axes: Axes, names: list[str], exact: Array, at_scale: Array, theme: Theme) -> None:
+def _bars(
+    figure: Figure, axes: Axes, names: list[str], exact: Array, at_scale: Array, theme: Theme
+) -> None:
     rows = np.arange(len(names))
     longest = np.nanmax(np.nan_to_num(np.concatenate([exact, at_scale, [0.0]]))) or 1.0
     for shift, values, colour, label in (
@@ -436,32 +453,31 @@ def _bars(axes: Axes, names: list[str], exact: Array, at_scale: Array, theme: Th
     ):
         axes.barh(rows + shift, np.nan_to_num(values), height=0.36, color=colour, label=label)
         for row, value in zip(rows, values, strict=True):
-            text = f" {value:.2g}" if np.isfinite(value) else " not finite"
+            text = f" {value:.2g}" if np.isfinite(value) else " unknown"
             axes.text(max(0.0, np.nan_to_num(value)), row + shift, text, va="center",
                       fontsize=6.5, color=theme.faint)  # fmt: skip
-    axes.set_title("Curvature along each input")
+    axes.set_title("Along each input")
     axes.set_xlabel(f"mean |∂²y/∂xᵢ²|  [{IN_DEVIATIONS[CURVATURE]}]")
     axes.set_yticks(rows, names, color=theme.ink)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1.17 * longest)
     axes.tick_params(axis="y", length=0)
-    axes.legend(loc="lower right")
+    height = axes.get_position().height * figure.get_figheight()
+    below = -0.42 / height  # inches, under the label of the axis
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, below), ncols=2)
 
 
-def _heat_map(axes: Axes, names: list[str], pairs: Array, kinks: bool, theme: Theme) -> None:
-    if not np.nansum(pairs):
-        _explain(axes, "Every entry of the exact Hessian is 0.\n" + (
-            "All curvature sits in kinks: see the bars." if kinks else "The function is linear."
-        ), theme)  # fmt: skip
-        return
+def _heat_map(figure: Figure, axes: Axes, names: list[str], pairs: Array, theme: Theme) -> None:
     top = float(np.nanmax(pairs))
     image = axes.imshow(pairs, cmap=theme.rising, norm=Normalize(0, top), aspect="auto")
-    rows = np.arange(len(names))
-    axes.set_xticks(rows, names, rotation=45, ha="right", rotation_mode="anchor", color=theme.ink)
+    rotation = 45 if max(len(name) for name in names) <= 8 else 90
+    style: dict[str, Any] = {"ha": "right", "va": "center", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, rotation=rotation, color=theme.ink, **style)
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    axes.set_title("Interactions of inputs")
-    bar = axes.figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+    box = axes.get_position()
+    beside = figure.add_axes((box.x1 + 0.01, box.y0, 0.012, box.height))
+    bar = figure.colorbar(image, cax=beside)
     bar.set_label(f"mean |∂²y/∂xᵢ∂xⱼ|  [{IN_DEVIATIONS[CURVATURE]}]")
     bar.outline.set_visible(False)
     if len(names) <= MOST_ANNOTATED:
@@ -474,7 +490,6 @@ def _heat_map(axes: Axes, names: list[str], pairs: Array, kinks: bool, theme: Th
 def _explain(axes: Axes, text: str, theme: Theme) -> None:
     """Words in the place of a picture."""
     axes.set_axis_off()
-    axes.set_title("Interactions of inputs")
     axes.text(0.5, 0.5, text, ha="center", va="center", color=theme.faint, linespacing=1.6)
 
 
@@ -569,4 +584,4 @@ def _range(values: Array, least: float) -> tuple[float, float]:
 
 def _mean(values: Array) -> str:
     finite = values[np.isfinite(values)]
-    return f"{finite.mean():.3g}" if finite.size else "unknown"
+    return f"{finite.mean():.3g}" if finite.size else "–"

@@ -6,12 +6,8 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from keras_curvature.measurement import Report
-
-Units = Literal["raw", "std"]
-"""`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
+from keras_curvature.measurement import Report, Units
 
 WIDTH = 88
 """Columns of a terminal that text is wrapped to."""
@@ -76,71 +72,71 @@ MEANINGS: dict[str, Meaning] = {
         CURVATURE,
     ),
     "scale_rms": Meaning(
-        "as rms of the diagonal, over a distance h: kinks count too",
+        "as rms, over a distance h: kinks count too",
         f"Root mean square of {_AT_SCALE}, summed in squares over the inputs",
         CURVATURE,
     ),
     "slope_change": Meaning(
-        "how fast the slope changes, for ReLU and smooth networks alike",
+        "how fast the slope changes: for ReLU and smooth alike",
         "Total |change of the directional slope| along straight lines between probe "
         "points, over their total length",
         CURVATURE,
     ),
     "hidden_fraction": Meaning(
-        "share of that change which the exact second derivative does not see: "
-        "1 for ReLU, about 0 for a smooth network",
-        "|change of slope − integral of the exact second derivative| over the larger of "
-        "the two, on lines between probe points",
+        "share the exact derivative misses: 1 ReLU, 0 smooth",
+        "Sum of |change of slope − integral of the exact second derivative| over the sum of "
+        "the larger of the two, on lines between probe points: 1 for a ReLU network, about 0 "
+        "for a smooth one",
         SHARE,
     ),
     "r2": Meaning(
-        "fit on the probe, 1 is perfect: the curvature of a bad fit means little",
+        "fit on the probe: 1 is perfect, 0 no better than a mean",
         "1 − (squared error of the model) / (squared error of the mean of y)",
         SCORE,
     ),
     # reference
     "reference_rmse": Meaning(
-        "how far the exact second derivatives are from the known ones",
-        "Root mean square over points and inputs",
+        "error of the exact second derivatives",
+        "Root mean square of (exact − known) over points and inputs",
         CURVATURE,
     ),
     "scale_reference_rmse": Meaning(
-        "how far the curvature over a distance h is from the known one",
+        "error of the curvature over a distance h",
         f"Root mean square error of {_AT_SCALE}",
         CURVATURE,
     ),
     # detail
     "p05": Meaning("5 % of the points have a smaller Laplacian", "5th percentile", CURVATURE),
-    "p50": Meaning("half of the points have a smaller Laplacian", "Median", CURVATURE),
+    "p50": Meaning("half of the points have a smaller one", "Median", CURVATURE),
     "p95": Meaning("5 % of the points have a larger Laplacian", "95th percentile", CURVATURE),
     "max": Meaning(
         "the strongest bend at any point", "Largest |Laplacian| over the probe", CURVATURE
     ),
     "positive_fraction": Meaning(
-        "share of the points where it bends up", "Share of points with Laplacian > 0", SHARE
+        "points where it bends up", "Share of points with Laplacian > 0", SHARE
     ),
     "zero_fraction": Meaning(
-        "share of the points where autodiff sees no curvature at all",
+        "points where autodiff sees no curvature",
         "Share of points where every exact second derivative is exactly 0",
         SHARE,
     ),
     "nonfinite_fraction": Meaning(
-        "share of the points left out: a second derivative is NaN or infinite",
+        "points left out: NaN or infinite there",
         "Share of points with a second derivative that is not finite",
         SHARE,
     ),
     "normalized": Meaning(
-        "one over the distance in which the gradient turns",
+        "1 / distance in which the gradient turns",
         "Median over the probe of the largest |eigenvalue| of the Hessian / |gradient|",
         SLOPE_OVER_CURVATURE,
     ),
     "convex_fraction": Meaning(
-        "share of the points where it is convex",
+        "points where it is convex",
         f"{_EIGENVALUES}; share of points with none below 0",
         SHARE,
     ),
     "concave_fraction": Meaning(
-        "share of the points where it is concave",
+        "points where it is concave",
         f"{_EIGENVALUES}; share of points with none above 0",
         SHARE,
     ),
@@ -150,12 +146,12 @@ MEANINGS: dict[str, Meaning] = {
         CURVATURE,
     ),
     "top_eigenvalue": Meaning(
-        "the strongest bend in any direction, with its sign",
+        "strongest bend in any direction, signed",
         f"{_EIGENVALUES}; the one of largest magnitude",
         CURVATURE,
     ),
     "additivity": Meaning(
-        "0: the inputs act one by one; 1: only together",
+        "0: inputs act one by one, 1: only jointly",
         "Squared off-diagonal entries of the Hessians over all squared entries",
         SHARE,
     ),
@@ -192,18 +188,21 @@ def formatted(number: float) -> str:
 
 
 def plain(text: str, limit: int | None = None) -> str:
-    """Text on one line without control characters, cut to `limit` characters.
+    r"""Text on one line without control characters, shortened to `limit` characters.
 
     Names come from data: they must not break a line, move a terminal's cursor or turn the
-    direction of writing.
+    direction of writing. What is too long loses its middle: names often differ at the end.
 
     Example:
-        >>> plain("body\\nmass\\x1b[31m index", limit=12)
-        'body mass[3…'
+        >>> plain("mean\nbody\x1b mass index", limit=12)
+        'mean bo…ndex'
     """
     spaced = " ".join(text.split())
     kept = "".join(c for c in spaced if unicodedata.category(c)[0] != "C")
-    return kept if limit is None or len(kept) <= limit else f"{kept[: limit - 1]}…"
+    if limit is None or len(kept) <= limit:
+        return kept
+    tail = limit // 3
+    return f"{kept[: limit - 1 - tail]}…{kept[-tail:]}"
 
 
 def largest(features: Mapping[str, float], most: int = MOST_FEATURES) -> list[tuple[str, float]]:
@@ -211,18 +210,17 @@ def largest(features: Mapping[str, float], most: int = MOST_FEATURES) -> list[tu
     return sorted(features.items(), key=lambda item: -item[1] if item[1] == item[1] else 1.0)[:most]
 
 
-def table(report: Report, units: Units = "raw") -> str:
+def table(report: Report) -> str:
     """A report as text for a terminal: the verdict, then every number and its meaning.
 
     Args:
         report: what was found.
-        units: those of the report's numbers.
 
     Returns:
         Lines of at most 88 columns, without a newline at the end.
 
     Example:
-        >>> from keras_curvature.measurement import Report, Verdict
+        >>> from keras_curvature.measurement import Report, Units, Verdict
         >>> verdict = Verdict("linear", "A straight line, as it should be.")
         >>> report = Report(3, "", {"mean": 0.0}, {}, {"seconds": 0.12}, {}, None, verdict)
         >>> print(table(report))
@@ -237,9 +235,9 @@ def table(report: Report, units: Units = "raw") -> str:
     name = f" of {plain(report.output, 40)!r}" if report.output else ""
     blocks = [
         [f"Curvature{name}, {moment(report.step)}", *_wrapped(plain(report.verdict.sentence))],
-        _numbers(report.headline, units),
-        _titled("Against the known second derivatives", _numbers(report.reference, units)),
-        _titled("Detail", _numbers(report.detail, units)),
+        _numbers(report.headline, report.units),
+        _titled("Against the known second derivatives", _numbers(report.reference, report.units)),
+        _titled("Detail", _numbers(report.detail, report.units)),
         _titled(_features_title(report.features), _features(report.features)),
         _titled("How it was measured", _bullets(report.method)),
     ]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Units = Literal["raw", "std"]
+"""`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
 
 Array = NDArray[np.floating]
 
@@ -101,6 +105,7 @@ class Report:
         interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`.
         verdict: the sentence.
         method: what was computed, with which engine, on how many points, and why.
+        units: of all numbers but those per feature, which are in standard deviations.
     """
 
     step: int
@@ -111,7 +116,8 @@ class Report:
     features: Mapping[str, float]
     interactions: Array | None
     verdict: Verdict
-    method: tuple[str, ...] = field(default=())
+    method: tuple[str, ...] = ()
+    units: Units = "raw"
 
     @property
     def scalars(self) -> dict[str, float]:

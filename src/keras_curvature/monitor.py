@@ -140,7 +140,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             # Here, so that only those who log pay for loading it.
             from keras_curvature.summaries import RunWriter
 
-            self._writer = RunWriter(self.log_dir, self.name, units=self._units)
+            self._writer = RunWriter(self.log_dir, self.name)
         self._pictures = PictureBudget()
         self._offset = None
 
@@ -194,7 +194,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """
         from keras_curvature import meanings
 
-        print_fn(meanings.table(self._last(output)[1], self._units))
+        print_fn(meanings.table(self._last(output)[1]))
 
     def _last(self, output: str) -> tuple[Measurement, Report]:
         if not self._measurements:
@@ -237,7 +237,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             return
         for output, report in self.reports.items():
             self._writer.write_numbers(report)
-            self._writer.write_distribution(report, self._measurements[output])
+            self._writer.write_distribution(report, self._in_units(self._measurements[output]))
         if self._pictures.allows():
             self._picture()
         self._writer.flush()
@@ -247,9 +247,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
     ) -> Report:
         gauge = self._gauge
         assert gauge is not None
-        shown = measurement
-        if self._units == "std":
-            shown = statistics.in_standard_units(measurement)
+        shown = self._in_units(measurement)
         return Report(
             step=step,
             output=output,
@@ -260,7 +258,13 @@ class CurvatureMonitor(keras.callbacks.Callback):
             interactions=statistics.interactions(measurement),
             verdict=diagnosis.verdict(measurement, gauge.f.audit, i),
             method=gauge.method(self._units),
+            units=self._units,
         )
+
+    def _in_units(self, measurement: Measurement) -> Measurement:
+        if self._units == "std":
+            return statistics.in_standard_units(measurement)
+        return measurement
 
     def _picture(self) -> None:
         """Draws and writes the pictures and the text of the last step."""

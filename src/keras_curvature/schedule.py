@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-PICTURE_SHARE = 0.02
+PICTURE_SHARE = 0.01
 """Share of the time since training began that drawing pictures may take."""
 
 

@@ -43,6 +43,9 @@ def in_standard_units(m: Measurement) -> Measurement:
         ),
         reference=None if m.reference is None else m.reference * s**2 / out,
         input_spread=np.ones_like(s),
+        value=m.value / m.output_spread,
+        target=None if m.target is None else m.target / m.output_spread,
+        output_spread=np.ones_like(m.output_spread),
     )
 
 
@@ -167,7 +170,8 @@ def additivity(m: Measurement) -> float:
         return float("nan")
     squares = hessian[np.isfinite(hessian).all(axis=(2, 3))] ** 2
     every = squares.sum()
-    return float(max(0.0, 1 - np.einsum("nii->", squares) / every)) if every > 0 else 0.0
+    alone = np.einsum("nii->", squares)
+    return float(1 - alone / every) if every > alone else 0.0
 
 
 def gain_of_a_parabola(m: Measurement) -> float:
