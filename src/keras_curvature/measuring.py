@@ -27,7 +27,7 @@ from keras_curvature.typing import Model
 FULL_HESSIAN_INPUTS = 64
 """Up to so many inputs the monitor takes the whole Hessian, beyond them its diagonal."""
 
-SCALE_ROWS = 2048
+SCALE_ROWS = 1536
 """Points at which the model is evaluated for the curvature at a scale, beyond two inputs.
 
 Each probe point takes two per input and itself. In one or two inputs, where every point is
@@ -35,6 +35,9 @@ drawn, all are taken; in more, as many as this allows, but at least `SCALE_POINT
 """
 
 SCALE_POINTS = 64
+
+XLA_OPS = 64
+"""Up to so many ops that carry a derivative a network counts as small; see `_pays_with_xla`."""
 
 ROUNDING_LIMIT = 1e-3
 """Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
@@ -182,7 +185,8 @@ class Gauge:
             return {"z": z, **found}
 
         size = self._options.batch_size or examples
-        return self._run(("points", names, directions), compute, self._problem, size)
+        xla = size >= self.probe.size and _pays_with_xla(f)
+        return self._run(("points", names, directions, xla), compute, self._problem, size, xla=xla)
 
     def _at_scale(self) -> tf.Tensor:
         problem = self._scale_problem
@@ -224,9 +228,20 @@ class Gauge:
         problem: Problem,
         size: int,
         tensors: Sequence[tf.Tensor] | None = None,
+        *,
+        xla: bool = False,
     ) -> dict[str, tf.Tensor]:
         given = problem.inputs.leaves if tensors is None else tensors
-        return run_chunked(problem, ("monitor", key), compute, given, size, {})
+        return run_chunked(problem, ("monitor", key), compute, given, size, {}, xla=xla)
+
+
+def _pays_with_xla(f: FlatFunction) -> bool:
+    """Whether XLA is worth its compilation for the one large computation of each epoch.
+
+    It takes a fifth off the Hessian of a small network. Large ones take it minutes to
+    compile, and recurrent ones it does not compile at all.
+    """
+    return not f.audit.resists_vectorising and len(f.audit.live) <= XLA_OPS
 
 
 def _needs_float64(scale: Array) -> bool:

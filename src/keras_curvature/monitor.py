@@ -36,14 +36,15 @@ class CurvatureMonitor(keras.callbacks.Callback):
         >>> len(fit.history["curvature_mean"])
         2
 
-    Step 0 is the model before training; Keras's epoch `e`, counted from 0, ends at step
-    `e + 1`. At the end of an epoch the numbers go to three places under the same names: to
+    Step 0 is the model before training; Keras's epoch `e`, counted from 0, ends at step `e
+    + 1`. At the end of an epoch the numbers go to three places under the same names: to
     `logs` as `curvature_<name>`, to TensorBoard in the run `<log_dir>/curvature`, and to
     `monitor.history`. Keras hands one `logs` to its callbacks in the order of the list, so
     place the monitor before those that are to read it (EarlyStopping, ModelCheckpoint,
     CSVLogger) and after those that change weights at the end of an epoch
-    (`SwapEMAWeights`). In epochs that `freq` leaves out, `logs` has no curvature, as with
-    `validation_freq` in Keras.
+    (`SwapEMAWeights`), and after Keras's TensorBoard, which would draw each number again.
+    In epochs that `freq` leaves out, `logs` has no curvature, as with `validation_freq` in
+    Keras.
 
     Watching changes nothing: weights, optimizer, metrics and random numbers are what they
     would be without it.

@@ -17,7 +17,7 @@ from keras_curvature.engines.nested import value_and_jacobian
 from keras_curvature.engines.quantities import Engine
 from keras_curvature.measurement import Array
 
-SEGMENTS, PIECES = 24, 6
+SEGMENTS, PIECES = 20, 6
 """Straight lines between probe points, and the pieces that each is cut into.
 
 Enough that the mean over segments settles within a few per cent, and few against the rows

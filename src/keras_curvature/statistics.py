@@ -170,8 +170,8 @@ def additivity(m: Measurement) -> float:
         return float("nan")
     squares = hessian[np.isfinite(hessian).all(axis=(2, 3))] ** 2
     every = squares.sum()
-    alone = np.einsum("nii->", squares)
-    return float(1 - alone / every) if every > alone else 0.0
+    mixed = squares[:, ~np.eye(squares.shape[-1], dtype=bool)].sum()
+    return float(mixed / every) if every > 0 else 0.0
 
 
 def gain_of_a_parabola(m: Measurement) -> float:

@@ -81,12 +81,37 @@ class Evaluator:
     compiled: dict[Hashable, Callable[..., dict[str, tf.Tensor]]] = field(default_factory=dict)
 
     def function(
-        self, key: Hashable, compute: Callable[..., dict[str, tf.Tensor]]
+        self, key: Hashable, compute: Callable[..., dict[str, tf.Tensor]], *, xla: bool = False
     ) -> Callable[..., dict[str, tf.Tensor]]:
         """`compute` as a `tf.function`, made on first use."""
         if key not in self.compiled:
-            self.compiled[key] = tf.function(compute, autograph=False, reduce_retracing=True)
+            options = {"autograph": False, "reduce_retracing": True}
+            compiled = tf.function(compute, **options)
+            if xla:
+                compiled = _XlaOrElse(tf.function(compute, jit_compile=True, **options), compiled)
+            self.compiled[key] = compiled
         return self.compiled[key]
+
+
+class _XlaOrElse:
+    """A function compiled by XLA, or, where XLA cannot, the same one without it."""
+
+    def __init__(self, fast: Callable[..., Any], safe: Callable[..., Any]) -> None:
+        self._fast: Callable[..., Any] | None = fast
+        self._safe = safe
+
+    def __call__(self, *tensors: tf.Tensor) -> Any:
+        if self._fast is not None:
+            try:
+                return self._fast(*tensors)
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+                self._fast = None
+        return self._safe(*tensors)
+
+    def experimental_get_tracing_count(self) -> int:
+        """How often the function in use was traced."""
+        used: Any = self._fast or self._safe
+        return int(used.experimental_get_tracing_count())
 
 
 @dataclass(frozen=True)
@@ -202,6 +227,8 @@ def run_chunked(
     tensors: Sequence[tf.Tensor],
     size: int,
     signature: dict[str, tf.TensorSpec],
+    *,
+    xla: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Runs `compute(*tensors)` on at most `size` examples at a time.
 
@@ -210,7 +237,8 @@ def run_chunked(
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
-    return chunks.eagerly(problem.evaluator.function(key, compute), tensors, size)
+    function = problem.evaluator.function(key, compute, xla=xla)
+    return chunks.eagerly(function, tensors, size)
 
 
 def _direction(problem: Problem, v: Structure | None) -> tf.Tensor:
