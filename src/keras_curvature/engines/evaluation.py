@@ -180,20 +180,21 @@ def differentiate(
     engine = ENGINES[choose_engine(options.engine).name]
     problem = pose(model, x, options, in_float64=engine.in_float64)
     direction = _direction(problem, v) if ALONG_V & set(names) else None
-    found = _in_chunks(problem, engine, tuple(names), direction, options.batch_size)
+    found = flat_derivatives(problem, engine, tuple(names), direction, options.batch_size)
     return {
         name: unflatten(tf.cast(found[name], problem.result_dtype), *problem.layouts(name))
         for name in names
     }
 
 
-def _in_chunks(
+def flat_derivatives(
     problem: Problem,
     engine: Engine,
     names: tuple[str, ...],
     v: tf.Tensor | None,
     batch_size: int | None,
 ) -> dict[str, tf.Tensor]:
+    """Named derivatives with inputs and outputs laid flat, as `quantities.compute` gives them."""
     f = problem.f
     d, m = f.inputs.width, f.outputs.width
     directions = d if ALONG_AXES & set(names) else 1

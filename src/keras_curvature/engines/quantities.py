@@ -22,7 +22,7 @@ ALONG_V = frozenset({DIRECTIONAL, PRODUCT})
 
 NAMES = (VALUE, JACOBIAN, HESSIAN, DIAGONAL, LAPLACIAN, DIRECTIONAL, PRODUCT)
 
-Rows = Callable[[FlatFunction, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
+Products = Callable[[FlatFunction, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,34 @@ class Engine:
 
     Attributes:
         name: as in `engine=`.
-        hessian_rows: from directions `(k, n, d)` to products `(n, m, k, d)`.
+        products: from directions `(k, n, d)` to products `(n, m, k, d)`.
         in_float64: whether it needs float64 inside to be exact enough.
         why: what it is good for, as a clause.
     """
 
     name: str
-    hessian_rows: Rows
+    products: Products
     in_float64: bool
     why: str
+
+    def hessian_rows(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    ) -> tf.Tensor:
+        """Products of each Hessian with `directions` `(k, n, d)`, shape `(n, m, k, d)`.
+
+        Raises:
+            ValueError: for an op that TensorFlow cannot differentiate as often as needed.
+        """
+        try:
+            return self.products(f, z, rest, directions)
+        except LookupError as error:
+            missing = str(error).rpartition(" ")[2]
+            places = [place for place in f.audit.live if missing.startswith(place.op_type)]
+            raise ValueError(
+                f"TensorFlow has no second derivative for {places[-1] if places else missing} "
+                f"({missing} has no gradient), which the {self.name!r} engine needs. Replace the "
+                'op, or use `engine="finite_difference"`, which needs first derivatives only.'
+            ) from error
 
 
 ENGINES = {
@@ -85,21 +104,6 @@ def compute(
         By name: value, laplacian, directional curvature `(n, m)`; jacobian, diagonal,
         product `(n, m, d)`; hessian `(n, m, d, d)`.
     """
-    try:
-        return _computed(engine, f, z, rest, v, names, directions_at_once)
-    except LookupError as error:
-        raise ValueError(_no_second_derivative(engine, f, error)) from error
-
-
-def _computed(
-    engine: Engine,
-    f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    v: tf.Tensor | None,
-    names: Collection[str],
-    directions_at_once: int,
-) -> dict[str, tf.Tensor]:
     results: dict[str, tf.Tensor] = {}
     if JACOBIAN in names:
         results[VALUE], results[JACOBIAN] = nested.value_and_jacobian(f, z, rest)
@@ -113,16 +117,6 @@ def _computed(
         results[PRODUCT] = product
         results[DIRECTIONAL] = tf.reduce_sum(product * v[:, None], axis=-1)
     return {name: results[name] for name in names}
-
-
-def _no_second_derivative(engine: Engine, f: FlatFunction, error: LookupError) -> str:
-    missing = str(error).rpartition(" ")[2]
-    places = [place for place in f.audit.live if missing.startswith(place.op_type)]
-    return (
-        f"TensorFlow has no second derivative for {places[-1] if places else missing} "
-        f"({missing} has no gradient), which the {engine.name!r} engine needs. Replace the op, "
-        'or use `engine="finite_difference"`, which needs first derivatives only.'
-    )
 
 
 def _along_axes(
