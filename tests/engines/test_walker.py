@@ -80,6 +80,13 @@ SILENTLY_WRONG = {
     "LayerNormalization": (layers.LayerNormalization(dtype="float64"), (4,)),
     "GroupNormalization": (layers.GroupNormalization(2, dtype="float64"), (4,)),
     "bilinear resizing": (bilinear, (3, 2, 1)),
+    # TensorFlow forgets that the first derivative depends on the labels.
+    "cross entropy": (
+        lambda x: tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(x**2), x)[:, None],
+        (3,),
+    ),
+    # Not the derivative but `batch_jacobian`: it vectorises a roll along another axis.
+    "roll": (lambda x: tf.roll(x, 1, axis=-1) * x, (4,)),
 }
 
 
@@ -127,6 +134,25 @@ def test_supplied_where_tensorflow_has_none(name):
     by_differences = kc.hessian(summed, x, engine="finite_difference").numpy()
     assert relative(exact, by_differences) < 1e-8
     assert np.abs(exact).max() > 0.01
+
+
+def test_pools_of_one_do_not_lose_the_second_derivative_in_a_graph():
+    """As in adaptive pooling; TensorFlow's own is 0 in the graph and right outside it."""
+
+    def pool(x, size):
+        return tf.nn.max_pool3d(x, size, 1, "VALID")
+
+    def function(x):
+        for axis, size in ((1, 2), (2, 2)):
+            window = [size if a == axis else 1 for a in (1, 2, 3)]
+            x = tf.gather(tf.concat([pool(x, window)] * 2, axis), [0, 2], axis=axis)
+        return tf.reduce_sum(tf.tanh(pool(x, 1)) ** 2, axis=[1, 2, 3, 4])
+
+    x = RNG.normal(size=(2, 4, 4, 2, 1)).astype("float32")
+    exact = kc.hessian(function, x).numpy()
+    slopes = kc.hessian(function, x, engine="finite_difference").numpy()
+    assert np.abs(exact).max() > 0.1
+    assert relative(exact, slopes) < 1e-3
 
 
 def test_local_response_normalization():

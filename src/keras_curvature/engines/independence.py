@@ -29,7 +29,9 @@ def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> None:
     if count < 2:
         return
     together = _value(f, few)
-    alone = tf.concat([_value(f, [leaf[i : i + 1] for leaf in few]) for i in range(count)], 0)
+    # Twice the same example, for the models that fail on a batch of one.
+    pairs = [[tf.repeat(leaf[i : i + 1], 2, axis=0) for leaf in few] for i in range(count)]
+    alone = tf.concat([_value(f, pair)[:1] for pair in pairs], axis=0)
     size = tf.reduce_max(tf.abs(alone))
     difference = tf.reduce_max(tf.abs(together - alone))
     if bool(difference > TOLERANCE * size):  # False for NaN: that is another problem

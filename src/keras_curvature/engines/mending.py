@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -90,16 +91,78 @@ def _local_response_normalization(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
     return x / (bias + alpha * total) ** beta
 
 
+def _cross_entropy(op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
+
+
+def is_pool_of_one(op: tf.Operation) -> bool:
+    """Whether `op` is max pooling over single entries, which changes nothing.
+
+    In a compiled graph TensorFlow's second derivative of it can be silently 0; adaptive
+    pooling layers contain such pools.
+    """
+    return op.type in {"MaxPool", "MaxPool3D"} and all(
+        size == 1 for name in ("ksize", "strides") for size in op.get_attr(name)
+    )
+
+
+def _max_pool_3d(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
+    """The largest entry of a box is the largest of its layers' largest."""
+    _, depth, height, width, _ = op.get_attr("ksize")
+    _, deep, high, wide, _ = op.get_attr("strides")
+    channels_first = op.get_attr("data_format") == b"NCDHW"
+    if channels_first:
+        x = tf.transpose(x, [0, 2, 3, 4, 1])
+    n, d, h, w, c = tf.unstack(tf.shape(x))
+    padding = op.get_attr("padding").decode()
+    layers = _pooled(tf.reshape(x, [n * d, h, w, c]), (height, width), (high, wide), padding)
+    _, h, w, _ = tf.unstack(tf.shape(layers))
+    columns = _pooled(tf.reshape(layers, [n, d, h * w, c]), (depth, 1), (deep, 1), padding)
+    boxes = tf.reshape(columns, [n, tf.shape(columns)[1], h, w, c])
+    return tf.transpose(boxes, [0, 4, 1, 2, 3]) if channels_first else boxes
+
+
+def _pooled(
+    x: tf.Tensor, window: tuple[int, int], strides: tuple[int, int], padding: str
+) -> tf.Tensor:
+    one = window == strides == (1, 1)
+    return x if one else tf.nn.max_pool2d(x, window, strides, padding)
+
+
+def _dynamic_update(
+    op: tf.Operation, x: tf.Tensor, update: tf.Tensor, start: tf.Tensor
+) -> tf.Tensor:
+    room = tf.shape(x) - tf.shape(update)
+    start = tf.clip_by_value(tf.cast(start, tf.int32), 0, room)  # as XLA does
+    around = tf.stack([start, room - start], axis=1)
+    untouched = tf.pad(tf.zeros_like(update), around, constant_values=1)
+    return x * untouched + tf.pad(update, around)
+
+
+def _counted(op: tf.Operation, x: tf.Tensor, size: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    hits = tf.one_hot(x, size, dtype=weights.dtype)
+    if op.get_attr("binary_output"):
+        return tf.reduce_max(hits, axis=-2)
+    return tf.reduce_sum(hits * weights[..., None], axis=-2)
+
+
 SUPPLIED: dict[str, Formula] = {
+    "DenseBincount": _counted,  # has no derivative
     "LRN": _local_response_normalization,  # LRNGrad has no derivative
+    # No float64, and a second derivative that a compiled graph can lose: see `is_pool_of_one`.
+    "MaxPool3D": _max_pool_3d,
     "ResizeArea": _resized,
     "ResizeBicubic": _resized,  # ResizeBicubicGrad has no derivative
     "ResizeBilinear": _resized,  # ResizeBilinearGrad counts as constant: silently wrong
     "ResizeNearestNeighbor": _resized,  # ResizeNearestNeighborGrad has no derivative
     "ScaleAndTranslate": _resized,  # ScaleAndTranslateGrad has no derivative
+    # Its second derivative misses that the first one depends on the labels: silently wrong
+    # where they depend on the input.
+    "SoftmaxCrossEntropyWithLogits": _cross_entropy,
     "Softsign": _softsign,  # SoftsignGrad has no derivative
+    "XlaDynamicUpdateSlice": _dynamic_update,  # has no derivative
 }
-"""Op type -> a formula whose derivatives replace TensorFlow's."""
+"""Op type -> a formula for its first output, whose derivatives replace TensorFlow's."""
 
 
 def with_derivatives_of(
@@ -113,13 +176,14 @@ def with_derivatives_of(
     """
 
     @tf.custom_gradient
-    def both(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y = formula(x)
-            return tape.gradient(y, x, output_gradients=tf.cast(upstream, y.dtype))
+    def both(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[Any]]]:
+        def gradient(upstream: tf.Tensor) -> list[Any]:
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch([x for x in inputs if x.dtype.is_floating])
+                y = formula(*inputs)
+            seed = tf.cast(upstream, y.dtype)
+            return [tape.gradient(y, x, seed) if x.dtype.is_floating else None for x in inputs]
 
-        return value(x), gradient
+        return value(*inputs), gradient
 
     return both

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework import ops
+from tensorflow.python.framework import function_def_to_graph, ops
 
 
 def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
@@ -42,7 +42,7 @@ def named_function_graph(graph: tf.Graph, name: str) -> tf.Graph:
     while graph is not None:
         function = graph._get_function(name)
         if function is not None:
-            return function.graph
+            return _graph_of(function)
         graph = getattr(graph, "outer_graph", None)
     raise LookupError(f"The traced graph calls the function {name!r}, which it does not hold.")
 
@@ -57,6 +57,19 @@ def registered_gradient(name: str) -> Callable[..., Any] | None:
         LookupError: where TensorFlow has no derivative for it.
     """
     return ops.gradient_registry.lookup(name)
+
+
+def _graph_of(function: Any) -> tf.Graph:
+    """A function's graph, from its definition where the Python function is gone."""
+    if hasattr(function, "graph"):
+        return function.graph
+    try:
+        return function_def_to_graph.function_def_to_graph(function.definition)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            "The model calls a function of TensorFlow 1 whose graph cannot be read "
+            "(`tf.nn.ctc_loss` is made of such), so it cannot be re-emitted."
+        ) from error
 
 
 @cache

@@ -9,6 +9,7 @@ branches around their walked bodies.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ import tensorflow as tf
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.mending import (
     SUPPLIED,
+    is_pool_of_one,
     is_stopped_mean_of_moments,
     with_derivatives_of,
 )
@@ -97,10 +99,10 @@ class Walker:
         if variable is not None:
             return [widen(variable.read_value(), self._dtype)]
         inputs = [self._value(tensor, environment) for tensor in op.inputs]
-        if is_stopped_mean_of_moments(op):
+        if is_stopped_mean_of_moments(op) or is_pool_of_one(op):
             return inputs
         if op.type in SUPPLIED:
-            return [self._supplied(op, inputs)]
+            return self._supplied(op, inputs)
         if op.type in CALLS:
             return self._function(op, inputs)
         if op.type in LOOPS:
@@ -138,22 +140,24 @@ class Walker:
                 environment[inner.ref()] = value
         return self.walk(environment, graph.outputs)
 
-    def _supplied(self, op: tf.Operation, inputs: Sequence[Any]) -> tf.Tensor:
-        """An op with its own value and the derivatives of its formula."""
-        first, *others = inputs
+    def _supplied(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
+        """An op with its own value and, for its first output, the derivatives of a formula."""
 
-        def formula(x: tf.Tensor) -> tf.Tensor:
-            return SUPPLIED[op.type](op, x, *others)
+        def formula(*values: tf.Tensor) -> tf.Tensor:
+            return SUPPLIED[op.type](op, *values)
 
-        def value(x: tf.Tensor) -> tf.Tensor:
-            return _call(op, [x, *others], self._dtype)[0]
+        def value(*values: tf.Tensor) -> tf.Tensor:
+            return _call(op, values, self._dtype)[0]
 
         try:
-            found = with_derivatives_of(formula, value)(first)
-        except (TypeError, ValueError, tf.errors.InvalidArgumentError):  # not in this dtype
-            return formula(first)
+            _, *others = _call(op, inputs, self._dtype)
+            first = with_derivatives_of(formula, value)(*inputs)
+        except (AttributeError, TypeError, ValueError, tf.errors.InvalidArgumentError):
+            # TensorFlow has no such op in this dtype, or none in `raw_ops`.
+            return [formula(*inputs)]
         # An op that gives float32 whatever it is given would lose half the digits.
-        return found if found.dtype == widened(found.dtype, self._dtype) else formula(first)
+        narrow = first.dtype != widened(first.dtype, self._dtype)
+        return [formula(*inputs) if narrow else first, *others]
 
     def _function(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         graph = private.function_graph(op, "f")
@@ -177,6 +181,9 @@ class Walker:
             graph = private.function_graph(op, name)
             return lambda: self._enter(graph, inputs[1:], list(op.inputs)[1:])
 
+        known = static_value(inputs[0])
+        if known is not None:  # the other branch may not even fit the shapes
+            return branch("then_branch" if known else "else_branch")()
         return _listed(tf.cond(inputs[0], branch("then_branch"), branch("else_branch")))
 
     def _switch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
@@ -344,7 +351,8 @@ def _gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
 
     Returns:
         Placeholders for the upstream gradients and the gradients of the op's inputs, or
-        `None` where the Python function is gone (a graph read from a file).
+        `None` where the Python function is gone (a graph read from a file) or refuses
+        (`tf.recompute_grad` its second derivative).
     """
     known = getattr(op, "_curvature_gradient_formula", None)
     if known is not None:
@@ -355,16 +363,15 @@ def _gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
         function = None
     if function is None:
         return None
-    with op.graph.as_default():
+    with op.graph.as_default(), contextlib.suppress(NotImplementedError):
         upstream = [
             tf.raw_ops.Placeholder(dtype=output.dtype, shape=output.shape)
             if _is_inexact(output)
             else None
             for output in op.outputs
         ]
-        gradients = list(function(op, *upstream))
-    op._curvature_gradient_formula = (upstream, gradients)
-    return upstream, gradients
+        op._curvature_gradient_formula = (upstream, list(function(op, *upstream)))
+    return getattr(op, "_curvature_gradient_formula", None)
 
 
 def _known_bound(maximum_iterations: tf.Tensor) -> int | None:
@@ -375,7 +382,12 @@ def _known_bound(maximum_iterations: tf.Tensor) -> int | None:
 def static_value(tensor: tf.Tensor) -> np.ndarray | None:
     """The value of a tensor of a graph that depends on constants only, if it does."""
     value = tf.get_static_value(tensor)
-    if value is not None or not tensor.op.inputs or tensor.op.op_def.is_stateful:
+    if (
+        value is not None
+        or tf.executing_eagerly()
+        or not tensor.op.inputs
+        or tensor.op.op_def.is_stateful
+    ):
         return value
     inputs = [static_value(source) for source in tensor.op.inputs]
     if any(value is None for value in inputs) or tensor.op.type in CALLS | LOOPS | BRANCHES:
