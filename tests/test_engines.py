@@ -1,0 +1,114 @@
+"""Every engine on every case of the table, in float64 and float32, against the truth.
+
+Errors are relative in the Frobenius norm over the whole batch:
+`|found - truth| / max(|truth|, |gradient|)`; the gradient stands in where all second
+derivatives are 0.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cases import CASES
+from cases.flat import (
+    direction_of,
+    joined,
+    model_of,
+    true_directional,
+    true_gradient,
+    true_hessian,
+    true_value,
+)
+from keras_curvature.engines import quantities
+from keras_curvature.engines.evaluation import Options, flat_derivatives, pose
+
+TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
+ENGINES = list(quantities.ENGINES)
+
+
+REFUSED = {
+    "ops/associative_scan": "unknown TensorShape",
+    "ops/average": "unknown TensorShape",
+    "ops/ctc_loss": "a function of TensorFlow 1",
+    "ops/lu_factor": "no derivative for Lu",
+    "tensorflow/dilation2d": "no second derivative for Dilation2D",
+}
+"""What neither Keras nor TensorFlow can do with a batch of any size: named errors, no numbers."""
+
+
+def rows():
+    """Cases x dtypes x engines; `make test` has all cases, but not all combinations."""
+    for case in CASES:
+        for dtype in TOLERANCE:
+            if dtype == "float64" and "float32_only" in case.tags:
+                continue
+            for engine in ENGINES:
+                quick = (dtype, engine) == ("float64", "nested") or case.family == "networks"
+                slow = "slow" in case.tags or not quick or "loop" in case.tags
+                marks = [pytest.mark.slow] if slow else []
+                yield pytest.param(
+                    case, dtype, engine, id=f"{case.id}-{dtype}-{engine}", marks=marks
+                )
+
+
+@functools.cache
+def pose_case(case, dtype, engine):
+    options = Options(engine=engine, wrt=case.wrt)
+    in_float64 = quantities.ENGINES[engine].in_float64
+    return pose(model_of(case, dtype), case.batch(dtype), options, in_float64=in_float64)
+
+
+def derivatives(case, dtype, engine, names):
+    problem = pose_case(case, dtype, engine)
+    v = tf.cast(direction_of(case), problem.f.dtype)
+    direction = v if "directional_curvature" in names else None
+    found = flat_derivatives(problem, quantities.ENGINES[engine], names, direction, None)
+    return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
+
+
+def error(found, truth, gradient):
+    assert found.shape == truth.shape
+    return np.linalg.norm(found - truth) / max(np.linalg.norm(truth), np.linalg.norm(gradient))
+
+
+@pytest.mark.parametrize(("case", "dtype", "engine"), rows())
+def test_derivatives_are_right(case, dtype, engine):
+    if case.id in REFUSED and not (engine == "finite_difference" and "dilation" in case.id):
+        with pytest.raises(ValueError, match=REFUSED[case.id]):
+            derivatives(case, dtype, engine, ("hessian",))
+        return
+    wide = "wide" in case.tags
+    names = ("value", "jacobian") + (("directional_curvature",) if wide else ("hessian",))
+    found = derivatives(case, dtype, engine, names)
+    gradient = true_gradient(case) if not wide else found["jacobian"]
+    tolerance = TOLERANCE[dtype]
+    np.testing.assert_allclose(
+        found["value"], true_value(case), atol=tolerance * np.abs(true_value(case)).max()
+    )
+    assert error(found["jacobian"], gradient, gradient) < tolerance
+    if wide:
+        along = found["directional_curvature"]
+        assert error(along, true_directional(case), gradient) < tolerance
+    else:
+        assert error(found["hessian"], true_hessian(case), gradient) < tolerance
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "slow" not in c.tags], ids=lambda c: c.id)
+def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
+    """Op by op, without TensorFlow's graph optimiser, which may fuse the two differently."""
+    if case.id in REFUSED and "dilation" not in case.id:
+        pytest.skip("cannot be traced")
+    dtype = "float32"
+    problem = pose_case(case, dtype, "nested")
+    walked = problem.f(*problem.f.point(problem.inputs.leaves)).numpy()
+    tf.config.run_functions_eagerly(True)
+    try:
+        outputs = model_of(case, dtype)(case.batch(dtype), training=False)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    np.testing.assert_array_equal(walked, joined(keras.tree.flatten(outputs)))
