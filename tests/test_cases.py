@@ -120,22 +120,14 @@ def test_dtypes_agree(case):
 
 
 @parametrized(SMALL)
-def test_models_hold_the_same_numbers_in_both_dtypes(case):
+def test_weights_and_points_are_the_same_in_both_dtypes(case):
     dtypes = ["float32"] if "float32_only" in case.tags else ["float32", "float64"]
     weights = [model_of(case, dtype).get_weights() for dtype in dtypes]
-    for narrow, wide in zip(weights[0], weights[-1], strict=True):
-        np.testing.assert_array_equal(narrow, wide)
     points = [keras.tree.flatten(case.batch(dtype)) for dtype in ("float32", "float64")]
-    for narrow, wide in zip(*points, strict=True):
+    for narrow, wide in [*zip(weights[0], weights[-1], strict=True), *zip(*points, strict=True)]:
         np.testing.assert_array_equal(narrow, wide)
-
-
-@parametrized(SMALL)
-def test_weights_are_not_at_their_defaults(case):
-    for weight in model_of(case, "float32").weights:
-        value = weight.numpy()
-        if value.dtype.kind == "f":
-            assert not np.isin(value, (0.0, 1.0)).any(), weight.path
+    for weight in weights[0]:  # and none at its default
+        assert weight.dtype.kind != "f" or not np.isin(weight, (0.0, 1.0)).any()
 
 
 def test_building_leaves_the_dtypes_of_keras_alone():
@@ -158,26 +150,25 @@ def _norm(hessian: np.ndarray) -> np.ndarray:
     return np.sqrt((hessian**2).sum(axis=(1, 2, 3)))
 
 
-@parametrized([case for case in SMALL if case.exact is None])
+@parametrized([case for case in SMALL if case.exact is None and not case.is_flat])
 def test_the_truth_does_not_depend_on_the_step(case):
     """A step that crosses a kink, or is too long or too short, shows by halving it."""
-    whole = _hessian_by_differences(case, case.h) if case.is_flat else true_hessian(case)
+    whole = true_hessian(case)
     difference = _norm(whole - _hessian_by_differences(case, case.h / 2))
-    if case.is_flat:
-        # Truly 0: what is left is rounding, entry by entry.
-        size = np.abs(true_value(case)).max()
-        bound = truth.rounding_bound(case.h / 2, case.order, size) * whole[0].size ** 0.5
-        assert (difference < bound).all()
-        return
     # The engines are held to 1e-6 of this norm: the truth is to be ten times better. Most
     # cases reach 1e-9; short steps between kinks cost up to 1e-8.
     assert (difference < 1e-7 * _norm(whole)).all()
+    # ... and there is something to get wrong: over the distances of the case, the second
+    # derivatives change the output by a part that float32 sees.
+    reach = np.abs(true_flat_of(case).z).max()
+    assert (_norm(whole) * reach**2).min() > 1e-3 * np.abs(true_value(case)).max()
 
 
-@parametrized([case for case in SMALL if not case.is_flat])
-def test_there_is_something_to_get_wrong(case):
-    """A Hessian that is nearly 0 would be right by accident in an absolute tolerance."""
-    assert _norm(true_hessian(case)).min() > 1e-3
+@parametrized([case for case in SMALL if case.is_flat])
+def test_where_the_truth_is_zero_differences_leave_rounding(case):
+    assert not true_hessian(case).any()
+    left = np.abs(_hessian_by_differences(case, case.h)).max()
+    assert left < truth.rounding_bound(case.h, case.order, np.abs(true_value(case)).max())
 
 
 @parametrized(WIDE)

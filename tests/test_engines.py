@@ -76,7 +76,7 @@ def error(found, truth, gradient):
     return np.linalg.norm(found - truth) / max(np.linalg.norm(truth), np.linalg.norm(gradient))
 
 
-@pytest.mark.parametrize(("case", "dtype", "engine"), rows())
+@pytest.mark.parametrize(("case", "dtype", "engine"), list(rows()))
 def test_derivatives_are_right(case, dtype, engine):
     if case.id in REFUSED and not (engine == "finite_difference" and "dilation" in case.id):
         with pytest.raises(ValueError, match=REFUSED[case.id]):
@@ -112,3 +112,31 @@ def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
     finally:
         tf.config.run_functions_eagerly(False)
     np.testing.assert_array_equal(walked, joined(keras.tree.flatten(outputs)))
+
+
+@pytest.mark.parametrize(
+    "case_id", ["networks/transformer_of_the_evidence", "ops/softsign", "ops/moments"]
+)
+def test_beside_tensorflows_own_figure(case_id, capsys):
+    """Where TensorFlow is wrong or silent; fails on the day on which it is mended."""
+    (case,) = [case for case in CASES if case.id == case_id]
+    model, x = model_of(case, "float64"), tf.constant(case.batch("float64"))
+    truth = true_hessian(case)
+    ours = error(derivatives(case, "float64", "nested", ("hessian",))["hessian"], truth, truth)
+    try:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = model(x, training=False)
+            gradient = inner.gradient(y, x)
+        own = outer.batch_jacobian(gradient, x, experimental_use_pfor=True).numpy()
+        assert truth.shape[1] == 1
+        theirs = error(own.reshape(truth.shape), truth, truth)
+        figure = f"{theirs:.1%} off"
+    except Exception as failure:  # AutoGraph wraps the LookupError
+        theirs, figure = np.inf, str(failure).strip().splitlines()[-1].strip()
+    with capsys.disabled():
+        print(f"\n{case_id}: TensorFlow's own Hessian: {figure}; ours: {ours:.0e} off")
+    assert ours < 1e-6
+    assert theirs > 0.01

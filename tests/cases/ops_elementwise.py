@@ -86,7 +86,7 @@ UNARY = [
     # smooth everywhere
     *unary("arcsinh arctan cos cosh erf erfc exp expm1 i0 negative sin sinc sinh square tan"),
     *unary("gelu log_sigmoid sigmoid silu softplus squareplus swish tanh tanh_shrink"),
-    *unary("deg2rad", low=-60, high=60, step=1.0),
+    *unary("deg2rad", low=-180, high=180, step=1.0),
     *unary("rad2deg", low=-1 / 64, high=1 / 64, step=2**-13),
     # smooth where they are defined
     *unary("cbrt log log10 log2 reciprocal rsqrt sqrt", low=0.4, high=1.6),

@@ -81,8 +81,8 @@ WINDOWS = [
         lambda x: ops.separable_conv(x, _constant(x, 2, 2, 2, 1), _constant(x, 1, 1, 2, 3)),
         shape=IMAGE,
     ),
-    _case("unfold", lambda x: ops.map(_unfolded, x), "loop", shape=(2, 3, 3)),
-    _case("fold", lambda x: ops.fold(x, (3, 3), 2), shape=(4, 4)),
+    _case("unfold", lambda x: ops.map(_unfolded, x), "loop", shape=(1, 2, 3)),
+    _case("fold", lambda x: ops.fold(x, (2, 3), 2), shape=(4, 2)),
 ]
 
 NORMALIZING = [
