@@ -21,6 +21,8 @@ from keras_curvature.engines.quantities import ALONG_AXES, ALONG_V, ENGINES, Eng
 from keras_curvature.engines.walker import widened
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
+Compute = Callable[..., dict[str, tf.Tensor]]
+
 KEPT_PER_MODEL = 32
 """Traced functions kept for one model; beyond that the least recently used one goes."""
 
@@ -78,40 +80,49 @@ class Evaluator:
     """A traced model with everything that has been compiled for it."""
 
     f: FlatFunction
-    compiled: dict[Hashable, Callable[..., dict[str, tf.Tensor]]] = field(default_factory=dict)
+    compiled: dict[Hashable, Compute] = field(default_factory=dict)
 
     def function(
-        self, key: Hashable, compute: Callable[..., dict[str, tf.Tensor]], *, xla: bool = False
-    ) -> Callable[..., dict[str, tf.Tensor]]:
-        """`compute` as a `tf.function`, made on first use."""
-        if key not in self.compiled:
-            options = {"autograph": False, "reduce_retracing": True}
-            compiled = tf.function(compute, **options)
-            if xla:
-                compiled = _XlaOrElse(tf.function(compute, jit_compile=True, **options), compiled)
-            self.compiled[key] = compiled
-        return self.compiled[key]
+        self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor], *, xla: bool = False
+    ) -> Compute:
+        """`compute` compiled for tensors like these with any batch, on first use.
+
+        Traced here and not by calling a `tf.function`, which warns of retracing when the same
+        code is compiled for many models.
+        """
+        specs = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors)
+        if (key, specs) not in self.compiled:
+            self.compiled[key, specs] = (
+                _XlaOrElse(compute, tensors, specs) if xla else _compile(compute, specs, xla=False)
+            )
+        return self.compiled[key, specs]
+
+
+def _compile(compute: Compute, specs: Sequence[tf.TensorSpec], *, xla: bool) -> Compute:
+    function = tf.function(compute, autograph=False, jit_compile=xla or None)
+    return function.get_concrete_function(*specs)
 
 
 class _XlaOrElse:
     """A function compiled by XLA, or, where XLA cannot, the same one without it."""
 
-    def __init__(self, fast: Callable[..., Any], safe: Callable[..., Any]) -> None:
-        self._fast: Callable[..., Any] | None = fast
-        self._safe = safe
+    def __init__(
+        self, compute: Compute, tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]
+    ) -> None:
+        self._compute = compute
+        self._specs = specs
+        known = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
+        self._function = _compile(compute, known, xla=True)
+        self._is_xla = True
 
-    def __call__(self, *tensors: tf.Tensor) -> Any:
-        if self._fast is not None:
+    def __call__(self, *tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        if self._is_xla:
             try:
-                return self._fast(*tensors)
+                return self._function(*tensors)
             except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-                self._fast = None
-        return self._safe(*tensors)
-
-    def experimental_get_tracing_count(self) -> int:
-        """How often the function in use was traced."""
-        used: Any = self._fast or self._safe
-        return int(used.experimental_get_tracing_count())
+                self._function = _compile(self._compute, self._specs, xla=False)
+                self._is_xla = False
+        return self._function(*tensors)
 
 
 @dataclass(frozen=True)
@@ -224,7 +235,7 @@ def flat_derivatives(
 def run_chunked(
     problem: Problem,
     key: Hashable,
-    compute: Callable[..., dict[str, tf.Tensor]],
+    compute: Compute,
     tensors: Sequence[tf.Tensor],
     size: int,
     signature: dict[str, tf.TensorSpec],
@@ -238,7 +249,7 @@ def run_chunked(
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
-    function = problem.evaluator.function(key, compute, xla=xla)
+    function = problem.evaluator.function(key, compute, tensors, xla=xla)
     return chunks.eagerly(function, tensors, size)
 
 
