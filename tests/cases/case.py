@@ -39,8 +39,6 @@ TAGS: Mapping[str, str] = {
     "slow": "takes seconds to build or evaluate",
     "stop_gradient": "its derivative is not that of its values: see `exact`",
     "straight_through": "its gradient is not that of its values: see `exact`",
-    "tensorflow_raises": "TensorFlow's own second derivative raises an error",
-    "tensorflow_wrong": "TensorFlow's own second derivative is wrong",
     "truth_from_gradient": "its truth is a difference of TensorFlow's first derivatives",
     "wide": "too many inputs for a whole Hessian from differences",
     "wrt": "is differentiated by something else than all its inputs",

@@ -121,8 +121,8 @@ def _by_one_input(model: keras.Model, x: Any, index: int) -> Flat:
     given = keras.tree.flatten(x)[index]
 
     def call(leaf: Any) -> Any:
-        leaves = keras.tree.flatten(_tiled(x, len(leaf) // len(given)))
-        leaves[index] = leaf
+        leaves = keras.tree.flatten(_tiled(x, leaf.shape[0] // len(given)))
+        leaves[index] = tf.convert_to_tensor(leaf)
         return model(keras.tree.pack_sequence_as(x, leaves), training=False)
 
     return Flat(call, (given,), None)
@@ -142,7 +142,7 @@ def _by_a_layer(model: keras.Model, x: Any, name: str) -> Flat:
 
     def call(output: Any) -> Any:
         with _calling(layer, lambda *args, **kwargs: keras.ops.convert_to_tensor(output)):
-            return model(_tiled(x, len(output) // len(found[0])), training=False)
+            return model(_tiled(x, output.shape[0] // len(found[0])), training=False)
 
     return Flat(call, (found[0],), None)
 
@@ -158,7 +158,8 @@ def _calling(layer: keras.Layer, function: Callable[..., Any]) -> Iterator[None]
 
 
 def _tiled(x: Any, times: int) -> Any:
-    return keras.tree.map_structure(lambda leaf: np.concatenate([leaf] * times), x)
+    """The batch again and again, as tensors, which Keras lets be traced beside others."""
+    return keras.tree.map_structure(lambda leaf: tf.constant(np.concatenate([leaf] * times)), x)
 
 
 @functools.cache

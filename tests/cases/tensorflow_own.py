@@ -1,0 +1,149 @@
+"""What TensorFlow's own second derivatives are worth: two nested tapes, in float64.
+
+"wrong" is off by more than 1e-5 of the true number, or of the slope where the truth is
+near 0. Models that TensorFlow runs in float32 only, or that round to float32 inside, are
+judged at 1e-3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import truth
+from cases.case import Case
+from cases.flat import direction_of, flat_of, true_directional, true_flat_of
+
+MODES: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "eager": lambda function: function,
+    "graph": lambda function: tf.function(function, autograph=False),
+    "xla": lambda function: tf.function(function, autograph=False, jit_compile=True),
+}
+
+WRONG = {
+    "layers/Resizing": "ResizeBilinearGrad counts as a constant: nothing of it is left",
+    "layers/Resizing[crop]": "ResizeBilinearGrad counts as a constant",
+    "layers/UpSampling2D[bilinear]": "ResizeBilinearGrad counts as a constant",
+    "ops/categorical_crossentropy[logits]": "the gradient's dependence on labels is left out",
+}
+"""Silently wrong in TensorFlow 2.21, besides all that is tagged `moments`."""
+
+RAISES = {
+    "activations/softsign": "SoftsignGrad",
+    "layers/CategoryEncoding": "DenseBincount",
+    "layers/Resizing[bicubic]": "ResizeBicubicGrad",
+    "layers/Resizing[nearest]": "ResizeNearestNeighborGrad",
+    "layers/UpSampling2D[bicubic]": "ResizeBicubicGrad",
+    "networks/mlp_softsign": "SoftsignGrad",
+    "ops/ctc_loss": "SymbolicGradient",
+    "ops/lu_factor": "Lu",
+    "ops/slice_update": "XlaDynamicUpdateSlice",
+    "ops/softsign": "SoftsignGrad",
+    "tensorflow/dilation2d": "Dilation2DBackpropInput",
+    "tensorflow/local_response_normalization": "LRNGrad",
+    "tensorflow/recompute_grad": "recompute_grad",
+    "tensorflow/softsign": "SoftsignGrad",
+}
+"""No second derivative in TensorFlow 2.21, and what the message names."""
+
+
+def known_verdict(case: Case) -> str:
+    """What was found with TensorFlow 2.21 in a graph without XLA."""
+    if case.id in RAISES:
+        return "raises"
+    return "wrong" if case.id in WRONG or "moments" in case.tags else "right"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What TensorFlow says of one case.
+
+    Attributes:
+        verdict: `"right"`, `"wrong"` or `"raises"`.
+        detail: the error, relative, or the message.
+    """
+
+    verdict: str
+    detail: str
+
+
+def nested_tapes(function: Callable[[Any], Any], count: int) -> Callable[..., Any]:
+    """`v^T H v` of each of `count` outputs, as `(batch, count)`; leaves in, leaves out."""
+
+    def along(leaves: Sequence[tf.Tensor], v: Sequence[tf.Tensor]) -> tf.Tensor:
+        return tf.stack([one(leaves, v, k) for k in range(count)], axis=1)
+
+    def one(leaves: Sequence[tf.Tensor], v: Sequence[tf.Tensor], k: int) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(leaves)
+            with tf.GradientTape() as inner:
+                inner.watch(leaves)
+                output = _flat(keras.tree.flatten(function(leaves)))[:, k]
+            slope = _product(inner.gradient(output, leaves), v)
+        if isinstance(slope, float):
+            return tf.zeros_like(output)
+        second = _product(outer.gradient(slope, leaves), v)
+        return tf.zeros_like(output) + second
+
+    return along
+
+
+def _flat(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    rows = tf.shape(tensors[0])[0]
+    return tf.concat([tf.reshape(tensor, [rows, -1]) for tensor in tensors], axis=1)
+
+
+def _product(gradients: Sequence[Any], v: Sequence[tf.Tensor]) -> Any:
+    """`sum_i g_i v_i` for each example; `None` is 0, as TensorFlow means it."""
+    terms = [
+        tf.reduce_sum(tf.convert_to_tensor(gradient) * part, axis=range(1, part.shape.rank))
+        for gradient, part in zip(gradients, v, strict=True)
+        if gradient is not None
+    ]
+    return sum(terms) if terms else 0.0
+
+
+def survey(case: Case, mode: str) -> Finding:
+    """Asks TensorFlow, and compares."""
+    dtype = "float32" if "float32_only" in case.tags else "float64"
+    flat = flat_of(case, dtype)
+    true = true_directional(case)
+    v = direction_of(case)
+
+    def function(leaves: Sequence[tf.Tensor]) -> Any:
+        return flat.function(keras.tree.pack_sequence_as(flat.structure, list(leaves)))
+
+    ask = MODES[mode](nested_tapes(function, true.shape[1]))
+    leaves = [tf.constant(leaf) for leaf in flat.leaves]
+    parts = keras.tree.flatten(flat.split(v.astype(dtype)))
+    try:
+        found = np.asarray(ask(leaves, [tf.constant(part) for part in parts]), dtype="float64")
+    except Exception as error:
+        return Finding("raises", f"{type(error).__name__}: {_reason(error)}")
+    return _judged(case, found, true)
+
+
+def _judged(case: Case, found: np.ndarray, true: np.ndarray) -> Finding:
+    reference = true_flat_of(case)
+    v = direction_of(case)
+    slope = np.abs(truth.difference(reference, reference.z, v, case.h / 4)).max()
+    # Where the truth is near 0 by itself, an error counts against the slope.
+    size = max(np.abs(true).max(), 1e-3 * slope)
+    error = np.abs(found - true).max() / size
+    rounds = case.tags & {"float32_only", "float32_inside"}
+    wrong = not error < (1e-3 if rounds else 1e-5)
+    return Finding("wrong" if wrong else "right", f"{error:.0e}")
+
+
+def _reason(error: Exception) -> str:
+    """The line of a message that says something."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"gradient|not found|Error|support", line)]
+    return (telling or lines or ["no message"])[-1][:160]
