@@ -95,38 +95,30 @@ def _cross_entropy(op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor) -> tf
     return -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
 
 
-def is_pool_of_one(op: tf.Operation) -> bool:
-    """Whether `op` is max pooling over single entries, which changes nothing.
-
-    In a compiled graph TensorFlow's second derivative of it can be silently 0; adaptive
-    pooling layers contain such pools.
-    """
-    return op.type in {"MaxPool", "MaxPool3D"} and all(
-        size == 1 for name in ("ksize", "strides") for size in op.get_attr(name)
-    )
-
-
-def _max_pool_3d(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
-    """The largest entry of a box is the largest of its layers' largest."""
-    _, depth, height, width, _ = op.get_attr("ksize")
-    _, deep, high, wide, _ = op.get_attr("strides")
-    channels_first = op.get_attr("data_format") == b"NCDHW"
-    if channels_first:
-        x = tf.transpose(x, [0, 2, 3, 4, 1])
-    n, d, h, w, c = tf.unstack(tf.shape(x))
-    padding = op.get_attr("padding").decode()
-    layers = _pooled(tf.reshape(x, [n * d, h, w, c]), (height, width), (high, wide), padding)
-    _, h, w, _ = tf.unstack(tf.shape(layers))
-    columns = _pooled(tf.reshape(layers, [n, d, h * w, c]), (depth, 1), (deep, 1), padding)
-    boxes = tf.reshape(columns, [n, tf.shape(columns)[1], h, w, c])
-    return tf.transpose(boxes, [0, 4, 1, 2, 3]) if channels_first else boxes
-
-
-def _pooled(
-    x: tf.Tensor, window: tuple[int, int], strides: tuple[int, int], padding: str
-) -> tf.Tensor:
-    one = window == strides == (1, 1)
-    return x if one else tf.nn.max_pool2d(x, window, strides, padding)
+def _max_pooled(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
+    """Max pooling as the larger of shifted slices, along one axis after the other."""
+    padding = op.get_attr("padding")
+    for axis, (size, stride) in enumerate(
+        zip(op.get_attr("ksize"), op.get_attr("strides"), strict=True)
+    ):
+        if size == stride == 1:
+            continue
+        length = x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
+        before, after = 0, 0
+        if padding == b"SAME":
+            missing = tf.maximum(((length - 1) // stride) * stride + size - length, 0)
+            before, after = missing // 2, missing - missing // 2
+        elif padding == b"EXPLICIT":
+            before, after = op.get_attr("explicit_paddings")[2 * axis : 2 * axis + 2]
+        around = [(before, after) if i == axis else (0, 0) for i in range(x.shape.rank)]
+        x = tf.pad(x, around, constant_values=x.dtype.min)
+        reach = (length + before + after - size) // stride * stride + 1
+        largest = None
+        for shift in range(size):
+            part = x[(slice(None),) * axis + (slice(shift, shift + reach, stride),)]
+            largest = part if largest is None else tf.maximum(largest, part)
+        x = largest
+    return x
 
 
 def _dynamic_update(
@@ -149,8 +141,9 @@ def _counted(op: tf.Operation, x: tf.Tensor, size: tf.Tensor, weights: tf.Tensor
 SUPPLIED: dict[str, Formula] = {
     "DenseBincount": _counted,  # has no derivative
     "LRN": _local_response_normalization,  # LRNGrad has no derivative
-    # No float64, and a second derivative that a compiled graph can lose: see `is_pool_of_one`.
-    "MaxPool3D": _max_pool_3d,
+    # A compiled graph can lose its second derivative: silently 0, and not every time.
+    "MaxPool": _max_pooled,
+    "MaxPool3D": _max_pooled,  # as MaxPool, and none in float64
     "ResizeArea": _resized,
     "ResizeBicubic": _resized,  # ResizeBicubicGrad has no derivative
     "ResizeBilinear": _resized,  # ResizeBilinearGrad counts as constant: silently wrong

@@ -20,7 +20,6 @@ import tensorflow as tf
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.mending import (
     SUPPLIED,
-    is_pool_of_one,
     is_stopped_mean_of_moments,
     with_derivatives_of,
 )
@@ -99,7 +98,7 @@ class Walker:
         if variable is not None:
             return [widen(variable.read_value(), self._dtype)]
         inputs = [self._value(tensor, environment) for tensor in op.inputs]
-        if is_stopped_mean_of_moments(op) or is_pool_of_one(op):
+        if is_stopped_mean_of_moments(op):
             return inputs
         if op.type in SUPPLIED:
             return self._supplied(op, inputs)
