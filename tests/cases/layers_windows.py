@@ -65,6 +65,13 @@ POOLING = [
     layer_case("AveragePooling2D[same]", lambda: layers.AveragePooling2D(3, 2, "same"), IMAGE),
     layer_case("MaxPooling1D", lambda: layers.MaxPooling1D(2), LINE, "kinked"),
     layer_case("MaxPooling2D", lambda: layers.MaxPooling2D(2), IMAGE, "kinked"),
+    layer_case(
+        "MaxPooling2D[stride_1]",
+        lambda: lambda x: layers.MaxPooling2D(3, 1, "same")(layers.Activation("tanh")(x)),
+        IMAGE,
+        "kinked",
+        note="As large as its input, as in Inception: TensorFlow then loses its curvature.",
+    ),
     layer_case("MaxPooling2D[same]", lambda: layers.MaxPooling2D(3, 2, "same"), IMAGE, "kinked"),
     layer_case(
         "GlobalAveragePooling1D", lambda: layers.GlobalAveragePooling1D(), LINE, step=FLAT_STEP

@@ -30,9 +30,19 @@ WRONG = {
     "layers/Resizing": "ResizeBilinearGrad counts as a constant: nothing of it is left",
     "layers/Resizing[crop]": "ResizeBilinearGrad counts as a constant",
     "layers/UpSampling2D[bilinear]": "ResizeBilinearGrad counts as a constant",
+    "layers/AdaptiveMaxPooling3D": "MaxPool3DGradGrad clears a buffer that it still needs",
+    "layers/MaxPooling2D[stride_1]": "MaxPoolGradGrad clears a buffer that it still needs",
     "ops/categorical_crossentropy[logits]": "the gradient's dependence on labels is left out",
 }
-"""Silently wrong in TensorFlow 2.21, besides all that is tagged `moments`."""
+"""Silently wrong in TensorFlow 2.21, besides all that is tagged `moments`.
+
+Where pooling gives as many numbers as it takes, the kernel of MaxPoolGradGrad may write its
+result where its argument lies, and clears it first: the result is 0. It does so if nobody
+else holds on to the argument any more, which in a graph may change from call to call.
+"""
+
+CALLS = 20
+"""Each small model is asked this often in a graph, and the worst answer counts."""
 
 RAISES = {
     "activations/softsign": "SoftsignGrad",
@@ -114,19 +124,20 @@ def survey(case: Case, mode: str) -> Finding:
     dtype = "float32" if "float32_only" in case.tags else "float64"
     flat = flat_of(case, dtype)
     true = true_directional(case)
-    v = direction_of(case)
+    parts = keras.tree.flatten(flat.split(direction_of(case).astype(dtype)))
 
     def function(leaves: Sequence[tf.Tensor]) -> Any:
         return flat.function(keras.tree.pack_sequence_as(flat.structure, list(leaves)))
 
     ask = MODES[mode](nested_tapes(function, true.shape[1]))
     leaves = [tf.constant(leaf) for leaf in flat.leaves]
-    parts = keras.tree.flatten(flat.split(v.astype(dtype)))
     try:
-        found = np.asarray(ask(leaves, [tf.constant(part) for part in parts]), dtype="float64")
+        v = [tf.constant(part) for part in parts]
+        calls = CALLS if mode == "graph" and "slow" not in case.tags else 1
+        found = [np.asarray(ask(leaves, v), dtype="float64") for _ in range(calls)]
     except Exception as error:
         return Finding("raises", f"{type(error).__name__}: {_reason(error)}")
-    return _judged(case, found, true)
+    return _judged(case, max(found, key=lambda answer: np.abs(answer - true).max()), true)
 
 
 def _judged(case: Case, found: np.ndarray, true: np.ndarray) -> Finding:
