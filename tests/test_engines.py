@@ -42,6 +42,13 @@ REFUSED = {
 """What neither Keras nor TensorFlow can do with a batch of any size: named errors, no numbers."""
 
 
+def answers_another_question(case, engine):
+    """Differences of gradients see what a `stop_gradient` hides, and step over kinks."""
+    hidden = case.tags & {"stop_gradient", "straight_through"}
+    # One of its thousands of kinks lies within the engine's step, 6e-6.
+    return engine == "finite_difference" and (hidden or case.id == "applications/ResNet50")
+
+
 def rows():
     """Cases x dtypes x engines; `make test` has all cases, but not all combinations."""
     for case in CASES:
@@ -49,6 +56,8 @@ def rows():
             if dtype == "float64" and "float32_only" in case.tags:
                 continue
             for engine in ENGINES:
+                if answers_another_question(case, engine):
+                    continue
                 quick = (dtype, engine) == ("float64", "nested") or case.family == "networks"
                 slow = "slow" in case.tags or not quick or "loop" in case.tags
                 marks = [pytest.mark.slow] if slow else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -96,7 +97,21 @@ def _cross_entropy(op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor) -> tf
 
 
 def _max_pooled(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
-    """Max pooling as the larger of shifted slices, along one axis after the other."""
+    return _pooled(op, x, tf.maximum, x.dtype.min)
+
+
+def _average_pooled(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
+    """The padding does not count."""
+    return _pooled(op, x, tf.add, 0) / _pooled(op, tf.ones_like(x), tf.add, 0)
+
+
+def _pooled(
+    op: tf.Operation,
+    x: tf.Tensor,
+    combine: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    padded: float,
+) -> tf.Tensor:
+    """Pooling by combining shifted slices, along one axis after the other."""
     padding = op.get_attr("padding")
     for axis, (size, stride) in enumerate(
         zip(op.get_attr("ksize"), op.get_attr("strides"), strict=True)
@@ -111,13 +126,13 @@ def _max_pooled(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
         elif padding == b"EXPLICIT":
             before, after = op.get_attr("explicit_paddings")[2 * axis : 2 * axis + 2]
         around = [(before, after) if i == axis else (0, 0) for i in range(x.shape.rank)]
-        x = tf.pad(x, around, constant_values=x.dtype.min)
+        x = tf.pad(x, around, constant_values=padded)
         reach = (length + before + after - size) // stride * stride + 1
-        largest = None
-        for shift in range(size):
-            part = x[(slice(None),) * axis + (slice(shift, shift + reach, stride),)]
-            largest = part if largest is None else tf.maximum(largest, part)
-        x = largest
+        slices = [
+            x[(slice(None),) * axis + (slice(shift, shift + reach, stride),)]
+            for shift in range(size)
+        ]
+        x = functools.reduce(combine, slices)
     return x
 
 
@@ -139,6 +154,7 @@ def _counted(op: tf.Operation, x: tf.Tensor, size: tf.Tensor, weights: tf.Tensor
 
 
 SUPPLIED: dict[str, Formula] = {
+    "AvgPool3D": _average_pooled,  # does not exist in float64
     "DenseBincount": _counted,  # has no derivative
     "LRN": _local_response_normalization,  # LRNGrad has no derivative
     # A compiled graph can lose its second derivative: silently 0, and not every time.

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework import function_def_to_graph, ops
+from tensorflow.python.framework import function_def_to_graph, kernels, ops
 
 
 def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
@@ -78,3 +78,20 @@ def raw_op(op_type: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
     function = getattr(tf.raw_ops, op_type)
     names = tuple(name for name in inspect.signature(function).parameters if name != "name")
     return function, names
+
+
+@cache
+def has_kernel(op_type: str, dtype: tf.DType) -> bool:
+    """Whether a CPU can run the op with its attribute `T` of this dtype.
+
+    Some ops may be written into a graph in float64 and then fail when they are run.
+    """
+    registered = kernels.get_registered_kernels_for_op(op_type).kernel
+    allowed = [
+        constraint.allowed_values.list.type
+        for kernel in registered
+        if kernel.device_type == "CPU"
+        for constraint in kernel.constraint
+        if constraint.name == "T"
+    ]
+    return not allowed or any(dtype.as_datatype_enum in types for types in allowed)

@@ -148,6 +148,8 @@ class Walker:
         def value(*values: tf.Tensor) -> tf.Tensor:
             return _call(op, values, self._dtype)[0]
 
+        if not private.has_kernel(op.type, inputs[0].dtype):
+            return [formula(*inputs)]
         try:
             _, *others = _call(op, inputs, self._dtype)
             first = with_derivatives_of(formula, value)(*inputs)
