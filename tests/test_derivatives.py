@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import keras_curvature as kc
 
-ENGINES = ["nested", "finite_difference"]
+ENGINES = ["taylor", "nested", "finite_difference"]
 NAMES = [
     "value",
     "jacobian",

@@ -2,9 +2,11 @@
 
 from importlib.metadata import version
 
+from keras_curvature import taylor
 from keras_curvature.derivatives import (
     derivatives,
     directional_curvature,
+    engine_choice,
     hessian,
     hessian_diagonal,
     hessian_vector_product,
@@ -20,10 +22,12 @@ __all__ = [
     "CurvatureMonitor",
     "derivatives",
     "directional_curvature",
+    "engine_choice",
     "hessian",
     "hessian_diagonal",
     "hessian_vector_product",
     "jacobian",
     "laplacian",
     "scale_curvature",
+    "taylor",
 ]

@@ -8,7 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.evaluation import Options, differentiate
+from keras_curvature.engines.choice import EngineChoice
+from keras_curvature.engines.evaluation import Options, differentiate, estimate_laplacian
+from keras_curvature.engines.evaluation import engine_choice as _engine_choice
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 
@@ -229,6 +231,8 @@ def laplacian(
     model: Model,
     x: Structure,
     *,
+    directions: int | None = None,
+    seed: int = 0,
     output: Output = None,
     wrt: Wrt = None,
     engine: str = "auto",
@@ -240,6 +244,11 @@ def laplacian(
     Args:
         model: see `derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
+        directions: `None` for the exact Laplacian; an int for an unbiased estimate of it
+            from so many random directions, where there are too many inputs: the mean of
+            `vᵀHv` over vectors of random signs (Hutchinson, A stochastic estimator of the
+            trace of the influence matrix, 1989). It costs as many forward passes, and two.
+        seed: of the signs: the same ones for the same seed and shapes.
         output: which output to differentiate.
         wrt: with respect to what.
         engine: how.
@@ -256,6 +265,9 @@ def laplacian(
         >>> float(kc.laplacian(paraboloid, [[0.5, 0.5]])[0, 0])
         8.0
     """
+    if directions is not None:
+        options = Options(output, wrt, engine, dtype, batch_size)
+        return estimate_laplacian(model, x, _count(directions), seed, options)
     return _single(
         "laplacian",
         model,
@@ -359,3 +371,49 @@ def hessian_vector_product(
         dtype=dtype,
         batch_size=batch_size,
     )
+
+
+def engine_choice(
+    model: Model,
+    x: Structure,
+    names: Sequence[str],
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+) -> EngineChoice:
+    """Tells which engine computes these derivatives, and why.
+
+    `engine="auto"` takes Taylor propagation, except for whole Hessians of models with loops,
+    branches, more than 16 outputs or ops without a rule, and for single Hessian-vector
+    products, where reverse mode over reverse mode takes fewer passes.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch.
+        names: of the derivatives.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: what would be asked for.
+        dtype: the narrowest dtype to evaluate in.
+
+    Returns:
+        The choice: its `name`, its `reason`, and the `fallbacks`: ops without a rule, which
+        Taylor propagation asks TensorFlow about one direction at a time. Prints as a sentence.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> print(kc.engine_choice(lambda x: x**2, [[0.5]], ["laplacian"]))
+        engine 'taylor': exact, and the fastest: second-order Taylor propagation
+    """
+    options = Options(output, wrt, engine, dtype)
+    return _engine_choice(model, x, names, options)
+
+
+def _count(directions: Any) -> int:
+    if isinstance(directions, bool) or not isinstance(directions, int):
+        raise TypeError(f"`directions` must be None or an int. Received: {directions!r}.")
+    if directions < 1:
+        raise ValueError(f"`directions` must be at least 1. Received: {directions}.")
+    return directions

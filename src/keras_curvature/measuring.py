@@ -10,16 +10,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature import known, scales, segments
-from keras_curvature.engines import chunks, finite_difference, quantities
-from keras_curvature.engines.evaluation import (
-    EngineChoice,
-    Options,
-    Problem,
-    choose_engine,
-    pose,
-    run_chunked,
-)
+from keras_curvature.engines import chunks, finite_difference
+from keras_curvature.engines.choice import ENGINES, EngineChoice, needs_float64
+from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
 from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import Array, Measurement, Segments
 from keras_curvature.probes import Probe, feature_names
 from keras_curvature.typing import Model
@@ -70,13 +65,13 @@ class Gauge:
                 of `x` that gives them.
             names: of the inputs.
         """
-        self.choice: EngineChoice = choose_engine(options.engine)
-        self._engine = quantities.ENGINES[self.choice.name]
         self._options = options
-        self._problem = pose(model, probe.x, options, in_float64=self._engine.in_float64)
+        inside = needs_float64(options.engine)
+        self._problem = pose(model, probe.x, options, in_float64=inside)
         f = self._problem.f
         self.probe = probe
         self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
+        self.choice = self._choice(self._quantities)
         self.names = feature_names(names, probe.columns, f.input_names, f.inputs.shapes)
         z = f.point(self._problem.inputs.leaves)[0]
         self._spread = scales.spread(tf.cast(z, tf.float64)).numpy()
@@ -94,6 +89,15 @@ class Gauge:
     def f(self) -> FlatFunction:
         """The model as a function of one vector."""
         return self._problem.f
+
+    @property
+    def _quantities(self) -> tuple[str, ...]:
+        """What is taken at every point."""
+        second = (HESSIAN,) if self.full_hessian else ()
+        return (VALUE, JACOBIAN, DIAGONAL, *second)
+
+    def _choice(self, names: Sequence[str]) -> EngineChoice:
+        return self._problem.evaluator.choice(self._options.engine, names)
 
     @property
     def scale(self) -> Array:
@@ -115,7 +119,7 @@ class Gauge:
         }
         lines = [
             f"{n} probe points, {d} input(s), {m} output(s): the slope and {second}.",
-            f"Engine: {self.choice.name} ({self.choice.reason}), in {self.f.dtype.name}.",
+            f"{str(self.choice).capitalize()}; in {self.f.dtype.name}.",
             f"Curvature at the scale: central second differences over h = {_few(self._scale)}, "
             f"in {self._scale_problem.f.dtype.name}, at {len(self._scaled)} points, averaged over "
             "those whose window lies inside the probe's range.",
@@ -173,15 +177,12 @@ class Gauge:
         )
 
     def _at_points(self) -> dict[str, tf.Tensor]:
-        f, m, d = self.f, self.f.outputs.width, self.f.inputs.width
-        names: tuple[str, ...] = ("value", "jacobian", "hessian_diagonal")
-        names += ("hessian",) if self.full_hessian else ()
-        rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
-        examples, directions = chunks.plan(rows, m, d)
+        f, names, engine = self.f, self._quantities, ENGINES[self.choice.name]
+        examples, directions = self._problem.evaluator.plan(engine, names)
 
         def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
             z, rest = f.point(leaves)
-            found = quantities.compute(self._engine, f, z, rest, None, names, directions)
+            found = engine.compute(f, z, rest, None, names, directions)
             return {"z": z, **found}
 
         size = self._options.batch_size or examples
@@ -207,12 +208,13 @@ class Gauge:
     def _on_segments(self) -> dict[str, tf.Tensor]:
         f, m = self.f, self.f.outputs.width
         spread = tf.constant(self._spread)
+        engine = ENGINES[self._choice((DIRECTIONAL,)).name]
 
         def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
             half = len(leaves) // 2
             start, rest = f.point(leaves[:half])
             end, _ = f.point(leaves[half:])
-            return segments.along(self._engine, f, start, end, rest, spread)
+            return segments.along(engine, f, start, end, rest, spread)
 
         rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
         size = self._options.batch_size or max(1, rows // (2 * segments.PIECES * m))

@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_curvature.engines.choice import Engine
 from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.nested import value_and_jacobian
-from keras_curvature.engines.quantities import Engine
+from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement import Array
 
 SEGMENTS, PIECES = 20, 6
@@ -55,8 +56,8 @@ def along(
     _, gradients = value_and_jacobian(f, z, others)
     slopes = tf.reduce_sum(gradients * u[:, None], axis=-1)
     z, others, u = points(gauss)
-    products = engine.hessian_rows(f, z, others, u[None])[:, :, 0]
-    curvature = tf.reshape(tf.reduce_sum(products * u[:, None], axis=-1), [-1, PIECES, 2, m])
+    along = engine.compute(f, z, others, u, (DIRECTIONAL,), 1)[DIRECTIONAL]
+    curvature = tf.reshape(along, [-1, PIECES, 2, m])
     return {
         "lengths": length,
         "standard_lengths": tf.norm(step / tf.cast(spread, step.dtype), axis=1),

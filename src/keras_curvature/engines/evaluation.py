@@ -13,11 +13,18 @@ import keras
 import tensorflow as tf
 
 from keras_curvature.engines import chunks, quantities
+from keras_curvature.engines.choice import (
+    ENGINES,
+    Engine,
+    EngineChoice,
+    choose,
+    needs_float64,
+)
 from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.engines.independence import warn_if_coupled
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout, unflatten
-from keras_curvature.engines.quantities import ALONG_AXES, ALONG_V, ENGINES, Engine
+from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.walker import widened
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
@@ -60,27 +67,28 @@ class Options:
         return tf.as_dtype(self.dtype or "float32")
 
 
-@dataclass(frozen=True)
-class EngineChoice:
-    """Which engine computes, and why."""
-
-    name: str
-    reason: str
-
-
-def choose_engine(engine: str) -> EngineChoice:
-    """Settles `engine="auto"`."""
-    if engine == "auto":
-        return EngineChoice("nested", ENGINES["nested"].why)
-    return EngineChoice(engine, f"asked for: {ENGINES[engine].why}")
-
-
 @dataclass(eq=False)
 class Evaluator:
     """A traced model with everything that has been compiled for it."""
 
     f: FlatFunction
     compiled: dict[Hashable, Compute] = field(default_factory=dict)
+    choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
+    plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+
+    def choice(self, asked: str, names: Collection[str]) -> EngineChoice:
+        """The engine for these quantities, settled once."""
+        key = (asked, frozenset(names))
+        if key not in self.choices:
+            self.choices[key] = choose(asked, self.f, names)
+        return self.choices[key]
+
+    def plan(self, engine: Engine, names: Collection[str]) -> tuple[int, int]:
+        """Examples and directions at once, settled once."""
+        key = (engine.name, frozenset(names))
+        if key not in self.plans:
+            self.plans[key] = engine.plan(self.f, names)
+        return self.plans[key]
 
     def function(
         self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor], *, xla: bool = False
@@ -188,14 +196,48 @@ def differentiate(
     model: Model, x: Structure, names: Collection[str], v: Structure | None, options: Options
 ) -> dict[str, Any]:
     """Named derivatives of `model` at `x`, in the user's structure."""
-    engine = ENGINES[choose_engine(options.engine).name]
-    problem = pose(model, x, options, in_float64=engine.in_float64)
+    problem = pose(model, x, options, in_float64=needs_float64(options.engine))
+    engine = ENGINES[problem.evaluator.choice(options.engine, names).name]
     direction = _direction(problem, v) if ALONG_V & set(names) else None
     found = flat_derivatives(problem, engine, tuple(names), direction, options.batch_size)
     return {
         name: unflatten(tf.cast(found[name], problem.result_dtype), *problem.layouts(name))
         for name in names
     }
+
+
+def estimate_laplacian(
+    model: Model, x: Structure, directions: int, seed: int, options: Options
+) -> Any:
+    """Hutchinson's estimate of the Laplacian from random signs, in the user's structure."""
+    problem = pose(model, x, options, in_float64=needs_float64(options.engine))
+    engine = ENGINES[problem.evaluator.choice(options.engine, (LAPLACIAN,)).name]
+    f, leaves = problem.f, problem.inputs.leaves
+    count = tf.shape(leaves[0])[0] if leaves[0].shape[0] is None else leaves[0].shape[0]
+    shape = [count, directions, f.inputs.width]
+    heads = tf.random.stateless_uniform(shape, [seed, 0], 0, 2, dtype=tf.int32)
+    signs = tf.cast(2 * heads - 1, tf.int8)
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        z, rest = f.point(tensors[:-1])
+        along = tf.cast(tf.transpose(tensors[-1], [1, 0, 2]), z.dtype)
+        return {LAPLACIAN: engine.trace(f, z, rest, along)}
+
+    rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+    per_example = directions * (f.outputs.width if engine.repeats_examples else 1)
+    size = options.batch_size or max(1, rows // per_example)
+    signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
+    key = (engine.name, "estimate", directions)
+    found = run_chunked(problem, key, compute, (*leaves, signs), size, signature)
+    return unflatten(tf.cast(found[LAPLACIAN], problem.result_dtype), *problem.layouts(LAPLACIAN))
+
+
+def engine_choice(
+    model: Model, x: Structure, names: Collection[str], options: Options
+) -> EngineChoice:
+    """Which engine computes these quantities of a model, and why."""
+    problem = pose(model, x, options, in_float64=needs_float64(options.engine))
+    return problem.evaluator.choice(options.engine, names)
 
 
 def flat_derivatives(
@@ -207,18 +249,13 @@ def flat_derivatives(
 ) -> dict[str, tf.Tensor]:
     """Named derivatives with inputs and outputs laid flat, as `quantities.compute` gives them."""
     f = problem.f
-    d, m = f.inputs.width, f.outputs.width
-    directions = d if ALONG_AXES & set(names) else 1
-    # A row carries its point and its direction besides the activations.
-    at_once = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
-    examples, directions_at_once = chunks.plan(at_once, m, directions)
-
+    examples, directions_at_once = problem.evaluator.plan(engine, names)
     leaves = problem.inputs.leaves
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         z, rest = f.point(tensors[: len(leaves)])
         direction = None if v is None else tensors[-1]
-        return quantities.compute(engine, f, z, rest, direction, names, directions_at_once)
+        return engine.compute(f, z, rest, direction, names, directions_at_once)
 
     signature = {
         name: tf.TensorSpec(

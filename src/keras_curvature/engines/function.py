@@ -47,12 +47,20 @@ class FlatFunction:
 
     def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
         """Emits the model into the current graph."""
+        results = run(self.traced, self.feeds(z, rest), self.fetches, self.dtype)
+        return self.outputs.join([tf.cast(result, z.dtype) for result in results])
+
+    @property
+    def fetches(self) -> list[tf.Tensor]:
+        """The outputs in the model's graph."""
+        return list(keras.tree.flatten(self.traced.outputs))
+
+    def feeds(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> dict[Any, tf.Tensor]:
+        """What stands for the inputs in the model's graph."""
         feeds = {tensor.ref(): value for tensor, value in zip(self.rest, rest, strict=True)}
         for tensor, value in zip(self.source, self.inputs.split(z), strict=True):
             feeds[tensor.ref()] = tf.cast(value, widened(tensor.dtype, self.dtype))
-        fetches = keras.tree.flatten(self.traced.outputs)
-        results = run(self.traced, feeds, fetches, self.dtype)
-        return self.outputs.join([tf.cast(result, z.dtype) for result in results])
+        return feeds
 
     def point(self, leaves: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         """The `z` and the `rest` of a batch of the model's inputs."""

@@ -1,13 +1,12 @@
-"""The named derivatives, from an engine that multiplies Hessians with directions."""
+"""The named derivatives, and how to get them by multiplying Hessians with directions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_curvature.engines import finite_difference, nested
+from keras_curvature.engines import nested
 from keras_curvature.engines.function import FlatFunction
 
 VALUE, JACOBIAN = "value", "jacobian"
@@ -15,112 +14,82 @@ HESSIAN, DIAGONAL, LAPLACIAN = "hessian", "hessian_diagonal", "laplacian"
 DIRECTIONAL, PRODUCT = "directional_curvature", "hessian_vector_product"
 
 ALONG_AXES = frozenset({HESSIAN, DIAGONAL, LAPLACIAN})
-"""Quantities that need the Hessian times every unit vector."""
+"""Quantities that need the second derivatives along every axis."""
 
 ALONG_V = frozenset({DIRECTIONAL, PRODUCT})
-"""Quantities that need the Hessian times a given direction."""
+"""Quantities that need those along a given direction."""
 
 NAMES = (VALUE, JACOBIAN, HESSIAN, DIAGONAL, LAPLACIAN, DIRECTIONAL, PRODUCT)
 
+Compute = Callable[
+    [
+        FlatFunction,
+        tf.Tensor,
+        Sequence[tf.Tensor],
+        tf.Tensor | None,
+        Collection[str],
+        int,
+    ],
+    dict[str, tf.Tensor],
+]
+"""From a function, points `(n, d)`, its other inputs, directions `(n, d)` for what needs one,
+the wanted names, and how many unit vectors to go through together, to derivatives by name:
+
+value, laplacian, directional curvature `(n, m)`; jacobian, diagonal, product `(n, m, d)`;
+hessian `(n, m, d, d)`.
+"""
+
 Products = Callable[[FlatFunction, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
+"""From directions `(k, n, d)` to their products with the Hessians, `(n, m, k, d)`."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """A way to multiply the Hessian of every example with directions.
+Trace = Callable[[FlatFunction, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
+"""From directions `(k, n, d)` to the mean of `vᵀHv` over them, `(n, m)`."""
 
-    Attributes:
-        name: as in `engine=`.
-        products: from directions `(k, n, d)` to products `(n, m, k, d)`.
-        in_float64: whether it needs float64 inside to be exact enough.
-        why: what it is good for, as a clause.
-    """
 
-    name: str
-    products: Products
-    in_float64: bool
-    why: str
+def trace_by_products(products: Products) -> Trace:
+    """The mean curvature along directions from an engine that multiplies Hessians with them."""
 
-    def hessian_rows(
-        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    def trace(
+        f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
     ) -> tf.Tensor:
-        """Products of each Hessian with `directions` `(k, n, d)`, shape `(n, m, k, d)`.
+        rows = products(f, z, rest, directions)
+        along = tf.reduce_sum(rows * tf.transpose(directions, [1, 0, 2])[:, None], axis=-1)
+        return tf.reduce_mean(along, axis=2)
 
-        Raises:
-            ValueError: for an op that TensorFlow cannot differentiate as often as needed.
-        """
-        try:
-            return self.products(f, z, rest, directions)
-        except LookupError as error:
-            missing = str(error).rpartition(" ")[2]
-            places = [place for place in f.audit.live if missing.startswith(place.op_type)]
-            raise ValueError(
-                f"TensorFlow has no second derivative for {places[-1] if places else missing} "
-                f"({missing} has no gradient), which the {self.name!r} engine needs. Replace the "
-                'op, or use `engine="finite_difference"`, which needs first derivatives only.'
-            ) from error
+    return trace
 
 
-ENGINES = {
-    engine.name: engine
-    for engine in (
-        Engine(
-            "nested",
-            nested.hessian_rows,
-            in_float64=False,
-            why="exact, and covers whatever TensorFlow can differentiate twice",
-        ),
-        Engine(
-            "finite_difference",
-            finite_difference.hessian_rows,
-            in_float64=True,
-            why="differences of exact gradients in float64, independent of second-order rules",
-        ),
-    )
-}
+def by_products(products: Products) -> Compute:
+    """Named derivatives from an engine that multiplies Hessians with directions."""
 
+    def compute(
+        f: FlatFunction,
+        z: tf.Tensor,
+        rest: Sequence[tf.Tensor],
+        v: tf.Tensor | None,
+        names: Collection[str],
+        directions_at_once: int,
+    ) -> dict[str, tf.Tensor]:
+        results: dict[str, tf.Tensor] = {}
+        if JACOBIAN in names:
+            results[VALUE], results[JACOBIAN] = nested.value_and_jacobian(f, z, rest)
+        elif VALUE in names:
+            results[VALUE] = f(z, rest)
+        if ALONG_AXES & set(names):
+            results |= _along_axes(products, f, z, rest, HESSIAN in names, directions_at_once)
+        if ALONG_V & set(names):
+            assert v is not None, "checked by the caller"
+            product = products(f, z, rest, v[None])[:, :, 0]
+            results[PRODUCT] = product
+            results[DIRECTIONAL] = tf.reduce_sum(product * v[:, None], axis=-1)
+        return {name: results[name] for name in names}
 
-def compute(
-    engine: Engine,
-    f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    v: tf.Tensor | None,
-    names: Collection[str],
-    directions_at_once: int,
-) -> dict[str, tf.Tensor]:
-    """Computes named derivatives of a flat function.
-
-    Args:
-        engine: how second derivatives are computed.
-        f: the function.
-        z: points, shape `(n, d)`.
-        rest: the function's other inputs.
-        v: directions `(n, d)` for the quantities that need one.
-        names: what is wanted, of `NAMES`.
-        directions_at_once: how many unit vectors to go through together.
-
-    Returns:
-        By name: value, laplacian, directional curvature `(n, m)`; jacobian, diagonal,
-        product `(n, m, d)`; hessian `(n, m, d, d)`.
-    """
-    results: dict[str, tf.Tensor] = {}
-    if JACOBIAN in names:
-        results[VALUE], results[JACOBIAN] = nested.value_and_jacobian(f, z, rest)
-    elif VALUE in names:
-        results[VALUE] = f(z, rest)
-    if ALONG_AXES & set(names):
-        results |= _along_axes(engine, f, z, rest, HESSIAN in names, directions_at_once)
-    if ALONG_V & set(names):
-        assert v is not None, "checked by the caller"
-        product = engine.hessian_rows(f, z, rest, v[None])[:, :, 0]
-        results[PRODUCT] = product
-        results[DIRECTIONAL] = tf.reduce_sum(product * v[:, None], axis=-1)
-    return {name: results[name] for name in names}
+    return compute
 
 
 def _along_axes(
-    engine: Engine,
+    products: Products,
     f: FlatFunction,
     z: tf.Tensor,
     rest: Sequence[tf.Tensor],
@@ -132,7 +101,7 @@ def _along_axes(
     for start in range(0, d, at_once):
         axes = tf.eye(d, dtype=z.dtype)[start : start + at_once]
         directions = tf.tile(axes[:, None], [1, tf.shape(z)[0], 1])
-        rows = engine.hessian_rows(f, z, rest, directions)
+        rows = products(f, z, rest, directions)
         diagonals.append(tf.reduce_sum(rows * axes, axis=-1))
         if whole:
             blocks.append(rows)

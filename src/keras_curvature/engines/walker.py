@@ -49,12 +49,18 @@ def run(
         fetches: tensors of the traced graph.
         dtype: every narrower float dtype of the graph becomes this one.
     """
+    environment = given(trace, feeds, dtype)
+    return Walker(dtype, trace.variables).walk(environment, fetches)
+
+
+def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Environment:
+    """What is known before the first op: the feeds, and what the graph captured."""
     environment: Environment = {}
     for outer, inner in trace.captures:
         if inner.ref() not in trace.variables:
             environment[inner.ref()] = widen(outer, dtype)
     environment.update(feeds)
-    return Walker(dtype, trace.variables).walk(environment, fetches)
+    return environment
 
 
 def widen(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
@@ -82,22 +88,34 @@ class Walker:
             dtype: every narrower float dtype becomes this one.
             variables: what the placeholders of variables' handles stand for.
         """
-        self._dtype = dtype
-        self._variables = dict(variables)
+        self.dtype = dtype
+        self.variables = dict(variables)
 
     def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds to `environment` what `fetches` need, and returns them."""
-        for op in _needed(environment, fetches, self._variables):
-            outputs = self._emit(op, environment)
+        for op in _needed(environment, fetches, self.variables):
+            variable = self._variable(op)
+            if variable is not None:
+                outputs: Sequence[Any] = [widen(variable.read_value(), self.dtype)]
+            else:
+                inputs = [self._value(tensor, environment) for tensor in op.inputs]
+                outputs = self.emit(op, inputs, environment)
             for old, new in zip(op.outputs, outputs, strict=True):
+                if new.shape.rank is None and old.shape.rank is not None:
+                    new.set_shape([None] * old.shape.rank)
                 environment.setdefault(old.ref(), new)
         return [self._value(fetch, environment) for fetch in fetches]
 
-    def _emit(self, op: tf.Operation, environment: Environment) -> Sequence[Any]:
-        variable = self._variable(op)
-        if variable is not None:
-            return [widen(variable.read_value(), self._dtype)]
-        inputs = [self._value(tensor, environment) for tensor in op.inputs]
+    def emit(
+        self, op: tf.Operation, inputs: Sequence[Any], environment: Environment
+    ) -> Sequence[Any]:
+        """Emits one op of the traced graph on new inputs.
+
+        Args:
+            op: the op.
+            inputs: what stands for the op's inputs.
+            environment: of the op's graph; a custom gradient may look things up in it.
+        """
         if is_stopped_mean_of_moments(op):
             return inputs
         if op.type in SUPPLIED:
@@ -110,31 +128,31 @@ class Walker:
             return self._branch(op, inputs)
         if op.type in SWITCHES:
             return self._switch(op, inputs)
-        if op.type == "IdentityN" and "_gradient_op_type" in op.node_def.attr:
+        if has_custom_gradient(op):
             return self._custom_gradient(op, inputs, environment)
-        return emit(op, inputs, self._dtype)
+        return emit_plainly(op, inputs, self.dtype)
 
     def _variable(self, op: tf.Operation) -> tf.Variable | None:
         if op.type != "ReadVariableOp":
             return None
-        return self._variables.get(op.inputs[0].ref())
+        return self.variables.get(op.inputs[0].ref())
 
     def _value(self, tensor: tf.Tensor, environment: Environment) -> Any:
         """What stands for `tensor`; a variable's handle is marked as used for the tapes."""
-        variable = self._variables.get(tensor.ref())
+        variable = self.variables.get(tensor.ref())
         if variable is None:
             return environment[tensor.ref()]
         variable.read_value()
         return variable.handle
 
-    def _enter(
+    def enter(
         self, graph: tf.Graph, values: Sequence[Any], given: Iterable[tf.Tensor]
     ) -> list[tf.Tensor]:
         """Walks a function's graph on `values`, which stand for the tensors `given`."""
         environment: Environment = {}
         for inner, value, outer in zip(graph.inputs, values, given, strict=True):
-            if outer.ref() in self._variables:
-                self._variables[inner.ref()] = self._variables[outer.ref()]
+            if outer.ref() in self.variables:
+                self.variables[inner.ref()] = self.variables[outer.ref()]
             else:
                 environment[inner.ref()] = value
         return self.walk(environment, graph.outputs)
@@ -146,33 +164,33 @@ class Walker:
             return SUPPLIED[op.type](op, *values)
 
         def value(*values: tf.Tensor) -> tf.Tensor:
-            return _call(op, values, self._dtype)[0]
+            return _call(op, values, self.dtype)[0]
 
         if not private.has_kernel(op.type, inputs[0].dtype):
             return [formula(*inputs)]
         try:
-            _, *others = _call(op, inputs, self._dtype)
+            _, *others = _call(op, inputs, self.dtype)
             first = with_derivatives_of(formula, value)(*inputs)
         except (AttributeError, TypeError, ValueError, tf.errors.InvalidArgumentError):
             # TensorFlow has no such op in this dtype, or none in `raw_ops`.
             return [formula(*inputs)]
         # An op that gives float32 whatever it is given would lose half the digits.
-        narrow = first.dtype != widened(first.dtype, self._dtype)
+        narrow = first.dtype != widened(first.dtype, self.dtype)
         return [formula(*inputs) if narrow else first, *others]
 
     def _function(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         graph = private.function_graph(op, "f")
         if not private.must_be_compiled(op):
-            return self._enter(graph, inputs, op.inputs)
+            return self.enter(graph, inputs, op.inputs)
         # What its author has XLA compile may not exist outside XLA (grouped convolution and
         # its gradient on a CPU), so it stays a compiled function.
-        given = [i for i, tensor in enumerate(op.inputs) if tensor.ref() not in self._variables]
+        given = [i for i, tensor in enumerate(op.inputs) if tensor.ref() not in self.variables]
 
         def body(*values: tf.Tensor) -> list[tf.Tensor]:
             full = list(inputs)
             for i, value in zip(given, values, strict=True):
                 full[i] = value
-            return self._enter(graph, full, op.inputs)
+            return self.enter(graph, full, op.inputs)
 
         compiled = tf.function(body, autograph=False, jit_compile=True)
         return _listed(compiled(*(inputs[i] for i in given)))
@@ -180,7 +198,7 @@ class Walker:
     def _branch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         def branch(name: str) -> Callable[[], list[tf.Tensor]]:
             graph = private.function_graph(op, name)
-            return lambda: self._enter(graph, inputs[1:], list(op.inputs)[1:])
+            return lambda: self.enter(graph, inputs[1:], list(op.inputs)[1:])
 
         known = static_value(inputs[0])
         if known is not None:  # the other branch may not even fit the shapes
@@ -189,7 +207,7 @@ class Walker:
 
     def _switch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         def branch(graph: tf.Graph) -> Callable[[], list[tf.Tensor]]:
-            return lambda: self._enter(graph, inputs[1:], list(op.inputs)[1:])
+            return lambda: self.enter(graph, inputs[1:], list(op.inputs)[1:])
 
         branches = [branch(graph) for graph in private.branch_graphs(op, "branches")]
         return _listed(tf.switch_case(inputs[0], branches))
@@ -211,11 +229,11 @@ class Walker:
             return full
 
         def step(*values: Any) -> list[tf.Tensor]:
-            outputs = self._enter(body, all_values(values), op.inputs)
+            outputs = self.enter(body, all_values(values), op.inputs)
             return [outputs[i] for i in carried]
 
         def going_on(*values: Any) -> tf.Tensor:
-            return self._enter(condition, all_values(values), op.inputs)[0]
+            return self.enter(condition, all_values(values), op.inputs)[0]
 
         results = tf.while_loop(
             going_on,
@@ -224,7 +242,7 @@ class Walker:
             shape_invariants=[body.outputs[i].shape for i in carried],
             parallel_iterations=op.get_attr("parallel_iterations"),
             # XLA has to know how often a loop turns in order to differentiate it.
-            maximum_iterations=_known_bound(op.inputs[1]),
+            maximum_iterations=known_bound(op.inputs[1]),
         )
         return all_values(_listed(results))
 
@@ -232,9 +250,9 @@ class Walker:
         self, op: tf.Operation, inputs: Sequence[Any], environment: Environment
     ) -> list[tf.Tensor]:
         """Keeps the meaning that the model's author gave to a derivative."""
-        formula = _gradient_formula(op)
+        formula = gradient_formula(op)
         if formula is None:
-            return emit(op, inputs, self._dtype)
+            return emit_plainly(op, inputs, self.dtype)
         upstream, gradients = formula
         differentiable = [i for i, tensor in enumerate(op.inputs) if _is_inexact(tensor)]
 
@@ -257,7 +275,7 @@ class Walker:
         return outputs
 
 
-def emit(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
+def emit_plainly(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
     """Emits one op on new inputs, in `dtype` where the op exists in it."""
     if op.type == "Const":
         value = tf.make_ndarray(op.get_attr("value"))
@@ -347,7 +365,12 @@ def _needed(
     return wanted
 
 
-def _gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
+def has_custom_gradient(op: tf.Operation) -> bool:
+    """Whether `op` is where a `tf.custom_gradient` function ends."""
+    return op.type == "IdentityN" and "_gradient_op_type" in op.node_def.attr
+
+
+def gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
     """The gradient of a `tf.custom_gradient` function, written into the op's own graph.
 
     Returns:
@@ -375,7 +398,8 @@ def _gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
     return getattr(op, "_curvature_gradient_formula", None)
 
 
-def _known_bound(maximum_iterations: tf.Tensor) -> int | None:
+def known_bound(maximum_iterations: tf.Tensor) -> int | None:
+    """How often a loop turns at most, where that is known before it runs."""
     bound = static_value(maximum_iterations)
     return None if bound is None or bound < 0 else int(bound)
 

@@ -1,0 +1,177 @@
+"""The engines side by side, and which of them computes what."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from keras_curvature.engines import chunks, finite_difference, nested
+from keras_curvature.engines.audit import Place
+from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.quantities import (
+    ALONG_AXES,
+    HESSIAN,
+    PRODUCT,
+    Compute,
+    Trace,
+    by_products,
+    trace_by_products,
+)
+from keras_curvature.engines.taylor import engine as taylor
+
+
+def _all_axes(f: FlatFunction, names: Collection[str]) -> int:
+    return f.inputs.width if ALONG_AXES & set(names) else 1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to compute second derivatives.
+
+    Attributes:
+        name: as in `engine=`.
+        quantities: computes named derivatives.
+        mean_along: computes the mean curvature along several directions.
+        in_float64: whether it needs float64 inside to be exact enough.
+        repeats_examples: whether every output of an example takes a row of its own.
+        why: what it is good for, as a clause.
+        directions: how many directions it goes through for named derivatives.
+    """
+
+    name: str
+    quantities: Compute
+    mean_along: Trace
+    in_float64: bool
+    repeats_examples: bool
+    why: str
+    directions: Callable[[FlatFunction, Collection[str]], int] = _all_axes
+
+    def plan(self, f: FlatFunction, names: Collection[str]) -> tuple[int, int]:
+        """Examples and directions that go through at once within the memory budget."""
+        # A row carries its point and its direction besides the activations.
+        rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        per_example = f.outputs.width if self.repeats_examples else 1
+        return chunks.plan(rows, per_example, self.directions(f, names))
+
+    def compute(
+        self,
+        f: FlatFunction,
+        z: tf.Tensor,
+        rest: Sequence[tf.Tensor],
+        v: tf.Tensor | None,
+        names: Collection[str],
+        directions_at_once: int,
+    ) -> dict[str, tf.Tensor]:
+        """Named derivatives, see `quantities.Compute`.
+
+        Raises:
+            ValueError: for an op that TensorFlow cannot differentiate as often as needed.
+        """
+        with self._naming_what_is_missing(f):
+            return self.quantities(f, z, rest, v, names, directions_at_once)
+
+    def trace(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    ) -> tf.Tensor:
+        """The mean of `vᵀHv` over directions `(k, n, d)`, shape `(n, m)`.
+
+        Raises:
+            ValueError: as `compute`.
+        """
+        with self._naming_what_is_missing(f):
+            return self.mean_along(f, z, rest, directions)
+
+    @contextlib.contextmanager
+    def _naming_what_is_missing(self, f: FlatFunction) -> Iterator[None]:
+        try:
+            yield
+        except LookupError as error:
+            missing = str(error).rpartition(" ")[2]
+            places = [place for place in f.audit.live if missing.startswith(place.op_type)]
+            raise ValueError(
+                f"TensorFlow has no second derivative for {places[-1] if places else missing} "
+                f"({missing} has no gradient), which the {self.name!r} engine needs. Replace the "
+                'op, or use `engine="finite_difference"`, which needs first derivatives only.'
+            ) from error
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine(
+            "taylor",
+            taylor.compute,
+            taylor.trace,
+            in_float64=False,
+            repeats_examples=False,
+            why="exact, and the fastest: second-order Taylor propagation",
+            directions=taylor.directions,
+        ),
+        Engine(
+            "nested",
+            by_products(nested.hessian_rows),
+            trace_by_products(nested.hessian_rows),
+            in_float64=False,
+            repeats_examples=True,
+            why="exact, and covers whatever TensorFlow can differentiate twice",
+        ),
+        Engine(
+            "finite_difference",
+            by_products(finite_difference.hessian_rows),
+            trace_by_products(finite_difference.hessian_rows),
+            in_float64=True,
+            repeats_examples=True,
+            why="differences of exact gradients in float64, independent of second-order rules",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine computes, and why.
+
+    Attributes:
+        name: the engine.
+        reason: why it was chosen.
+        fallbacks: ops without a rule, which the Taylor engine asks TensorFlow about one
+            direction at a time: exact, but slower.
+    """
+
+    name: str
+    reason: str
+    fallbacks: tuple[Place, ...] = ()
+
+    def __str__(self) -> str:
+        """The choice as a sentence."""
+        text = f"engine {self.name!r}: {self.reason}"
+        if self.fallbacks:
+            text += "; one direction at a time through " + ", ".join(map(str, self.fallbacks))
+        return text
+
+
+def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
+    """Settles `engine="auto"`: Taylor propagation, unless it would do more work.
+
+    The nested engine is taken for whole Hessians of models with loops, branches, ops
+    without a rule, or more outputs than `taylor.ADJOINTS`, where Taylor propagation takes a
+    direction for every pair of inputs, and where only a Hessian-vector product is wanted.
+    """
+    fallbacks = taylor.fallbacks(f)
+    if asked != "auto":
+        used = fallbacks if asked == "taylor" else ()
+        return EngineChoice(asked, f"asked for: {ENGINES[asked].why}", used)
+    if HESSIAN in names and not taylor.has_adjoint(f):
+        reason = "a whole Hessian through loops, branches or many outputs takes fewer passes"
+        return EngineChoice("nested", reason)
+    if set(names) == {PRODUCT}:
+        return EngineChoice("nested", "one product takes one reverse pass over another")
+    return EngineChoice("taylor", ENGINES["taylor"].why, fallbacks)
+
+
+def needs_float64(asked: str) -> bool:
+    """Whether the model has to be evaluated in float64 for this `engine=`."""
+    return asked != "auto" and ENGINES[asked].in_float64

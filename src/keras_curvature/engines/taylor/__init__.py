@@ -1,0 +1,1 @@
+"""Second-order Taylor propagation: values, slopes and curvatures from inputs to outputs."""

@@ -1,0 +1,374 @@
+"""Three ways to carry the second order through the ops.
+
+- `PerDirection`: one second derivative per direction.
+- `Collapsed`: their sum over the directions, all that a Laplacian or a trace needs
+  (Li et al., A computational framework for neural network-based variational Monte Carlo
+  with Forward Laplacian, 2024; Dangel et al., Collapsing Taylor mode AD, 2025).
+- `Adjoint`: none at all. The second derivative of an output is the sum, over all ops, of
+  the op's own second derivative along the tangents of its inputs, weighted with the
+  output's gradient by the op's result (Griewank and Walther, Evaluating Derivatives,
+  chapter 10.2). One tangent per direction and one reverse pass give every entry.
+
+A rule says which `Terms` an op adds, a carrier adds them up.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.jets import Base, Jet, plus, stretch, times
+
+Map = Callable[[tf.Tensor], tf.Tensor]
+
+Gradients = Mapping[Any, tf.Tensor | None]
+"""By the reference of a tensor of shape `(n, …)`: the gradients of all outputs by it,
+`(m, n, …)`, or `None` for 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise:
+    """The second-order term `apply(a_i * b_i)`, of stacks of one shape.
+
+    Attributes:
+        a: a stack.
+        b: a stack.
+        apply: linear, on stacks.
+        adjoint: the transposed of `apply`, on weights that have the outputs in front.
+    """
+
+    a: tf.Tensor
+    b: tf.Tensor
+    apply: Map
+    adjoint: Map
+
+
+@dataclass(frozen=True, eq=False)
+class Bilinear:
+    """The second-order term `2 apply(a_i, b_i)` of a product.
+
+    Attributes:
+        a: a stack.
+        b: a stack.
+        apply: bilinear, on stacks, direction by direction.
+        summed: the same summed over the directions where that is cheaper, with one slice.
+    """
+
+    a: tf.Tensor
+    b: tf.Tensor
+    apply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    summed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+
+
+Term = Pointwise | Bilinear
+
+
+@dataclass(frozen=True, eq=False)
+class Argument:
+    """How an elementwise op depends on one of its inputs: `slope` times the input's jet."""
+
+    jet: Jet
+    slope: tf.Tensor | None
+
+
+class UnsuitedError(Exception):
+    """This way of carrying the second order cannot go through an op."""
+
+
+class Carrier(ABC):
+    """Adds up second orders.
+
+    Attributes:
+        directions: how many there are.
+    """
+
+    def __init__(self, directions: int) -> None:
+        """Makes a carrier for so many directions."""
+        self.directions = directions
+
+    @property
+    def slices(self) -> int:
+        """How many second derivatives are carried."""
+        return self.directions
+
+    @abstractmethod
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """The products of two stacks, direction by direction or summed."""
+
+    @abstractmethod
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """The jet of an op's result.
+
+        Args:
+            value: the result.
+            first: its first derivatives.
+            second: what its second derivatives inherit from those of the inputs.
+            terms: what the op itself adds.
+        """
+
+    def settle(self, jet: Jet) -> Jet:
+        """The jet with its function worked out: `slope` 1 and `bend` 0."""
+        if jet.slope is None and jet.bend is None:
+            return jet
+        base = jet.base
+        second = None if base.second is None else times(jet.slope, base.second)
+        if jet.bend is not None:
+            second = plus(second, jet.bend * self.contract(base.first, base.first))
+        settled = Base(times(jet.slope, base.first), second)
+        # For the next one who asks.
+        jet.base, jet.slope, jet.bend = settled, None, None
+        return jet
+
+    def elementwise(
+        self,
+        value: tf.Tensor,
+        arguments: Sequence[Argument],
+        bends: Mapping[tuple[int, int], tf.Tensor],
+    ) -> Jet:
+        """The jet of an elementwise function of several arguments.
+
+        Args:
+            value: the result.
+            arguments: the inputs that depend on the point.
+            bends: second derivatives by a pair of arguments, `i <= j`; others are 0.
+        """
+        if _one_base(value, arguments):
+            return self._composed(value, arguments, bends)
+        stacks = [self.settle(argument.jet).base for argument in arguments]
+        firsts = [stretch(stack.first, value) for stack in stacks]
+        first, second = None, None
+        for argument, stack, mine in zip(arguments, stacks, firsts, strict=True):
+            first = plus(first, times(argument.slope, mine))
+            if stack.second is not None:
+                second = plus(second, times(argument.slope, stretch(stack.second, value)))
+        terms = [
+            Pointwise(firsts[i], firsts[j], *_scaling(bend if i == j else 2 * bend))
+            for (i, j), bend in bends.items()
+        ]
+        assert first is not None
+        return self.finish(value, first, second, terms)
+
+    def _composed(
+        self,
+        value: tf.Tensor,
+        arguments: Sequence[Argument],
+        bends: Mapping[tuple[int, int], tf.Tensor],
+    ) -> Jet:
+        """The chain rule for functions of one base, in numbers of the tensor's own size."""
+        slope, bend = None, None
+        for argument in arguments:
+            one = tf.ones([], value.dtype)
+            inner = times(argument.slope, argument.jet.slope)
+            slope = plus(slope, one if inner is None and len(arguments) > 1 else inner)
+            if argument.jet.bend is not None:
+                bend = plus(bend, times(argument.slope, argument.jet.bend))
+        return self.bent(value, arguments, bends, slope, bend)
+
+    def bent(
+        self,
+        value: tf.Tensor,
+        arguments: Sequence[Argument],
+        bends: Mapping[tuple[int, int], tf.Tensor],
+        slope: tf.Tensor | None,
+        bend: tf.Tensor | None,
+    ) -> Jet:
+        """Adds the op's own second derivatives to a composed function."""
+        return Jet(value, arguments[0].jet.base, slope, plus(bend, _own_bend(arguments, bends)))
+
+
+class PerDirection(Carrier):
+    """One second derivative per direction."""
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """The products, direction by direction."""
+        return tf.square(a) if a is b else a * b
+
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """Adds the terms up."""
+        for term in terms:
+            if isinstance(term, Pointwise):
+                second = plus(second, term.apply(self.contract(term.a, term.b)))
+            else:
+                second = plus(second, 2 * term.apply(term.a, term.b))
+        return Jet(value, Base(first, second))
+
+
+class Collapsed(Carrier):
+    """The sum of the second derivatives over the directions."""
+
+    @property
+    def slices(self) -> int:
+        """One sum."""
+        return 1
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """The sum of the products."""
+        product = tf.square(a) if a is b else a * b
+        return tf.reduce_sum(product, axis=0, keepdims=True)
+
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """Adds the terms up."""
+        for term in terms:
+            if isinstance(term, Pointwise):
+                second = plus(second, term.apply(self.contract(term.a, term.b)))
+            elif term.summed is not None:
+                second = plus(second, 2 * term.summed(term.a, term.b))
+            else:
+                products = term.apply(term.a, term.b)
+                second = plus(second, 2 * tf.reduce_sum(products, axis=0, keepdims=True))
+        return Jet(value, Base(first, second))
+
+
+class Adjoint(Carrier):
+    """Contracts each op's own second derivatives with the outputs' gradients at once.
+
+    Every tensor on the way has the batch in front.
+    """
+
+    def __init__(
+        self,
+        directions: int,
+        gradients: Gradients,
+        contraction: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor],
+    ) -> None:
+        """Makes a carrier.
+
+        Args:
+            directions: how many there are.
+            gradients: of the outputs by what is on the way.
+            contraction: from stacks `a`, `b` and weights `(m, n, …)` or `None` for 1, to the
+                sums of `weight * a_i * b_j` over all axes but the batch.
+        """
+        super().__init__(directions)
+        self._gradients = gradients
+        self._contraction = contraction
+        self._weights: dict[int, tuple[Base, tf.Tensor]] = {}
+        self._total: tf.Tensor | None = None
+
+    def gradient(self, tensor: tf.Tensor) -> tf.Tensor | None:
+        """The gradients of the outputs by a tensor, `(m, n, …)`, or `None` for 0."""
+        return self._gradients[tensor.ref()]
+
+    def learn(self, gradients: Gradients) -> None:
+        """Adds the gradients by more tensors."""
+        self._gradients = {**self._gradients, **gradients}
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """Never needed: nothing of second order is carried."""
+        raise AssertionError
+
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """Contracts the terms with the gradients."""
+        gradient = self.gradient(value) if terms else None
+        if gradient is not None:
+            for term in terms:
+                self._add(self._contracted(term, gradient))
+        return Jet(value, Base(first))
+
+    def bent(
+        self,
+        value: tf.Tensor,
+        arguments: Sequence[Argument],
+        bends: Mapping[tuple[int, int], tf.Tensor],
+        slope: tf.Tensor | None,
+        bend: tf.Tensor | None,
+    ) -> Jet:
+        """Keeps the weight of the op's own second derivatives with the base."""
+        base = arguments[0].jet.base
+        own = _own_bend(arguments, bends)
+        gradient = None if own is None else self.gradient(value)
+        if own is not None and gradient is not None:
+            known = self._weights.get(id(base))
+            weight = own * gradient
+            self._weights[id(base)] = (base, weight if known is None else known[1] + weight)
+        return Jet(value, base, slope)
+
+    def total(self) -> tf.Tensor | None:
+        """The second derivatives of the outputs, or `None` where all are 0."""
+        for base, weight in self._weights.values():
+            self._add(self._contraction(base.first, base.first, weight))
+        self._weights = {}
+        return self._total
+
+    def _contracted(self, term: Term, gradient: tf.Tensor) -> tf.Tensor:
+        if isinstance(term, Pointwise):
+            found = self._contraction(term.a, term.b, term.adjoint(gradient))
+            if term.a is term.b:
+                return found
+            return (found + self._contraction(term.b, term.a, term.adjoint(gradient))) / 2
+        parts = []
+        for weight in tf.unstack(gradient):
+            with tf.GradientTape() as tape:
+                tape.watch(term.a)
+                product = term.apply(term.a, term.b)
+            back = tape.gradient(product, term.a, tf.broadcast_to(weight, tf.shape(product)))
+            one_way = self._contraction(term.a, back, None)
+            parts.append(one_way + self._contraction(back, term.a, None))
+        return tf.concat(parts, axis=1)
+
+    def _add(self, part: tf.Tensor) -> None:
+        self._total = part if self._total is None else self._total + part
+
+
+def _one_base(value: tf.Tensor, arguments: Sequence[Argument]) -> bool:
+    """Whether a function can be composed without working out its arguments."""
+    base = arguments[0].jet.base
+    return all(
+        argument.jet.base is base and argument.jet.value.shape.as_list() == value.shape.as_list()
+        for argument in arguments
+    )
+
+
+def _own_bend(
+    arguments: Sequence[Argument], bends: Mapping[tuple[int, int], tf.Tensor]
+) -> tf.Tensor | None:
+    total = None
+    for (i, j), bend in bends.items():
+        slopes = times(arguments[i].jet.slope, arguments[j].jet.slope)
+        own = bend if slopes is None else bend * slopes
+        total = plus(total, own if i == j else 2 * own)
+    return total
+
+
+def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:
+    def apply(stack: Any) -> Any:
+        return factor * stack
+
+    return apply, apply
+
+
+class FirstOrder(Carrier):
+    """Leaves the second order out."""
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """Never needed."""
+        raise AssertionError
+
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """Leaves the terms out."""
+        return Jet(value, Base(first))
+
+    def bent(
+        self,
+        value: tf.Tensor,
+        arguments: Sequence[Argument],
+        bends: Mapping[tuple[int, int], tf.Tensor],
+        slope: tf.Tensor | None,
+        bend: tf.Tensor | None,
+    ) -> Jet:
+        """Leaves the bends out."""
+        return Jet(value, arguments[0].jet.base, slope)

@@ -1,0 +1,128 @@
+"""First and second derivatives of functions that the table has no room for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.carriers import Argument, Carrier
+from keras_curvature.engines.taylor.kinds import Partials
+from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+
+TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+ROOT_TWO_PI = math.sqrt(2 * math.pi)
+SELU_SCALE = 1.0507009873554805
+SELU_SCALE_ALPHA = 1.7580993408473766
+"""Klambauer et al., Self-normalizing neural networks, 2017."""
+
+
+def where_positive(x: tf.Tensor, positive: Any, other: Any) -> tf.Tensor:
+    """One thing where `x > 0`, another elsewhere, in the dtype of `x`."""
+    return tf.where(x > 0, tf.cast(positive, x.dtype), tf.cast(other, x.dtype))
+
+
+def _by_attribute(name: str, derivatives: Any) -> Rule:
+    """An activation with a parameter among its attributes."""
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        (jet,) = jets
+        assert jet is not None
+        x, y = step.inputs[0], step.outputs[0]
+        slope = derivatives(x, step.op.get_attr(name))
+        return [carrier.elementwise(y, [Argument(jet, slope)], {})]
+
+    return Rule(propagate, "piecewise linear")
+
+
+def leaky_relu() -> Rule:
+    """`alpha x` below 0."""
+    return _by_attribute("alpha", lambda x, alpha: where_positive(x, 1.0, alpha))
+
+
+def swish() -> Rule:
+    """`x sigmoid(βx)`, in the form in which TensorFlow writes it: of the result, `x` and `β`."""
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        _, x, beta = step.inputs
+        jet = jets[1]
+        if jet is None or jets[2] is not None:
+            raise NotImplementedError("a trained steepness of swish")
+        s = tf.sigmoid(beta * x)
+        first = s * (1 + beta * x * (1 - s))
+        second = beta * s * (1 - s) * (2 + beta * x * (1 - 2 * s))
+        return [carrier.elementwise(step.outputs[0], [Argument(jet, first)], {(0, 0): second})]
+
+    return Rule(lambda *args: [*propagate(*args), None, None], "elementwise")
+
+
+def power(x: tf.Tensor, p: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`x ** p`, with 0 where a factor of 0 meets an infinite power."""
+    no_nan = tf.math.multiply_no_nan
+    log = (
+        tf.math.log(tf.where(x > 0, x, tf.ones_like(x))) if x.dtype.is_floating else tf.math.log(x)
+    )
+    first = no_nan(tf.pow(x, p - 1), p * tf.ones_like(x))
+    second = no_nan(tf.pow(x, p - 2), p * (p - 1) * tf.ones_like(x))
+    mixed = tf.pow(x, p - 1) * (1 + p * log)
+    return [first, y * log], {(0, 0): second, (0, 1): mixed, (1, 1): y * log * log}
+
+
+def quotient(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a / b`."""
+    inverse = 1 / b
+    return [inverse, -y * inverse], {(0, 1): -inverse * inverse, (1, 1): 2 * y * inverse * inverse}
+
+
+def safe_quotient(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a / b`, and 0 where `b` is 0."""
+    inverse = tf.math.divide_no_nan(tf.ones_like(b), b)
+    return [inverse, -y * inverse], {(0, 1): -inverse * inverse, (1, 1): 2 * y * inverse * inverse}
+
+
+def squared_difference(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`(a - b)²`."""
+    twice, two = 2 * (a - b), tf.constant(2, y.dtype)
+    return [twice, -twice], {(0, 0): two, (0, 1): -two, (1, 1): two}
+
+
+def chosen(compare: Any) -> Any:
+    """`maximum` and `minimum`; the first argument wins a tie, as in TensorFlow."""
+
+    def derivatives(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+        first = tf.cast(compare(a, b), y.dtype)
+        return [first, 1 - first], {}
+
+    return derivatives
+
+
+def angle_of(b: tf.Tensor, a: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`atan2(b, a)`."""
+    r2 = a * a + b * b
+    mixed = 2 * a * b / (r2 * r2)
+    return [a / r2, -b / r2], {(0, 0): -mixed, (0, 1): (b * b - a * a) / (r2 * r2), (1, 1): mixed}
+
+
+def times_log(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a log(b)`, and 0 where `a` is 0."""
+    nonzero = tf.cast(tf.not_equal(a, 0), y.dtype)
+    by_b = tf.math.xdivy(a, b)
+    return (
+        [tf.math.xlogy(nonzero, b), by_b],
+        {(0, 1): tf.math.xdivy(nonzero, b), (1, 1): -by_b / b},
+    )
+
+
+def over(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a / b`, and 0 where `a` is 0."""
+    nonzero = tf.cast(tf.not_equal(a, 0), y.dtype)
+    by_a, by_b = tf.math.xdivy(nonzero, b), -y / b
+    return [by_a, by_b], {(0, 1): -by_a / b, (1, 1): -2 * by_b / b}
+
+
+def clipped(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`clip_by_value`."""
+    below, above = x < low, x > high
+    inside = tf.cast(~(below | above), y.dtype)
+    return [inside, tf.cast(below, y.dtype), tf.cast(above & ~below, y.dtype)], {}

@@ -1,0 +1,68 @@
+"""Ops by a formula in other ops, through which jets are pushed instead."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.carriers import Adjoint, Carrier
+from keras_curvature.engines.taylor.jets import Jet
+from keras_curvature.engines.taylor.program import gradients_by, propagate
+from keras_curvature.engines.taylor.recorder import Live, Recorder
+from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+from keras_curvature.engines.taylor.structure import batch_leads, live_ops
+from keras_curvature.engines.walker import Environment
+
+Formula = Callable[..., tf.Tensor]
+
+
+def through(formula: Formula) -> Rule:
+    """An op by a formula for its first output, in other ops that have rules.
+
+    Args:
+        formula: from the `tf.Operation`, whose attributes it may read, and the op's inputs to
+            its first output, in TensorFlow ops.
+    """
+
+    def propagate_through(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        traced = _traced(formula, step.op, step.inputs)
+        recorder = Recorder(step.outputs[0].dtype, {})
+        environment: Environment = {
+            inner.ref(): outer
+            for inner, outer in zip(
+                traced.graph.inputs, [*step.inputs, *traced.captured_inputs], strict=True
+            )
+        }
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch([jet.value for jet in jets if jet is not None])
+            (y,) = recorder.walk(environment, traced.graph.outputs)
+        if isinstance(carrier, Adjoint):
+            known = carrier.gradient(step.outputs[0])
+            seeds = [] if known is None else tf.unstack(known)
+            targets = [y] * len(seeds)
+            carrier.learn(gradients_by(tape, targets, seeds, recorder.steps))
+        live = Live(jet for jet in jets if jet is not None)
+        propagate(recorder.steps, live, carrier)
+        found = live.of(y)
+        result = found and Jet(step.outputs[0], found.base, found.slope, found.bend)
+        return [result, *[None] * (len(step.outputs) - 1)]
+
+    def keeps_batch(op: tf.Operation) -> bool:
+        try:
+            traced = _traced(formula, op, op.inputs)
+        except NotImplementedError:  # a use of the op that the formula does not cover
+            return False
+        return batch_leads(live_ops(traced.graph, traced.inputs))
+
+    return Rule(propagate_through, "formula", keeps_batch=keeps_batch)
+
+
+def _traced(formula: Formula, op: tf.Operation, inputs: Sequence[tf.Tensor]) -> Any:
+    """The formula as a graph, for inputs like these."""
+    specs = [tf.TensorSpec(x.shape, x.dtype) for x in inputs]
+    with tf.init_scope():
+        call = tf.function(functools.partial(formula, op), autograph=False)
+        return call.get_concrete_function(*specs)

@@ -1,0 +1,179 @@
+"""Products of matrices, and functions of whole rows."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.carriers import Carrier
+from keras_curvature.engines.taylor.jets import Base, Jet, lift, spread
+from keras_curvature.engines.taylor.kinds import normalised, product
+from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+
+
+def _flags(step: Step) -> dict[str, bool]:
+    op = step.op
+    if op.type == "MatMul":
+        return {name: op.get_attr(name) for name in ("transpose_a", "transpose_b")}
+    return {"adjoint_a": op.get_attr("adj_x"), "adjoint_b": op.get_attr("adj_y")}
+
+
+def _flipped(flags: dict[str, bool], side: str) -> bool:
+    return any(flag for name, flag in flags.items() if name.endswith(side))
+
+
+def _left(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    a, b = step.inputs
+    flags = _flags(step)
+    if b.shape.rank == 2 and not _flipped(flags, "_a"):  # one product of large matrices
+        rows = tf.reshape(stack, [-1, stack.shape[-1] or tf.shape(stack)[-1]])
+        found = tf.matmul(rows, b, **{k: v for k, v in flags.items() if k.endswith("_b")})
+        return _rows_back(found, stack)
+    if a.shape.rank == 2:
+        stack = spread(stack, a)
+    return tf.matmul(lift(stack, max(a.shape.rank, b.shape.rank)), b, **flags)
+
+
+def _rows_back(found: tf.Tensor, stack: tf.Tensor) -> tf.Tensor:
+    known = stack.shape[:-1].as_list()
+    if known.count(None) <= 1:
+        lengths: list[Any] = [-1 if size is None else size for size in known]
+        return tf.reshape(found, [*lengths, found.shape[-1] or tf.shape(found)[-1]])
+    return tf.reshape(found, tf.concat([tf.shape(stack)[:-1], tf.shape(found)[-1:]], axis=0))
+
+
+def _right(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    a, b = step.inputs
+    if b.shape.rank == 2:
+        stack = spread(stack, b)
+    return tf.matmul(a, lift(stack, max(a.shape.rank, b.shape.rank)), **_flags(step))
+
+
+def _both(step: Step, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    rank = max(a.shape.rank, b.shape.rank) - 1
+    return tf.matmul(lift(a, rank), lift(b, rank), **_flags(step))
+
+
+def matrix_product() -> Rule:
+    """`MatMul` and `BatchMatMul`."""
+    plain = product(_both, _left, _right)
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        a, b = jets
+        flipped = _flipped(_flags(step), "_a") or _flipped(_flags(step), "_b")
+        if b is None and a is not None and not flipped and _is_identity(a):
+            return [Jet(step.outputs[0], Base(step.inputs[1][:, None]))]
+        return plain.propagate(step, jets, carrier)
+
+    return Rule(propagate, plain.kind)
+
+
+def _is_identity(jet: Jet) -> bool:
+    return jet.base.is_identity and jet.slope is None and jet.bend is None
+
+
+class _Equation:
+    """An einsum whose operands get the directions as one more axis."""
+
+    def __init__(self, step: Step) -> None:
+        equation = step.op.get_attr("equation").decode()
+        operands, self.output = equation.split("->")
+        self.operands = operands.split(",")
+        self.axis = next(c for c in string.ascii_letters if c not in equation)
+
+    def on_stacks(self, which: set[int], summed: bool = False) -> str:
+        parts = [self.axis + part if i in which else part for i, part in enumerate(self.operands)]
+        return ",".join(parts) + "->" + ("" if summed else self.axis) + self.output
+
+    def shares(self, index: int) -> bool:
+        """Whether one slice may stand for all examples: no other operand has that axis."""
+        first = self.operands[index][:1]
+        others = [part for i, part in enumerate(self.operands) if i != index]
+        return first != "." and first in self.output and not any(first in p for p in others)
+
+
+def _einsum(index: int) -> Any:
+    def on_stack(step: Step, stack: tf.Tensor) -> tf.Tensor:
+        equation = _Equation(step)
+        inputs = list(step.inputs)
+        inputs[index] = stack if equation.shares(index) else spread(stack, inputs[index])
+        return tf.einsum(equation.on_stacks({index}), *inputs)
+
+    return on_stack
+
+
+def einsum_product() -> Rule:
+    """`Einsum` of two operands; the sum over directions is one more contracted axis."""
+
+    def apply(step: Step, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        return tf.einsum(_Equation(step).on_stacks({0, 1}), a, b)
+
+    def summed(step: Step, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        return tf.einsum(_Equation(step).on_stacks({0, 1}, summed=True), a, b)[None]
+
+    both = product(apply, _einsum(0), _einsum(1), summed)
+
+    def propagate(step: Step, jets: Any, carrier: Any) -> Any:
+        if len(jets) == 1:
+            return product(apply, _einsum(0), _einsum(1)).propagate(step, [*jets, None], carrier)
+        return both.propagate(step, jets, carrier)
+
+    return Rule(propagate, "product", keeps_batch=_einsum_keeps_batch)
+
+
+def _einsum_keeps_batch(op: tf.Operation) -> bool:
+    operands, output = op.get_attr("equation").decode().split("->")
+    return all(part[:1] == output[:1] or i for i, part in enumerate(operands.split(",")))
+
+
+def _mean(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(step.outputs[0] * stack, axis=-1, keepdims=True)
+
+
+def _around_mean(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    return stack - _mean(step, stack)
+
+
+def softmax() -> Rule:
+    """`y' = y t` and `y'' = y (t² - Σ y t² + …)` with `t = z' - Σ y z'`."""
+
+    def weighted(step: Step, stack: tf.Tensor) -> tf.Tensor:
+        return step.outputs[0] * _around_mean(step, stack)
+
+    return normalised(_around_mean, weighted, weighted, weighted)
+
+
+def log_softmax() -> Rule:
+    """`y' = t` and `y'' = -Σ p t² + z'' - Σ p z''` with `p = softmax(z)`, `t = z' - Σ p z'`."""
+
+    def p(step: Step) -> tf.Tensor:
+        return tf.exp(step.outputs[0])
+
+    def around(step: Step, stack: tf.Tensor) -> tf.Tensor:
+        return stack - tf.reduce_sum(p(step) * stack, axis=-1, keepdims=True)
+
+    def apply(step: Step, stack: tf.Tensor) -> tf.Tensor:
+        total = tf.reduce_sum(p(step) * stack, axis=-1, keepdims=True)
+        return -total * tf.ones_like(p(step))
+
+    def adjoint(step: Step, weight: tf.Tensor) -> tf.Tensor:
+        return -p(step) * tf.reduce_sum(weight, axis=-1, keepdims=True)
+
+    return normalised(around, around, apply, adjoint)
+
+
+def cumulative_logsumexp(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
+    """`log(cumsum(exp(x)))`."""
+    if op.get_attr("exclusive"):
+        raise NotImplementedError("what begins with log(0)")
+    highest = tf.stop_gradient(tf.reduce_max(x, axis=axis, keepdims=True))
+    sums = tf.raw_ops.Cumsum(x=tf.exp(x - highest), axis=axis, reverse=op.get_attr("reverse"))
+    return highest + tf.math.log(sums)
+
+
+def cross_entropy(op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The negative log-probability of the right class."""
+    right = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
+    return -tf.reduce_sum(right * tf.nn.log_softmax(logits), axis=-1)

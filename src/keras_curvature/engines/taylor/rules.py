@@ -1,0 +1,107 @@
+"""What a rule is, and where it is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.carriers import Carrier
+from keras_curvature.engines.taylor.jets import Jet
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One op of a model as it was emitted.
+
+    Attributes:
+        op: the op in the traced graph; its attributes are read there.
+        inputs: what was given to it.
+        outputs: what it gave.
+        again: emits the op once more, on other inputs.
+        walker: what emitted it.
+        environment: what stood for the tensors of the op's graph by then.
+    """
+
+    op: tf.Operation
+    inputs: Sequence[tf.Tensor]
+    outputs: Sequence[tf.Tensor]
+    again: Callable[[Sequence[Any]], Sequence[tf.Tensor]]
+    walker: Any
+    environment: Any
+
+    def with_operand(self, operand: tf.Tensor, index: int = 0) -> tf.Tensor:
+        """The op's first result for another operand."""
+        inputs = list(self.inputs)
+        inputs[index] = operand
+        return self.again(inputs)[0]
+
+    def with_operand_and(self, operand: tf.Tensor, argument: tf.Tensor) -> tf.Tensor:
+        """The op's first result for another operand and another second argument."""
+        return self.again([operand, argument, *self.inputs[2:]])[0]
+
+
+Jets = Sequence[Jet | None]
+"""One per input or output; `None` where nothing depends on the point."""
+
+Propagate = Callable[[Step, Jets, Carrier], Jets]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the ops of one type hand derivatives on.
+
+    Attributes:
+        propagate: from the jets of the inputs to those of the outputs.
+        kind: what it is, in a word.
+        is_linear: whether nothing of second order arises in it.
+        keeps_batch: whether the examples stay in order along the first axis, from the step.
+    """
+
+    propagate: Propagate
+    kind: str
+    is_linear: bool = False
+    keeps_batch: Callable[[tf.Operation], bool] = lambda op: True
+
+
+_rules: dict[str, Rule] = {}
+
+
+def register(op_type: str, rule: Rule) -> None:
+    """Makes the engine use `rule` for all ops of a type.
+
+    Args:
+        op_type: as in `tf.Operation.type`, for example `"Tanh"`.
+        rule: one that `elementwise`, `linear` or `through` gives.
+
+    Raises:
+        ValueError: if the type has a rule; `deregister` it first.
+    """
+    if op_type in _rules:
+        raise ValueError(
+            f"There is a rule for {op_type!r} already. Call `deregister({op_type!r})` first."
+        )
+    _rules[op_type] = rule
+
+
+def deregister(op_type: str) -> None:
+    """Forgets the rule for a type of op, which then takes the generic fallback.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if op_type not in _rules:
+        raise ValueError(f"There is no rule for {op_type!r}. There are {sorted(_rules)}.")
+    del _rules[op_type]
+
+
+def is_registered(op_type: str) -> bool:
+    """Whether a type of op has a rule."""
+    return op_type in _rules
+
+
+def lookup(op_type: str) -> Rule | None:
+    """The rule for a type of op, if there is one."""
+    return _rules.get(op_type)

@@ -1,0 +1,275 @@
+"""Linear ops whose arguments name axes: on a stack every axis is one further back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.carriers import Carrier
+from keras_curvature.engines.taylor.jets import sizes, spread, stretch
+from keras_curvature.engines.taylor.kinds import linear
+from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+from keras_curvature.engines.walker import static_value
+
+
+def behind(axes: Any, rank: int) -> tf.Tensor:
+    """Axes of a tensor as axes of its stack."""
+    axes = tf.convert_to_tensor(axes)
+    return tf.where(axes < 0, axes + rank, axes) + 1
+
+
+def axis_list(axes: tf.Tensor, rank: int) -> list[int] | None:
+    """Axes of a traced op as non-negative numbers, where they are known before it runs."""
+    known = static_value(axes)
+    return None if known is None else [int(a) % max(rank, 1) for a in np.ravel(known)]
+
+
+def spares_first_axis(step: Step) -> bool:
+    """Whether the axes in the second argument leave the first axis alone."""
+    axes = axis_list(step.op.inputs[1], step.inputs[0].shape.rank)
+    return axes is not None and 0 not in axes
+
+
+def reduced(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Sum` and `Mean`."""
+    inputs = [stack, behind(step.inputs[1], step.inputs[0].shape.rank)]
+    return step.again(inputs)[0]
+
+
+def reshaped(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Reshape` and all that comes down to it: `ExpandDims`, `Squeeze`."""
+    x, y = step.inputs[0], step.outputs[0]
+    if batch_stays(x.shape, y.shape):
+        first = -1 if stack.shape[1] is None else stack.shape[1]
+        return tf.reshape(stack, [stack.shape[0], first, *y.shape[1:]])
+    whole = spread(stack, x)
+    if None in y.shape.as_list():
+        return tf.reshape(whole, tf.concat([[stack.shape[0]], tf.shape(y)], axis=0))
+    return tf.reshape(whole, [stack.shape[0], *y.shape])
+
+
+def batch_stays(old: tf.TensorShape, new: tf.TensorShape) -> bool:
+    """Whether a reshape keeps the first axis for itself."""
+    if not old.rank or not new.rank:
+        return False
+    sizes_behind = [*old[1:], *new[1:]]
+    return None not in sizes_behind and math.prod(old[1:]) == math.prod(new[1:])
+
+
+def reshape_keeps_batch(op: tf.Operation) -> bool:
+    """The same, of an op in the traced graph."""
+    return batch_stays(op.inputs[0].shape, op.outputs[0].shape)
+
+
+def transposed(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Transpose`."""
+    order = behind(step.inputs[1], step.inputs[0].shape.rank)
+    return step.with_operand_and(stack, tf.concat([[0], order], axis=0))
+
+
+def transposition_keeps_batch(op: tf.Operation) -> bool:
+    """Whether the first axis stays the first."""
+    order = static_value(op.inputs[1])
+    return order is not None and len(order) > 0 and order[0] == 0
+
+
+def broadcast(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`BroadcastTo`."""
+    return stretch(spread(stack, step.inputs[0]), step.outputs[0])
+
+
+def tiled(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Tile`."""
+    return step.with_operand_and(stack, _in_front(1, step.inputs[1]))
+
+
+def sliced(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Slice`."""
+    return step.again([stack, _in_front(0, step.inputs[1]), _in_front(-1, step.inputs[2])])[0]
+
+
+def strided(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`StridedSlice`: masks have one bit per axis."""
+
+    def mask(name: str) -> int:
+        return step.op.get_attr(name) << 1
+
+    _, begin, end, strides = step.inputs
+    return tf.raw_ops.StridedSlice(
+        input=stack,
+        begin=_in_front(0, begin),
+        end=_in_front(0, end),
+        strides=_in_front(1, strides),
+        begin_mask=mask("begin_mask") | 1,
+        end_mask=mask("end_mask") | 1,
+        ellipsis_mask=mask("ellipsis_mask"),
+        new_axis_mask=mask("new_axis_mask"),
+        shrink_axis_mask=mask("shrink_axis_mask"),
+    )
+
+
+def stride_spares_first_axis(step: Step) -> bool:
+    """Whether a `StridedSlice` takes the whole first axis."""
+    op = step.op
+    if op.get_attr("ellipsis_mask") & 1:
+        return step.inputs[1].shape[0] <= step.inputs[0].shape.rank
+    untouched = op.get_attr("begin_mask") & op.get_attr("end_mask") & 1
+    changed = (op.get_attr("new_axis_mask") | op.get_attr("shrink_axis_mask")) & 1
+    strides = static_value(op.inputs[3])
+    return bool(untouched and not changed and strides is not None and strides[0] == 1)
+
+
+def padded(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Pad`, `MirrorPad`, and `PadV2`, whose constant has no derivative."""
+    paddings = tf.pad(step.inputs[1], [[1, 0], [0, 0]])
+    if step.op.type == "PadV2":
+        return tf.pad(stack, paddings)
+    return step.with_operand_and(stack, paddings)
+
+
+def padding_spares_first_axis(step: Step) -> bool:
+    """Whether nothing is added along the first axis."""
+    paddings = static_value(step.op.inputs[1])
+    return paddings is not None and not paddings[0].any()
+
+
+def gathered(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`GatherV2` from a table that depends on the point."""
+    table, indices, _ = step.inputs
+    axes = axis_list(step.op.inputs[2], table.shape.rank)
+    if axes is None:
+        raise NotImplementedError("GatherV2 along an axis that is not known")
+    batch = step.op.get_attr("batch_dims")
+    if batch == 0:
+        return tf.gather(stack, indices, axis=axes[0] + 1)
+    many = tf.broadcast_to(indices[None], [stack.shape[0], *sizes(indices)])
+    return tf.gather(spread(stack, table), many, axis=axes[0] + 1, batch_dims=batch + 1)
+
+
+def gather_keeps_batch(op: tf.Operation) -> bool:
+    """Whether whole examples stay in place."""
+    axes = axis_list(op.inputs[2], op.inputs[0].shape.rank)
+    return axes is not None and axes[0] != 0
+
+
+def rolled(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Roll`."""
+    x, shift, axis = step.inputs
+    return step.again([stack, shift, behind(axis, x.shape.rank)])[0]
+
+
+def along_axis(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Cumsum`, `ReverseV2`: the axis is the second argument."""
+    return step.with_operand_and(stack, behind(step.inputs[1], step.inputs[0].shape.rank))
+
+
+def concatenated(step: Step, stacks: list[tf.Tensor]) -> tf.Tensor:
+    """`ConcatV2`: the axis comes last."""
+    axis = behind(step.inputs[-1], step.outputs[0].shape.rank)
+    return tf.raw_ops.ConcatV2(values=stacks, axis=axis)
+
+
+def packed(step: Step, stacks: list[tf.Tensor]) -> tf.Tensor:
+    """`Pack`."""
+    rank = step.outputs[0].shape.rank
+    return tf.stack(stacks, axis=step.op.get_attr("axis") % rank + 1)
+
+
+def unpacked(step: Step, stack: tf.Tensor) -> Sequence[tf.Tensor]:
+    """`Unpack`."""
+    axis = step.op.get_attr("axis") % step.inputs[0].shape.rank + 1
+    return tf.unstack(stack, num=len(step.outputs), axis=axis)
+
+
+def split(step: Step, stack: tf.Tensor) -> Sequence[tf.Tensor]:
+    """`Split`: the axis comes first."""
+    axis, x = step.inputs
+    return tf.raw_ops.Split(
+        axis=behind(axis, x.shape.rank), value=stack, num_split=len(step.outputs)
+    )
+
+
+def split_unevenly(step: Step, stack: tf.Tensor) -> Sequence[tf.Tensor]:
+    """`SplitV`: the axis comes last."""
+    x, lengths, axis = step.inputs
+    return tf.raw_ops.SplitV(
+        value=stack,
+        size_splits=lengths,
+        axis=behind(axis, x.shape.rank),
+        num_split=len(step.outputs),
+    )
+
+
+def selected(step: Step, index: int, stack: tf.Tensor) -> tf.Tensor:
+    """`SelectV2`: the branch that is taken hands its derivatives on."""
+    condition, y = step.inputs[0], step.outputs[0]
+    condition = _column_condition(step) if step.op.type == "Select" else condition
+    whole = stretch(stack, y)
+    nothing = tf.zeros([], stack.dtype)
+    return tf.where(condition, *((whole, nothing) if index == 1 else (nothing, whole)))
+
+
+def _column_condition(step: Step) -> tf.Tensor:
+    """`Select`, the older op, may choose by a vector along the first axis."""
+    condition, rank = step.inputs[0], step.outputs[0].shape.rank
+    if condition.shape.rank != 1 or rank <= 1:
+        return condition
+    return tf.reshape(condition, [-1, *[1] * (rank - 1)])
+
+
+def extreme(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`Max` and `Min`: ties share, as in TensorFlow's first derivative."""
+    x, axes = step.inputs
+    y = step.outputs[0]
+    if not step.op.get_attr("keep_dims"):
+        kept = tf.scatter_nd(
+            tf.reshape(behind(axes, x.shape.rank) - 1, [-1, 1]),
+            tf.ones_like(tf.reshape(axes, [-1])),
+            [x.shape.rank],
+        )
+        y = tf.reshape(y, tf.where(kept > 0, 1, tf.shape(x)))
+    chosen = tf.cast(tf.equal(x, y), x.dtype)
+    share = chosen / tf.reduce_sum(chosen, axis=axes, keepdims=True)
+    return tf.reduce_sum(
+        share * stack,
+        axis=behind(axes, x.shape.rank),
+        keepdims=step.op.get_attr("keep_dims"),
+    )
+
+
+def _largest(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    indices = step.outputs[1]
+    many = tf.broadcast_to(indices[None], [stack.shape[0], *sizes(indices)])
+    return tf.gather(stack, many, axis=-1, batch_dims=stack.shape.rank - 1)
+
+
+def largest_values() -> Rule:
+    """`TopKV2`: values and places, along the last axis."""
+    values = linear(_largest, keeps_shared=lambda step: False)
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        return [*values.propagate(step, jets, carrier), None]
+
+    return Rule(propagate, "piecewise linear")
+
+
+def pooled(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`MaxPool`: what was largest hands its derivatives on."""
+    op, x = step.op, step.inputs[0]
+    _, where = tf.raw_ops.MaxPoolWithArgmax(
+        input=x,
+        ksize=op.get_attr("ksize"),
+        strides=op.get_attr("strides"),
+        padding=op.get_attr("padding").decode(),
+        include_batch_in_index=True,
+    )
+    flat = tf.reshape(spread(stack, x), [stack.shape[0], -1])
+    return tf.gather(flat, where, axis=1)
+
+
+def _in_front(number: int, numbers: tf.Tensor) -> tf.Tensor:
+    return tf.concat([tf.constant([number], numbers.dtype), numbers], axis=0)

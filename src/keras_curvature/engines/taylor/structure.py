@@ -1,0 +1,146 @@
+"""What a model's graph allows: where it begins linearly, and whether examples stay in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.taylor.jets import Base, Jet
+from keras_curvature.engines.taylor.program import rule_for
+from keras_curvature.engines.taylor.recorder import may_carry
+from keras_curvature.engines.taylor.rules import Rule, Step
+from keras_curvature.engines.walker import CALLS
+
+
+def live_steps(steps: Iterable[Step], sources: Sequence[tf.Tensor]) -> list[Step]:
+    """The steps that depend on the sources by a derivative."""
+    live = {tensor.ref() for tensor in sources}
+    found = []
+    for step in steps:
+        depends = any(_ref(tensor) in live for tensor in step.inputs)
+        carriers = [y.ref() for y in step.outputs if may_carry(y)]
+        if depends and carriers and not _ends_derivatives(step.op):
+            live.update(carriers)
+            found.append(step)
+    return found
+
+
+def live_ops(graph: tf.Graph, sources: Sequence[tf.Tensor]) -> list[tf.Operation]:
+    """The ops of a graph through which derivatives pass; functions are entered."""
+    found: list[tf.Operation] = []
+    _follow(graph, {tensor.ref() for tensor in sources}, found)
+    return found
+
+
+def as_steps(ops: Iterable[tf.Operation]) -> list[Step]:
+    """Traced ops that have not run, for what only looks at how they hang together."""
+    return [
+        Step(op, tuple(op.inputs), tuple(op.outputs), lambda inputs: [], None, {}) for op in ops
+    ]
+
+
+def _follow(graph: tf.Graph, live: set[Any], found: list[tf.Operation]) -> None:
+    """Adds to `live` the tensors, and to `found` the ops, that depend on those in `live`."""
+    for op in graph.get_operations():
+        given = [tensor.ref() in live for tensor in op.inputs]
+        if not any(given) or _ends_derivatives(op):
+            continue
+        if op.type in CALLS and not private.must_be_compiled(op):
+            inner = private.function_graph(op, "f")
+            within = {x.ref() for x, is_live in zip(inner.inputs, given, strict=True) if is_live}
+            _follow(inner, within, found)
+            results = [y.ref() in within for y in inner.outputs]
+            live |= {y.ref() for y, carries in zip(op.outputs, results, strict=True) if carries}
+        elif any(may_carry(y) for y in op.outputs):
+            found.append(op)
+            live |= {y.ref() for y in op.outputs if may_carry(y)}
+
+
+def _ends_derivatives(op: tf.Operation) -> bool:
+    rule = rule_for(op)
+    return rule is not None and rule.kind == "no derivative"
+
+
+def batch_leads(ops: Iterable[tf.Operation]) -> bool:
+    """Whether every tensor on the way has the examples along its first axis, in order.
+
+    Seen in the traced graph, where only the batch has no known size.
+    """
+    return all(_keeps_batch(op) for op in ops)
+
+
+def _keeps_batch(op: tf.Operation) -> bool:
+    rule = rule_for(op)
+    if rule is None or not rule.keeps_batch(op):
+        return False
+    return all(
+        y.shape.rank and y.shape[0] is None and None not in y.shape[1:].as_list()
+        for y in op.outputs
+        if may_carry(y)
+    ) and not any(y.dtype.is_complex for y in op.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A tensor on which everything depends, and that depends linearly on the point.
+
+    Attributes:
+        tensor: of shape `(n, *shape)`.
+        before: the steps up to it.
+        after: the steps behind it.
+        width: how many numbers it has per example.
+    """
+
+    tensor: tf.Tensor
+    before: tuple[Step, ...]
+    after: tuple[Step, ...]
+    width: int
+
+    def start(self, rows: tf.Tensor) -> list[Jet]:
+        """The jet of the tensor for directions `(k, width)` of its own."""
+        stack = tf.reshape(rows, [rows.shape[0], 1, *self.tensor.shape[1:]])
+        return [Jet(self.tensor, Base(stack))]
+
+
+def linear_entry(
+    steps: Sequence[Step], sources: Sequence[tf.Tensor], results: Sequence[tf.Tensor]
+) -> Cut | None:
+    """The narrowest tensor that a model's linear beginning goes through, if there is one."""
+    last_use: dict[Any, float] = {_ref(y): math.inf for y in results}
+    for position, step in enumerate(steps):
+        for tensor in step.inputs:
+            last_use[_ref(tensor)] = max(position, last_use.get(_ref(tensor), 0))
+    live = {tensor.ref(): tensor for tensor in sources}
+    best: Cut | None = None
+    for position, step in enumerate(steps):
+        if any(_ref(tensor) in live for tensor in step.inputs):
+            rule = rule_for(step.op)
+            if rule is None or not _starts_linearly(rule):
+                break
+            live |= {y.ref(): y for y in step.outputs}
+        waiting = [y for ref, y in live.items() if last_use.get(ref, -1) > position]
+        if len(waiting) == 1:
+            width = _width(waiting[0])
+            if width is not None and (best is None or width <= best.width):
+                behind = position + 1
+                best = Cut(waiting[0], tuple(steps[:behind]), tuple(steps[behind:]), width)
+    return best
+
+
+def _starts_linearly(rule: Rule) -> bool:
+    return rule.is_linear or rule.kind == "product"
+
+
+def _width(tensor: tf.Tensor) -> int | None:
+    if not tensor.shape.rank or None in tensor.shape[1:].as_list():
+        return None
+    return math.prod(tensor.shape[1:])
+
+
+def _ref(tensor: Any) -> Any:
+    return tensor.ref() if hasattr(tensor, "ref") else None

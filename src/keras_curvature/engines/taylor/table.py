@@ -1,0 +1,309 @@
+"""Every op type that the engine knows, and how it hands derivatives on."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from keras_curvature.engines.mending import SUPPLIED
+from keras_curvature.engines.taylor import (
+    control,
+    lists,
+    matrices,
+    shapes,
+)
+from keras_curvature.engines.taylor import (
+    elementwise as functions,
+)
+from keras_curvature.engines.taylor.formulas import through
+from keras_curvature.engines.taylor.kinds import (
+    as_it_is,
+    elementwise,
+    folding,
+    identity,
+    joining,
+    linear,
+    linear_in,
+    nothing,
+    partials,
+    parting,
+    slicewise_linear,
+)
+from keras_curvature.engines.taylor.rules import Rule, register
+from keras_curvature.engines.taylor.transposed import transposed_convolution
+
+math_ = tf.math
+
+
+def _polygamma(order: int, x: tf.Tensor) -> tf.Tensor:
+    return math_.polygamma(tf.constant(order, x.dtype), x)
+
+
+LINEAR: dict[str, Rule] = {
+    # the numbers stay as they are
+    "CheckNumerics": identity(),
+    "EnsureShape": identity(),
+    "Identity": identity(),
+    "IdentityN": identity(),
+    "PreventGradient": identity(),
+    "Snapshot": identity(),
+    "Cast": linear(as_it_is),
+    "Neg": partials(lambda x, y: ([-tf.ones([], y.dtype)], {}), kind="linear", is_linear=True),
+    # sums
+    "Add": partials(lambda a, b, y: ([None, None], {}), kind="linear", is_linear=True),
+    "AddN": partials(lambda *xs: ([None] * (len(xs) - 1), {}), kind="linear", is_linear=True),
+    "AddV2": partials(lambda a, b, y: ([None, None], {}), kind="linear", is_linear=True),
+    "BiasAdd": linear_in((0,), lambda step, i, stack: stack),
+    "Cumsum": linear(shapes.along_axis, keeps_shared=shapes.spares_first_axis),
+    "Mean": linear(shapes.reduced, keeps_shared=shapes.spares_first_axis),
+    "Sub": partials(
+        lambda a, b, y: ([None, -tf.ones([], y.dtype)], {}), kind="linear", is_linear=True
+    ),
+    "Sum": linear(shapes.reduced, keeps_shared=shapes.spares_first_axis),
+    # convolutions and means over windows
+    "AvgPool": folding(),
+    "AvgPool3D": folding(),
+    "Conv2D": folding(),
+    "Conv2DBackpropInput": transposed_convolution(),
+    "Conv3D": folding(),
+    "Conv3DBackpropInputV2": transposed_convolution(),
+    "DepthwiseConv2dNative": folding(),
+    "ExtractImagePatches": folding(),
+    "ResizeArea": folding(),
+    "ResizeBicubic": folding(),
+    "ResizeBilinear": folding(),
+    "ResizeNearestNeighbor": folding(),
+    "ScaleAndTranslate": folding(),
+    # moving numbers about
+    "BatchToSpaceND": slicewise_linear(),
+    "BroadcastTo": linear(shapes.broadcast),
+    "ConcatV2": joining(shapes.concatenated),
+    "DepthToSpace": folding(),
+    "ExpandDims": linear(shapes.reshaped, keeps_batch=shapes.reshape_keeps_batch),
+    "GatherNd": slicewise_linear(),
+    "GatherV2": linear(
+        shapes.gathered,
+        keeps_shared=lambda step: shapes.gather_keeps_batch(step.op),
+        keeps_batch=shapes.gather_keeps_batch,
+    ),
+    "MatrixBandPart": linear(as_it_is),
+    "MatrixDiagPartV3": linear(as_it_is),
+    "MatrixDiagV3": linear(as_it_is),
+    "MirrorPad": linear(shapes.padded, keeps_shared=shapes.padding_spares_first_axis),
+    "Pack": joining(shapes.packed),
+    "Pad": linear(shapes.padded, keeps_shared=shapes.padding_spares_first_axis),
+    "PadV2": linear(shapes.padded, keeps_shared=shapes.padding_spares_first_axis),
+    "Reshape": linear(shapes.reshaped, keeps_batch=shapes.reshape_keeps_batch),
+    "ReverseV2": linear(shapes.along_axis, keeps_shared=lambda step: False),
+    "Roll": linear(shapes.rolled, keeps_shared=lambda step: False),
+    "ScatterNd": slicewise_linear(operand=1),
+    "SegmentMean": slicewise_linear(),
+    "SegmentSum": slicewise_linear(),
+    "Slice": linear(shapes.sliced, keeps_shared=lambda step: False),
+    "SpaceToBatchND": slicewise_linear(),
+    "SpaceToDepth": folding(),
+    "SparseTensorDenseMatMul": slicewise_linear(operand=3),
+    "Split": parting(shapes.split, operand=1),
+    "SplitV": parting(shapes.split_unevenly),
+    "Squeeze": linear(shapes.reshaped, keeps_batch=shapes.reshape_keeps_batch),
+    "StridedSlice": linear(shapes.strided, keeps_shared=shapes.stride_spares_first_axis),
+    "Tile": linear(shapes.tiled, keeps_shared=lambda step: False),
+    "Transpose": linear(
+        shapes.transposed,
+        keeps_shared=lambda step: shapes.transposition_keeps_batch(step.op),
+        keeps_batch=shapes.transposition_keeps_batch,
+    ),
+    "Unpack": parting(shapes.unpacked),
+    "UnsortedSegmentSum": slicewise_linear(),
+    # complex numbers
+    "Complex": linear_in(
+        None,
+        lambda step, i, stack: tf.complex(
+            *((stack, tf.zeros_like(stack)) if i == 0 else (tf.zeros_like(stack), stack))
+        ),
+    ),
+    "Conj": linear(as_it_is),
+    "FFT": linear(as_it_is, keeps_shared=lambda step: False),
+    "FFT2D": linear(as_it_is, keeps_shared=lambda step: False),
+    "FFT3D": linear(as_it_is, keeps_shared=lambda step: False),
+    "IFFT": linear(as_it_is, keeps_shared=lambda step: False),
+    "IFFT2D": linear(as_it_is, keeps_shared=lambda step: False),
+    "IFFT3D": linear(as_it_is, keeps_shared=lambda step: False),
+    "IRFFT": linear(as_it_is, keeps_shared=lambda step: False),
+    "IRFFT2D": linear(as_it_is, keeps_shared=lambda step: False),
+    "Imag": linear(as_it_is),
+    "RFFT": linear(as_it_is, keeps_shared=lambda step: False),
+    "RFFT2D": linear(as_it_is, keeps_shared=lambda step: False),
+    "Real": linear(as_it_is),
+    # systems of equations, linear in their right-hand side
+    "MatrixSolve": slicewise_linear(operand=1),
+    "MatrixTriangularSolve": slicewise_linear(operand=1),
+    # lists of tensors, as loops keep them
+    "TensorListFromTensor": lists.from_tensor(),
+    "TensorListGetItem": lists.get_item(),
+    "TensorListSetItem": lists.set_item(),
+    "TensorListStack": lists.stack(),
+}
+
+PIECEWISE_LINEAR: dict[str, Rule] = {
+    "Abs": elementwise(lambda x, y: tf.sign(x)),
+    "ClipByValue": partials(functions.clipped, kind="piecewise linear"),
+    "FloorMod": partials(
+        lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {}), kind="piecewise linear"
+    ),
+    "LeakyRelu": functions.leaky_relu(),
+    "Max": linear(shapes.extreme, keeps_shared=lambda step: False),
+    "MaxPool": linear(shapes.pooled, keeps_shared=lambda step: False),
+    "Maximum": partials(functions.chosen(tf.greater_equal), kind="piecewise linear"),
+    "Min": linear(shapes.extreme, keeps_shared=lambda step: False),
+    "Minimum": partials(functions.chosen(tf.less_equal), kind="piecewise linear"),
+    "Relu": elementwise(lambda x, y: functions.where_positive(y, 1.0, 0.0)),
+    "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype)),
+    "Select": linear_in((1, 2), shapes.selected, lambda step: False),
+    "SelectV2": linear_in((1, 2), shapes.selected, lambda step: False),
+    "TopKV2": shapes.largest_values(),
+}
+
+ELEMENTWISE: dict[str, Rule] = {
+    "Acos": elementwise(
+        lambda x, y: -math_.rsqrt(1 - x * x), lambda x, y: -x * math_.rsqrt(1 - x * x) ** 3
+    ),
+    "Acosh": elementwise(
+        lambda x, y: math_.rsqrt(x * x - 1), lambda x, y: -x * math_.rsqrt(x * x - 1) ** 3
+    ),
+    "Asin": elementwise(
+        lambda x, y: math_.rsqrt(1 - x * x), lambda x, y: x * math_.rsqrt(1 - x * x) ** 3
+    ),
+    "Asinh": elementwise(
+        lambda x, y: math_.rsqrt(1 + x * x), lambda x, y: -x * math_.rsqrt(1 + x * x) ** 3
+    ),
+    "Atan": elementwise(lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2),
+    "Atanh": elementwise(lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2),
+    "Cos": elementwise(lambda x, y: -tf.sin(x), lambda x, y: -y),
+    "Cosh": elementwise(lambda x, y: tf.sinh(x), lambda x, y: y),
+    "Dawsn": elementwise(lambda x, y: 1 - 2 * x * y, lambda x, y: -2 * y - 2 * x * (1 - 2 * x * y)),
+    "Digamma": elementwise(lambda x, y: _polygamma(1, x), lambda x, y: _polygamma(2, x)),
+    "Elu": elementwise(
+        lambda x, y: functions.where_positive(x, 1.0, y + 1),
+        lambda x, y: functions.where_positive(x, 0.0, y + 1),
+    ),
+    "Erf": elementwise(
+        lambda x, y: functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        lambda x, y: -2 * x * functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+    ),
+    "Erfc": elementwise(
+        lambda x, y: -functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        lambda x, y: 2 * x * functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+    ),
+    "Erfinv": elementwise(
+        lambda x, y: tf.exp(y * y) / functions.TWO_OVER_ROOT_PI,
+        lambda x, y: 2 * y * tf.exp(2 * y * y) / functions.TWO_OVER_ROOT_PI**2,
+    ),
+    "Exp": elementwise(lambda x, y: y, lambda x, y: y),
+    "Expint": elementwise(lambda x, y: tf.exp(x) / x, lambda x, y: tf.exp(x) * (x - 1) / (x * x)),
+    "Expm1": elementwise(lambda x, y: y + 1, lambda x, y: y + 1),
+    "Lgamma": elementwise(lambda x, y: math_.digamma(x), lambda x, y: _polygamma(1, x)),
+    "Log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)),
+    "Log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
+    "Ndtri": elementwise(
+        lambda x, y: functions.ROOT_TWO_PI * tf.exp(y * y / 2),
+        lambda x, y: 2 * math.pi * y * tf.exp(y * y),
+    ),
+    "Reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y * y * y),
+    "Rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
+    "Selu": elementwise(
+        lambda x, y: functions.where_positive(
+            x, functions.SELU_SCALE, y + functions.SELU_SCALE_ALPHA
+        ),
+        lambda x, y: functions.where_positive(x, 0.0, y + functions.SELU_SCALE_ALPHA),
+    ),
+    "Sigmoid": elementwise(lambda x, y: y * (1 - y), lambda x, y: y * (1 - y) * (1 - 2 * y)),
+    "Sin": elementwise(lambda x, y: tf.cos(x), lambda x, y: -y),
+    "Sinh": elementwise(lambda x, y: tf.cosh(x), lambda x, y: y),
+    "Softplus": elementwise(
+        lambda x, y: tf.sigmoid(x), lambda x, y: tf.sigmoid(x) * tf.sigmoid(-x)
+    ),
+    "Softsign": elementwise(
+        lambda x, y: 1 / (1 + tf.abs(x)) ** 2,
+        lambda x, y: -2 * tf.sign(x) / (1 + tf.abs(x)) ** 3,
+    ),
+    "Sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)),
+    "Square": elementwise(lambda x, y: 2 * x, lambda x, y: tf.constant(2, x.dtype)),
+    "Swish": functions.swish(),  # an IdentityN with the gradient of tf.nn.silu
+    "Tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
+    "Tanh": elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y)),
+    # of two arguments
+    "Atan2": partials(functions.angle_of),
+    "Div": partials(functions.quotient),
+    "DivNoNan": partials(functions.safe_quotient),
+    "Mul": partials(lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), kind="product"),
+    "Pow": partials(functions.power),
+    "RealDiv": partials(functions.quotient),
+    "SquaredDifference": partials(functions.squared_difference),
+    "Xdivy": partials(functions.over),
+    "Xlogy": partials(functions.times_log),
+}
+
+OF_WHOLE_ROWS: dict[str, Rule] = {
+    "BatchMatMul": matrices.matrix_product(),
+    "BatchMatMulV2": matrices.matrix_product(),
+    "BatchMatMulV3": matrices.matrix_product(),
+    "Einsum": matrices.einsum_product(),
+    "LogSoftmax": matrices.log_softmax(),
+    "MatMul": matrices.matrix_product(),
+    "Softmax": matrices.softmax(),
+}
+
+CONTROL: dict[str, Rule] = {
+    "Case": control.branches(),
+    "If": control.branches(),
+    "PartitionedCall": control.compiled(),
+    "StatefulPartitionedCall": control.compiled(),
+    "StatelessCase": control.branches(),
+    "StatelessIf": control.branches(),
+    "StatelessWhile": control.loop(),
+    "While": control.loop(),
+}
+
+BY_FORMULA: dict[str, Rule] = {
+    "CumulativeLogsumexp": through(matrices.cumulative_logsumexp),
+    "SparseSoftmaxCrossEntropyWithLogits": through(matrices.cross_entropy),
+    # The formulas that mend TensorFlow's own derivatives, where no row above says more.
+    **{
+        op_type: through(formula)
+        for op_type, formula in SUPPLIED.items()
+        if not any(op_type in rules for rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE))
+    },
+}
+
+WITHOUT_DERIVATIVE: dict[str, Rule] = dict.fromkeys(
+    (
+        "BroadcastGradientArgs",
+        "Ceil",
+        "Floor",
+        "OnesLike",
+        "Rank",
+        "Rint",
+        "Round",
+        "Shape",
+        "ShapeN",
+        "Sign",
+        "Size",
+        "StopGradient",
+        "ZerosLike",
+    ),
+    nothing(),
+)
+
+for _rules in (
+    LINEAR,
+    PIECEWISE_LINEAR,
+    ELEMENTWISE,
+    OF_WHOLE_ROWS,
+    BY_FORMULA,
+    CONTROL,
+    WITHOUT_DERIVATIVE,
+):
+    for _op_type, _rule in _rules.items():
+        register(_op_type, _rule)

@@ -1,0 +1,210 @@
+"""What the Taylor engine promises besides right numbers: rules, shortcuts, reports."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_curvature as kc
+from cases import CASES
+from cases.flat import model_of
+from keras_curvature.engines.evaluation import Options, pose
+from keras_curvature.engines.taylor import engine
+from keras_curvature.engines.taylor.carriers import Collapsed
+from keras_curvature.engines.taylor.program import advance
+from keras_curvature.engines.taylor.recorder import Live
+from keras_curvature.engines.taylor.recording import record
+from keras_curvature.engines.taylor.rules import _rules
+
+LAYERS = [c for c in CASES if c.family in ("layers", "activations") and "loop" not in c.tags]
+
+
+def mlp(*widths, inputs=3, activation="tanh"):
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Dense(width, activation) for width in widths]
+    return keras.Sequential([keras.Input((inputs,)), *hidden, keras.layers.Dense(1)])
+
+
+def points(n=5, d=3):
+    return np.random.default_rng(0).normal(size=(n, d)).astype("float32")
+
+
+def posed(model, x):
+    return pose(model, x, Options(), in_float64=False)
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=lambda c: c.id)
+def test_no_layer_needs_the_fallback(case):
+    dtype = "float32"
+    problem = pose(
+        model_of(case, dtype), case.batch(dtype), Options(wrt=case.wrt), in_float64=False
+    )
+    assert engine.fallbacks(problem.f) == ()
+
+
+def test_an_op_without_a_rule_is_named_and_still_right():
+    x = tf.constant(points())
+
+    def norms(x):
+        return tf.math.reduce_euclidean_norm(x, axis=1, keepdims=True)
+
+    choice = kc.engine_choice(norms, x, ["laplacian"])
+    assert [place.op_type for place in choice.fallbacks] == ["EuclideanNorm"]
+    assert "EuclideanNorm" in str(choice)
+    found = kc.laplacian(norms, x, engine="taylor")
+    np.testing.assert_allclose(found, 2 / norms(x), rtol=1e-5)  # of |x| in 3 dimensions
+
+
+@pytest.fixture
+def registered():
+    before = dict(_rules)
+    yield
+    _rules.clear()
+    _rules.update(before)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_rule_of_ones_own_is_used():
+    kc.taylor.deregister("Square")
+    kc.taylor.register("Square", kc.taylor.elementwise(lambda x, y: 3 * x, lambda x, y: 7 + 0 * x))
+    found = kc.laplacian(lambda x: tf.raw_ops.Square(x=x), [[1.0]], engine="taylor")
+    assert float(found[0, 0]) == 7
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_formula_stands_for_an_op():
+    kc.taylor.deregister("Softplus")
+    kc.taylor.register("Softplus", kc.taylor.through(lambda op, x: tf.math.log(1 + tf.exp(x))))
+    x = points()
+    for name in ("hessian", "laplacian", "hessian_diagonal"):
+        model = mlp(4, activation="softplus")
+        exact = getattr(kc, name)(model, x, engine="nested")
+        np.testing.assert_allclose(getattr(kc, name)(model, x, engine="taylor"), exact, atol=1e-6)
+
+
+def test_registering_twice_and_forgetting_what_is_not_there():
+    rule = kc.taylor.elementwise(lambda x, y: y)
+    with pytest.raises(ValueError, match="already"):
+        kc.taylor.register("Tanh", rule)
+    with pytest.raises(ValueError, match="no rule for 'Nonsense'"):
+        kc.taylor.deregister("Nonsense")
+    assert kc.taylor.is_registered("Tanh")
+    assert not kc.taylor.is_registered("Nonsense")
+
+
+def test_before_the_first_nonlinearity_no_example_has_work_of_its_own():
+    problem = posed(mlp(8), points())
+    recording = record(problem.f, *problem.f.point(problem.inputs.leaves))
+    matmul = next(step for step in recording.steps if step.op.type == "MatMul")
+    (jet,) = advance(matmul, Live(recording.start()), Collapsed(3))
+    assert jet.base.first.shape == (3, 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("model", "directions"),
+    [
+        (mlp(8, inputs=3), 3),
+        (mlp(8, inputs=20), 8),
+        (mlp(8, inputs=20, activation="relu"), 8),
+        (keras.Sequential([keras.Input((20,)), keras.layers.Dense(1)]), 1),
+    ],
+)
+def test_as_many_directions_as_the_entry_has_units(model, directions):
+    x = points(d=model.input_shape[1])
+    assert engine.directions(posed(model, x).f, ("laplacian",)) == directions
+
+
+def test_a_skip_around_the_entry_needs_all_directions():
+    inputs = keras.Input((6,))
+    narrow = keras.layers.Dense(2)(inputs)
+    outputs = keras.layers.Concatenate()([keras.layers.Dense(3, "tanh")(narrow), inputs**3])
+    model = keras.Model(inputs, outputs)
+    x = points(d=6)
+    assert engine.directions(posed(model, x).f, ("laplacian",)) == 6
+    exact = kc.laplacian(model, x, engine="nested")
+    np.testing.assert_allclose(kc.laplacian(model, x, engine="taylor"), exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["laplacian", "hessian", "hessian_diagonal"])
+@pytest.mark.parametrize("rank", [0, 1, 4])
+def test_a_narrow_entry_of_any_rank(name, rank):
+    """Also where the first kernel has fewer independent columns than columns."""
+    model = mlp(4, 5, inputs=9)
+    rng = np.random.default_rng(1)
+    kernel = rng.normal(size=(9, rank)) @ rng.normal(size=(rank, 4))
+    model.layers[0].kernel.assign(kernel)
+    x = points(d=9)
+    exact = getattr(kc, name)(model, x, engine="nested", dtype="float64").numpy()
+    found = getattr(kc, name)(model, x, engine="taylor", dtype="float64").numpy()
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12 * max(1, np.abs(exact).max()))
+
+
+def test_training_through_a_narrow_entry():
+    """The basis of the entry is not differentiated; the Laplacian's slope must not miss it."""
+    model = mlp(4, inputs=9)
+    x = tf.constant(points(d=9))
+    kernel = model.layers[0].kernel
+    gradients = []
+    for name in ("taylor", "nested"):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(kc.laplacian(model, x, engine=name) ** 2)
+        gradients.append(tape.gradient(loss, kernel).numpy())
+    np.testing.assert_allclose(*gradients, rtol=0, atol=1e-4 * np.abs(gradients[1]).max())
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+@pytest.mark.parametrize("name", ["laplacian", "hessian", "hessian_diagonal"])
+@pytest.mark.parametrize("inputs", [3, 7], ids=["wide entry", "narrow entry"])
+def test_directions_in_chunks(name, at_once, inputs):
+    model, x = mlp(5, 4, inputs=inputs), points(d=inputs)
+    problem = posed(model, x)
+    z, rest = problem.f.point(problem.inputs.leaves)
+    found = engine.compute(problem.f, z, rest, None, (name,), at_once)[name]
+    whole = engine.compute(problem.f, z, rest, None, (name,), 99)[name]
+    np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "model", "chosen"),
+    [
+        (["laplacian"], mlp(4), "taylor"),
+        (["hessian"], mlp(4), "taylor"),
+        (["hessian_vector_product"], mlp(4), "nested"),
+        (["hessian"], keras.Sequential([keras.Input((3, 2)), keras.layers.GRU(2)]), "nested"),
+        (["laplacian"], keras.Sequential([keras.Input((3, 2)), keras.layers.GRU(2)]), "taylor"),
+        (["hessian"], keras.Sequential([keras.Input((3,)), keras.layers.Dense(17)]), "nested"),
+    ],
+)
+def test_auto_chooses_by_the_stated_rule(names, model, chosen):
+    x = np.zeros((1, *model.input_shape[1:]), "float32")
+    choice = kc.engine_choice(model, x, names)
+    assert choice.name == chosen
+    assert choice.reason
+    asked = kc.engine_choice(model, x, names, engine="nested")
+    assert str(asked).startswith("engine 'nested': asked for")
+
+
+@pytest.mark.parametrize("engine_name", ["taylor", "nested", "finite_difference"])
+def test_an_estimate_is_the_mean_over_its_directions(engine_name):
+    model, x = mlp(6, inputs=4), points(d=4)
+    found = kc.laplacian(model, x, directions=3, seed=1, engine=engine_name, dtype="float64")
+    heads = tf.random.stateless_uniform([5, 3, 4], [1, 0], 0, 2, dtype=tf.int32)
+    signs = 2 * heads.numpy() - 1
+    exact = kc.hessian(model, x, dtype="float64").numpy()[:, 0]
+    along = np.einsum("nki,nij,nkj->nk", signs, exact, signs)
+    np.testing.assert_allclose(found[:, 0], along.mean(axis=1), rtol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_estimate_whatever_the_chunks():
+    model, x = mlp(6, inputs=4), points(d=4)
+    one = kc.laplacian(model, x, directions=3)
+    np.testing.assert_allclose(kc.laplacian(model, x, directions=3, batch_size=2), one, rtol=1e-5)
+    assert not np.allclose(kc.laplacian(model, x, directions=3, seed=1), one)
+
+
+@pytest.mark.parametrize(("directions", "error"), [(0, ValueError), (1.5, TypeError)])
+def test_directions_must_be_a_positive_int(directions, error):
+    with pytest.raises(error, match="directions"):
+        kc.laplacian(mlp(2), points(), directions=directions)
