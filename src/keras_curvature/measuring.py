@@ -31,9 +31,6 @@ drawn, all are taken; in more, as many as this allows, but at least `SCALE_POINT
 
 SCALE_POINTS = 64
 
-XLA_OPS = 64
-"""Up to so many ops that carry a derivative a network counts as small; see `_pays_with_xla`."""
-
 ROUNDING_LIMIT = 1e-3
 """Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
 
@@ -186,8 +183,7 @@ class Gauge:
             return {"z": z, **found}
 
         size = self._options.batch_size or examples
-        xla = size >= self.probe.size and _pays_with_xla(f)
-        return self._run(("points", names, directions, xla), compute, self._problem, size, xla=xla)
+        return self._run(("points", names, directions), compute, self._problem, size)
 
     def _at_scale(self) -> tf.Tensor:
         problem = self._scale_problem
@@ -230,20 +226,9 @@ class Gauge:
         problem: Problem,
         size: int,
         tensors: Sequence[tf.Tensor] | None = None,
-        *,
-        xla: bool = False,
     ) -> dict[str, tf.Tensor]:
         given = problem.inputs.leaves if tensors is None else tensors
-        return run_chunked(problem, ("monitor", key), compute, given, size, {}, xla=xla)
-
-
-def _pays_with_xla(f: FlatFunction) -> bool:
-    """Whether XLA is worth its compilation for the one large computation of each epoch.
-
-    It takes a fifth off the Hessian of a small network. Large ones take it minutes to
-    compile, and recurrent ones it does not compile at all.
-    """
-    return not f.audit.resists_vectorising and len(f.audit.live) <= XLA_OPS
+        return run_chunked(problem, ("monitor", key), compute, given, size, {})
 
 
 def _needs_float64(scale: Array) -> bool:

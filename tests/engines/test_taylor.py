@@ -44,6 +44,44 @@ def test_no_layer_needs_the_fallback(case):
     assert engine.fallbacks(problem.f) == ()
 
 
+NETWORKS = {
+    "ConvNeXtTiny": 32,
+    "DenseNet121": 32,
+    "EfficientNetB0": 32,
+    "EfficientNetV2B0": 32,
+    "InceptionV3": 75,
+    "MobileNet": 32,
+    "MobileNetV2": 32,
+    "MobileNetV3Small": 32,
+    "NASNetMobile": 32,
+    "ResNet50": 32,
+    "ResNet50V2": 32,
+    "VGG16": 32,
+    "Xception": 71,
+}
+"""Of `keras.applications`, with the smallest images that each takes."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_network_needs_the_fallback(name):
+    """And both exact engines agree; the truth for seven of them is in `test_engines`."""
+    keras.utils.set_random_seed(0)
+    shape = (NETWORKS[name], NETWORKS[name], 3)
+    build = getattr(keras.applications, name)
+    model = build(include_top=False, weights=None, input_shape=shape, pooling="avg")
+    rng = np.random.default_rng(0)
+    x, v = rng.uniform(0, 255, size=(1, *shape)), rng.normal(size=(1, *shape))
+    assert kc.engine_choice(model, x, ["directional_curvature"]).fallbacks == ()
+    taylor, nested = (
+        kc.directional_curvature(
+            model, x, v, output=lambda y: y[:, :2], engine=engine, dtype="float64"
+        ).numpy()
+        for engine in ("taylor", "nested")
+    )
+    np.testing.assert_allclose(taylor, nested, rtol=0, atol=1e-8 * np.abs(nested).max())
+
+
 def test_an_op_without_a_rule_is_named_and_still_right():
     x = tf.constant(points())
 

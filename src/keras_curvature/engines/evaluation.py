@@ -90,9 +90,7 @@ class Evaluator:
             self.plans[key] = engine.plan(self.f, names)
         return self.plans[key]
 
-    def function(
-        self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor], *, xla: bool = False
-    ) -> Compute:
+    def function(self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor]) -> Compute:
         """`compute` compiled for tensors like these with any batch, on first use.
 
         Traced here and not by calling a `tf.function`, which warns of retracing when the same
@@ -100,37 +98,9 @@ class Evaluator:
         """
         specs = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors)
         if (key, specs) not in self.compiled:
-            self.compiled[key, specs] = (
-                _XlaOrElse(compute, tensors, specs) if xla else _compile(compute, specs, xla=False)
-            )
+            function = tf.function(compute, autograph=False)
+            self.compiled[key, specs] = function.get_concrete_function(*specs)
         return self.compiled[key, specs]
-
-
-def _compile(compute: Compute, specs: Sequence[tf.TensorSpec], *, xla: bool) -> Compute:
-    function = tf.function(compute, autograph=False, jit_compile=xla or None)
-    return function.get_concrete_function(*specs)
-
-
-class _XlaOrElse:
-    """A function compiled by XLA, or, where XLA cannot, the same one without it."""
-
-    def __init__(
-        self, compute: Compute, tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]
-    ) -> None:
-        self._compute = compute
-        self._specs = specs
-        known = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
-        self._function = _compile(compute, known, xla=True)
-        self._is_xla = True
-
-    def __call__(self, *tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        if self._is_xla:
-            try:
-                return self._function(*tensors)
-            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-                self._function = _compile(self._compute, self._specs, xla=False)
-                self._is_xla = False
-        return self._function(*tensors)
 
 
 @dataclass(frozen=True)
@@ -276,8 +246,6 @@ def run_chunked(
     tensors: Sequence[tf.Tensor],
     size: int,
     signature: dict[str, tf.TensorSpec],
-    *,
-    xla: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Runs `compute(*tensors)` on at most `size` examples at a time.
 
@@ -286,7 +254,7 @@ def run_chunked(
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
-    function = problem.evaluator.function(key, compute, tensors, xla=xla)
+    function = problem.evaluator.function(key, compute, tensors)
     return chunks.eagerly(function, tensors, size)
 
 
