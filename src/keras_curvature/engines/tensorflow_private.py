@@ -59,6 +59,16 @@ def registered_gradient(name: str) -> Callable[..., Any] | None:
     return ops.gradient_registry.lookup(name)
 
 
+def author_of_gradient(function: Callable[..., Any]) -> str:
+    """The qualified name of the Python function behind a custom gradient, or `""`."""
+    for variable in ("tape_grad_fn", "grad_fn"):
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        if variable not in cells:
+            return ""
+        function = cells[variable].cell_contents
+    return f"{function.__module__}.{function.__qualname__}"
+
+
 def _graph_of(function: Any) -> tf.Graph:
     """A function's graph, from its definition where the Python function is gone."""
     if hasattr(function, "graph"):
