@@ -272,7 +272,9 @@ def _summed(part: Callable[[tf.Tensor], tf.Tensor], rows: tf.Tensor, at_once: in
         return part(rows)
     whole = count - count % at_once
     blocks = tf.reshape(rows[:whole], [-1, at_once, rows.shape[1]])
-    total = tf.foldl(
-        lambda sum_, block: sum_ + part(block), blocks[1:], part(blocks[0]), parallel_iterations=1
-    )
+
+    def add(total: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        return total + part(tf.ensure_shape(block, blocks.shape[1:]))
+
+    total = tf.foldl(add, blocks[1:], part(blocks[0]), parallel_iterations=1)
     return total if whole == count else total + part(rows[whole:])

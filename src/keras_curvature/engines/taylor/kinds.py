@@ -125,7 +125,7 @@ def linear_in(
 
             def act(stack: tf.Tensor, i: int = i) -> tf.Tensor:
                 whole = stack if keeps_shared(step) else spread(stack, step.inputs[i])
-                return shaped(on_stack(step, i, whole), stack.shape[0], step.outputs[0])
+                return on_stack(step, i, whole)
 
             first = plus(first, act(base.first))
             second = second if base.second is None else plus(second, act(base.second))
@@ -133,13 +133,6 @@ def linear_in(
         return [Jet(step.outputs[0], Base(first, second))]
 
     return Rule(propagate, "linear", True, keeps_batch)
-
-
-def shaped(found: tf.Tensor, count: int, value: tf.Tensor) -> tf.Tensor:
-    """A stack whose sizes are known as far as those of `value` are."""
-    if not tf.executing_eagerly() and value.shape.rank:
-        found.set_shape([count, None, *value.shape[1:]])
-    return found
 
 
 def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor]) -> Rule:

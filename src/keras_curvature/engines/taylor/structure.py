@@ -120,7 +120,7 @@ def linear_entry(
     for position, step in enumerate(steps):
         if any(_ref(tensor) in live for tensor in step.inputs):
             rule = rule_for(step.op)
-            if rule is None or not _starts_linearly(rule):
+            if rule is None or not _starts_linearly(rule) or not rule.keeps_batch(step.op):
                 break
             live |= {y.ref(): y for y in step.outputs}
         waiting = [y for ref, y in live.items() if last_use.get(ref, -1) > position]
