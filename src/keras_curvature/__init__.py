@@ -13,6 +13,7 @@ from keras_curvature.derivatives import (
     jacobian,
     laplacian,
 )
+from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
 
@@ -20,6 +21,8 @@ __version__ = version("keras-curvature")
 
 __all__ = [
     "CurvatureMonitor",
+    "CurvaturePenalty",
+    "DerivativeOutput",
     "derivatives",
     "directional_curvature",
     "engine_choice",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -11,6 +12,9 @@ MEMORY_BUDGET = 256 * 2**20
 
 LIVE_COPIES = 4
 """Forward, backward, and both again for the second derivative, of every activation."""
+
+WHOLE = sys.maxsize
+"""A size that means the whole batch at once, also in a graph that does not know its size."""
 
 Chunk = Callable[..., dict[str, tf.Tensor]]
 
@@ -43,7 +47,7 @@ def in_graph(
     The last chunk is filled up with copies of the last example, which are cut off again.
     """
     n = tensors[0].shape[0]
-    if n is not None and n <= size:
+    if size == WHOLE or (n is not None and n <= size):
         return compute(*tensors)
     count = tf.shape(tensors[0])[0] if n is None else n
     size = tf.minimum(size, count) if n is None else size

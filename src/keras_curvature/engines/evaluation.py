@@ -318,10 +318,16 @@ def _settings(layer: keras.Layer) -> Hashable:
     """The attributes of a layer that a trace of it has read as constants."""
     plain = (bool, int, float, str)
     bookkeeping = _bookkeeping()
+    # `adapt` sets tensors; other layers that hold some may set them anew in every call.
+    adapts = hasattr(layer, "adapt")
+
+    def is_read(value: Any) -> bool:
+        return isinstance(value, plain) or callable(value) or (adapts and tf.is_tensor(value))
+
     return tuple(
         (name, value if isinstance(value, plain) else id(value))
         for name, value in vars(layer).items()
-        if name not in bookkeeping and (isinstance(value, plain) or callable(value))
+        if name not in bookkeeping and is_read(value)
     )
 
 
@@ -332,4 +338,5 @@ def _bookkeeping() -> frozenset[str]:
 
 
 def _identities(layer: keras.Layer) -> tuple[int, ...]:
-    return tuple(id(variable) for variable in layer.variables)
+    """The layer's variables; another answer for those that Keras has yet to create."""
+    return tuple(id(getattr(variable, "_value", variable)) for variable in layer.variables)

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.distribute import distribute_utils
 from tensorflow.python.framework import function_def_to_graph, kernels, ops
 
 
@@ -67,6 +68,15 @@ def author_of_gradient(function: Callable[..., Any]) -> str:
             return ""
         function = cells[variable].cell_contents
     return f"{function.__module__}.{function.__qualname__}"
+
+
+def on_this_replica(variable: tf.Variable) -> tf.Variable:
+    """The copy of a variable on the replica that asks, under a `tf.distribute` strategy.
+
+    Outside a strategy, the variable itself.
+    """
+    shared = distribute_utils.value_container(variable)
+    return variable if shared is variable else shared._get_on_device_or_primary()
 
 
 def _graph_of(function: Any) -> tf.Graph:

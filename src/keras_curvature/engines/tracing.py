@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ def trace(
     structure: Any,
     select: Callable[[Any], Any],
     tap: str | None = None,
+    *,
+    training: bool = False,
 ) -> Trace:
-    """Traces `select(model(inputs))` with `training=False`.
+    """Traces `select(model(inputs))`.
 
     Args:
         model: a Keras model or layer, or any function of a tensor.
@@ -47,21 +50,20 @@ def trace(
         structure: the inputs' structure, anything in place of the leaves.
         select: applied to the model's output.
         tap: name of a layer whose output is to be had in `Trace.tapped`.
+        training: the mode in which a Keras model is called.
     """
     tapped: list[tf.Tensor] = []
 
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
         inputs = keras.tree.pack_sequence_as(structure, list(leaves))
         with _tapping(model, tap, tapped):
-            outputs = select(_infer(model, inputs))
+            outputs = select(_called(model, inputs, training))
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
 
     shape: list[Any] = []
-    with tf.init_scope():
+    with tf.init_scope(), _unnoticed(model):
         concrete = tf.function(call, autograph=False).get_concrete_function(*specs)
-    if isinstance(model, keras.Layer):
-        _forget_losses(model)
     if tap is not None and len(tapped) != 1:
         raise ValueError(_tap_message(model, tap, len(tapped)))
     graph = concrete.graph
@@ -79,15 +81,31 @@ def trace(
     )
 
 
-def _infer(model: Callable[..., Any], inputs: Any) -> Any:
+def _called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
     if isinstance(model, keras.Layer):
-        return model(inputs, training=False)
+        return model(inputs, training=training)
     return model(inputs)
 
 
-def _forget_losses(model: keras.Layer) -> None:
-    """Drops what tracing added: symbolic activity losses must not reach the user's loss."""
-    model._clear_losses()
+@contextlib.contextmanager
+def _unnoticed(model: Any) -> Iterator[None]:
+    """Keeps a trace from whatever call of Keras is under way around it.
+
+    The symbolic activity losses of the trace must not reach the user's loss, those that were
+    there before must stay, and the layers called next must not take over `training=False`.
+    """
+    layers = model._flatten_layers() if isinstance(model, keras.Layer) else []
+    losses = [(layer, list(layer._losses), set(layer._loss_ids)) for layer in layers]
+    context = global_state.get_global_attribute("current_call_ctx")
+    global_state.set_global_attribute("current_call_ctx", None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("current_call_ctx", context)
+        for layer, values, identities in losses:
+            layer._losses[:] = values
+            layer._loss_ids.clear()
+            layer._loss_ids.update(identities)
 
 
 @contextlib.contextmanager

@@ -89,7 +89,10 @@ class Walker:
             variables: what the placeholders of variables' handles stand for.
         """
         self.dtype = dtype
-        self.variables = dict(variables)
+        # A trace has read the variables of one replica; each replica trains its own.
+        self.variables = {
+            handle: private.on_this_replica(variable) for handle, variable in variables.items()
+        }
 
     def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds to `environment` what `fetches` need, and returns them."""

@@ -1,0 +1,166 @@
+"""A Keras layer that makes bending expensive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature import scales
+from keras_curvature.engines import quantities
+from keras_curvature.engines.evaluation import Problem, differentiate, pose
+from keras_curvature.engines.function import FlatFunction
+from keras_curvature.layers.wrapping import DerivativeWrapper
+from keras_curvature.typing import Output, Structure, Wrt
+
+
+@keras.saving.register_keras_serializable(package="keras_curvature")
+class CurvaturePenalty(DerivativeWrapper):
+    """Passes a Keras model's output on, and adds its mean squared curvature to the loss.
+
+    The curvature at a point along a direction `v` of length 1 is `v^T H v`. In training, each
+    example gets its own random directions, and
+
+        strength * mean over examples, directions and outputs of (v^T H v)**2
+
+    is added to the loss. Its expectation is `(2 |H|_F**2 + (tr H)**2) / (d (d + 2))` for a
+    Hessian `H` in `d` inputs, so it is 0 only where the model is linear.
+
+    Example:
+        >>> import keras, numpy as np, keras_curvature as kc
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> net = keras.Sequential(
+        ...     [keras.Input((1,)), keras.layers.Dense(8, "silu"), keras.layers.Dense(1)]
+        ... )
+        >>> model = keras.Sequential([keras.Input((1,)), kc.CurvaturePenalty(net, 1e-2)])
+        >>> model.compile("adam", "mse", metrics=["mse"])
+        >>> fit = model.fit(x, x**2, verbose=0)
+        >>> sorted(fit.history)
+        ['curvature_penalty', 'loss', 'mse']
+        >>> loss, mse, penalty = (fit.history[k][0] for k in ("loss", "mse", "curvature_penalty"))
+        >>> abs(loss - mse - penalty) < 1e-5
+        True
+
+    The metric `curvature_penalty` is what was added. Nothing is added, and nothing computed,
+    outside training: `val_loss` is without the penalty, `val_curvature_penalty` is 0,
+    `predict` and an exported model cost what the wrapped model costs.
+
+    The penalty is of the model in inference mode (dropout off, moving statistics), the output
+    is of the mode asked for. Curvature is in the units of the inputs: standardise them, or each
+    counts by the square of its unit.
+
+    Args:
+        layer: a Keras model or layer.
+        strength: the penalty's factor, at least 0.
+        scale: `None` for the exact second derivative, which is 0 for a ReLU network; a number,
+            or an array in the shape of one example, for the second difference `(f(x + s) -
+            2 f(x) + f(x - s)) / |s|**2` along `s = scale * v`, which sees kinks; `"auto"` for a
+            quarter of each input's standard deviation over the batch.
+        directions: how many random directions for each example.
+        seed: of the directions.
+        output: whose curvature, as in `keras_curvature.derivatives`.
+        wrt: with respect to what, as there.
+        engine: as there.
+        metric_name: what the metric is called; give each of several penalties its own.
+        **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
+
+    Raises:
+        ValueError: for a negative strength, a scale that is not positive, or a model that
+            cannot be differentiated.
+        TypeError: for an argument of a wrong type.
+    """
+
+    def __init__(
+        self,
+        layer: keras.Layer,
+        strength: float,
+        *,
+        scale: Any = None,
+        directions: int = 1,
+        seed: int | None = None,
+        output: Output = None,
+        wrt: Wrt = None,
+        engine: str = "auto",
+        metric_name: str = "curvature_penalty",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(layer, output=output, wrt=wrt, engine=engine, **kwargs)
+        if not 0 <= strength < math.inf:
+            raise ValueError(
+                f"`strength` must be a finite number, at least 0. Received: {strength!r}."
+            )
+        if directions < 1:
+            raise ValueError(f"`directions` must be at least 1. Received: {directions!r}.")
+        self.strength = float(strength)
+        self.scale = scale
+        self.directions = directions
+        self.seed = seed
+        self.penalty = keras.metrics.Mean(name=metric_name)
+        self._random = keras.random.SeedGenerator(seed)
+
+    @tf.autograph.experimental.do_not_convert
+    def call(self, inputs: Structure, training: bool | None = None) -> Any:
+        """Calls the wrapped model, and adds its penalty."""
+        if training:
+            added = self.strength * self._mean_squared_curvature(inputs)
+            self.add_loss(added)
+            self.penalty.update_state(added)
+        return self.layer(inputs, training=training)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """The shapes and dtypes of the wrapped model's output."""
+        known = self._known(inputs)
+        if self.scale is not None:  # raises now for what cannot be right
+            scales.resolve(self.scale, known.f.inputs, lambda: scales.AUTO_FRACTION)
+        return self.layer.compute_output_spec(inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shapes of the wrapped model's output."""
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make this layer again."""
+        plain = self.scale is None or isinstance(self.scale, str)
+        scale = self.scale if plain else np.asarray(self.scale).tolist()
+        own = {
+            "strength": self.strength,
+            "scale": scale,
+            "directions": self.directions,
+            "seed": self.seed,
+            "metric_name": self.penalty.name,
+        }
+        return {**super().get_config(), **own}
+
+    def _mean_squared_curvature(self, inputs: Structure) -> tf.Tensor:
+        if not tf.executing_eagerly():
+            self._known(inputs)
+        x = keras.tree.map_structure(lambda leaf: tf.repeat(leaf, self.directions, axis=0), inputs)
+        problem = pose(self.layer, x, self._options(), in_float64=False)
+        z, rest = problem.f.point(problem.inputs.leaves)
+        v = tf.cast(keras.random.normal(tf.shape(z), seed=self._random), z.dtype)
+        v /= tf.norm(v, axis=1, keepdims=True)
+        if self.scale is None:
+            curvature = self._exact(problem, x, v)
+        else:
+            curvature = self._at_scale(problem.f, z, rest, v)
+        return tf.reduce_mean(tf.square(curvature))
+
+    def _exact(self, problem: Problem, x: Structure, v: tf.Tensor) -> tf.Tensor:
+        """The second derivative along `v`, `(batch, outputs)`."""
+        name = quantities.DIRECTIONAL
+        direction = problem.f.inputs.pack(problem.f.inputs.split(v))
+        found = differentiate(self.layer, x, [name], direction, self._options())[name]
+        return problem.f.outputs.join(keras.tree.flatten(found))
+
+    def _at_scale(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor
+    ) -> tf.Tensor:
+        """The second difference along `v`, `(batch, outputs)`."""
+        h = scales.resolve(self.scale, f.inputs, lambda: scales.spread(z))
+        step = tf.cast(h, z.dtype) * v
+        difference = f(z + step, rest) - 2 * f(z, rest) + f(z - step, rest)
+        return difference / tf.reduce_sum(tf.square(step), axis=1, keepdims=True)

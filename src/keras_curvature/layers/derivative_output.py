@@ -1,0 +1,141 @@
+"""A Keras layer that outputs the derivatives of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_curvature.engines import quantities
+from keras_curvature.engines.evaluation import differentiate
+from keras_curvature.engines.layout import unflatten
+from keras_curvature.layers.wrapping import DerivativeWrapper
+from keras_curvature.typing import Output, Structure, Wrt
+
+
+@keras.saving.register_keras_serializable(package="keras_curvature")
+class DerivativeOutput(DerivativeWrapper):
+    """Outputs the value and the derivatives of a Keras model, and trains through them.
+
+    Example:
+        A network that learns from values and slopes (differential machine learning, Sobolev
+        training):
+
+        >>> import keras, numpy as np, keras_curvature as kc
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> net = keras.Sequential(
+        ...     [keras.Input((1,)), keras.layers.Dense(8, "silu"), keras.layers.Dense(1)]
+        ... )
+        >>> inputs = keras.Input((1,))
+        >>> model = keras.Model(inputs, kc.DerivativeOutput(net, ["value", "jacobian"])(inputs))
+        >>> losses = {"value": "mse", "jacobian": "mse"}
+        >>> model.compile("adam", losses, loss_weights={"value": 1, "jacobian": 0.1})
+        >>> fit = model.fit(x, {"value": x**2, "jacobian": 2 * x[:, None]}, verbose=0)
+        >>> sorted(fit.history)
+        ['jacobian_loss', 'loss', 'value_loss']
+        >>> net.predict(x, verbose=0).shape  # the network by itself is trained too
+        (64, 1)
+
+    **Training and inference are the same.** Everything that this layer outputs, the value too,
+    is of the wrapped model in inference mode, also while it trains, so that value and
+    derivatives belong to one function, and to the one that is used afterwards.
+    `BatchNormalization` uses its moving statistics, which training keeps up to date: with the
+    statistics of the batch an output would depend on all examples, and have no derivative per
+    example. `Dropout` and other noise has no effect, and a warning says so: each pass of a
+    second derivative would draw another mask, and a loss of squared derivatives would be biased
+    by their variance. A model whose examples influence each other in inference too raises a
+    warning.
+
+    Derivatives are float32 or better: a model of `mixed_float16` is evaluated in float32, as
+    second derivatives overflow float16. `dtype="float64"` evaluates any model in float64.
+
+    The wrapped model's weights, regularisers and state are this layer's. Masks do not pass:
+    put an `Embedding` or `Masking` inside the wrapped model, and name it in `wrt`. A SavedModel
+    gives no nested outputs: of several inputs or outputs choose one before `model.export`.
+
+    Args:
+        layer: a Keras model or layer from `x` to `y`.
+        names: the derivatives, of the table in `keras_curvature.derivatives`: a list gives a
+            dict, one name alone gives what it names.
+        output: which output to differentiate, as there.
+        wrt: with respect to what, as there.
+        engine: as there.
+        **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
+
+    Call arguments:
+        inputs: `(batch, *input_shape)`, or the structure that the model takes.
+        v: the direction, for `"directional_curvature"` and `"hessian_vector_product"`.
+
+    Raises:
+        ValueError: for an unknown name, output, input or layer, or a model that cannot be
+            differentiated.
+        TypeError: for an integer input without `wrt`.
+    """
+
+    def __init__(
+        self,
+        layer: keras.Layer,
+        names: str | Sequence[str],
+        *,
+        output: Output = None,
+        wrt: Wrt = None,
+        engine: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(layer, output=output, wrt=wrt, engine=engine, **kwargs)
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        if not wanted or not set(wanted) <= set(quantities.NAMES):
+            raise ValueError(
+                f"`names` must be one or some of {list(quantities.NAMES)}. Received: {names!r}."
+            )
+        self.names = names if isinstance(names, str) else wanted
+
+    @tf.autograph.experimental.do_not_convert
+    def call(
+        self, inputs: Structure, v: Structure | None = None, training: bool | None = None
+    ) -> Any:
+        """Computes the derivatives."""
+        if not tf.executing_eagerly():
+            self._known(inputs)
+        if training:
+            self._warn_of_noise(inputs)
+        found = differentiate(self.layer, inputs, self._wanted, v, self._options())
+        # What Keras gathers from a call besides its output: activity losses, and what training
+        # updates. A compiled graph leaves out all else of it.
+        self.layer(inputs, training=training)
+        return self._chosen(found)
+
+    def compute_output_spec(self, inputs: Any, v: Any = None, training: bool | None = None) -> Any:
+        """The shapes and dtypes of the derivatives."""
+        problem = self._known(inputs)
+        batch = keras.tree.flatten(inputs)[0].shape[0]
+
+        def spec(tensor: tf.Tensor) -> keras.KerasTensor:
+            return keras.KerasTensor((batch, *tensor.shape[1:]), problem.result_dtype.name)
+
+        def specs(name: str) -> Any:
+            layouts = problem.layouts(name)
+            with tf.Graph().as_default():  # where nothing takes memory
+                one = tf.zeros([1, *(layout.width for layout in layouts)])
+                return keras.tree.map_structure(spec, unflatten(one, *layouts))
+
+        return self._chosen({name: specs(name) for name in self._wanted})
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shapes of the derivatives."""
+        inputs = keras.tree.map_shape_structure(keras.KerasTensor, input_shape)
+        return keras.tree.map_structure(lambda t: t.shape, self.compute_output_spec(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make this layer again."""
+        names = self.names if isinstance(self.names, str) else list(self.names)
+        return {**super().get_config(), "names": names}
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        return (self.names,) if isinstance(self.names, str) else tuple(self.names)
+
+    def _chosen(self, found: dict[str, Any]) -> Any:
+        return found[self.names] if isinstance(self.names, str) else found
