@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature import known, scales, segments
-from keras_curvature.engines import chunks, finite_difference
+from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
 from keras_curvature.engines.function import FlatFunction
@@ -189,14 +189,15 @@ class Gauge:
         problem = self._scale_problem
         f, d = problem.f, problem.f.inputs.width
         scale = tf.constant(self._scale)
+        rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+        examples, windows = chunks.plan(rows, 2, d)
 
         def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
             z, rest = f.point(leaves)
-            h = tf.repeat(tf.cast(scale, z.dtype)[None], tf.shape(z)[0], axis=0)
-            return {"scale": finite_difference.second_differences(f, z, rest, h)}
+            h = tf.repeat(tf.cast(scale, z.dtype)[None, None], tf.shape(z)[0], axis=0)
+            return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
-        rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
-        size = self._options.batch_size or max(1, rows // (2 * d + 1))
+        size = self._options.batch_size or examples
         tensors = [tf.gather(leaf, self._scaled) for leaf in problem.inputs.leaves]
         found = self._run(("scale", tuple(self._scale)), compute, problem, size, tensors)
         return found["scale"]
