@@ -13,6 +13,7 @@ from keras_curvature.derivatives import (
     jacobian,
     laplacian,
 )
+from keras_curvature.hidden import hidden_fraction
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
 
@@ -26,6 +27,7 @@ __all__ = [
     "hessian",
     "hessian_diagonal",
     "hessian_vector_product",
+    "hidden_fraction",
     "jacobian",
     "laplacian",
     "scale_curvature",

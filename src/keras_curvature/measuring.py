@@ -165,6 +165,7 @@ class Gauge:
                 standard_lengths=found["standard_lengths"],
                 slopes=found["slopes"][..., part],
                 curvature_integrals=found["integrals"][..., part],
+                integration_errors=found["errors"][..., part],
             ),
             target=target,
             reference=self._references[i],
@@ -203,7 +204,7 @@ class Gauge:
         return found["scale"]
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
-        f, m = self.f, self.f.outputs.width
+        f = self.f
         spread = tf.constant(self._spread)
         engine = ENGINES[self._choice((DIRECTIONAL,)).name]
 
@@ -214,7 +215,7 @@ class Gauge:
             return segments.along(engine, f, start, end, rest, spread)
 
         rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
-        size = self._options.batch_size or max(1, rows // (2 * segments.PIECES * m))
+        size = self._options.batch_size or max(1, rows // segments.rows_of_one(f))
         starts, ends = (
             [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
         )
