@@ -14,6 +14,7 @@ from keras_curvature.derivatives import (
     laplacian,
 )
 from keras_curvature.hidden import hidden_fraction
+from keras_curvature.kinks import Kinks, kinks
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
 
@@ -21,6 +22,7 @@ __version__ = version("keras-curvature")
 
 __all__ = [
     "CurvatureMonitor",
+    "Kinks",
     "derivatives",
     "directional_curvature",
     "engine_choice",
@@ -29,6 +31,7 @@ __all__ = [
     "hessian_vector_product",
     "hidden_fraction",
     "jacobian",
+    "kinks",
     "laplacian",
     "scale_curvature",
     "taylor",
