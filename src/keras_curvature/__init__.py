@@ -17,6 +17,7 @@ from keras_curvature.hidden import hidden_fraction
 from keras_curvature.kinks import Kinks, kinks
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
+from keras_curvature.smooth import smooth
 
 __version__ = version("keras-curvature")
 
@@ -34,5 +35,6 @@ __all__ = [
     "kinks",
     "laplacian",
     "scale_curvature",
+    "smooth",
     "taylor",
 ]

@@ -95,6 +95,9 @@ SWITCHES: dict[str, Callable[..., list[tf.Tensor]]] = {
 STEPS = frozenset({"Greater", "GreaterEqual", "Less", "LessEqual", "Sign"})
 """Those of them whose pieces are constant."""
 
+KINKED = (frozenset(SWITCHES) - STEPS) | {"MaxPool", "MaxPool3D", "Selu"}
+"""Op types that give kinks to a smooth function."""
+
 
 def switches(f: FlatFunction, z: tf.Tensor) -> list[tf.Tensor]:
     """What changes its sign where `f` goes from one linear piece to the next.
