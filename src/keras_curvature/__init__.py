@@ -13,9 +13,12 @@ from keras_curvature.derivatives import (
     jacobian,
     laplacian,
 )
+from keras_curvature.hidden import hidden_fraction
+from keras_curvature.kinks import Kinks, kinks
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
+from keras_curvature.smooth import smooth
 
 __version__ = version("keras-curvature")
 
@@ -23,14 +26,18 @@ __all__ = [
     "CurvatureMonitor",
     "CurvaturePenalty",
     "DerivativeOutput",
+    "Kinks",
     "derivatives",
     "directional_curvature",
     "engine_choice",
     "hessian",
     "hessian_diagonal",
     "hessian_vector_product",
+    "hidden_fraction",
     "jacobian",
+    "kinks",
     "laplacian",
     "scale_curvature",
+    "smooth",
     "taylor",
 ]

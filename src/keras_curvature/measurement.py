@@ -29,12 +29,14 @@ class Segments:
         curvature_integrals: integral of the exact directional second derivative over
             each piece, shape `(segments, pieces, outputs)`. What the change of slope
             would be if the exact second derivative saw all of it.
+        integration_errors: how far off the integrals may be, in the same shape.
     """
 
     lengths: Array
     standard_lengths: Array
     slopes: Array
     curvature_integrals: Array
+    integration_errors: Array | float = 0.0
 
 
 @dataclass(frozen=True)

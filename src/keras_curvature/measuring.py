@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature import known, scales, segments
-from keras_curvature.engines import chunks, finite_difference
+from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
 from keras_curvature.engines.function import FlatFunction
@@ -165,6 +165,7 @@ class Gauge:
                 standard_lengths=found["standard_lengths"],
                 slopes=found["slopes"][..., part],
                 curvature_integrals=found["integrals"][..., part],
+                integration_errors=found["errors"][..., part],
             ),
             target=target,
             reference=self._references[i],
@@ -189,20 +190,21 @@ class Gauge:
         problem = self._scale_problem
         f, d = problem.f, problem.f.inputs.width
         scale = tf.constant(self._scale)
+        rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+        examples, windows = chunks.plan(rows, 2, d)
 
         def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
             z, rest = f.point(leaves)
-            h = tf.repeat(tf.cast(scale, z.dtype)[None], tf.shape(z)[0], axis=0)
-            return {"scale": finite_difference.second_differences(f, z, rest, h)}
+            h = tf.repeat(tf.cast(scale, z.dtype)[None, None], tf.shape(z)[0], axis=0)
+            return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
-        rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
-        size = self._options.batch_size or max(1, rows // (2 * d + 1))
+        size = self._options.batch_size or examples
         tensors = [tf.gather(leaf, self._scaled) for leaf in problem.inputs.leaves]
         found = self._run(("scale", tuple(self._scale)), compute, problem, size, tensors)
         return found["scale"]
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
-        f, m = self.f, self.f.outputs.width
+        f = self.f
         spread = tf.constant(self._spread)
         engine = ENGINES[self._choice((DIRECTIONAL,)).name]
 
@@ -213,7 +215,7 @@ class Gauge:
             return segments.along(engine, f, start, end, rest, spread)
 
         rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
-        size = self._options.batch_size or max(1, rows // (2 * segments.PIECES * m))
+        size = self._options.batch_size or max(1, rows // segments.rows_of_one(f))
         starts, ends = (
             [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
         )

@@ -1,4 +1,4 @@
-"""The distance over which curvature is measured where a network has kinks."""
+"""The curvature over a distance, for networks with kinks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunks, finite_difference
-from keras_curvature.engines.evaluation import Options, pose, run_chunked
+from keras_curvature.engines.evaluation import (
+    Options,
+    Problem,
+    as_direction,
+    pose,
+    run_chunked,
+)
+from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.layout import Layout, unflatten
+from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 AUTO_FRACTION = 0.25
@@ -20,6 +28,13 @@ Wide enough to hold many kinks of a ReLU network, whose curvature at a smaller s
 noise point by point, and narrow against the whole range of the data.
 """
 
+KERNELS = {
+    "triangle": finite_difference.second_differences,
+    "box": finite_difference.slope_differences,
+}
+
+QUANTITIES = (DIAGONAL, LAPLACIAN, DIRECTIONAL)
+
 
 @tf.autograph.experimental.do_not_convert
 def scale_curvature(
@@ -27,18 +42,33 @@ def scale_curvature(
     x: Structure,
     scale: Any = "auto",
     *,
+    of: str = DIAGONAL,
+    v: Structure | None = None,
+    kernel: str = "triangle",
     output: Output = None,
     wrt: Wrt = None,
     dtype: str | None = None,
     batch_size: int | None = None,
 ) -> Any:
-    """Computes how curved a model is along each input over a distance, kinks included.
+    """Computes how curved a model is over a distance, kinks included.
 
-    `(f(x + h) - 2 f(x) + f(x - h)) / h**2` is the second derivative averaged over
-    `[x - h, x + h]` with triangular weights. A ReLU network's exact second derivative is 0
-    and all its curvature sits in kinks; this counts them. The differences are taken in
-    float64 whatever the model's dtype, so that a small `h` is limited by the network and
-    not by rounding.
+    A ReLU network's exact second derivative is 0 and all its curvature sits in kinks. The
+    average of the second derivative over a window `[x - h, x + h]` counts them, and for a
+    smooth function tends to the exact one as `h` becomes small. Two kernels:
+
+    - `"triangle"`, weights `max(0, 1 - |s| / h) / h`, is the central second difference
+      `(f(x + h) - 2 f(x) + f(x - h)) / h**2`. It needs values only, two for each window and
+      one for the point, and changes continuously with `x` and `h`: a kink fades in. Rounding
+      grows as `eps |f| / h**2`. The default, and what `CurvatureMonitor` logs.
+    - `"box"`, weights `1 / 2h`, is the difference of exact gradients
+      `(g(x + h) - g(x - h)) / 2h`. It needs two gradients, and jumps where a kink enters the
+      window. Rounding grows as `eps |g| / h` only, so it is the one for tiny windows. Kinks
+      scattered at random make it a little less noisy at the same `h` (their variance is as
+      the integral of the squared weights, `1 / 2h` against `2 / 3h`). It believes the
+      gradients, which a `stop_gradient` falsifies; the triangle believes the values.
+
+    Everything is computed in float64 whatever the model's dtype, so that a small `h` is
+    limited by the network and not by rounding.
 
     Args:
         model: see `keras_curvature.derivatives`, as for the other arguments.
@@ -46,20 +76,31 @@ def scale_curvature(
         scale: `h` in units of the input: a number; an array in the shape of one example;
             a list or tuple of these for several scales; or `"auto"`, a quarter of each
             input's standard deviation over `x` (1/4 where that is 0).
+        of: `"hessian_diagonal"`, along each input; `"laplacian"`, the sum of that; or
+            `"directional_curvature"`, along `v`.
+        v: the direction, in the shape of `x` (one for each example) or of one example. The
+            result is `v^T H v` of the averaged Hessian, as in `directional_curvature`; the
+            window reaches to the ellipsoid with half-axes `h`, whatever the length of `v`.
+        kernel: `"triangle"` or `"box"`.
         output: which output to differentiate.
         wrt: with respect to what.
         dtype: the dtype of the result; `None` for the model's own, float32 or better.
         batch_size: examples at a time.
 
     Returns:
-        `(batch, *output_shape, *input_shape)`; for a list of scales one more axis in front.
+        As `hessian_diagonal`, `(batch, *output_shape, *input_shape)`, or as `laplacian` and
+        `directional_curvature`, `(batch, *output_shape)`; for a list of scales one more axis
+        in front.
 
     Raises:
-        ValueError: for a scale that is not positive and finite, or of a wrong shape.
+        ValueError: for a scale that is not positive and finite or of a wrong shape, for an
+            unknown quantity or kernel, and for a direction missing or not asked for.
 
     Source:
-        The triangular weight is the Peano kernel of the central second difference (Davis,
-        Interpolation and Approximation, 1975, section 3.7).
+        The triangle is the Peano kernel of the central second difference (Davis,
+        Interpolation and Approximation, 1975, section 3.7). Differences of gradients measure
+        the curvature of ReLU networks in Moosavi-Dezfooli et al., Robustness via curvature
+        regularization, and vice versa, CVPR 2019.
 
     Example:
         >>> import keras_curvature as kc
@@ -68,39 +109,122 @@ def scale_curvature(
         0.0
         >>> float(kc.scale_curvature(tf.abs, [[0.0]], scale=0.5)[0, 0, 0])
         4.0
+        >>> kc.scale_curvature(tf.abs, [[0.0]], [0.5, 1.0], of="laplacian")[
+        ...     :, 0, 0
+        ... ].numpy().tolist()
+        [4.0, 2.0]
     """
-    options = Options(output, wrt, "finite_difference", dtype, batch_size)
-    problem = pose(model, x, options, in_float64=True)
-    layout = problem.f.inputs
+    _require_known(of, v, kernel)
+    problem = pose(
+        model, x, Options(output, wrt, dtype=dtype, batch_size=batch_size), in_float64=True
+    )
+    f, leaves = problem.f, problem.inputs.leaves
     several = isinstance(scale, (list, tuple))
-    z, _ = problem.f.point(problem.inputs.leaves)
-    found = []
-    for one in scale if several else [scale]:
-        h = tf.cast(resolve(one, layout, lambda: spread(z)), z.dtype)
-        found.append(_at_one_scale(problem, tf.repeat(h[None], tf.shape(z)[0], axis=0), batch_size))
-    if not several:
-        return unflatten(found[0], problem.f.outputs, layout)
-    if not found:
+    if several and not scale:
         raise ValueError("`scale` is an empty list. Give at least one scale.")
-    results = [unflatten(one, problem.f.outputs, layout) for one in found]
+    z, _ = f.point(leaves)
+    h = [resolve(one, f.inputs, lambda: spread(z)) for one in (scale if several else [scale])]
+    given = [tf.repeat(tf.cast(tf.stack(h), z.dtype)[None], tf.shape(z)[0], axis=0)]
+    if of == DIRECTIONAL:
+        given.append(as_direction(problem, v))
+    found = _at_scales(problem, of, kernel, given, batch_size)
+    results = [unflatten(found[:, :, i], *problem.layouts(of)) for i in range(len(h))]
+    if not several:
+        return results[0]
     return tf.nest.map_structure(lambda *parts: tf.stack(parts), *results)
 
 
-def _at_one_scale(problem: Any, h: tf.Tensor, batch_size: int | None) -> tf.Tensor:
-    f = problem.f
-    d, m = f.inputs.width, f.outputs.width
+def _at_scales(
+    problem: Problem, of: str, kernel: str, given: Sequence[tf.Tensor], batch_size: int | None
+) -> tf.Tensor:
+    """Shape `(n, m, s)`, or `(n, m, s, d)` for the diagonal, from `h` `(n, s, d)` and `v`."""
+    f, leaves = problem.f, problem.inputs.leaves
+    m, d, s = f.outputs.width, f.inputs.width, int(given[0].shape[1])
+    at_once = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+    rows_each = 2 if kernel == "triangle" else 2 * m
+    windows = s if of == DIRECTIONAL else s * d
+    examples, windows_at_once = chunks.plan(at_once, rows_each, windows)
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        *leaves, h = tensors
-        z, rest = f.point(leaves)
-        differences = finite_difference.second_differences(f, z, rest, h)
-        return {"scale": tf.cast(differences, problem.result_dtype)}
+        z, rest = f.point(tensors[: len(leaves)])
+        h, *v = tensors[len(leaves) :]
+        if of == DIRECTIONAL:
+            found = along_direction(f, z, rest, h, v[0], windows_at_once, kernel)
+        else:
+            found = along_axes(f, z, rest, h, windows_at_once, kernel)
+        if of == LAPLACIAN:
+            found = tf.reduce_sum(found, axis=-1)
+        return {"scale": tf.cast(found, problem.result_dtype)}
 
-    at_once = chunks.rows_at_once(f.audit.activations + 2 * d, tf.float64)
-    signature = {"scale": tf.TensorSpec([None, m, d], problem.result_dtype)}
-    size = batch_size or max(1, at_once // (2 * d + 1))
-    tensors = (*problem.inputs.leaves, h)
-    return run_chunked(problem, "scale", compute, tensors, size, signature)["scale"]
+    shape = [None, m, s, d] if of == DIAGONAL else [None, m, s]
+    signature = {"scale": tf.TensorSpec(shape, problem.result_dtype)}
+    key = ("scale", of, kernel, windows_at_once)
+    size = batch_size or examples
+    return run_chunked(problem, key, compute, (*leaves, *given), size, signature)["scale"]
+
+
+def along_axes(
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    h: tf.Tensor,
+    at_once: int,
+    kernel: str = "triangle",
+) -> tf.Tensor:
+    """Averages the second derivative along each input, shape `(n, m, s, d)`.
+
+    Args:
+        f: the function.
+        z: points, shape `(n, d)`.
+        rest: the function's other inputs.
+        h: half-widths of the windows, shape `(n, s, d)`.
+        at_once: how many windows of a point to go through together.
+        kernel: of `KERNELS`.
+    """
+    n, s, d = tf.shape(z)[0], h.shape[1], h.shape[2]
+    steps = tf.transpose(tf.reshape(h, [-1, s * d]))
+    parts = []
+    for start in range(0, s * d, at_once):
+        some = steps[start : start + at_once]
+        axes = tf.one_hot(tf.range(start, start + some.shape[0]) % d, d, dtype=z.dtype)
+        directions = tf.tile(axes[:, None], [1, n, 1])
+        parts.append(KERNELS[kernel](f, z, rest, directions, some))
+    return tf.reshape(tf.concat(parts, axis=2), [-1, f.outputs.width, s, d])
+
+
+def along_direction(
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    h: tf.Tensor,
+    v: tf.Tensor,
+    at_once: int,
+    kernel: str = "triangle",
+) -> tf.Tensor:
+    """The same along one direction `v` `(n, d)` per point, shape `(n, m, s)`.
+
+    The window ends where `x + tv` leaves the ellipsoid with half-axes `h`, which is at `h`
+    itself along an axis, and at the distance `h` where all are the same.
+    """
+    length = tf.norm(v[:, None] / h, axis=2)
+    steps = tf.transpose(1 / tf.where(length > 0, length, tf.ones_like(length)))
+    parts = []
+    for start in range(0, h.shape[1], at_once):
+        some = steps[start : start + at_once]
+        directions = tf.tile(v[None], [some.shape[0], 1, 1])
+        parts.append(KERNELS[kernel](f, z, rest, directions, some))
+    return tf.concat(parts, axis=2)
+
+
+def _require_known(of: str, v: Structure | None, kernel: str) -> None:
+    if of not in QUANTITIES:
+        raise ValueError(f"`of` must be one of {list(QUANTITIES)}. Received: {of!r}.")
+    if kernel not in KERNELS:
+        raise ValueError(f"`kernel` must be one of {list(KERNELS)}. Received: {kernel!r}.")
+    if v is not None and of != DIRECTIONAL:
+        raise ValueError(
+            f"A direction `v` goes with `of={DIRECTIONAL!r}` only. Received: of={of!r}."
+        )
 
 
 def resolve(scale: Any, layout: Layout, spread_of_inputs: Any) -> tf.Tensor:

@@ -40,6 +40,7 @@ def in_standard_units(m: Measurement) -> Measurement:
             standard_lengths=stretched,
             slopes=m.segments.slopes * ratio,
             curvature_integrals=m.segments.curvature_integrals * ratio,
+            integration_errors=m.segments.integration_errors * ratio,
         ),
         reference=None if m.reference is None else m.reference * s**2 / out,
         input_spread=np.ones_like(s),
@@ -143,7 +144,7 @@ def hidden_fraction(segments: Segments) -> float:
         return float("nan")
     slopes = segments.slopes[np.isfinite(segments.slopes)]
     noise = SLOPE_TOLERANCE * np.abs(slopes).max(initial=0.0)
-    missed = np.abs(change - seen)[finite]
+    missed = np.maximum(np.abs(change - seen) - segments.integration_errors, 0.0)[finite]
     larger = np.maximum(np.abs(change), np.abs(seen))[finite]
     missed = np.where(missed > noise, missed, 0.0)
     total = np.where(larger > noise, larger, 0.0).sum()

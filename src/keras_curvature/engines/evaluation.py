@@ -168,7 +168,7 @@ def differentiate(
     """Named derivatives of `model` at `x`, in the user's structure."""
     problem = pose(model, x, options, in_float64=needs_float64(options.engine))
     engine = ENGINES[problem.evaluator.choice(options.engine, names).name]
-    direction = _direction(problem, v) if ALONG_V & set(names) else None
+    direction = as_direction(problem, v) if ALONG_V & set(names) else None
     found = flat_derivatives(problem, engine, tuple(names), direction, options.batch_size)
     return {
         name: unflatten(tf.cast(found[name], problem.result_dtype), *problem.layouts(name))
@@ -258,7 +258,7 @@ def run_chunked(
     return chunks.eagerly(function, tensors, size)
 
 
-def _direction(problem: Problem, v: Structure | None) -> tf.Tensor:
+def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
     """The direction as `(n, d)`: one per example, or one for all of them."""
     layout = problem.f.inputs
     dtype = problem.f.dtype

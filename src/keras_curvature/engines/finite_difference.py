@@ -3,8 +3,8 @@
 The engine differences first derivatives, so it shares no second-order rule with the
 others: it is what they are checked against. What a `stop_gradient` or a custom gradient
 hides from a second derivative it sees, and a kink within its step counts.
-`second_differences` answers another question, how curved a function is over a distance;
-kinks count in it.
+`second_differences` and `slope_differences` answer another question, how curved a function
+is over a distance; kinks count in it.
 """
 
 from __future__ import annotations
@@ -28,37 +28,74 @@ def hessian_rows(
 
     `Hv = (g(x + hv) - g(x - hv)) / 2h` with exact gradients `g`.
     """
-    m, d = f.outputs.width, f.inputs.width
-    n = tf.shape(z)[0]
-    k = tf.shape(directions)[0]
-    size = 1 + tf.reduce_max(tf.abs(z), axis=1, keepdims=True)
-    length = tf.reduce_max(tf.abs(directions), axis=2, keepdims=True)
-    h = RELATIVE_STEP * size / tf.where(length > 0, length, tf.ones_like(length))
-    rows = tf.reshape(tf.stack([z + h * directions, z - h * directions]), [-1, d])
-    others = [tf.tile(r, [2 * k, *[1] * (r.shape.rank - 1)]) for r in rest]
-    _, gradients = value_and_jacobian(f, rows, others)
-    ahead, behind = tf.unstack(tf.reshape(gradients, [2, k, n, m, d]))
-    return tf.transpose((ahead - behind) / (2 * h[:, :, None]), [1, 2, 0, 3])
+    size = 1 + tf.reduce_max(tf.abs(z), axis=1)
+    length = tf.reduce_max(tf.abs(directions), axis=2)
+    steps = RELATIVE_STEP * size / tf.where(length > 0, length, tf.ones_like(length))
+    return _gradient_differences(f, z, rest, directions, steps)
 
 
 def second_differences(
-    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], scale: tf.Tensor
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    directions: tf.Tensor,
+    steps: tf.Tensor,
 ) -> tf.Tensor:
-    """`(f(x + h e) - 2 f(x) + f(x - h e)) / h**2` along each input, shape `(n, m, d)`.
+    """`(f(x + tv) - 2 f(x) + f(x - tv)) / t**2`, shape `(n, m, k)`.
 
-    This is the second derivative, kinks included, averaged over `[x - h, x + h]` with
-    triangular weights (Peano kernel of the central second difference).
+    This is the second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]`
+    with triangular weights `max(0, 1 - |s| / t) / t`: the Peano kernel of the central second
+    difference (Davis, Interpolation and Approximation, 1975, section 3.7).
 
     Args:
         f: the function.
-        z: shape `(n, d)`.
+        z: points `x`, shape `(n, d)`.
         rest: the function's other inputs.
-        scale: `h` of each input at each point, shape `(n, d)`.
+        directions: `v`, shape `(k, n, d)`.
+        steps: `t`, shape `(k, n)`.
     """
+    k, n = tf.shape(directions)[0], tf.shape(z)[0]
+    moves = steps[..., None] * directions
+    rows = tf.concat([z[None] + moves, z[None] - moves, z[None]], axis=0)
+    y = f(tf.reshape(rows, [-1, f.inputs.width]), _repeated(rest, 2 * k + 1))
+    y = tf.reshape(y, [2 * k + 1, n, f.outputs.width])
+    ahead, behind, here = y[:k], y[k:-1], y[-1]
+    return tf.transpose(((ahead - here) + (behind - here)) / steps[..., None] ** 2, [1, 2, 0])
+
+
+def slope_differences(
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    directions: tf.Tensor,
+    steps: tf.Tensor,
+) -> tf.Tensor:
+    """`v . (g(x + tv) - g(x - tv)) / 2t` with exact gradients `g`, shape `(n, m, k)`.
+
+    The second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]` with
+    equal weights: the fundamental theorem of calculus. Arguments as for `second_differences`.
+    """
+    products = _gradient_differences(f, z, rest, directions, steps)
+    return tf.reduce_sum(products * tf.transpose(directions, [1, 0, 2])[:, None], axis=-1)
+
+
+def _gradient_differences(
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    directions: tf.Tensor,
+    steps: tf.Tensor,
+) -> tf.Tensor:
+    """`(g(x + tv) - g(x - tv)) / 2t`, shape `(n, m, k, d)`."""
     m, d = f.outputs.width, f.inputs.width
-    steps = tf.linalg.diag(scale)
-    points = tf.concat([z[:, None] + steps, z[:, None] - steps, z[:, None]], axis=1)
-    count = 2 * d + 1
-    y = f(tf.reshape(points, [-1, d]), [tf.repeat(r, count, axis=0) for r in rest])
-    ahead, behind, here = tf.split(tf.reshape(y, [-1, count, m]), [d, d, 1], axis=1)
-    return tf.transpose(ahead - 2 * here + behind, [0, 2, 1]) / scale[:, None] ** 2
+    k, n = tf.shape(directions)[0], tf.shape(z)[0]
+    moves = steps[..., None] * directions
+    rows = tf.reshape(tf.stack([z[None] + moves, z[None] - moves]), [-1, d])
+    _, gradients = value_and_jacobian(f, rows, _repeated(rest, 2 * k))
+    ahead, behind = tf.unstack(tf.reshape(gradients, [2, k, n, m, d]))
+    return tf.transpose((ahead - behind) / (2 * steps[..., None, None]), [1, 2, 0, 3])
+
+
+def _repeated(rest: Sequence[tf.Tensor], times: tf.Tensor) -> list[tf.Tensor]:
+    """The whole batch, `times` times over."""
+    return [tf.tile(r, [times, *[1] * (r.shape.rank - 1)]) for r in rest]
