@@ -7,17 +7,23 @@ VENV ?= .venv
 WORKERS ?= 2
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
+# The benchmark's own environment; BENCH_FLAGS: --quick, --only PATTERN, ...
+BENCH_PYTHON ?= $(PYTHON)
+BENCH_VENV ?= .venv-bench
+BENCH_FLAGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALL := $(PIP) install --constraint constraints.txt
+BENCH_INSTALL := $(subst $(BIN),$(BENCH_VENV)/bin,$(INSTALL))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench lock clean distclean
+.PHONY: help demo test test-all lint format lock clean distclean
+.PHONY: bench bench-monitor bench-memory bench-survey
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed ## Train on x**2 and see its curvature (examples/quadratic.py)
 	$(BIN)/python examples/quadratic.py
@@ -37,9 +43,17 @@ format: $(VENV)/.installed ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/.installed-bench ## Measure what the monitor costs, and peak memory
+bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (25 min)
+	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_FLAGS)
+
+bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch
 	$(BIN)/python benchmarks/monitor_cost.py
+
+bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/memory.py
+
+bench-survey: $(VENV)/.installed ## Survey TensorFlow's own second derivatives
+	$(BIN)/python benchmarks/tensorflow_survey.py
 
 lock: $(VENV)/.installed ## Pin what pyproject.toml asks for (LOCK_FLAGS=--upgrade: newest)
 	$(INSTALL) uv
@@ -52,8 +66,8 @@ clean: ## Remove what the tools left behind, but not the environment
 	rm -rf build dist logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks examples src tests -name __pycache__ -exec rm -rf {} +
 
-distclean: clean ## Remove the environment too
-	rm -rf $(VENV)
+distclean: clean ## Remove the environments too
+	rm -rf $(VENV) $(BENCH_VENV)
 
 # The build backend comes first and from the same pins: an isolated build would fetch
 # whatever is newest.
@@ -64,6 +78,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(INSTALL) --no-build-isolation --editable '.[examples,lint,test]'
 	@touch $@
 
-$(VENV)/.installed-bench: $(VENV)/.installed
-	$(INSTALL) --no-build-isolation --editable '.[bench]'
+# The peers stay out of $(VENV) and of constraints.txt: nobody but the benchmark needs them.
+$(BENCH_VENV)/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	@echo "Setting up $(BENCH_VENV): some minutes, and some GB"
+	$(BENCH_PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_INSTALL) editables hatchling
+	$(BENCH_INSTALL) --no-build-isolation --editable '.[bench]' -r benchmarks/requirements.txt
 	@touch $@

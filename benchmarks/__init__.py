@@ -1,0 +1,1 @@
+"""What this library costs, measured beside others that do the same work."""
