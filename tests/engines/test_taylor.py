@@ -152,6 +152,49 @@ def test_before_the_first_nonlinearity_no_example_has_work_of_its_own():
     assert jet.base.first.shape == (3, 1, 8)
 
 
+WEIGHTS = np.random.default_rng(3).normal(size=(3, 4))
+
+
+def squashed(x):
+    hidden = tf.tanh(tf.matmul(x, tf.constant(WEIGHTS, x.dtype)))
+    return tf.reduce_sum(hidden * hidden, axis=1, keepdims=True)
+
+
+def siamese(x):
+    a, b = tf.split(squashed(tf.concat([x, 2 * x], axis=0)), 2)
+    return a * b
+
+
+def siamese_by_slices(x):
+    both, n = squashed(tf.concat([x, 2 * x], axis=0)), tf.shape(x)[0]
+    return both[:n] * both[n:]
+
+
+def tiled(x):
+    return tf.reduce_mean(tf.reshape(squashed(tf.tile(x, [3, 1])), [3, -1, 1]), axis=0)
+
+
+def padded(x):
+    return squashed(tf.pad(tf.tanh(x), [[1, 0], [0, 0]]))[1:]
+
+
+@pytest.mark.parametrize("name", ["laplacian", "hessian", "hessian_diagonal"])
+@pytest.mark.parametrize(
+    "model", [siamese, siamese_by_slices, tiled, padded], ids=lambda model: model.__name__
+)
+def test_examples_may_lie_elsewhere_on_the_way(model, name):
+    """Twice in the batch, behind others: what an op adds cannot be told by example there."""
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    exact = getattr(kc, name)(model, x, engine="nested").numpy()
+    found = getattr(kc, name)(model, x, engine="taylor").numpy()
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12 * np.abs(exact).max())
+
+
+def test_a_sum_of_squares_is_no_linear_entry():
+    f = posed(lambda x: tf.reduce_sum(x * x, axis=1, keepdims=True), points(d=6)).f
+    assert engine.directions(f, ("laplacian",)) == 6
+
+
 @pytest.mark.parametrize(
     ("model", "directions"),
     [

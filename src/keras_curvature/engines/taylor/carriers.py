@@ -189,6 +189,10 @@ class PerDirection(Carrier):
         """The products, direction by direction."""
         return tf.square(a) if a is b else a * b
 
+    def multiply(self, term: Bilinear) -> tf.Tensor:
+        """The products, direction by direction."""
+        return term.apply(term.a, term.b)
+
     def finish(
         self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
     ) -> Jet:
@@ -197,11 +201,11 @@ class PerDirection(Carrier):
             if isinstance(term, Pointwise):
                 second = plus(second, term.apply(self.contract(term.a, term.b)))
             else:
-                second = plus(second, 2 * term.apply(term.a, term.b))
+                second = plus(second, 2 * self.multiply(term))
         return Jet(value, Base(first, second))
 
 
-class Collapsed(Carrier):
+class Collapsed(PerDirection):
     """The sum of the second derivatives over the directions."""
 
     @property
@@ -211,25 +215,41 @@ class Collapsed(Carrier):
 
     def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         """The sum of the products."""
-        product = tf.square(a) if a is b else a * b
-        return tf.reduce_sum(product, axis=0, keepdims=True)
+        return tf.reduce_sum(super().contract(a, b), axis=0, keepdims=True)
+
+    def multiply(self, term: Bilinear) -> tf.Tensor:
+        """The sum of the products."""
+        if term.summed is not None:
+            return term.summed(term.a, term.b)
+        return tf.reduce_sum(super().multiply(term), axis=0, keepdims=True)
+
+
+class FirstOrder(Carrier):
+    """Leaves the second order out."""
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """Never needed."""
+        raise AssertionError
 
     def finish(
         self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
     ) -> Jet:
-        """Adds the terms up."""
-        for term in terms:
-            if isinstance(term, Pointwise):
-                second = plus(second, term.apply(self.contract(term.a, term.b)))
-            elif term.summed is not None:
-                second = plus(second, 2 * term.summed(term.a, term.b))
-            else:
-                products = term.apply(term.a, term.b)
-                second = plus(second, 2 * tf.reduce_sum(products, axis=0, keepdims=True))
-        return Jet(value, Base(first, second))
+        """Leaves the terms out."""
+        return Jet(value, Base(first))
+
+    def bent(
+        self,
+        value: tf.Tensor,
+        arguments: Sequence[Argument],
+        bends: Mapping[tuple[int, int], tf.Tensor],
+        slope: tf.Tensor | None,
+        bend: tf.Tensor | None,
+    ) -> Jet:
+        """Leaves the bends out."""
+        return Jet(value, arguments[0].jet.base, slope)
 
 
-class Adjoint(Carrier):
+class Adjoint(FirstOrder):
     """Contracts each op's own second derivatives with the outputs' gradients at once.
 
     Every tensor on the way has the batch in front.
@@ -263,10 +283,6 @@ class Adjoint(Carrier):
         """Adds the gradients by more tensors."""
         self._gradients = {**self._gradients, **gradients}
 
-    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        """Never needed: nothing of second order is carried."""
-        raise AssertionError
-
     def finish(
         self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
     ) -> Jet:
@@ -275,7 +291,7 @@ class Adjoint(Carrier):
         if gradient is not None:
             for term in terms:
                 self._add(self._contracted(term, gradient))
-        return Jet(value, Base(first))
+        return super().finish(value, first, second, terms)
 
     def bent(
         self,
@@ -293,7 +309,7 @@ class Adjoint(Carrier):
             known = self._weights.get(id(base))
             weight = own * gradient
             self._weights[id(base)] = (base, weight if known is None else known[1] + weight)
-        return Jet(value, base, slope)
+        return super().bent(value, arguments, bends, slope, bend)
 
     def total(self) -> tf.Tensor | None:
         """The second derivatives of the outputs, or `None` where all are 0."""
@@ -347,28 +363,3 @@ def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:
         return factor * stack
 
     return apply, apply
-
-
-class FirstOrder(Carrier):
-    """Leaves the second order out."""
-
-    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        """Never needed."""
-        raise AssertionError
-
-    def finish(
-        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
-    ) -> Jet:
-        """Leaves the terms out."""
-        return Jet(value, Base(first))
-
-    def bent(
-        self,
-        value: tf.Tensor,
-        arguments: Sequence[Argument],
-        bends: Mapping[tuple[int, int], tf.Tensor],
-        slope: tf.Tensor | None,
-        bend: tf.Tensor | None,
-    ) -> Jet:
-        """Leaves the bends out."""
-        return Jet(value, arguments[0].jet.base, slope)

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.taylor.batch import never
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
 from keras_curvature.engines.taylor.lists import zero_list
@@ -211,14 +212,14 @@ def _compiled(step: Step, jets: Jets, carrier: Carrier) -> Jets:
 
 def loop() -> Rule:
     """`While`: the body carries the stacks beside its values."""
-    return Rule(_loop, "loop", keeps_batch=lambda op: False)
+    return Rule(_loop, "loop", keeps_batch=never)
 
 
 def branches() -> Rule:
     """`If` and `Case`."""
-    return Rule(_branches, "branch", keeps_batch=lambda op: False)
+    return Rule(_branches, "branch", keeps_batch=never)
 
 
 def compiled() -> Rule:
     """A call of a function with `jit_compile=True`; all others are entered."""
-    return Rule(_compiled, "function", keeps_batch=lambda op: False)
+    return Rule(_compiled, "function", keeps_batch=never)

@@ -205,12 +205,10 @@ def _contracted(
     k = jets[0].base.first.shape[0]
     carrier = Adjoint(k, gradients, contraction)
     recording.push(jets, carrier, None if cut is None else cut.after)
-    total = carrier.total()
-    if total is not None:
-        return total
     axes = [k, k] if contraction is pairs else [k]
     shape = [tf.shape(recording.z)[0], recording.f.outputs.width, *axes]
-    return tf.zeros(shape, recording.z.dtype)
+    total = carrier.total()
+    return tf.zeros(shape, recording.z.dtype) if total is None else tf.reshape(total, shape)
 
 
 def _unit_jets(cut: Cut) -> list[Jet]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor.batch import Keeps, always, never
 from keras_curvature.engines.taylor.carriers import Argument, Bilinear, Carrier, Pointwise
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
@@ -85,32 +87,27 @@ def partials(
 
 def linear(
     on_stack: OnStack,
-    *,
-    keeps_shared: Callable[[Step], bool] = lambda step: True,
-    keeps_batch: Callable[[tf.Operation], bool] = lambda op: True,
+    keeps_batch: Keeps = always,
 ) -> Rule:
     """A linear function of the first input.
 
     Args:
-        on_stack: what it does to a stack.
-        keeps_shared: whether `on_stack` may be given one slice for all examples.
+        on_stack: what it does to a stack; to one slice for all examples, where `keeps_batch`.
         keeps_batch: as in `Rule`.
     """
-    return linear_in((0,), lambda step, i, stack: on_stack(step, stack), keeps_shared, keeps_batch)
+    return linear_in((0,), lambda step, i, stack: on_stack(step, stack), keeps_batch)
 
 
 def linear_in(
     which: Sequence[int] | None,
     on_stack: Callable[[Step, int, tf.Tensor], tf.Tensor],
-    keeps_shared: Callable[[Step], bool] = lambda step: True,
-    keeps_batch: Callable[[tf.Operation], bool] = lambda op: True,
+    keeps_batch: Keeps = always,
 ) -> Rule:
     """A sum of linear functions of single inputs; other inputs must not be live.
 
     Args:
         which: the inputs in which the op is linear; `None` for all.
         on_stack: from an input's index and its stack to its part of the result's.
-        keeps_shared: as in `linear`.
         keeps_batch: as in `Rule`.
     """
 
@@ -124,7 +121,7 @@ def linear_in(
             base = carrier.settle(jet).base
 
             def act(stack: tf.Tensor, i: int = i) -> tf.Tensor:
-                whole = stack if keeps_shared(step) else spread(stack, step.inputs[i])
+                whole = stack if keeps_batch(step.op) else spread(stack, step.inputs[i])
                 return on_stack(step, i, whole)
 
             first = plus(first, act(base.first))
@@ -135,11 +132,12 @@ def linear_in(
     return Rule(propagate, "linear", True, keeps_batch)
 
 
-def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor]) -> Rule:
+def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch: Keeps) -> Rule:
     """Lays several inputs side by side; a constant's stack is 0.
 
     Args:
         on_stacks: from the stacks of all inputs, axis left out, to that of the result.
+        keeps_batch: as in `Rule`.
     """
 
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
@@ -160,11 +158,21 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor]) -> Rule:
         none = all(stack is None for stack in seconds)
         return [Jet(y, Base(first, None if none else joined(seconds, carrier.slices)))]
 
-    return Rule(propagate, "linear", True)
+    return Rule(propagate, "linear", True, keeps_batch)
 
 
-def parting(on_stack: Callable[[Step, tf.Tensor], Sequence[tf.Tensor]], operand: int = 0) -> Rule:
-    """Takes one input apart into several outputs."""
+def parting(
+    on_stack: Callable[[Step, tf.Tensor], Sequence[tf.Tensor]],
+    keeps_batch: Keeps,
+    operand: int = 0,
+) -> Rule:
+    """Takes one input apart into several outputs.
+
+    Args:
+        on_stack: from the input's stack to those of the outputs.
+        keeps_batch: as in `Rule`.
+        operand: which input it is.
+    """
 
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
         jet = jets[operand]
@@ -181,7 +189,7 @@ def parting(on_stack: Callable[[Step, tf.Tensor], Sequence[tf.Tensor]], operand:
             for y, first, second in zip(step.outputs, firsts, seconds, strict=True)
         ]
 
-    return Rule(propagate, "linear", True)
+    return Rule(propagate, "linear", True, keeps_batch)
 
 
 def folding(operand: int = 0) -> Rule:
@@ -227,9 +235,14 @@ UNROLLED = 4
 """Directions up to which a graph is written out for each instead of a loop."""
 
 
-def slicewise_linear(operand: int = 0, *, keeps_batch: bool = False) -> Rule:
+def slicewise_linear(operand: int = 0) -> Rule:
     """A linear op that is asked about one direction at a time."""
-    return linear_in((operand,), slicewise, lambda step: False, lambda op: keeps_batch)
+    return linear_in((operand,), slicewise, never)
+
+
+def piecewise(rule: Rule) -> Rule:
+    """An op that is linear between kinks: which piece it is on depends on the example."""
+    return replace(rule, kind="piecewise linear", is_linear=False)
 
 
 def product(

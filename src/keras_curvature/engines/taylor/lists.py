@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor.batch import never
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
@@ -56,7 +57,7 @@ def _reading(part: Part) -> Rule:
         second = None if base.second is None else part(step, base.second, carrier.slices)
         return [Jet(step.outputs[0], Base(first, second))]
 
-    return Rule(propagate, "list", is_linear=True, keeps_batch=lambda op: False)
+    return Rule(propagate, "list", is_linear=True, keeps_batch=never)
 
 
 def _from_tensor(step: Step, stack: tf.Tensor, count: int) -> tf.Tensor:
@@ -137,7 +138,7 @@ def get_item() -> Rule:
 
 def set_item() -> Rule:
     """`TensorListSetItem`."""
-    return Rule(_set_item, "list", is_linear=True, keeps_batch=lambda op: False)
+    return Rule(_set_item, "list", is_linear=True, keeps_batch=never)
 
 
 def stack() -> Rule:

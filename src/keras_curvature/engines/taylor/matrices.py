@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor import batch
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import Base, Jet, lift, spread
 from keras_curvature.engines.taylor.kinds import normalised, product
@@ -120,12 +121,7 @@ def einsum_product() -> Rule:
             return product(apply, _einsum(0), _einsum(1)).propagate(step, [*jets, None], carrier)
         return both.propagate(step, jets, carrier)
 
-    return Rule(propagate, "product", keeps_batch=_einsum_keeps_batch)
-
-
-def _einsum_keeps_batch(op: tf.Operation) -> bool:
-    operands, output = op.get_attr("equation").decode().split("->")
-    return all(part[:1] == output[:1] or i for i, part in enumerate(operands.split(",")))
+    return Rule(propagate, "product", keeps_batch=batch.einsum)
 
 
 def _mean(step: Step, stack: tf.Tensor) -> tf.Tensor:

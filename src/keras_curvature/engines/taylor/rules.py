@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor.batch import Keeps, always
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import Jet
 
@@ -57,13 +58,13 @@ class Rule:
         propagate: from the jets of the inputs to those of the outputs.
         kind: what it is, in a word.
         is_linear: whether nothing of second order arises in it.
-        keeps_batch: whether the examples stay in order along the first axis, from the step.
+        keeps_batch: whether the examples stay in order along the first axis.
     """
 
     propagate: Propagate
     kind: str
     is_linear: bool = False
-    keeps_batch: Callable[[tf.Operation], bool] = lambda op: True
+    keeps_batch: Keeps = always
 
 
 _rules: dict[str, Rule] = {}

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.taylor.batch import axis_list, beyond, example_stays
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import sizes, spread, stretch
 from keras_curvature.engines.taylor.kinds import linear
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
-from keras_curvature.engines.walker import static_value
 
 
 def behind(axes: Any, rank: int) -> tf.Tensor:
     """Axes of a tensor as axes of its stack."""
     axes = tf.convert_to_tensor(axes)
     return tf.where(axes < 0, axes + rank, axes) + 1
-
-
-def axis_list(axes: tf.Tensor, rank: int) -> list[int] | None:
-    """Axes of a traced op as non-negative numbers, where they are known before it runs."""
-    known = static_value(axes)
-    return None if known is None else [int(a) % max(rank, 1) for a in np.ravel(known)]
-
-
-def spares_first_axis(step: Step) -> bool:
-    """Whether the axes in the second argument leave the first axis alone."""
-    axes = axis_list(step.op.inputs[1], step.inputs[0].shape.rank)
-    return axes is not None and 0 not in axes
 
 
 def reduced(step: Step, stack: tf.Tensor) -> tf.Tensor:
@@ -43,7 +29,7 @@ def reduced(step: Step, stack: tf.Tensor) -> tf.Tensor:
 def reshaped(step: Step, stack: tf.Tensor) -> tf.Tensor:
     """`Reshape` and all that comes down to it: `ExpandDims`, `Squeeze`."""
     x, y = step.inputs[0], step.outputs[0]
-    if batch_stays(x.shape, y.shape):
+    if example_stays(x.shape, y.shape):
         first = -1 if stack.shape[1] is None else stack.shape[1]
         return tf.reshape(stack, [stack.shape[0], first, *y.shape[1:]])
     whole = spread(stack, x)
@@ -52,29 +38,10 @@ def reshaped(step: Step, stack: tf.Tensor) -> tf.Tensor:
     return tf.reshape(whole, [stack.shape[0], *y.shape])
 
 
-def batch_stays(old: tf.TensorShape, new: tf.TensorShape) -> bool:
-    """Whether a reshape keeps the first axis for itself."""
-    if not old.rank or not new.rank:
-        return False
-    sizes_behind = [*old[1:], *new[1:]]
-    return None not in sizes_behind and math.prod(old[1:]) == math.prod(new[1:])
-
-
-def reshape_keeps_batch(op: tf.Operation) -> bool:
-    """The same, of an op in the traced graph."""
-    return batch_stays(op.inputs[0].shape, op.outputs[0].shape)
-
-
 def transposed(step: Step, stack: tf.Tensor) -> tf.Tensor:
     """`Transpose`."""
     order = behind(step.inputs[1], step.inputs[0].shape.rank)
     return step.with_operand_and(stack, tf.concat([[0], order], axis=0))
-
-
-def transposition_keeps_batch(op: tf.Operation) -> bool:
-    """Whether the first axis stays the first."""
-    order = static_value(op.inputs[1])
-    return order is not None and len(order) > 0 and order[0] == 0
 
 
 def broadcast(step: Step, stack: tf.Tensor) -> tf.Tensor:
@@ -112,29 +79,12 @@ def strided(step: Step, stack: tf.Tensor) -> tf.Tensor:
     )
 
 
-def stride_spares_first_axis(step: Step) -> bool:
-    """Whether a `StridedSlice` takes the whole first axis."""
-    op = step.op
-    if op.get_attr("ellipsis_mask") & 1:
-        return step.inputs[1].shape[0] <= step.inputs[0].shape.rank
-    untouched = op.get_attr("begin_mask") & op.get_attr("end_mask") & 1
-    changed = (op.get_attr("new_axis_mask") | op.get_attr("shrink_axis_mask")) & 1
-    strides = static_value(op.inputs[3])
-    return bool(untouched and not changed and strides is not None and strides[0] == 1)
-
-
 def padded(step: Step, stack: tf.Tensor) -> tf.Tensor:
     """`Pad`, `MirrorPad`, and `PadV2`, whose constant has no derivative."""
     paddings = tf.pad(step.inputs[1], [[1, 0], [0, 0]])
     if step.op.type == "PadV2":
         return tf.pad(stack, paddings)
     return step.with_operand_and(stack, paddings)
-
-
-def padding_spares_first_axis(step: Step) -> bool:
-    """Whether nothing is added along the first axis."""
-    paddings = static_value(step.op.inputs[1])
-    return paddings is not None and not paddings[0].any()
 
 
 def gathered(step: Step, stack: tf.Tensor) -> tf.Tensor:
@@ -148,12 +98,6 @@ def gathered(step: Step, stack: tf.Tensor) -> tf.Tensor:
         return tf.gather(stack, indices, axis=axes[0] + 1)
     many = tf.broadcast_to(indices[None], [stack.shape[0], *sizes(indices)])
     return tf.gather(spread(stack, table), many, axis=axes[0] + 1, batch_dims=batch + 1)
-
-
-def gather_keeps_batch(op: tf.Operation) -> bool:
-    """Whether whole examples stay in place."""
-    axes = axis_list(op.inputs[2], op.inputs[0].shape.rank)
-    return axes is not None and axes[0] != 0
 
 
 def rolled(step: Step, stack: tf.Tensor) -> tf.Tensor:
@@ -244,17 +188,17 @@ def extreme(step: Step, stack: tf.Tensor) -> tf.Tensor:
 def _largest(step: Step, stack: tf.Tensor) -> tf.Tensor:
     indices = step.outputs[1]
     many = tf.broadcast_to(indices[None], [stack.shape[0], *sizes(indices)])
-    return tf.gather(stack, many, axis=-1, batch_dims=stack.shape.rank - 1)
+    return tf.gather(spread(stack, step.inputs[0]), many, axis=-1, batch_dims=stack.shape.rank - 1)
 
 
 def largest_values() -> Rule:
     """`TopKV2`: values and places, along the last axis."""
-    values = linear(_largest, keeps_shared=lambda step: False)
+    values = linear(_largest, beyond(1))
 
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
         return [*values.propagate(step, jets, carrier), None]
 
-    return Rule(propagate, "piecewise linear")
+    return Rule(propagate, "piecewise linear", keeps_batch=beyond(1))
 
 
 def pooled(step: Step, stack: tf.Tensor) -> tf.Tensor:

@@ -120,7 +120,10 @@ def linear_entry(
     for position, step in enumerate(steps):
         if any(_ref(tensor) in live for tensor in step.inputs):
             rule = rule_for(step.op)
-            if rule is None or not _starts_linearly(rule) or not rule.keeps_batch(step.op):
+            alone = sum(_ref(tensor) in live for tensor in step.inputs) == 1
+            if rule is None or not _starts_linearly(rule, alone):
+                break
+            if not rule.keeps_batch(step.op):
                 break
             live |= {y.ref(): y for y in step.outputs}
         waiting = [y for ref, y in live.items() if last_use.get(ref, -1) > position]
@@ -132,8 +135,9 @@ def linear_entry(
     return best
 
 
-def _starts_linearly(rule: Rule) -> bool:
-    return rule.is_linear or rule.kind == "product"
+def _starts_linearly(rule: Rule, alone: bool) -> bool:
+    """Whether an op is linear, of one live input `alone` or of several."""
+    return rule.is_linear or (alone and rule.kind == "product")
 
 
 def _width(tensor: tf.Tensor) -> int | None:
