@@ -16,12 +16,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.jets import Base, Jet, plus, stretch, times
+from keras_curvature.engines.taylor.composing import Argument, Bends, added, compose
+from keras_curvature.engines.taylor.contractions import narrowed, widened
+from keras_curvature.engines.taylor.jets import (
+    Base,
+    Composite,
+    Jet,
+    Pair,
+    plus,
+    stretch,
+    times,
+)
 
 Map = Callable[[tf.Tensor], tf.Tensor]
 
@@ -67,14 +77,6 @@ class Bilinear:
 Term = Pointwise | Bilinear
 
 
-@dataclass(frozen=True, eq=False)
-class Argument:
-    """How an elementwise op depends on one of its inputs: `slope` times the input's jet."""
-
-    jet: Jet
-    slope: tf.Tensor | None
-
-
 class UnsuitedError(Exception):
     """This way of carrying the second order cannot go through an op."""
 
@@ -113,24 +115,22 @@ class Carrier(ABC):
         """
 
     def settle(self, jet: Jet) -> Jet:
-        """The jet with its function worked out: `slope` 1 and `bend` 0."""
-        if jet.slope is None and jet.bend is None:
-            return jet
-        base = jet.base
-        second = None if base.second is None else times(jet.slope, base.second)
-        if jet.bend is not None:
-            second = plus(second, jet.bend * self.contract(base.first, base.first))
-        settled = Base(times(jet.slope, base.first), second)
-        # For the next one who asks.
-        jet.base, jet.slope, jet.bend = settled, None, None
+        """The jet with its derivatives worked out, for the next one who asks too."""
+        if isinstance(jet.of, Composite):
+            function, value = jet.of, jet.value
+            first, second = None, None
+            for base, slope in zip(function.bases, function.slopes, strict=True):
+                first = plus(first, times(slope, base.first))
+                if base.second is not None:
+                    second = plus(second, times(slope, base.second))
+            for (i, j), bend in function.bends.items():
+                both = self.contract(function.bases[i].first, function.bases[j].first)
+                second = plus(second, (bend if i == j else 2 * bend) * both)
+            assert first is not None
+            jet.of = Base(stretch(first, value), None if second is None else stretch(second, value))
         return jet
 
-    def elementwise(
-        self,
-        value: tf.Tensor,
-        arguments: Sequence[Argument],
-        bends: Mapping[tuple[int, int], tf.Tensor],
-    ) -> Jet:
+    def elementwise(self, value: tf.Tensor, arguments: Sequence[Argument], bends: Bends) -> Jet:
         """The jet of an elementwise function of several arguments.
 
         Args:
@@ -138,8 +138,9 @@ class Carrier(ABC):
             arguments: the inputs that depend on the point.
             bends: second derivatives by a pair of arguments, `i <= j`; others are 0.
         """
-        if _one_base(value, arguments):
-            return self._composed(value, arguments, bends)
+        function = compose(value, arguments, bends)
+        if function is not None:
+            return self.bent(value, *function)
         stacks = [self.settle(argument.jet).base for argument in arguments]
         firsts = [stretch(stack.first, value) for stack in stacks]
         first, second = None, None
@@ -154,32 +155,9 @@ class Carrier(ABC):
         assert first is not None
         return self.finish(value, first, second, terms)
 
-    def _composed(
-        self,
-        value: tf.Tensor,
-        arguments: Sequence[Argument],
-        bends: Mapping[tuple[int, int], tf.Tensor],
-    ) -> Jet:
-        """The chain rule for functions of one base, in numbers of the tensor's own size."""
-        slope, bend = None, None
-        for argument in arguments:
-            one = tf.ones([], value.dtype)
-            inner = times(argument.slope, argument.jet.slope)
-            slope = plus(slope, one if inner is None and len(arguments) > 1 else inner)
-            if argument.jet.bend is not None:
-                bend = plus(bend, times(argument.slope, argument.jet.bend))
-        return self.bent(value, arguments, bends, slope, bend)
-
-    def bent(
-        self,
-        value: tf.Tensor,
-        arguments: Sequence[Argument],
-        bends: Mapping[tuple[int, int], tf.Tensor],
-        slope: tf.Tensor | None,
-        bend: tf.Tensor | None,
-    ) -> Jet:
-        """Adds the op's own second derivatives to a composed function."""
-        return Jet(value, arguments[0].jet.base, slope, plus(bend, _own_bend(arguments, bends)))
+    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+        """The jet of a function with the second derivatives that an op adds to it."""
+        return Jet(value, replace(function, bends=added(function.bends, own)))
 
 
 class PerDirection(Carrier):
@@ -237,16 +215,9 @@ class FirstOrder(Carrier):
         """Leaves the terms out."""
         return Jet(value, Base(first))
 
-    def bent(
-        self,
-        value: tf.Tensor,
-        arguments: Sequence[Argument],
-        bends: Mapping[tuple[int, int], tf.Tensor],
-        slope: tf.Tensor | None,
-        bend: tf.Tensor | None,
-    ) -> Jet:
+    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
         """Leaves the bends out."""
-        return Jet(value, arguments[0].jet.base, slope)
+        return Jet(value, function)
 
 
 class Adjoint(FirstOrder):
@@ -272,7 +243,7 @@ class Adjoint(FirstOrder):
         super().__init__(directions)
         self._gradients = gradients
         self._contraction = contraction
-        self._weights: dict[int, tuple[Base, tf.Tensor]] = {}
+        self._weights: dict[Pair, tuple[tuple[Base, Base], tf.Tensor]] = {}
         self._total: tf.Tensor | None = None
 
     def gradient(self, tensor: tf.Tensor) -> tf.Tensor | None:
@@ -293,28 +264,25 @@ class Adjoint(FirstOrder):
                 self._add(self._contracted(term, gradient))
         return super().finish(value, first, second, terms)
 
-    def bent(
-        self,
-        value: tf.Tensor,
-        arguments: Sequence[Argument],
-        bends: Mapping[tuple[int, int], tf.Tensor],
-        slope: tf.Tensor | None,
-        bend: tf.Tensor | None,
-    ) -> Jet:
-        """Keeps the weight of the op's own second derivatives with the base."""
-        base = arguments[0].jet.base
-        own = _own_bend(arguments, bends)
-        gradient = None if own is None else self.gradient(value)
-        if own is not None and gradient is not None:
-            known = self._weights.get(id(base))
-            weight = own * gradient
-            self._weights[id(base)] = (base, weight if known is None else known[1] + weight)
-        return super().bent(value, arguments, bends, slope, bend)
+    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+        """Keeps the weights of the op's own second derivatives with the bases."""
+        gradient = self.gradient(value) if own else None
+        if gradient is not None:
+            for (i, j), bend in own.items():
+                pair = function.bases[i], function.bases[j]
+                weight = narrowed(bend * gradient, *pair)
+                key = id(pair[0]), id(pair[1])
+                known = self._weights.get(key)
+                self._weights[key] = (pair, weight if known is None else known[1] + weight)
+        return super().bent(value, function, own)
 
     def total(self) -> tf.Tensor | None:
         """The second derivatives of the outputs, or `None` where all are 0."""
-        for base, weight in self._weights.values():
-            self._add(self._contraction(base.first, base.first, weight))
+        for (one, other), weight in self._weights.values():
+            a, b = (widened(base.first, weight) for base in (one, other))
+            self._add(self._contraction(a, b, weight))
+            if one is not other:
+                self._add(self._contraction(b, a, weight))
         self._weights = {}
         return self._total
 
@@ -336,26 +304,6 @@ class Adjoint(FirstOrder):
 
     def _add(self, part: tf.Tensor) -> None:
         self._total = part if self._total is None else self._total + part
-
-
-def _one_base(value: tf.Tensor, arguments: Sequence[Argument]) -> bool:
-    """Whether a function can be composed without working out its arguments."""
-    base = arguments[0].jet.base
-    return all(
-        argument.jet.base is base and argument.jet.value.shape.as_list() == value.shape.as_list()
-        for argument in arguments
-    )
-
-
-def _own_bend(
-    arguments: Sequence[Argument], bends: Mapping[tuple[int, int], tf.Tensor]
-) -> tf.Tensor | None:
-    total = None
-    for (i, j), bend in bends.items():
-        slopes = times(arguments[i].jet.slope, arguments[j].jet.slope)
-        own = bend if slopes is None else bend * slopes
-        total = plus(total, own if i == j else 2 * own)
-    return total
 
 
 def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:

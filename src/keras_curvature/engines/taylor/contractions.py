@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.jets import sizes
+from keras_curvature.engines.taylor.jets import Base, sizes
 
 
 def diagonal(a: tf.Tensor, b: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
@@ -42,6 +42,26 @@ def pairs(a: tf.Tensor, b: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
         return tf.reshape(flat, [-1, w.shape[1], a.shape[0], b.shape[0]])
     right = tf.transpose(b, [1, 0, 2])[:, None]
     return tf.matmul(left, right, transpose_b=True)
+
+
+def narrowed(weight: tf.Tensor, one: Base, other: Base) -> tf.Tensor:
+    """A weight `(m, n, …)` summed along the axes in which both bases are the same throughout."""
+    a, b = (base.first.shape[2:].as_list() for base in (one, other))
+    wide = weight.shape[2:].as_list()
+    alike = [i + 2 for i, sizes_ in enumerate(zip(a, b, wide, strict=True)) if _alike(*sizes_)]
+    return tf.reduce_sum(weight, axis=alike, keepdims=True) if alike else weight
+
+
+def _alike(a: int | None, b: int | None, wide: int | None) -> bool:
+    return a == b == 1 != wide
+
+
+def widened(stack: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """A stack broadcast to what is left of a weight, but for the examples."""
+    wide = weight.shape[2:].as_list()
+    if stack.shape[2:].as_list() == wide or None in wide:
+        return stack
+    return tf.broadcast_to(stack, [*sizes(stack)[:2], *wide])
 
 
 def _rows(stack: tf.Tensor) -> tf.Tensor:

@@ -47,7 +47,7 @@ def through(formula: Formula) -> Rule:
         live = Live(jet for jet in jets if jet is not None)
         propagate(recorder.steps, live, carrier)
         found = live.of(y)
-        result = found and Jet(step.outputs[0], found.base, found.slope, found.bend)
+        result = found and Jet(step.outputs[0], found.of)
         return [result, *[None] * (len(step.outputs) - 1)]
 
     def keeps_batch(op: tf.Operation) -> bool:

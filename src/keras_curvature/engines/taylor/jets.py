@@ -11,9 +11,12 @@ do the derivatives before the first nonlinearity, where no example needs work of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
+
+Pair = tuple[int, int]
 
 
 @dataclass(eq=False)
@@ -32,24 +35,46 @@ class Base:
     is_identity: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """An elementwise function of bases, which may be narrower than it and are broadcast.
+
+    A chain of elementwise ops costs numbers of the tensor's own size only: its derivatives
+    are multiplied with the stacks once, at its end.
+
+    Attributes:
+        bases: what it is a function of.
+        slopes: its first derivative by each; `None` for 1.
+        bends: its second derivatives by pairs `i <= j` of them; others are 0.
+    """
+
+    bases: tuple[Base, ...]
+    slopes: tuple[tf.Tensor | None, ...]
+    bends: Mapping[Pair, tf.Tensor]
+
+
 @dataclass(eq=False)
 class Jet:
-    """A tensor's derivatives: those of an elementwise function of its base.
-
-    A chain of elementwise ops costs numbers of the tensor's own size only: its two
-    derivatives `slope` and `bend` are multiplied with the stacks once, at its end.
+    """A tensor's derivatives.
 
     Attributes:
         value: the tensor.
-        base: what it is a function of.
-        slope: the function's first derivative; `None` for 1.
-        bend: its second derivative; `None` for 0.
+        of: its derivatives where they are worked out, or the function that it is of others.
     """
 
     value: tf.Tensor
-    base: Base
-    slope: tf.Tensor | None = None
-    bend: tf.Tensor | None = None
+    of: Base | Composite
+
+    @property
+    def base(self) -> Base:
+        """The derivatives of a jet that a carrier has settled."""
+        assert isinstance(self.of, Base)
+        return self.of
+
+    @property
+    def composite(self) -> Composite:
+        """The function; of itself, where its derivatives are worked out."""
+        return Composite((self.of,), (None,), {}) if isinstance(self.of, Base) else self.of
 
 
 def times(a: tf.Tensor | None, b: tf.Tensor | None) -> tf.Tensor | None:

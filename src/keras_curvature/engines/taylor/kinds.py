@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.batch import Keeps, always, never
-from keras_curvature.engines.taylor.carriers import Argument, Bilinear, Carrier, Pointwise
+from keras_curvature.engines.taylor.carriers import Bilinear, Carrier, Pointwise
+from keras_curvature.engines.taylor.composing import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
 
@@ -46,7 +47,7 @@ def identity() -> Rule:
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
         # The value of the output may have a better known shape.
         pairs = zip(step.outputs, jets, strict=False)
-        return [j and Jet(y, j.base, j.slope, j.bend) for y, j in pairs]
+        return [j and Jet(y, j.of) for y, j in pairs]
 
     return Rule(propagate, "identity", is_linear=True)
 

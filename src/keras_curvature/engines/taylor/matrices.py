@@ -72,7 +72,7 @@ def matrix_product() -> Rule:
 
 
 def _is_identity(jet: Jet) -> bool:
-    return jet.base.is_identity and jet.slope is None and jet.bend is None
+    return isinstance(jet.of, Base) and jet.of.is_identity
 
 
 class _Equation:

@@ -10,7 +10,7 @@ from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.mending import is_stopped_mean_of_moments
 from keras_curvature.engines.taylor import custom_gradient, fallback
 from keras_curvature.engines.taylor.carriers import Carrier, Gradients
-from keras_curvature.engines.taylor.jets import Jet
+from keras_curvature.engines.taylor.jets import Base, Jet
 from keras_curvature.engines.taylor.recorder import Live, may_carry
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step, lookup
 from keras_curvature.engines.walker import has_custom_gradient
@@ -27,8 +27,8 @@ def propagate(steps: Iterable[Step], live: Live, carrier: Carrier) -> None:
 
 def _tell_shapes(jet: Jet, carrier: Carrier) -> None:
     """Makes the sizes of the stacks known as far as those of the tensor are."""
-    base, shape = jet.base, jet.value.shape
-    if jet.slope is not None or not shape.rank or tf.executing_eagerly():
+    base, shape = jet.of, jet.value.shape
+    if not isinstance(base, Base) or not shape.rank or tf.executing_eagerly():
         return
     base.first.set_shape([carrier.directions, None, *shape[1:]])
     if base.second is not None:
