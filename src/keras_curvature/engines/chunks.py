@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,11 +25,18 @@ def rows_at_once(numbers_per_row: int, dtype: tf.DType) -> int:
     return max(1, MEMORY_BUDGET // (LIVE_COPIES * dtype.size * max(1, numbers_per_row)))
 
 
+def even(count: Any, size: Any) -> Any:
+    """The size of equal chunks, none larger than `size`; the fewest that are needed."""
+    chunks = -(-count // size)
+    return -(-count // chunks)
+
+
 def eagerly(compute: Chunk, tensors: Sequence[tf.Tensor], size: int) -> dict[str, tf.Tensor]:
     """Calls `compute` on slices of `tensors` and joins the results."""
     n = int(tensors[0].shape[0])
     if n <= size:
         return compute(*tensors)
+    size = even(n, size)
     parts = [
         compute(*(tensor[start : start + size] for tensor in tensors))
         for start in range(0, n, size)
@@ -50,7 +58,7 @@ def in_graph(
     if size == WHOLE or (n is not None and n <= size):
         return compute(*tensors)
     count = tf.shape(tensors[0])[0] if n is None else n
-    size = tf.minimum(size, count) if n is None else size
+    size = even(count, tf.minimum(size, count) if n is None else size)
     chunks = -(-count // size)
     rows = tf.minimum(tf.range(chunks * size), count - 1)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import string
 from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor import batch
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import Base, Jet, lift, spread
 from keras_curvature.engines.taylor.kinds import normalised, product
@@ -73,55 +71,6 @@ def matrix_product() -> Rule:
 
 def _is_identity(jet: Jet) -> bool:
     return isinstance(jet.of, Base) and jet.of.is_identity
-
-
-class _Equation:
-    """An einsum whose operands get the directions as one more axis."""
-
-    def __init__(self, step: Step) -> None:
-        equation = step.op.get_attr("equation").decode()
-        operands, self.output = equation.split("->")
-        self.operands = operands.split(",")
-        self.axis = next(c for c in string.ascii_letters if c not in equation)
-
-    def on_stacks(self, which: set[int], summed: bool = False) -> str:
-        parts = [self.axis + part if i in which else part for i, part in enumerate(self.operands)]
-        return ",".join(parts) + "->" + ("" if summed else self.axis) + self.output
-
-    def shares(self, index: int) -> bool:
-        """Whether one slice may stand for all examples: no other operand has that axis."""
-        first = self.operands[index][:1]
-        others = [part for i, part in enumerate(self.operands) if i != index]
-        return first != "." and first in self.output and not any(first in p for p in others)
-
-
-def _einsum(index: int) -> Any:
-    def on_stack(step: Step, stack: tf.Tensor) -> tf.Tensor:
-        equation = _Equation(step)
-        inputs = list(step.inputs)
-        inputs[index] = stack if equation.shares(index) else spread(stack, inputs[index])
-        return tf.einsum(equation.on_stacks({index}), *inputs)
-
-    return on_stack
-
-
-def einsum_product() -> Rule:
-    """`Einsum` of two operands; the sum over directions is one more contracted axis."""
-
-    def apply(step: Step, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        return tf.einsum(_Equation(step).on_stacks({0, 1}), a, b)
-
-    def summed(step: Step, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        return tf.einsum(_Equation(step).on_stacks({0, 1}, summed=True), a, b)[None]
-
-    both = product(apply, _einsum(0), _einsum(1), summed)
-
-    def propagate(step: Step, jets: Any, carrier: Any) -> Any:
-        if len(jets) == 1:
-            return product(apply, _einsum(0), _einsum(1)).propagate(step, [*jets, None], carrier)
-        return both.propagate(step, jets, carrier)
-
-    return Rule(propagate, "product", keeps_batch=batch.einsum)
 
 
 def _mean(step: Step, stack: tf.Tensor) -> tf.Tensor:

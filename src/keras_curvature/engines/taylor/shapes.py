@@ -8,22 +8,18 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.batch import axis_list, beyond, example_stays
+from keras_curvature.engines.taylor.batch import transposition as batch_transposition
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import sizes, spread, stretch
-from keras_curvature.engines.taylor.kinds import linear
+from keras_curvature.engines.taylor.kinds import identity, linear
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+from keras_curvature.engines.walker import static_value
 
 
 def behind(axes: Any, rank: int) -> tf.Tensor:
     """Axes of a tensor as axes of its stack."""
     axes = tf.convert_to_tensor(axes)
     return tf.where(axes < 0, axes + rank, axes) + 1
-
-
-def reduced(step: Step, stack: tf.Tensor) -> tf.Tensor:
-    """`Sum` and `Mean`."""
-    inputs = [stack, behind(step.inputs[1], step.inputs[0].shape.rank)]
-    return step.again(inputs)[0]
 
 
 def reshaped(step: Step, stack: tf.Tensor) -> tf.Tensor:
@@ -38,10 +34,21 @@ def reshaped(step: Step, stack: tf.Tensor) -> tf.Tensor:
     return tf.reshape(whole, [stack.shape[0], *y.shape])
 
 
-def transposed(step: Step, stack: tf.Tensor) -> tf.Tensor:
-    """`Transpose`."""
+def _transposed(step: Step, stack: tf.Tensor) -> tf.Tensor:
     order = behind(step.inputs[1], step.inputs[0].shape.rank)
     return step.with_operand_and(stack, tf.concat([[0], order], axis=0))
+
+
+def transposition() -> Rule:
+    """`Transpose`, which often moves nothing."""
+    plain, still = linear(_transposed, batch_transposition), identity()
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        order = static_value(step.op.inputs[1])
+        stays = order is not None and list(order) == sorted(order)
+        return (still if stays else plain).propagate(step, jets, carrier)
+
+    return Rule(propagate, plain.kind, plain.is_linear, plain.keeps_batch)
 
 
 def broadcast(step: Step, stack: tf.Tensor) -> tf.Tensor:

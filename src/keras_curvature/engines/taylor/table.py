@@ -17,6 +17,7 @@ from keras_curvature.engines.taylor import (
 from keras_curvature.engines.taylor import (
     elementwise as functions,
 )
+from keras_curvature.engines.taylor.einsums import einsum_product
 from keras_curvature.engines.taylor.formulas import through
 from keras_curvature.engines.taylor.kinds import (
     as_it_is,
@@ -32,6 +33,7 @@ from keras_curvature.engines.taylor.kinds import (
     piecewise,
     slicewise_linear,
 )
+from keras_curvature.engines.taylor.reductions import reduction
 from keras_curvature.engines.taylor.rules import Rule, register
 from keras_curvature.engines.taylor.transposed import transposed_convolution
 
@@ -58,11 +60,11 @@ LINEAR: dict[str, Rule] = {
     "AddV2": partials(lambda a, b, y: ([None, None], {}), kind="linear", is_linear=True),
     "BiasAdd": linear_in((0,), lambda step, i, stack: stack),
     "Cumsum": linear(shapes.along_axis, batch.along(1)),
-    "Mean": linear(shapes.reduced, batch.along(1)),
+    "Mean": reduction(),
     "Sub": partials(
         lambda a, b, y: ([None, -tf.ones([], y.dtype)], {}), kind="linear", is_linear=True
     ),
-    "Sum": linear(shapes.reduced, batch.along(1)),
+    "Sum": reduction(),
     # convolutions and means over windows
     "AvgPool": folding(),
     "AvgPool3D": folding(),
@@ -107,7 +109,7 @@ LINEAR: dict[str, Rule] = {
     "Squeeze": linear(shapes.reshaped, batch.reshape),
     "StridedSlice": linear(shapes.strided, batch.strided_slice),
     "Tile": linear(shapes.tiled, batch.tile),
-    "Transpose": linear(shapes.transposed, batch.transposition),
+    "Transpose": shapes.transposition(),
     "Unpack": parting(shapes.unpacked, batch.along_attribute),
     "UnsortedSegmentSum": slicewise_linear(),
     # complex numbers
@@ -243,7 +245,7 @@ OF_WHOLE_ROWS: dict[str, Rule] = {
     "BatchMatMul": matrices.matrix_product(),
     "BatchMatMulV2": matrices.matrix_product(),
     "BatchMatMulV3": matrices.matrix_product(),
-    "Einsum": matrices.einsum_product(),
+    "Einsum": einsum_product(),
     "LogSoftmax": matrices.log_softmax(),
     "MatMul": matrices.matrix_product(),
     "Softmax": matrices.softmax(),
