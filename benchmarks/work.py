@@ -14,6 +14,9 @@ TRACE, STEP, ALONG = "trace", "step", "along"
 DIRECTIONS = 8
 """Of a trace estimate, for each example."""
 
+RATE = 1e-4
+"""Of the gradient descent in a training step."""
+
 TILE = 2048
 """Side of the matrices whose product shows what the machine can do."""
 
@@ -29,9 +32,11 @@ class Work:
     | `"hessian"` | `(n, d, d)` |
     | `"trace"` | `(n,)`, the mean of v'Hv over `DIRECTIONS` Rademacher directions of each example |
     | `"along"` | `(n, 1)`, v'Hv of the first output along one direction |
-    | `"step"` | the gradient of the loss by each weight, as a list |
+    | `"step"` | the gradient of the loss by each weight, as a list; then the weights move |
 
-    The loss of a training step is `mean((laplacian - source)²) + mean((value - target)²)`.
+    The loss of a training step is `mean((laplacian - source)²) + mean((value - target)²)`. The
+    weights do move, as in training: XLA takes what does not change for a constant, and
+    computes half of TensorFlow's nested tape while it compiles.
     """
 
     quantity: str

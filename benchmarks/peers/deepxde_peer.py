@@ -13,7 +13,7 @@ import deepxde
 import tensorflow as tf
 
 from benchmarks.networks import Mlp
-from benchmarks.work import Work
+from benchmarks.work import RATE, Work
 
 
 class Points(deepxde.data.Data):
@@ -43,7 +43,7 @@ class Points(deepxde.data.Data):
 
 
 class Kept(tf.keras.optimizers.Optimizer):
-    """Hands the gradients out instead of following them."""
+    """Gradient descent that hands the gradients out."""
 
     def __init__(self, weights: list[tf.Variable]) -> None:
         """Takes the weights whose gradients are kept."""
@@ -52,8 +52,9 @@ class Kept(tf.keras.optimizers.Optimizer):
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[tf.Tensor, tf.Variable]]) -> None:
         """What DeepXDE calls."""
-        for kept, (gradient, _) in zip(self.gradients, grads_and_vars, strict=True):
+        for kept, (gradient, weight) in zip(self.gradients, grads_and_vars, strict=True):
             kept.assign(gradient)
+            weight.assign_sub(RATE * gradient)
 
 
 def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:

@@ -28,6 +28,7 @@ def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
         value_and_laplacian = VALUES_AND_LAPLACIANS[recipe]
         given += [jnp.asarray(part) for part in work.source_and_target()]
         function = jax.jit(partial(_training_step, network, value_and_laplacian))
+        return _training(function, given)
     elif work.quantity == works.TRACE:
         given.append(jnp.swapaxes(work.directions(), 0, 1))
         function = _per_example(network, RECIPES[work.quantity][recipe], extra=1)
@@ -43,6 +44,16 @@ def _per_example(network: Callable, compute: Callable, extra: int = 0) -> Callab
     return jax.jit(jax.vmap(one, (None, 0, *[0] * extra)))
 
 
+def _training(step: Callable, given: list) -> Callable[[], object]:
+    """Keeps the weights from one step to the next."""
+
+    def call() -> list[jax.Array]:
+        gradients, given[0] = jax.block_until_ready(step(*given))
+        return gradients
+
+    return call
+
+
 def _training_step(
     network: Callable,
     value_and_laplacian: Callable[[Scalar, jax.Array], tuple[jax.Array, jax.Array]],
@@ -50,13 +61,15 @@ def _training_step(
     x: jax.Array,
     source: jax.Array,
     target: jax.Array,
-) -> list[jax.Array]:
+) -> tuple[list[jax.Array], list[jax.Array]]:
     def loss(weights: Weights) -> jax.Array:
         f = partial(network, weights)
         y, laplacian = jax.vmap(lambda x: value_and_laplacian(f, x))(x)
         return jnp.mean((laplacian - source) ** 2) + jnp.mean((y - target) ** 2)
 
-    return jax.grad(loss)(weights)
+    gradients = jax.grad(loss)(weights)
+    moved = [w - works.RATE * g for w, g in zip(weights, gradients, strict=True)]
+    return gradients, moved
 
 
 def _hessian_trace(f: Scalar, x: jax.Array) -> jax.Array:

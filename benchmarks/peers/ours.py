@@ -17,6 +17,7 @@ from benchmarks.networks import Array
 from benchmarks.peers import keras_networks
 from benchmarks.peers.tensorflow_recipes import training_step
 from benchmarks.work import Work
+from keras_curvature.engines.signs import random_signs
 
 
 def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
@@ -58,13 +59,9 @@ def _estimate(model: keras.Model, x: tf.Tensor, v: tf.Tensor, engine: str) -> tf
 
 
 def own_directions(work: Work) -> Array:
-    """The signs that `kc.laplacian(..., directions=...)` draws, `(k, n, *input_shape)`.
-
-    Repeated here because it does not hand them out; were they others, the error would be 1.
-    """
+    """The signs that `kc.laplacian(..., directions=...)` draws, `(k, n, *input_shape)`."""
     shape = [work.points, works.DIRECTIONS, math.prod(work.network.input_shape)]
-    heads = tf.random.stateless_uniform(shape, [0, 0], 0, 2, dtype=tf.int32).numpy()
-    signs = np.swapaxes(2 * heads - 1, 0, 1)
+    signs = np.swapaxes(random_signs(shape, seed=0).numpy(), 0, 1)
     return signs.reshape(works.DIRECTIONS, work.points, *work.network.input_shape)
 
 

@@ -58,7 +58,7 @@ def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
 def training_step(
     work: Work, model: keras.Model, value_and_laplacian: Callable[[tf.Tensor], Pair], xla: bool
 ) -> Step:
-    """The gradient of the loss, from values `(n, 1)` and Laplacians `(n,)`."""
+    """The gradient of the loss, from values `(n, 1)` and Laplacians `(n,)`, and its descent."""
     x = tf.constant(work.x())
     source, target = (tf.constant(part) for part in work.source_and_target())
 
@@ -68,7 +68,10 @@ def training_step(
             y, laplacian = value_and_laplacian(x)
             loss = tf.reduce_mean((laplacian - source) ** 2)
             loss += tf.reduce_mean((y[:, 0] - target) ** 2)
-        return tape.gradient(loss, model.trainable_variables)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        for weight, gradient in zip(model.trainable_variables, gradients, strict=True):
+            weight.assign_sub(works.RATE * gradient)
+        return gradients
 
     return lambda: step(x)
 

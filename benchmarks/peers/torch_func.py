@@ -9,7 +9,7 @@ import torch
 from torch.func import grad, hessian, jvp, vmap
 
 from benchmarks import work as works
-from benchmarks.peers.torch_networks import Weights, tensor_of, value_of, weights_of
+from benchmarks.peers.torch_networks import Weights, descend, tensor_of, value_of, weights_of
 from benchmarks.work import Work
 
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -25,7 +25,7 @@ def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
     if work.quantity == works.STEP:
         others = [torch.tensor(part) for part in work.source_and_target()]
         function = compiled(partial(_training_step, network))
-        return lambda: function(weights, x, *others)
+        return lambda: descend(weights, function(weights, x, *others))
     if work.quantity == works.TRACE:
         v = tensor_of(work, work.directions())
         function = compiled(partial(_estimate, f))

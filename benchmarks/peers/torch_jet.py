@@ -8,7 +8,7 @@ import torch
 from jet import jet
 
 from benchmarks import work as works
-from benchmarks.peers.torch_networks import Weights, tensor_of, value_of, weights_of
+from benchmarks.peers.torch_networks import Weights, descend, tensor_of, value_of, weights_of
 from benchmarks.work import Work
 
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -23,7 +23,7 @@ def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
     if work.quantity == works.STEP:
         others = [torch.tensor(part) for part in work.source_and_target()]
         function = compiled(_training_step(lambda x: network(weights, x), weights, x))
-        return lambda: function(*others)
+        return lambda: descend(weights, function(*others))
     along = tensor_of(work, work.directions()) if work.quantity == works.TRACE else _axes(x)
     function = compiled(RECIPES[work.quantity](lambda x: network(weights, x), x))
     return lambda: function(x, along)

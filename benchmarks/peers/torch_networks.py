@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.networks import Array, ConvNet, Mlp, Network, Transformer, pairs
-from benchmarks.work import Work
+from benchmarks.work import RATE, Work
 
 Weights = list[torch.Tensor]
 
@@ -34,6 +34,14 @@ def weights_of(network: Network) -> Weights:
         last = weights[-2].reshape(side, side, channels).permute(2, 0, 1)
         weights[-2] = last.reshape(-1, 1).contiguous()
     return weights
+
+
+def descend(weights: Weights, gradients: Weights) -> Weights:
+    """Moves the weights and hands the gradients on."""
+    with torch.no_grad():
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight -= RATE * gradient
+    return gradients
 
 
 def tensor_of(work: Work, array: Array) -> torch.Tensor:

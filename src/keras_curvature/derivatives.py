@@ -405,7 +405,7 @@ def engine_choice(
     Example:
         >>> import keras_curvature as kc
         >>> print(kc.engine_choice(lambda x: x**2, [[0.5]], ["laplacian"]))
-        engine 'taylor': exact, and the fastest: second-order Taylor propagation
+        engine 'taylor': exact, by second-order Taylor propagation
     """
     options = Options(output, wrt, engine, dtype)
     return _engine_choice(model, x, names, options)

@@ -11,6 +11,7 @@ import keras_curvature as kc
 from cases import CASES
 from cases.flat import model_of
 from keras_curvature.engines.evaluation import Options, pose
+from keras_curvature.engines.signs import random_signs
 from keras_curvature.engines.taylor import engine
 from keras_curvature.engines.taylor.carriers import Collapsed
 from keras_curvature.engines.taylor.program import advance
@@ -283,8 +284,7 @@ def test_auto_chooses_by_the_stated_rule(names, model, chosen):
 def test_an_estimate_is_the_mean_over_its_directions(engine_name):
     model, x = mlp(6, inputs=4), points(d=4)
     found = kc.laplacian(model, x, directions=3, seed=1, engine=engine_name, dtype="float64")
-    heads = tf.random.stateless_uniform([5, 3, 4], [1, 0], 0, 2, dtype=tf.int32)
-    signs = 2 * heads.numpy() - 1
+    signs = random_signs([5, 3, 4], seed=1).numpy()
     exact = kc.hessian(model, x, dtype="float64").numpy()[:, 0]
     along = np.einsum("nki,nij,nkj->nk", signs, exact, signs)
     np.testing.assert_allclose(found[:, 0], along.mean(axis=1), rtol=1e-6)

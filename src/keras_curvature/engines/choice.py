@@ -107,7 +107,7 @@ ENGINES = {
             taylor.trace,
             in_float64=False,
             repeats_examples=False,
-            why="exact, and the fastest: second-order Taylor propagation",
+            why="exact, by second-order Taylor propagation",
             directions=taylor.directions,
         ),
         Engine(

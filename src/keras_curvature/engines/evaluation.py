@@ -25,6 +25,7 @@ from keras_curvature.engines.independence import warn_if_coupled
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
+from keras_curvature.engines.signs import random_signs
 from keras_curvature.engines.walker import widened
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
@@ -184,9 +185,7 @@ def estimate_laplacian(
     engine = ENGINES[problem.evaluator.choice(options.engine, (LAPLACIAN,)).name]
     f, leaves = problem.f, problem.inputs.leaves
     count = tf.shape(leaves[0])[0] if leaves[0].shape[0] is None else leaves[0].shape[0]
-    shape = [count, directions, f.inputs.width]
-    heads = tf.random.stateless_uniform(shape, [seed, 0], 0, 2, dtype=tf.int32)
-    signs = tf.cast(2 * heads - 1, tf.int8)
+    signs = random_signs([count, directions, f.inputs.width], seed)
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         z, rest = f.point(tensors[:-1])

@@ -112,7 +112,8 @@ def _own(inner: Sequence[Mapping[int, tf.Tensor | None]], bends: Bends) -> Bends
     for (i, j), bend in bends.items():
         for p, left in inner[i].items():
             for q, right in inner[j].items():
-                term = times(bend, times(left, right))
+                slopes = times(left, right)
+                term = bend if slopes is None else bend * slopes
                 if i == j and p > q:
                     continue  # met as (q, p): the sum has both, which count once as a pair
                 _add(found, (p, q), 2 * term if i != j and p == q else term)

@@ -131,35 +131,48 @@ def _loop(step: Step, jets: Jets, carrier: Carrier) -> Jets:
 
     start = [step.inputs[i] for i in carried]
     known = [jets[i] for i in carried]
-    present = _Presence.of(known)
-    while True:  # what has derivatives only grows, so this ends
-        state = present.pack(start, known, carrier)
-        shapes = present.shapes([body.outputs[i].shape for i in carried], carrier)
-
-        def after(state: Sequence[Any] = state, shapes: Any = shapes) -> Jets:
-            anything = [
-                tf.raw_ops.Placeholder(dtype=tensor.dtype, shape=shape)
-                for tensor, shape in zip(state, shapes, strict=True)
-            ]
-            return turn(*present.unpack(anything, len(carried)))[1]  # noqa: B023
-
-        grown = present | _presence(after)
-        if grown == present:
-            break
-        present = grown
-
+    shapes = [body.outputs[i].shape for i in carried]
+    present = _lasting_presence(turn, start, known, shapes, carrier)
     results = tf.while_loop(
         lambda *state: step.walker.enter(
             condition, everything(state[: len(carried)], step.inputs), op.inputs
         )[0],
         lambda *state: present.pack(*turn(*present.unpack(state, len(carried))), carrier),
-        state,
-        shape_invariants=shapes,
+        present.pack(start, known, carrier),
+        shape_invariants=present.shapes(shapes, carrier),
         parallel_iterations=op.get_attr("parallel_iterations"),
         maximum_iterations=known_bound(op.inputs[1]),
     )
     _, found = present.unpack(results, len(carried))
     return _with_values(step.outputs, everything(found, jets))
+
+
+Turn = Callable[[Sequence[Any], Jets], tuple[list[Any], list[Jet | None]]]
+"""From values and jets before a turn of a loop to those after it."""
+
+
+def _lasting_presence(
+    turn: Turn,
+    start: Sequence[Any],
+    known: Jets,
+    shapes: Sequence[tf.TensorShape],
+    carrier: Carrier,
+) -> _Presence:
+    """What has derivatives before the first turn or after any."""
+
+    def after(present: _Presence) -> Jets:
+        like = zip(
+            present.pack(start, known, carrier), present.shapes(shapes, carrier), strict=True
+        )
+        anything = [tf.raw_ops.Placeholder(dtype=old.dtype, shape=shape) for old, shape in like]
+        return turn(*present.unpack(anything, len(start)))[1]
+
+    present = _Presence.of(known)
+    while True:  # it only grows, so this ends
+        grown = present | _presence(functools.partial(after, present))
+        if grown == present:
+            return present
+        present = grown
 
 
 def _with_values(values: Sequence[tf.Tensor], jets: Jets) -> Jets:

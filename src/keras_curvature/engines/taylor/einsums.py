@@ -7,6 +7,7 @@ import math
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -41,7 +42,7 @@ class _Equation:
         """As a product of stacked matrices, if it is one."""
         if len(self.operands) != 2 or "." in "".join(self.operands):
             return None
-        a, b, y = *self.operands, self.output
+        (a, b), y = self.operands, self.output
         if any(len(set(part)) != len(part) for part in (a, b)):
             return None
         stacked = "".join(c for c in y if c in a and c in b)
@@ -121,7 +122,7 @@ def _transposed(tensor: tf.Tensor, order: Sequence[int]) -> tf.Tensor:
     return tensor if list(order) == sorted(order) else tf.transpose(tensor, order)
 
 
-def _length(lengths: Sequence[int | tf.Tensor]) -> int | tf.Tensor:
+def _length(lengths: Sequence[Any]) -> Any:
     return math.prod(lengths)  # of no axes: 1
 
 

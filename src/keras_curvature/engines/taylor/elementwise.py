@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.carriers import Argument, Carrier
+from keras_curvature.engines.taylor.carriers import Carrier
+from keras_curvature.engines.taylor.composing import Argument
 from keras_curvature.engines.taylor.kinds import Partials
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
 

@@ -7,6 +7,7 @@ one is left to be computed in the size of the input.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import tensorflow as tf
 
@@ -23,11 +24,10 @@ def reduction() -> Rule:
     plain = linear(_reduced, along(1))
 
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
-        jet = jets[0]
         axes = axis_list(step.op.inputs[1], step.inputs[0].shape.rank)
-        if axes and 0 not in axes and jet is not None and isinstance(jet.of, Composite):
-            if any(_is_alike(base, axes) for base in jet.of.bases):
-                return [Jet(step.outputs[0], _Sum(step, axes, carrier).of(jet.of))]
+        function = None if jets[0] is None else jets[0].of
+        if axes and 0 not in axes and _gains(function, axes):
+            return [Jet(step.outputs[0], _Sum(step, axes, carrier).of(function))]
         return plain.propagate(step, jets, carrier)
 
     return Rule(propagate, plain.kind, plain.is_linear, plain.keeps_batch)
@@ -35,6 +35,11 @@ def reduction() -> Rule:
 
 def _reduced(step: Step, stack: tf.Tensor) -> tf.Tensor:
     return step.again([stack, behind(step.inputs[1], step.inputs[0].shape.rank)])[0]
+
+
+def _gains(function: Base | Composite | None, axes: Sequence[int]) -> TypeGuard[Composite]:
+    """Whether a part of a function comes out of its sum."""
+    return isinstance(function, Composite) and any(_is_alike(b, axes) for b in function.bases)
 
 
 def _is_alike(base: Base, axes: Sequence[int]) -> bool:

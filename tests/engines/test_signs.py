@@ -1,0 +1,20 @@
+import numpy as np
+
+from keras_curvature.engines.signs import random_signs
+
+
+def test_signs_are_fair_and_independent_of_each_other():
+    signs = random_signs([40, 5, 50], seed=3).numpy().reshape(40, -1).astype(float)
+    assert set(np.unique(signs)) == {-1, 1}
+    assert abs(signs.mean()) < 0.05  # 10,000 draws: 5 standard deviations
+    products = signs @ signs.T / signs.shape[1]
+    assert np.abs(products - np.eye(40)).max() < 0.32  # 250 draws each: 5 standard deviations
+
+
+def test_more_examples_keep_the_signs_of_the_first():
+    few, many = random_signs([3, 2, 5], seed=0), random_signs([9, 2, 5], seed=0)
+    np.testing.assert_array_equal(many[:3], few)
+
+
+def test_another_seed_gives_others():
+    assert (random_signs([64], seed=0).numpy() != random_signs([64], seed=1).numpy()).any()
