@@ -222,6 +222,30 @@ def test_a_skip_around_the_entry_needs_all_directions():
 
 
 @pytest.mark.parametrize("name", ["laplacian", "hessian", "hessian_diagonal"])
+@pytest.mark.parametrize("kept", [True, False], ids=["weighted", "summed"])
+def test_functions_of_a_mean_and_of_what_it_is_the_mean_of(name, kept):
+    weights = np.array([1.0, -2.0, 0.5, 3.0]) if kept else np.ones(4)
+
+    def model(x):  # Σ w_j x_j² m, with m the mean
+        y = x * x * tf.reduce_mean(x, axis=-1, keepdims=True)
+        if kept:
+            return tf.matmul(y, tf.constant(weights[:, None]))
+        return tf.reduce_sum(y, axis=-1, keepdims=True)
+
+    x = points(d=4).astype("float64")
+    wx = weights * x
+    mean = x.mean(axis=1)[:, None, None]
+    hessian = 2 * mean * np.diag(weights) + (wx[:, :, None] + wx[:, None, :]) / 2
+    right = {
+        "hessian": hessian,
+        "hessian_diagonal": np.einsum("nii->ni", hessian),
+        "laplacian": np.einsum("nii->n", hessian),
+    }
+    found = getattr(kc, name)(model, x, engine="taylor")
+    np.testing.assert_allclose(found[:, 0], right[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["laplacian", "hessian", "hessian_diagonal"])
 @pytest.mark.parametrize("rank", [0, 1, 4])
 def test_a_narrow_entry_of_any_rank(name, rank):
     """Also where the first kernel has fewer independent columns than columns."""
