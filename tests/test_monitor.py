@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_curvature as kc
 
@@ -457,9 +458,17 @@ def test_plot_and_summary(capsys):
     assert monitor.plot().axes
 
 
-def test_tensorboard_shows_what_the_history_holds(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def test_the_picture_of_all_distances_has_a_line_for_each_of_some_steps():
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, epochs=2)
+    (axes,) = monitor.plot(picture="distances").axes
+    labels = [str(line.get_label()) for line in axes.lines]
+    assert {"before training", "epoch 1", "epoch 2"} <= set(labels)
+    with pytest.raises(ValueError, match="'shape', 'distances'"):
+        monitor.plot(picture="map")
 
+
+def test_tensorboard_shows_what_the_history_holds(tmp_path):
     monitor = kc.CurvatureMonitor((PROBE, Y[:16]), tmp_path, reference=lambda x: 0 * x)
     board = keras.callbacks.TensorBoard(tmp_path)
     fit(monitor, board, epochs=2)

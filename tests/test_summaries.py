@@ -11,6 +11,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 
 from closed_forms import parabola, report
 from keras_curvature import figures, summaries
+from keras_curvature.measurement import Spectrum
 from keras_curvature.summaries import RunWriter
 
 HOSTILE = [
@@ -211,6 +212,23 @@ def test_summary_says_in_words_what_was_found_and_how(writer, tmp_path):
     assert "<td>scale_mean</td>\n<td>3.5</td>\n<td>y/x²</td>" in html
     assert html.count("<tr>") == 1 + len(report().headline) + len(report().reference)
     assert "bmi 0.5, age 0.25" in html
+
+
+def test_curvature_over_distances_is_a_tensor_and_a_table(writer, tmp_path):
+    h = 0.5 ** np.arange(12)
+    spectrum = Spectrum(h, 2 * h, 3 * h, 4 * h, 5 * h)
+    shown = dataclasses.replace(report(), spectrum=spectrum)
+    writer.write_spectrum(shown)
+    writer.write_spectrum(report())  # has none
+    writer.write_picture(shown, figures.to_png(figures.draw(parabola(), shown)), "distances")
+    writer.close()
+    found = events(tmp_path)
+    assert set(found.tags) == {"curvature-distance/spectrum", "curvature-picture/distances"}
+    np.testing.assert_allclose(
+        found.last("curvature-distance/spectrum"), np.outer(h, [1, 2, 3, 4, 5]), rtol=1e-6
+    )
+    html = markdown_to_safe_html(summaries.in_markdown(shown))
+    assert "<td>0.25</td>\n<td>0.5</td>\n<td>0.75</td>\n<td>1.25</td>" in html
 
 
 def test_nothing_of_the_data_reaches_the_page_unescaped():

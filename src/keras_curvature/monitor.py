@@ -12,7 +12,7 @@ import keras
 
 from keras_curvature import diagnosis, statistics
 from keras_curvature.engines.evaluation import Options
-from keras_curvature.measurement import Measurement, Report
+from keras_curvature.measurement import Measurement, Report, Spectrum
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
 from keras_curvature.schedule import PictureBudget, due
@@ -120,6 +120,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._warned: set[type[Exception]] = set()
         self._gauge: Gauge | None = None
         self._measurements: dict[str, Measurement] = {}
+        self._spectra: dict[str, list[tuple[int, Spectrum]]] = {}
         self._writer: Any = None
         self._pictures = PictureBudget()
         self._pictured_step = -1
@@ -171,11 +172,13 @@ class CurvatureMonitor(keras.callbacks.Callback):
             self._writer.close()
             self._writer = None
 
-    def plot(self, output: str = "", *, theme: str = "light") -> Any:
+    def plot(self, output: str = "", *, picture: str = "shape", theme: str = "light") -> Any:
         """Draws the last measurement.
 
         Args:
             output: name of the output of a model that has several.
+            picture: `"shape"`, the function and how it bends, or `"distances"`, the curvature
+                against the distance over which it is taken, at several steps.
             theme: `"light"` or `"dark"`.
 
         Returns:
@@ -183,7 +186,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """
         from keras_curvature import figures
 
+        _require_one_of("picture", picture, ("shape", "distances"))
         measurement, report = self._last(output)
+        if picture == "distances":
+            spectra = self._spectra[report.output]
+            return figures.draw_distances(measurement, report, spectra, theme=theme)
         return figures.draw(measurement, report, theme=theme)
 
     def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
@@ -233,12 +240,16 @@ class CurvatureMonitor(keras.callbacks.Callback):
         assert self._gauge is not None, "measuring before `on_train_begin`"
         self._measurements = self._gauge.measure()
         for i, (output, measurement) in enumerate(self._measurements.items()):
-            self.reports[output] = self._report(step, i, output, measurement, begin)
+            report = self._report(step, i, output, measurement, begin)
+            self.reports[output] = report
+            if report.spectrum is not None:
+                self._spectra.setdefault(output, []).append((step, report.spectrum))
         if self._writer is None:
             return
         for output, report in self.reports.items():
             self._writer.write_numbers(report)
             self._writer.write_distribution(report, self._in_units(self._measurements[output]))
+            self._writer.write_spectrum(report)
         if self._pictures.allows():
             self._picture()
         self._writer.flush()
@@ -260,6 +271,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             verdict=diagnosis.verdict(measurement, gauge.f.audit, i),
             method=gauge.method(self._units),
             units=self._units,
+            spectrum=statistics.spectrum(measurement),
         )
 
     def _in_units(self, measurement: Measurement) -> Measurement:
@@ -274,22 +286,27 @@ class CurvatureMonitor(keras.callbacks.Callback):
         with self._pictures.spending():
             for output, report in self.reports.items():
                 measurement = self._measurements[output]
-                figure = figures.draw(measurement, report)
-                self._writer.write_picture(report, figures.to_png(figure))
+                shape = figures.draw(measurement, report)
+                self._writer.write_picture(report, figures.to_png(shape))
+                distances = figures.draw_distances(measurement, report, self._spectra[output])
+                self._writer.write_picture(report, figures.to_png(distances), "distances")
                 self._writer.write_summary(report)
                 self._pictured_step = report.step
 
     def _failed(self, step: int, error: Exception) -> dict[str, float]:
         """Lets the training go on: one warning per kind, and NaN in the history."""
+        self._warn(step, error)
+        self._record(step, {})
+        return {}
+
+    def _warn(self, step: int, error: Exception) -> None:
         if type(error) not in self._warned:
             self._warned.add(type(error))
             warnings.warn(
                 f"CurvatureMonitor could not measure at step {step}, and goes on without: "
                 f"{type(error).__name__}: {error}",
-                stacklevel=2,
+                stacklevel=3,
             )
-        self._record(step, {})
-        return {}
 
     def _record(self, step: int, numbers: dict[str, float]) -> None:
         """Appends to the history, NaN where a number is not known at this step."""

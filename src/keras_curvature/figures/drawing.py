@@ -1,10 +1,12 @@
-"""Which picture suits a function."""
+"""Which picture suits what was measured."""
 
 from __future__ import annotations
 
-from keras_curvature.figures import many_inputs, one_input, two_inputs
-from keras_curvature.figures.style import THEMES, Picture, styled
-from keras_curvature.measurement import Measurement, Report
+from collections.abc import Sequence
+
+from keras_curvature.figures import distances, many_inputs, one_input, two_inputs
+from keras_curvature.figures.style import THEMES, Picture, Theme, styled
+from keras_curvature.measurement import Measurement, Report, Spectrum
 
 
 def draw(
@@ -29,9 +31,7 @@ def draw(
     Returns:
         A figure that pyplot knows nothing of: it is freed like any other object.
     """
-    if theme not in THEMES:
-        raise ValueError(f"`theme` must be 'light' or 'dark'. Received: {theme!r}.")
-    palette = THEMES[theme]
+    palette = _palette(theme)
     inputs = measurement.x.shape[1]
     with styled(palette):
         if inputs == 1:
@@ -39,3 +39,32 @@ def draw(
         if inputs == 2:
             return two_inputs.maps(measurement, report, output_index, palette)
         return many_inputs.features(measurement, report, palette)
+
+
+def draw_distances(
+    measurement: Measurement,
+    report: Report,
+    history: Sequence[tuple[int, Spectrum]],
+    *,
+    theme: str = "light",
+) -> Picture:
+    """Draws the curvature against the distance over which it is taken, for some of the steps.
+
+    Args:
+        measurement: in units of the data, of the last step.
+        report: what was found in it.
+        history: steps and their spectra, at least one.
+        theme: of the page it will stand on, `"light"` or `"dark"`.
+
+    Returns:
+        A figure that pyplot knows nothing of.
+    """
+    palette = _palette(theme)
+    with styled(palette):
+        return distances.against_distance(measurement, report, history, palette)
+
+
+def _palette(theme: str) -> Theme:
+    if theme not in THEMES:
+        raise ValueError(f"`theme` must be 'light' or 'dark'. Received: {theme!r}.")
+    return THEMES[theme]
