@@ -12,6 +12,7 @@ import keras
 
 from keras_curvature import diagnosis, statistics
 from keras_curvature.engines.evaluation import Options
+from keras_curvature.findings import Diagnosis
 from keras_curvature.measurement import Measurement, Report, Spectrum
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
@@ -75,6 +76,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
         reports: the last `Report` by the name of the output, `""` if there is but one.
+        diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found before training, and
+            in the end what it found after it; `print` it.
 
     Raises:
         ValueError: before training starts, for a probe that is empty, holds NaN or does not
@@ -110,6 +113,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.name = name
         self.history: dict[str, list[Any]] = {"step": []}
         self.reports: dict[str, Report] = {}
+        self.diagnosis: Diagnosis | None = None
         self._options = Options(output, wrt, engine, dtype, batch_size)
         self._reference = reference
         self._scale = scale
@@ -155,6 +159,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._offset = last if last is not None and epoch < last else 0
         if last is None or epoch + self._offset > last:
             self._step(epoch + self._offset)
+            self._diagnose()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and publishes the numbers in `logs`."""
@@ -169,6 +174,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if self._writer is not None:
             if self.history["step"] and self._pictured_step != self.history["step"][-1]:
                 self._picture()
+            self._diagnose()
             self._writer.close()
             self._writer = None
 
@@ -273,6 +279,23 @@ class CurvatureMonitor(keras.callbacks.Callback):
             units=self._units,
             spectrum=statistics.spectrum(measurement),
         )
+
+    def _diagnose(self) -> None:
+        """Writes what is found out about the model as it is at the last step."""
+        if self._writer is None or not self.reports:
+            return
+        assert self._gauge is not None, "reports come from it"
+        step = self.history["step"][-1]
+        try:
+            self.diagnosis = diagnosis.examine(
+                self.model, self._gauge.problem, self._options, self._scale
+            )
+        except Exception as error:
+            if not self._warns:
+                raise
+            self._warn(step, error)
+            return
+        self._writer.write_diagnosis(step, self.diagnosis)
 
     def _in_units(self, measurement: Measurement) -> Measurement:
         if self._units == "std":

@@ -16,6 +16,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.meanings import (
     FEATURE,
     LAPLACIAN,
@@ -170,6 +171,11 @@ class RunWriter:
         tag = self._tag("-summary", report.output, "in_words")
         self._write(report.step, text_pb(tag, in_markdown(report)))
 
+    def write_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
+        """Writes what a diagnosis found, as Markdown."""
+        tag = self._tag("-summary", "", "diagnosis")
+        self._write(step, text_pb(tag, diagnosis_in_markdown(step, diagnosis)))
+
     def flush(self) -> None:
         """Sends what was written to the disk."""
         if self._writer is not None:
@@ -232,6 +238,24 @@ def in_markdown(report: Report) -> str:
         _spectrum_table(report.spectrum),
     ]
     return "\n\n".join(block for block in blocks if block)
+
+
+def diagnosis_in_markdown(step: int, diagnosis: Diagnosis) -> str:
+    """A diagnosis as Markdown: a heading and three sentences for each finding."""
+    blocks = [
+        f"### {escaped(diagnosis.headline)}, {moment(step)}",
+        escaped(diagnosis.opening),
+        *(_finding_in_markdown(finding) for finding in diagnosis.findings),
+        "#### How it was looked at",
+        "\n".join(f"- {escaped(check)}" for check in diagnosis.checks),
+    ]
+    return "\n\n".join(blocks)
+
+
+def _finding_in_markdown(finding: Finding) -> str:
+    said = (("found", finding.found), ("means", finding.meaning), ("do", finding.advice))
+    sentences = [f"- **{name}:** {escaped(text)}" for name, text in said]
+    return "\n".join([f"#### {escaped(finding.title)}", "", *sentences])
 
 
 def escaped(text: str) -> str:
