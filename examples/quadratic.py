@@ -133,6 +133,7 @@ def draw_history(axes, activation: str, monitor: kc.CurvatureMonitor) -> None:
 
 def main(epochs: int = 150, out: Path = Path("logs/quadratic")) -> Path:
     trained = {name: watch(name, epochs, out) for name in NETWORKS}
+    print(f"\nWhy the ReLU network's second derivative is 0:\n\n{trained['relu'][1].diagnosis}")
     path = out / "quadratic.png"
     picture(trained).savefig(path, dpi=110)
     print(f"\nPicture:      {path}")

@@ -58,6 +58,44 @@ def quadratic_form(d, n=40, seed=0, names=None):
     return measurement(x, value, (x @ a)[:, None], hessian, names=names)
 
 
+def saddle(n=200, names=("x0", "x1")):
+    """`x0³ + x1³`, whose Laplacian is of either sign."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (n, 2))
+    a, b = x.T
+    hessian = np.zeros((n, 1, 2, 2))
+    hessian[:, 0, 0, 0], hessian[:, 0, 1, 1] = 6 * a, 6 * b
+    slope = np.stack([3 * a**2, 3 * b**2], 1)[:, None]
+    return measurement(x, (a**3 + b**3)[:, None], slope, hessian, names=names)
+
+
+def everywhere(m, number):
+    """The measurement with `number` in the place of all that was measured."""
+    fields = ("value", "jacobian", "diagonal", "hessian", "scale_diagonal")
+    changed = {field: np.full_like(getattr(m, field), number) for field in fields}
+    return dataclasses.replace(m, **changed, target=changed["value"], reference=changed["diagonal"])
+
+
+def some(m, number):
+    """The measurement with `number` at every third point."""
+    changed = {}
+    for field in ("value", "jacobian", "diagonal", "hessian", "scale_diagonal"):
+        changed[field] = getattr(m, field).copy()
+        changed[field][::3] = number
+    return dataclasses.replace(m, **changed)
+
+
+def features_of(m):
+    """Mean |second derivative| along each input in standard deviations, as a report has it."""
+    standard = np.abs(m.diagonal * m.input_spread**2 / m.output_spread[:, None])
+    return dict(zip(m.feature_names, standard.mean(axis=(0, 1)), strict=True))
+
+
+def pairs_of(m):
+    """Mean |Hessian|, as a report has it."""
+    return np.abs(m.hessian).mean(axis=(0, 1))
+
+
 def report(
     features=None,
     *,

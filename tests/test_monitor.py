@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_curvature as kc
 
@@ -457,9 +458,56 @@ def test_plot_and_summary(capsys):
     assert monitor.plot().axes
 
 
-def test_tensorboard_shows_what_the_history_holds(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def test_the_picture_of_all_distances_has_a_line_for_each_of_some_steps():
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, epochs=2)
+    (axes,) = monitor.plot(picture="distances").axes
+    labels = [str(line.get_label()) for line in axes.lines]
+    assert {"before training", "epoch 1", "epoch 2"} <= set(labels)
+    with pytest.raises(ValueError, match="'shape', 'distances'"):
+        monitor.plot(picture="map")
 
+
+def relu():
+    return keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(16, "relu", name="bend"), keras.layers.Dense(1)]
+    )
+
+
+def linear():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize(
+    ("build", "verdict", "kinds"),
+    [(relu, "piecewise linear", ("piecewise linear",)), (linear, "straight", ("linear",)),
+     (functional, "healthy", ())],
+    ids=["relu", "linear", "silu"],
+)  # fmt: skip
+def test_a_diagnosis_before_and_after_training_goes_with_the_verdict(
+    build, verdict, kinds, tmp_path
+):
+    monitor = kc.CurvatureMonitor(PROBE, tmp_path)
+    fit(monitor, model=compiled(build()), epochs=2)
+    assert monitor.reports[""].verdict.kind == verdict
+    assert monitor.diagnosis.kinds == kinds
+    events = EventAccumulator(str(tmp_path / "curvature"), size_guidance={"tensors": 0})
+    events.Reload()
+    shown = events.Tensors("curvature-summary/diagnosis")
+    assert [event.step for event in shown] == [0, 2]
+    for event in shown:
+        text = tf.make_ndarray(event.tensor_proto).item().decode()
+        assert all(kind in text.lower() for kind in kinds)
+        assert ("no findings" in text) == (not kinds)
+
+
+def test_without_a_log_dir_no_time_goes_into_a_diagnosis():
+    monitor = kc.CurvatureMonitor(PROBE)
+    fit(monitor, epochs=1)
+    assert monitor.diagnosis is None
+
+
+def test_tensorboard_shows_what_the_history_holds(tmp_path):
     monitor = kc.CurvatureMonitor((PROBE, Y[:16]), tmp_path, reference=lambda x: 0 * x)
     board = keras.callbacks.TensorBoard(tmp_path)
     fit(monitor, board, epochs=2)

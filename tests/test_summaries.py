@@ -11,6 +11,8 @@ from tensorboard.plugin_util import markdown_to_safe_html
 
 from closed_forms import parabola, report
 from keras_curvature import figures, summaries
+from keras_curvature.findings import Diagnosis, Finding
+from keras_curvature.measurement import Spectrum
 from keras_curvature.summaries import RunWriter
 
 HOSTILE = [
@@ -211,6 +213,57 @@ def test_summary_says_in_words_what_was_found_and_how(writer, tmp_path):
     assert "<td>scale_mean</td>\n<td>3.5</td>\n<td>y/x²</td>" in html
     assert html.count("<tr>") == 1 + len(report().headline) + len(report().reference)
     assert "bmi 0.5, age 0.25" in html
+
+
+def a_finding(text, layer="bend"):
+    return Finding("piecewise linear", text, (layer,), text, text, text, 1.0)
+
+
+def test_a_diagnosis_says_what_was_found_what_it_means_and_what_to_do(writer, tmp_path):
+    finding = dataclasses.replace(
+        a_finding("relu in 'bend'"), found="F.", meaning="M.", advice="A."
+    )
+    writer.write_diagnosis(3, Diagnosis("net", (finding,), ("The graph: 4 ops.",)))
+    writer.close()
+    found = events(tmp_path)
+    assert found.plugin("curvature-summary/diagnosis") == "text"
+    ((step, text),) = found.series("curvature-summary/diagnosis")
+    assert step == 3
+    html = markdown_to_safe_html(text.item().decode())
+    assert "<h3>Diagnosis of net: 1 finding, epoch 3</h3>" in html
+    assert "<h4>Piecewise linear: relu in 'bend'</h4>" in html
+    for name, sentence in (("found", "F."), ("means", "M."), ("do", "A.")):
+        assert f"<li><strong>{name}:</strong> {sentence}</li>" in html
+    assert "<li>The graph: 4 ops.</li>" in html
+
+
+def test_nothing_of_a_model_reaches_the_page_of_a_diagnosis_unescaped():
+    everything = " ".join(HOSTILE)
+    text = summaries.diagnosis_in_markdown(
+        0, Diagnosis(everything, (a_finding(everything),), (everything,))
+    )
+    assert "<" not in text
+    page = Page(markdown_to_safe_html(text))
+    assert page.tags == {"h3", "h4", "p", "strong", "ul", "li"}
+    # In place, what was found, meaning, advice and check; the model's name is shortened.
+    assert page.text.count(HOSTILE[6]) == 5
+
+
+def test_curvature_over_distances_is_a_tensor_and_a_table(writer, tmp_path):
+    h = 0.5 ** np.arange(12)
+    spectrum = Spectrum(h, 2 * h, 3 * h, 4 * h, 5 * h)
+    shown = dataclasses.replace(report(), spectrum=spectrum)
+    writer.write_spectrum(shown)
+    writer.write_spectrum(report())  # has none
+    writer.write_picture(shown, figures.to_png(figures.draw(parabola(), shown)), "distances")
+    writer.close()
+    found = events(tmp_path)
+    assert set(found.tags) == {"curvature-distance/spectrum", "curvature-picture/distances"}
+    np.testing.assert_allclose(
+        found.last("curvature-distance/spectrum"), np.outer(h, [1, 2, 3, 4, 5]), rtol=1e-6
+    )
+    html = markdown_to_safe_html(summaries.in_markdown(shown))
+    assert "<td>0.25</td>\n<td>0.5</td>\n<td>0.75</td>\n<td>1.25</td>" in html
 
 
 def test_nothing_of_the_data_reaches_the_page_unescaped():

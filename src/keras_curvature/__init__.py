@@ -13,6 +13,8 @@ from keras_curvature.derivatives import (
     jacobian,
     laplacian,
 )
+from keras_curvature.diagnosis import diagnose
+from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.hidden import hidden_fraction
 from keras_curvature.kinks import Kinks, kinks
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
@@ -26,8 +28,11 @@ __all__ = [
     "CurvatureMonitor",
     "CurvaturePenalty",
     "DerivativeOutput",
+    "Diagnosis",
+    "Finding",
     "Kinks",
     "derivatives",
+    "diagnose",
     "directional_curvature",
     "engine_choice",
     "hessian",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_curvature.measurement import Report, Units
@@ -187,6 +187,31 @@ def formatted(number: float) -> str:
     return f"{number:.4g}"
 
 
+def percent(share: float) -> str:
+    """A share as per cent, without claiming 100 % or 0 % when it is not.
+
+    Example:
+        >>> [percent(share) for share in (0.0, 0.001, 0.5, 0.9999, 1.0)]
+        ['none', 'almost none', '50 %', 'over 99 %', '100 %']
+    """
+    rounded = round(100 * share)
+    if rounded in (0, 100) and share not in (0.0, 1.0):
+        return "almost none" if rounded == 0 else "over 99 %"
+    return "none" if share == 0 else f"{rounded} %"
+
+
+def listed(words: Sequence[str], most: int = 4) -> str:
+    """Words as a list in a sentence, the last ones counted where there are too many.
+
+    Example:
+        >>> listed(["a", "b", "c"]), listed(["a", "b", "c", "d", "e", "f"])
+        ('a, b and c', 'a, b, c and 3 more')
+    """
+    if len(words) > most:
+        words = [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
 def plain(text: str, limit: int | None = None) -> str:
     r"""Text on one line without control characters, shortened to `limit` characters.
 
@@ -234,7 +259,7 @@ def table(report: Report) -> str:
     """
     name = f" of {plain(report.output, 40)!r}" if report.output else ""
     blocks = [
-        [f"Curvature{name}, {moment(report.step)}", *_wrapped(plain(report.verdict.sentence))],
+        [f"Curvature{name}, {moment(report.step)}", *wrapped(plain(report.verdict.sentence))],
         _numbers(report.headline, report.units),
         _titled("Against the known second derivatives", _numbers(report.reference, report.units)),
         _titled("Detail", _numbers(report.detail, report.units)),
@@ -274,15 +299,16 @@ def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:
     lines = []
     for name, number, unit, meaning in rows:
         start = f"{name:<{widths[0]}}  {number:>{widths[1]}}  {unit:<{widths[2]}}  "
-        lines += _wrapped(meaning, start) if meaning else [start.rstrip()]
+        lines += wrapped(meaning, start) if meaning else [start.rstrip()]
     return lines
 
 
 def _bullets(sentences: Iterable[str]) -> list[str]:
-    return [line for s in sentences for line in _wrapped(plain(s), "- ")]
+    return [line for s in sentences for line in wrapped(plain(s), "- ")]
 
 
-def _wrapped(text: str, start: str = "") -> list[str]:
+def wrapped(text: str, start: str = "") -> list[str]:
+    """Lines of at most `WIDTH` columns; all but the first are indented as far as `start`."""
     return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)) or [
         start.rstrip()
     ]

@@ -40,6 +40,25 @@ class Segments:
 
 
 @dataclass(frozen=True)
+class Ladder:
+    """Curvature over a ladder of distances, on lines through some probe points.
+
+    Attributes:
+        distances: half-widths of the windows in standard deviations of the inputs, longest
+            first, shape `(rungs,)`.
+        curvature: second differences over these, in units of the output per squared standard
+            deviation, shape `(rungs, samples, outputs)`; NaN where none was taken.
+        noise: standard deviation of the rounding in one value in float64, shape `(outputs,)`.
+        single_noise: the same in the dtype in which derivatives are taken.
+    """
+
+    distances: Array
+    curvature: Array
+    noise: Array
+    single_noise: Array
+
+
+@dataclass(frozen=True)
 class Measurement:
     """Derivatives of one output at every probe point, inputs and outputs flattened.
 
@@ -62,6 +81,7 @@ class Measurement:
             1 where an input is constant.
         output_spread: standard deviation of each output over the probe, shape `(m,)`;
             1 where an output is constant.
+        ladder: the curvature over many distances, or `None`.
     """
 
     x: Array
@@ -78,6 +98,7 @@ class Measurement:
     feature_names: tuple[str, ...]
     input_spread: Array
     output_spread: Array
+    ladder: Ladder | None = None
 
     @property
     def laplacian(self) -> Array:
@@ -91,6 +112,25 @@ class Verdict:
 
     kind: str
     sentence: str
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """How curved a function is over each of many distances, in standard deviations.
+
+    Attributes:
+        distances: half-widths of the windows, longest first, shape `(rungs,)`.
+        mean: mean curvature along lines between probe points, at each distance.
+        rms: root mean square of it.
+        rounding: what rounding in float64, in which it is taken, adds to the root mean square.
+        single_rounding: what it would add in the dtype in which derivatives are taken.
+    """
+
+    distances: Array
+    mean: Array
+    rms: Array
+    rounding: Array
+    single_rounding: Array
 
 
 @dataclass(frozen=True)
@@ -108,6 +148,7 @@ class Report:
         verdict: the sentence.
         method: what was computed, with which engine, on how many points, and why.
         units: of all numbers but those per feature, which are in standard deviations.
+        spectrum: how curved it is over each of many distances, or `None`.
     """
 
     step: int
@@ -120,6 +161,7 @@ class Report:
     verdict: Verdict
     method: tuple[str, ...] = ()
     units: Units = "raw"
+    spectrum: Spectrum | None = None
 
     @property
     def scalars(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature import known, scales, segments
+from keras_curvature import known, ladder, rounding, scales, segments
 from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
 from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
-from keras_curvature.measurement import Array, Measurement, Segments
+from keras_curvature.measurement import Array, Ladder, Measurement, Segments
 from keras_curvature.probes import Probe, feature_names
 from keras_curvature.typing import Model
 
@@ -81,6 +82,12 @@ class Gauge:
         self._targets = known.targets(probe, options.output, f)
         self._references = known.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
+        self._rails = ladder.rails(z.numpy().astype(np.float64), self._spread)
+
+    @property
+    def problem(self) -> Problem:
+        """The traced model and the probe's points."""
+        return self._problem
 
     @property
     def f(self) -> FlatFunction:
@@ -122,6 +129,8 @@ class Gauge:
             "those whose window lies inside the probe's range.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
             f"probe points, in {segments.PIECES} pieces each.",
+            f"Curvature over many distances: second differences in float64 along "
+            f"{len(self._rails.start)} of these lines, in standard deviations.",
             f"Units: {shown[units]}; numbers per feature in standard deviations.",
         ]
         if self.f.audit.mended:
@@ -139,6 +148,7 @@ class Gauge:
         at_scale = np.full_like(arrays["hessian_diagonal"], np.nan)
         at_scale[self._scaled] = self._at_scale().numpy()
         arrays["scale"] = at_scale
+        arrays["ladder"] = self._on_ladder()
         start = 0
         results = {}
         for i, name in enumerate(self.f.output_names):
@@ -172,6 +182,18 @@ class Gauge:
             feature_names=self.names,
             input_spread=self._spread,
             output_spread=_spread_of(value if target is None else target),
+            ladder=self._ladder(found["ladder"][..., part], value),
+        )
+
+    def _ladder(self, values: Array, value: Array) -> Ladder:
+        rails, count = self._rails, len(ladder.OFFSETS)
+        with np.errstate(invalid="ignore"):
+            apart = values[:, 0] - value[rails.start]
+        return Ladder(
+            distances=ladder.DISTANCES,
+            curvature=ladder.differences(values[:, :count], rails.inside),
+            noise=rounding.noise(values[:, count:]),
+            single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
 
     def _at_points(self) -> dict[str, tf.Tensor]:
@@ -202,6 +224,21 @@ class Gauge:
         tensors = [tf.gather(leaf, self._scaled) for leaf in problem.inputs.leaves]
         found = self._run(("scale", tuple(self._scale)), compute, problem, size, tensors)
         return found["scale"]
+
+    def _on_ladder(self) -> Array:
+        f = dataclasses.replace(self.f, dtype=tf.float64)
+        rails = self._rails
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, unit = tensors
+            z, rest = f.point(leaves)
+            return {"values": ladder.values(f, z, unit, rest)}
+
+        rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        size = self._options.batch_size or max(1, rows // len(ladder.PLACES))
+        leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
+        tensors = [*leaves, tf.constant(rails.unit)]
+        return self._run("ladder", compute, self._problem, size, tensors)["values"].numpy()
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
         f = self.f

@@ -12,7 +12,8 @@ import keras
 
 from keras_curvature import diagnosis, statistics
 from keras_curvature.engines.evaluation import Options
-from keras_curvature.measurement import Measurement, Report
+from keras_curvature.findings import Diagnosis
+from keras_curvature.measurement import Measurement, Report, Spectrum
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
 from keras_curvature.schedule import PictureBudget, due
@@ -75,6 +76,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
         reports: the last `Report` by the name of the output, `""` if there is but one.
+        diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found before training, and
+            in the end what it found after it; `print` it.
 
     Raises:
         ValueError: before training starts, for a probe that is empty, holds NaN or does not
@@ -110,6 +113,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.name = name
         self.history: dict[str, list[Any]] = {"step": []}
         self.reports: dict[str, Report] = {}
+        self.diagnosis: Diagnosis | None = None
         self._options = Options(output, wrt, engine, dtype, batch_size)
         self._reference = reference
         self._scale = scale
@@ -120,6 +124,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._warned: set[type[Exception]] = set()
         self._gauge: Gauge | None = None
         self._measurements: dict[str, Measurement] = {}
+        self._spectra: dict[str, list[tuple[int, Spectrum]]] = {}
         self._writer: Any = None
         self._pictures = PictureBudget()
         self._pictured_step = -1
@@ -154,6 +159,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._offset = last if last is not None and epoch < last else 0
         if last is None or epoch + self._offset > last:
             self._step(epoch + self._offset)
+            self._diagnose()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and publishes the numbers in `logs`."""
@@ -168,14 +174,17 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if self._writer is not None:
             if self.history["step"] and self._pictured_step != self.history["step"][-1]:
                 self._picture()
+            self._diagnose()
             self._writer.close()
             self._writer = None
 
-    def plot(self, output: str = "", *, theme: str = "light") -> Any:
+    def plot(self, output: str = "", *, picture: str = "shape", theme: str = "light") -> Any:
         """Draws the last measurement.
 
         Args:
             output: name of the output of a model that has several.
+            picture: `"shape"`, the function and how it bends, or `"distances"`, the curvature
+                against the distance over which it is taken, at several steps.
             theme: `"light"` or `"dark"`.
 
         Returns:
@@ -183,7 +192,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """
         from keras_curvature import figures
 
+        _require_one_of("picture", picture, ("shape", "distances"))
         measurement, report = self._last(output)
+        if picture == "distances":
+            spectra = self._spectra[report.output]
+            return figures.draw_distances(measurement, report, spectra, theme=theme)
         return figures.draw(measurement, report, theme=theme)
 
     def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
@@ -233,12 +246,16 @@ class CurvatureMonitor(keras.callbacks.Callback):
         assert self._gauge is not None, "measuring before `on_train_begin`"
         self._measurements = self._gauge.measure()
         for i, (output, measurement) in enumerate(self._measurements.items()):
-            self.reports[output] = self._report(step, i, output, measurement, begin)
+            report = self._report(step, i, output, measurement, begin)
+            self.reports[output] = report
+            if report.spectrum is not None:
+                self._spectra.setdefault(output, []).append((step, report.spectrum))
         if self._writer is None:
             return
         for output, report in self.reports.items():
             self._writer.write_numbers(report)
             self._writer.write_distribution(report, self._in_units(self._measurements[output]))
+            self._writer.write_spectrum(report)
         if self._pictures.allows():
             self._picture()
         self._writer.flush()
@@ -260,7 +277,25 @@ class CurvatureMonitor(keras.callbacks.Callback):
             verdict=diagnosis.verdict(measurement, gauge.f.audit, i),
             method=gauge.method(self._units),
             units=self._units,
+            spectrum=statistics.spectrum(measurement),
         )
+
+    def _diagnose(self) -> None:
+        """Writes what is found out about the model as it is at the last step."""
+        if self._writer is None or not self.reports:
+            return
+        assert self._gauge is not None, "reports come from it"
+        step = self.history["step"][-1]
+        try:
+            self.diagnosis = diagnosis.examine(
+                self.model, self._gauge.problem, self._options, self._scale
+            )
+        except Exception as error:
+            if not self._warns:
+                raise
+            self._warn(step, error)
+            return
+        self._writer.write_diagnosis(step, self.diagnosis)
 
     def _in_units(self, measurement: Measurement) -> Measurement:
         if self._units == "std":
@@ -274,22 +309,27 @@ class CurvatureMonitor(keras.callbacks.Callback):
         with self._pictures.spending():
             for output, report in self.reports.items():
                 measurement = self._measurements[output]
-                figure = figures.draw(measurement, report)
-                self._writer.write_picture(report, figures.to_png(figure))
+                shape = figures.draw(measurement, report)
+                self._writer.write_picture(report, figures.to_png(shape))
+                distances = figures.draw_distances(measurement, report, self._spectra[output])
+                self._writer.write_picture(report, figures.to_png(distances), "distances")
                 self._writer.write_summary(report)
                 self._pictured_step = report.step
 
     def _failed(self, step: int, error: Exception) -> dict[str, float]:
         """Lets the training go on: one warning per kind, and NaN in the history."""
+        self._warn(step, error)
+        self._record(step, {})
+        return {}
+
+    def _warn(self, step: int, error: Exception) -> None:
         if type(error) not in self._warned:
             self._warned.add(type(error))
             warnings.warn(
                 f"CurvatureMonitor could not measure at step {step}, and goes on without: "
                 f"{type(error).__name__}: {error}",
-                stacklevel=2,
+                stacklevel=3,
             )
-        self._record(step, {})
-        return {}
 
     def _record(self, step: int, numbers: dict[str, float]) -> None:
         """Appends to the history, NaN where a number is not known at this step."""

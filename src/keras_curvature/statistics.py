@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement import Array, Measurement, Segments
+from keras_curvature import rounding
+from keras_curvature.measurement import Array, Measurement, Segments, Spectrum
 
 EIGENVALUE_TOLERANCE = 1e-5
 """Share of the largest |eigenvalue| below which one counts as 0: float32 rounding."""
@@ -159,6 +160,27 @@ def r2(m: Measurement) -> float:
     residual = ((m.value - m.target)[finite] ** 2).sum()
     about_mean = ((m.target - m.target.mean(axis=0))[finite] ** 2).sum()
     return float(1 - residual / about_mean) if about_mean > 0 else float("nan")
+
+
+def spectrum(m: Measurement) -> Spectrum | None:
+    """Curvature over each distance of the ladder, in standard deviations, all outputs together."""
+    if m.ladder is None:
+        return None
+    distances = m.ladder.distances
+    curvature = m.ladder.curvature / m.output_spread
+    finite = np.isfinite(curvature)
+    count = finite.sum(axis=(1, 2))
+    known = np.where(finite, curvature, 0.0)
+    empty = np.full(count.shape, np.nan)
+    mean, square = (
+        np.divide(x.sum(axis=(1, 2)), count, out=empty.copy(), where=count > 0)
+        for x in (known, known**2)
+    )
+    double, single = (
+        rounding.in_second_difference(np.sqrt(np.mean((noise / m.output_spread) ** 2)), distances)
+        for noise in (m.ladder.noise, m.ladder.single_noise)
+    )
+    return Spectrum(distances, mean, np.sqrt(square), double, single)
 
 
 def additivity(m: Measurement) -> float:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.meanings import (
     FEATURE,
     LAPLACIAN,
@@ -26,7 +27,8 @@ from keras_curvature.meanings import (
     moment,
     plain,
 )
-from keras_curvature.measurement import Measurement, Report, Units
+from keras_curvature.measurement import Measurement, Report, Spectrum, Units
+from keras_curvature.spectra import read
 
 KERAS_RUNS = ("train", "validation")
 """Directories of `keras.callbacks.TensorBoard`, which asks not to share them."""
@@ -38,6 +40,18 @@ The picture and the text name the largest then. Choosing some would write other 
 other epochs, and leave each with holes.
 """
 
+PICTURES = {
+    "shape": "The function and how it bends.",
+    "distances": "The curvature over a distance h, for many h: where it is smooth it settles as "
+    "h shrinks, where it has kinks it does not.",
+}
+"""What is drawn, and what it shows."""
+
+SPECTRUM = (
+    "Curvature over distances: half-width h of the window, mean, root mean square, what rounding "
+    "adds in float64, and what it would add in the model's own dtype; in standard deviations."
+)
+
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
@@ -48,6 +62,7 @@ class RunWriter:
     writer = RunWriter("logs/run1")
     writer.write_numbers(report)
     writer.write_distribution(report, measurement)
+    writer.write_spectrum(report)
     writer.write_picture(report, png)
     writer.write_summary(report)
     writer.close()
@@ -110,8 +125,31 @@ class RunWriter:
         histogram = histogram_pb(tag, np.clip(values, -limit, limit), description=description)
         self._write(report.step, histogram)
 
-    def write_picture(self, report: Report, png: bytes) -> None:
+    def write_spectrum(self, report: Report) -> None:
+        """Writes the curvature over each distance, as one small tensor `(distances, 5)`.
+
+        Its columns are the attributes of `Spectrum` in their order. Nothing if there is none.
+        """
+        if report.spectrum is None:
+            return
+        tag = self._tag("-distance", report.output, "spectrum")
+        columns = np.stack(list(vars(report.spectrum).values()), axis=1)
+        metadata = SummaryMetadata(
+            summary_description=self._once(tag, SPECTRUM) or "",
+            plugin_data=SummaryMetadata.PluginData(plugin_name="curvature"),
+        )
+        tensor = make_tensor_proto(columns.astype(np.float32))
+        self._write(
+            report.step, Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
+        )
+
+    def write_picture(self, report: Report, png: bytes, name: str = "shape") -> None:
         """Writes a picture that is already encoded as PNG.
+
+        Args:
+            report: says when, and of which output.
+            png: the picture.
+            name: one of `PICTURES`.
 
         Raises:
             ValueError: if it is not a PNG.
@@ -119,10 +157,10 @@ class RunWriter:
         if png[:8] != PNG_START:
             raise ValueError(f"`png` must be the bytes of a PNG. Received: {png[:8]!r}…")
         width, height = struct.unpack(">II", png[16:24])
-        tag = self._tag("-picture", report.output, "shape")
+        tag = self._tag("-picture", report.output, name)
         # TensorBoard's own function would want pixels, only to encode them again.
         metadata = image_metadata.create_summary_metadata(
-            display_name=None, description=self._once(tag, "The function and how it bends.")
+            display_name=None, description=self._once(tag, PICTURES[name])
         )
         encoded = make_tensor_proto([str(width).encode(), str(height).encode(), png])
         value = Summary.Value(tag=tag, metadata=metadata, tensor=encoded)
@@ -132,6 +170,11 @@ class RunWriter:
         """Writes in words what was found and how, as Markdown."""
         tag = self._tag("-summary", report.output, "in_words")
         self._write(report.step, text_pb(tag, in_markdown(report)))
+
+    def write_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
+        """Writes what a diagnosis found, as Markdown."""
+        tag = self._tag("-summary", "", "diagnosis")
+        self._write(step, text_pb(tag, diagnosis_in_markdown(step, diagnosis)))
 
     def flush(self) -> None:
         """Sends what was written to the disk."""
@@ -192,8 +235,27 @@ def in_markdown(report: Report) -> str:
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
         _number_table({**report.headline, **report.reference}, report.units),
         _feature_sentence(report.features),
+        _spectrum_table(report.spectrum),
     ]
     return "\n\n".join(block for block in blocks if block)
+
+
+def diagnosis_in_markdown(step: int, diagnosis: Diagnosis) -> str:
+    """A diagnosis as Markdown: a heading and three sentences for each finding."""
+    blocks = [
+        f"### {escaped(diagnosis.headline)}, {moment(step)}",
+        escaped(diagnosis.opening),
+        *(_finding_in_markdown(finding) for finding in diagnosis.findings),
+        "#### How it was looked at",
+        "\n".join(f"- {escaped(check)}" for check in diagnosis.checks),
+    ]
+    return "\n\n".join(blocks)
+
+
+def _finding_in_markdown(finding: Finding) -> str:
+    said = (("found", finding.found), ("means", finding.meaning), ("do", finding.advice))
+    sentences = [f"- **{name}:** {escaped(text)}" for name, text in said]
+    return "\n".join([f"#### {escaped(finding.title)}", "", *sentences])
 
 
 def escaped(text: str) -> str:
@@ -254,6 +316,24 @@ def _feature_sentence(features: Mapping[str, float]) -> str:
     )
     which = "" if len(features) <= 10 else f" (10 of {len(features)})"
     return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
+
+
+def _spectrum_table(spectrum: Spectrum | None) -> str:
+    """Every second distance: enough to see where the curvature settles."""
+    if spectrum is None:
+        return ""
+    columns = (spectrum.distances, spectrum.mean, spectrum.rms, spectrum.single_rounding)
+    rows = [
+        escaped(read(spectrum).sentence),
+        "",
+        "| distance in σx | mean in σy/σx² | root mean square | rounding would add |",
+        "|---|---|---|---|",
+    ]
+    rows += [
+        f"| {' | '.join(escaped(formatted(number)) for number in numbers)} |"
+        for numbers in zip(*(column[::2] for column in columns), strict=True)
+    ]
+    return "\n".join(rows)
 
 
 def _checked_name(name: object) -> str:

@@ -95,6 +95,11 @@ def _build(case: Case, dtype: str, twin: bool) -> keras.Model:
 _build_once = functools.cache(_build)
 
 
+def forget_models() -> None:
+    """Frees the models that were built, and what was compiled for them."""
+    _build_once.cache_clear()
+
+
 def flat_of(case: Case, dtype: str = "float64") -> Flat:
     """The model of a case as a function of one vector."""
     return _flattened(case, model_of(case, dtype), case.batch(dtype))

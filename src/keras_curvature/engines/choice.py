@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunks, finite_difference, nested
 from keras_curvature.engines.audit import Place
-from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.function import FlatFunction, NotDifferentiableError
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
     HESSIAN,
@@ -91,10 +91,11 @@ class Engine:
         except LookupError as error:
             missing = str(error).rpartition(" ")[2]
             places = [place for place in f.audit.live if missing.startswith(place.op_type)]
-            raise ValueError(
+            raise NotDifferentiableError(
                 f"TensorFlow has no second derivative for {places[-1] if places else missing} "
                 f"({missing} has no gradient), which the {self.name!r} engine needs. Replace the "
-                'op, or use `engine="finite_difference"`, which needs first derivatives only.'
+                'op, or use `engine="finite_difference"`, which needs first derivatives only.',
+                places[-1:],
             ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.audit import Audit, Dependence, audit
+from keras_curvature.engines.audit import Audit, Dependence, Place, audit
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.tracing import Trace, find_layer, trace
@@ -76,6 +76,18 @@ class FlatFunction:
         return self.inputs.join([tf.cast(array, self.dtype) for array in arrays]), rest
 
 
+class NotDifferentiableError(ValueError):
+    """The output has no derivative.
+
+    Attributes:
+        places: the ops that are in the way.
+    """
+
+    def __init__(self, message: str, places: Sequence[Place]) -> None:
+        super().__init__(message)
+        self.places = tuple(places)
+
+
 def flatten(
     model: Model, inputs: Inputs, output: Output, wrt: Wrt, dtype: tf.DType
 ) -> FlatFunction:
@@ -88,7 +100,7 @@ def flatten(
     """
     chosen = _chosen_input(model, inputs, wrt)
     tap = wrt if isinstance(wrt, str) and chosen is None else None
-    selected = _selector(model, output)
+    selected = selector(model, output)
     traced = trace(model, inputs.specs, inputs.structure, selected, tap)
     if traced.tapped is not None:
         source, structure = (traced.tapped,), None
@@ -142,7 +154,7 @@ def _chosen_input(model: Model, inputs: Inputs, wrt: Wrt) -> int | None:
     return wrt % len(inputs.names)
 
 
-def _selector(model: Model, output: Output) -> Callable[[Any], Any]:
+def selector(model: Model, output: Output) -> Callable[[Any], Any]:
     """What to apply to the model's output so that only the wanted part is left."""
     if output is None:
         return lambda outputs: outputs
@@ -208,20 +220,23 @@ def _require_floats(source: Sequence[tf.Tensor], names: Sequence[str]) -> None:
 
 def _require_differentiable(report: Audit) -> None:
     if report.python:
-        raise ValueError(
+        raise NotDifferentiableError(
             f"The model calls back into Python ({report.python[0]}), where no derivative can "
-            "be followed. Write this part with `keras.ops` or TensorFlow ops."
+            "be followed. Write this part with `keras.ops` or TensorFlow ops.",
+            report.python,
         )
     if report.unregistered:
-        raise ValueError(
+        raise NotDifferentiableError(
             f"TensorFlow has no derivative for {_listed(report.unregistered)}, which the "
-            "output depends on. Replace the op, or choose `wrt` behind it."
+            "output depends on. Replace the op, or choose `wrt` behind it.",
+            report.unregistered,
         )
     meant = all(place.op_type == "StopGradient" for place in report.cuts)
     if Dependence.CUT in report.dependence and not meant:
-        raise ValueError(
+        raise NotDifferentiableError(
             "The output depends on the input only through ops without a derivative: "
-            f"{_listed(report.cuts)}. Choose `output` before or `wrt` behind them."
+            f"{_listed(report.cuts)}. Choose `output` before or `wrt` behind them.",
+            report.cuts,
         )
 
 

@@ -56,13 +56,13 @@ def trace(
 
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
         inputs = keras.tree.pack_sequence_as(structure, list(leaves))
-        with _tapping(model, tap, tapped):
-            outputs = select(_called(model, inputs, training))
+        with tapping(model, tap, tapped):
+            outputs = select(called(model, inputs, training))
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
 
     shape: list[Any] = []
-    with tf.init_scope(), _unnoticed(model):
+    with tf.init_scope(), unnoticed(model):
         concrete = tf.function(call, autograph=False).get_concrete_function(*specs)
     if tap is not None and len(tapped) != 1:
         raise ValueError(_tap_message(model, tap, len(tapped)))
@@ -81,14 +81,15 @@ def trace(
     )
 
 
-def _called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
+def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
+    """The output of a model, in inference mode or in training."""
     if isinstance(model, keras.Layer):
         return model(inputs, training=training)
     return model(inputs)
 
 
 @contextlib.contextmanager
-def _unnoticed(model: Any) -> Iterator[None]:
+def unnoticed(model: Any) -> Iterator[None]:
     """Keeps a trace from whatever call of Keras is under way around it.
 
     The symbolic activity losses of the trace must not reach the user's loss, those that were
@@ -109,7 +110,7 @@ def _unnoticed(model: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _tapping(model: Any, tap: str | None, found: list[tf.Tensor]) -> Iterator[None]:
+def tapping(model: Any, tap: str | None, found: list[tf.Tensor]) -> Iterator[None]:
     """Makes the layer named `tap` leave its output in `found` when it is called."""
     if tap is None:
         yield

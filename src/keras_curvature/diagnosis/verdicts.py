@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from keras_curvature.engines.audit import Audit, Dependence
+from keras_curvature.meanings import percent
 from keras_curvature.measurement import Measurement, Verdict
 from keras_curvature.statistics import (
     gain_of_a_parabola,
@@ -69,14 +70,14 @@ def _curved(raw: Mapping[str, float], fit: float | None, shown: str) -> Verdict:
     if hidden >= HIDDEN:
         return Verdict(
             "piecewise linear",
-            f"Piecewise linear: autodiff sees {_percent(1 - hidden)} of the curvature, the rest "
+            f"Piecewise linear: autodiff sees {percent(1 - hidden)} of the curvature, the rest "
             f"sits in kinks. Read scale_mean ({raw['scale_mean']:.3g}) and slope_change "
             f"({raw['slope_change']:.3g}); use SiLU or GELU for pointwise values{shown}.",
         )
     if hidden >= PARTLY_HIDDEN:
         return Verdict(
             "partly hidden",
-            f"Partly piecewise linear: {_percent(hidden)} of the curvature sits in kinks that "
+            f"Partly piecewise linear: {percent(hidden)} of the curvature sits in kinks that "
             f"autodiff does not see. Compare mean with scale_mean{shown}.",
         )
     if fit is not None and fit < GOOD_FIT:
@@ -87,7 +88,7 @@ def _curved(raw: Mapping[str, float], fit: float | None, shown: str) -> Verdict:
         )
     return Verdict(
         "healthy",
-        f"Healthy: the exact second derivative accounts for {_percent(1 - hidden)} of the "
+        f"Healthy: the exact second derivative accounts for {percent(1 - hidden)} of the "
         f"change of slope{shown}.",
     )
 
@@ -112,11 +113,3 @@ def _straight(fit: float | None, shown: str, gain: float) -> Verdict:
             "not the problem. Train longer; SiLU and GELU bend sooner than sigmoid or tanh.",
         )
     return Verdict("linear", f"Really linear{shown}: there is hardly any curvature to see.")
-
-
-def _percent(share: float) -> str:
-    """A share as per cent, without claiming 100 % or 0 % when it is not."""
-    rounded = round(100 * share)
-    if rounded in (0, 100) and share not in (0.0, 1.0):
-        return "almost none" if rounded == 0 else "over 99 %"
-    return "none" if share == 0 else f"{rounded} %"

@@ -1,0 +1,154 @@
+"""All that is found out about a model's second derivatives, one check after the other."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from keras_curvature.diagnosis import agreement, hidden, tensorflow_own
+from keras_curvature.diagnosis.coupling import coupling
+from keras_curvature.diagnosis.dependence import dependence, no_derivative
+from keras_curvature.diagnosis.finiteness import not_finite
+from keras_curvature.diagnosis.inside import look
+from keras_curvature.diagnosis.parts import Part, parts_of
+from keras_curvature.diagnosis.scale import scale_below_rounding
+from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
+from keras_curvature.diagnosis.zeros import zeros
+from keras_curvature.engines.audit import Dependence
+from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.function import NotDifferentiableError
+from keras_curvature.findings import Diagnosis, Finding
+from keras_curvature.typing import Model, Output, Structure, Wrt
+
+
+def diagnose(
+    model: Model,
+    x: Structure,
+    *,
+    scale: Any = "auto",
+    output: Output = None,
+    wrt: Wrt = None,
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Diagnosis:
+    """Finds what stands between a model's second derivatives and what one reads in them.
+
+    Looks at the graph and measures at a few examples, to find: piecewise-linear parts, by layer
+    and activation; second derivatives that are exactly 0 for another reason (a linear model, dead
+    or saturated units, a stopped gradient, an output that does not depend on the input);
+    derivatives that are not those of the values; layers where TensorFlow's own second derivative
+    is wrong or missing, with its error on this model; examples that influence each other; a scale
+    below rounding. Each finding says what was seen, what it means and what to do.
+
+    The cost is bounded, whatever the number of examples: at most 64 of them, 8 lines between
+    them and 4 outputs, or a mixture of more, are looked at, as fits into memory at once.
+
+    Args:
+        model: see `keras_curvature.derivatives`, as for the other arguments.
+        x: examples like those that matter, `(batch, *input_shape)`; a dozen or more, since what
+            happens between them is looked at too.
+        scale: the distance that is to be used in `scale_curvature`.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+
+    Returns:
+        A report: `print` it, or read its `findings`.
+
+    Raises:
+        ValueError: for a batch that does not fit the model, an unbuilt model, an unknown
+            output, input or layer.
+        TypeError: for an argument of a wrong type, and for an integer input without `wrt`.
+
+    Example:
+        >>> import keras, numpy as np, keras_curvature as kc
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> report = kc.diagnose(model, np.random.default_rng(0).normal(size=(16, 2)))
+        >>> report.kinds
+        ('linear',)
+    """
+    options = Options(output, wrt, "auto", dtype, batch_size)
+    with warnings.catch_warnings():
+        # The report says it.
+        warnings.filterwarnings("ignore", message="The model gives an example another output")
+        try:
+            problem = pose(model, x, options, in_float64=False)
+        except NotDifferentiableError as error:
+            checks = ("The graph, before any number.",)
+            return Diagnosis(_name(model), (no_derivative(error),), checks)
+    return examine(model, problem, options, scale)
+
+
+def examine(model: Model, problem: Problem, options: Options, scale: Any = "auto") -> Diagnosis:
+    """`diagnose` for a model that has been traced."""
+    s = subject_of(model, problem, options, scale)
+    with warnings.catch_warnings():
+        # Rounding is measured here, whatever it comes from.
+        warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")
+        try:
+            findings, checks = _found(s)
+        except NotDifferentiableError as error:
+            findings, checks = [no_derivative(error)], (_on_the_graph(s),)
+    return Diagnosis(_name(model), tuple(findings), checks)
+
+
+def _found(s: Subject) -> tuple[list[Finding], tuple[str, ...]]:
+    """Findings, and what was looked at."""
+    findings = dependence(s)
+    if Dependence.LIVE not in s.problem.f.audit.dependence:
+        return findings, (_on_the_graph(s),)
+    apart = coupling(s)
+    if apart:
+        together = "A few examples were computed together, one by one, and twice."
+        return findings + apart, (_on_the_graph(s), together)
+    taken = sample(s, s.f)
+    findings += not_finite(s, taken)
+    parts = parts_of(s.model, s.problem.f)
+    if taken.finite.all():
+        findings += _measured(s, taken, parts)
+    findings += tensorflow_own.findings(s, tensorflow_own.own_answer(s, taken))
+    return findings, _checks(s, parts)
+
+
+def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Finding]:
+    rounding = noise(s)
+    spread = float(taken.value.std(axis=0).max()) or 1.0
+    z, rest = s.f64.point(s.leaves)
+    states = look(s, s.f, parts, *s.f.point(s.leaves))
+    lines = hidden.lines_of(s, z.numpy(), rest)
+    relative = float(np.max(rounding)) / spread
+    kinks = hidden.findings(s, lines, relative, taken, parts, states)
+    altered = agreement.findings(s, agreement.agreement(s, rounding))
+    explained = bool(kinks or altered)
+    return [
+        *kinks,
+        *zeros(s, lines, taken, parts, states, explained=explained),
+        *altered,
+        *scale_below_rounding(s, taken, rounding),
+    ]
+
+
+def _on_the_graph(s: Subject) -> str:
+    return f"The graph: {len(s.problem.f.audit.live)} ops on the way from input to output."
+
+
+def _checks(s: Subject, parts: tuple[Part, ...]) -> tuple[str, ...]:
+    total = s.problem.f.outputs.width
+    outputs = "" if total == s.f.outputs.width else f", a mixture of all {total} outputs"
+    kinked = sum(part.kinked for part in parts)
+    return (
+        f"{_on_the_graph(s)} Layers with kinks: {kinked}.",
+        f"{s.count} of {s.total} examples{outputs}: slope, exact second derivative along a random "
+        f"direction and the units of the layers, in {s.f.dtype.name}.",
+        f"{hidden.lines_at_most(s)} straight lines between examples: change of slope against the "
+        "integral of the exact second derivative, in float64.",
+        f"Differences against autodiff at {min(agreement.EXAMPLES, s.count)} examples, two nested "
+        f"tapes of TensorFlow at {min(tensorflow_own.EXAMPLES, s.count)}.",
+    )
+
+
+def _name(model: Model) -> str:
+    return str(getattr(model, "name", None) or getattr(model, "__name__", type(model).__name__))

@@ -1,0 +1,205 @@
+"""A model at a few examples, ready to be looked at from several sides at bounded cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_curvature import rounding, scales
+from keras_curvature.engines import chunks
+from keras_curvature.engines.choice import ENGINES
+from keras_curvature.engines.evaluation import Options, Problem, run_chunked
+from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.layout import Layout
+from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
+from keras_curvature.measurement import Array
+from keras_curvature.typing import Model
+
+MOST_EXAMPLES, LEAST_EXAMPLES = 64, 4
+"""Examples looked at: as many as fit into memory at once, within these bounds."""
+
+MOST_OUTPUTS = 4
+"""Up to so many outputs each is looked at; of more, a random mixture."""
+
+ENGINE = ENGINES["nested"]
+"""The reference: exact, and without rules of its own that might be what is wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed(FlatFunction):
+    """A function with many outputs, seen through few mixtures of them.
+
+    Attributes:
+        whole: the function.
+        mixing: the share of each of its outputs in each mixture, `(outputs, mixtures)`.
+    """
+
+    whole: FlatFunction
+    mixing: Array
+
+    def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
+        """The mixtures, `(n, mixtures)`."""
+        return self.whole(z, rest) @ tf.constant(self.mixing, z.dtype)
+
+
+def few_outputs(f: FlatFunction) -> Mixed:
+    """The function itself if it has few outputs, else a mixture of them."""
+    m = f.outputs.width
+    mixing = np.eye(m)
+    if m > MOST_OUTPUTS:
+        mixing = np.random.default_rng(0).normal(size=(m, 1)) / np.sqrt(m)
+    fields = {field.name: getattr(f, field.name) for field in dataclasses.fields(FlatFunction)}
+    outputs = Layout(((mixing.shape[1],),), None)
+    return Mixed(**(fields | {"outputs": outputs}), whole=f, mixing=mixing)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What every check is given.
+
+    Attributes:
+        model: as the user gave it.
+        problem: the model, traced, and all of the user's examples.
+        options: the user's.
+        leaves: the examples that are looked at, as the model takes them.
+        f: the model as the public functions evaluate it, few outputs.
+        f64: the same in float64.
+        spread: standard deviation of each input over all examples, `(d,)`.
+        v: a random direction for each example, one standard deviation long, `(n, d)`.
+        h: half-width of the window of the curvature at the scale, `(d,)`.
+    """
+
+    model: Model
+    problem: Problem
+    options: Options
+    leaves: tuple[tf.Tensor, ...]
+    f: Mixed
+    f64: Mixed
+    spread: Array
+    v: Array
+    h: Array
+
+    @property
+    def count(self) -> int:
+        """How many examples are looked at."""
+        return len(self.v)
+
+    @property
+    def total(self) -> int:
+        """How many the user gave."""
+        return int(self.problem.inputs.leaves[0].shape[0])
+
+    def first(self, count: int) -> list[tf.Tensor]:
+        """The first of the examples."""
+        return [leaf[:count] for leaf in self.leaves]
+
+    def run(
+        self,
+        name: str,
+        compute: Callable[..., dict[str, tf.Tensor]],
+        tensors: Sequence[Any],
+        rows_per_example: int = 1,
+    ) -> dict[str, Any]:
+        """`compute(*tensors)`, compiled once per `name` and model, in chunks of bounded memory."""
+        given = [tf.convert_to_tensor(tensor) for tensor in tensors]
+        size = self.options.batch_size or max(1, rows_at_once(self.f64) // rows_per_example)
+        found = run_chunked(self.problem, ("diagnosis", name), compute, given, size, {})
+        arrays = {key: tensor.numpy() for key, tensor in found.items()}
+        return {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays.items()}
+
+
+def subject_of(model: Model, problem: Problem, options: Options, scale: Any) -> Subject:
+    """Chooses the examples, and what is asked of them."""
+    f = few_outputs(problem.f)
+    f64 = few_outputs(dataclasses.replace(problem.f, dtype=tf.float64))
+    z = f64.point(problem.inputs.leaves)[0]
+    spread = scales.spread(z).numpy()
+    most = int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, MOST_EXAMPLES))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(z))[:most])
+    v = np.random.default_rng(1).normal(size=(len(chosen), len(spread)))
+    return Subject(
+        model=model,
+        problem=problem,
+        options=options,
+        leaves=tuple(tf.gather(leaf, chosen) for leaf in problem.inputs.leaves),
+        f=f,
+        f64=f64,
+        spread=spread,
+        v=spread * v / np.linalg.norm(v, axis=1, keepdims=True),
+        h=scales.resolve(scale, f.inputs, lambda: tf.constant(spread)).numpy(),
+    )
+
+
+def rows_at_once(f: FlatFunction) -> int:
+    """How many examples fit into memory at once."""
+    return chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the public functions would give at the examples, along `Subject.v`.
+
+    Attributes:
+        value: `(n, k)`, `k` few outputs.
+        slope: first derivative along `v`.
+        curvature: second derivative along `v`.
+        level: whether the gradients of all outputs are exactly 0, `(n,)`.
+        straight: whether the products of all Hessians with `v` are exactly 0, `(n,)`.
+    """
+
+    value: Array
+    slope: Array
+    curvature: Array
+    level: NDArray[np.bool_]
+    straight: NDArray[np.bool_]
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Whether value and derivatives are numbers, `(n,)`."""
+        parts = (self.value, self.slope, self.curvature)
+        return np.isfinite(np.concatenate(parts, axis=1)).all(axis=1)
+
+
+def sample(s: Subject, f: Mixed, count: int | None = None) -> Sample:
+    """Takes first and second derivatives at the examples."""
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        *leaves, v = tensors
+        z, rest = f.point(leaves)
+        v = tf.cast(v, z.dtype)
+        found = ENGINE.compute(f, z, rest, v, (VALUE, JACOBIAN, PRODUCT), 1)
+        jacobian, product = found[JACOBIAN], found[PRODUCT]
+        return {
+            "value": found[VALUE],
+            "slope": tf.reduce_sum(jacobian * v[:, None], axis=-1),
+            "curvature": tf.reduce_sum(product * v[:, None], axis=-1),
+            "level": tf.reduce_all(jacobian == 0, axis=[1, 2]),
+            "straight": tf.reduce_all(product == 0, axis=[1, 2]),
+        }
+
+    count = s.count if count is None else count
+    tensors = (*s.first(count), s.v[:count])
+    found = s.run(f"sample in {f.dtype.name}", compute, tensors, f.outputs.width)
+    return Sample(**found)
+
+
+def noise(s: Subject, count: int = 8) -> Array:
+    """Standard deviation of the rounding in one value of the function in float64, `(k,)`."""
+    offsets = rounding.offsets()
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        *leaves, v = tensors
+        z, rest = s.f64.point(leaves)
+        rows = z[:, None] + tf.constant(offsets)[:, None] * v[:, None]
+        times = len(offsets)
+        y = s.f64(tf.reshape(rows, [-1, z.shape[1]]), [tf.repeat(r, times, axis=0) for r in rest])
+        return {"values": tf.reshape(y, [-1, times, s.f64.outputs.width])}
+
+    found = s.run("noise", compute, (*s.first(count), s.v[:count]), len(offsets))
+    return rounding.noise(found["values"])

@@ -1,0 +1,70 @@
+"""Which picture suits what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keras_curvature.figures import distances, many_inputs, one_input, two_inputs
+from keras_curvature.figures.style import THEMES, Picture, Theme, styled
+from keras_curvature.measurement import Measurement, Report, Spectrum
+
+
+def draw(
+    measurement: Measurement,
+    report: Report,
+    *,
+    output_index: int = 0,
+    theme: str = "light",
+) -> Picture:
+    """Draws the function and how it bends, as suits its number of inputs.
+
+    One input: function, slope and curvature against `x`. Two: maps over the plane. More:
+    mean |second derivative| of each feature, and mean |Hessian| of each pair, in standard
+    deviations and over all outputs.
+
+    Args:
+        measurement: in units of the data.
+        report: what was found in it.
+        output_index: which column of a vector output is drawn against one or two inputs.
+        theme: of the page it will stand on, `"light"` or `"dark"`.
+
+    Returns:
+        A figure that pyplot knows nothing of: it is freed like any other object.
+    """
+    palette = _palette(theme)
+    inputs = measurement.x.shape[1]
+    with styled(palette):
+        if inputs == 1:
+            return one_input.curves(measurement, report, output_index, palette)
+        if inputs == 2:
+            return two_inputs.maps(measurement, report, output_index, palette)
+        return many_inputs.features(measurement, report, palette)
+
+
+def draw_distances(
+    measurement: Measurement,
+    report: Report,
+    history: Sequence[tuple[int, Spectrum]],
+    *,
+    theme: str = "light",
+) -> Picture:
+    """Draws the curvature against the distance over which it is taken, for some of the steps.
+
+    Args:
+        measurement: in units of the data, of the last step.
+        report: what was found in it.
+        history: steps and their spectra, at least one.
+        theme: of the page it will stand on, `"light"` or `"dark"`.
+
+    Returns:
+        A figure that pyplot knows nothing of.
+    """
+    palette = _palette(theme)
+    with styled(palette):
+        return distances.against_distance(measurement, report, history, palette)
+
+
+def _palette(theme: str) -> Theme:
+    if theme not in THEMES:
+        raise ValueError(f"`theme` must be 'light' or 'dark'. Received: {theme!r}.")
+    return THEMES[theme]

@@ -1,0 +1,125 @@
+"""How a function of many inputs bends along each of them, and which pairs interact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from keras_curvature.figures.page import HEADER, foot, page, place
+from keras_curvature.figures.style import Picture, Theme
+from keras_curvature.figures.view import counts, drawable, view_of
+from keras_curvature.meanings import CURVATURE, IN_DEVIATIONS, MOST_FEATURES, plain
+from keras_curvature.measurement import Array, Measurement, Report
+
+MOST_ANNOTATED = 12
+"""Rows of a heat map up to which its numbers are written into it."""
+
+
+def features(m: Measurement, report: Report, theme: Theme) -> Picture:
+    """Curvature along each input as bars, and of each pair of inputs as a heat map."""
+    exact = np.array([report.features.get(name, np.nan) for name in m.feature_names])
+    exact, at_scale = drawable(exact), _scale_of_features(m)
+    pairs = None if report.interactions is None else drawable(report.interactions)
+    order = _most_curved(exact, at_scale, pairs)
+    names = [plain(m.feature_names[i], 20) for i in order]
+    longest = 0.075 * max(len(name) for name in names)  # inches, about
+    below = max(1.15, 0.35 + longest)
+    rows = len(order)
+    figure = page(report, "", (9.2, HEADER + max(2.4, 0.27 * rows) + below), theme)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    place(figure, left=longest + 0.3, right=0.95, bottom=below, wspace=0.09)
+    _bars(figure, left, names, exact[order], at_scale[order], theme)
+    omitted = len(exact) - rows
+    if omitted:
+        left.set_title(f"Along each input ({omitted} of {len(exact)} omitted)")
+    right.set_title("Of each pair of inputs")
+    if pairs is None:
+        words = (
+            f"That needs the whole Hessian.\nWith {len(exact)} inputs only its diagonal was taken."
+        )
+        _explain(right, words, theme)
+    elif not np.isfinite(pairs).any():
+        _explain(right, "No entry of the exact Hessian is finite.", theme)
+    elif not np.nansum(pairs):
+        kinks = "All curvature sits in kinks: see the bars." if np.nansum(at_scale) else ""
+        _explain(right, f"Every entry of the exact Hessian is 0.\n{kinks}", theme)
+    else:
+        _heat_map(figure, right, names, pairs[np.ix_(order, order)], theme)
+    outputs = m.value.shape[1]
+    notes = [f"mean over {outputs} outputs"] if outputs > 1 else []
+    foot(figure, [*counts(m, view_of(m, 0)), *notes], theme)
+    return figure
+
+
+def _scale_of_features(m: Measurement) -> Array:
+    """Mean |curvature at the scale| along each input in standard deviations, `(d,)`."""
+    with np.errstate(all="ignore"):
+        values = drawable(m.scale_diagonal * m.input_spread**2 / m.output_spread[:, None])
+    used = m.inside[:, None, :] & np.isfinite(values)
+    count = used.sum(axis=(0, 1))
+    total = np.where(used, np.abs(values), 0.0).sum(axis=(0, 1))
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _most_curved(exact: Array, at_scale: Array, pairs: Array | None) -> NDArray[np.integer]:
+    """Which inputs are shown, most curved first; one that only interacts is shown too."""
+    bar = np.fmax(np.nan_to_num(exact), np.nan_to_num(at_scale))
+    reach = bar if pairs is None else np.fmax(bar, np.nan_to_num(pairs).max(axis=1))
+    shown = np.argsort(-reach, kind="stable")[:MOST_FEATURES]
+    return shown[np.argsort(-bar[shown], kind="stable")]
+
+
+def _bars(
+    figure: Figure, axes: Axes, names: list[str], exact: Array, at_scale: Array, theme: Theme
+) -> None:
+    rows = np.arange(len(names))
+    longest = np.nanmax(np.nan_to_num(np.concatenate([exact, at_scale, [0.0]]))) or 1.0
+    for shift, values, colour, label in (
+        (-0.19, exact, theme.exact, "exact"),
+        (0.19, at_scale, theme.scale, "over ± h, kinks included"),
+    ):
+        axes.barh(rows + shift, np.nan_to_num(values), height=0.36, color=colour, label=label)
+        for row, value in zip(rows, values, strict=True):
+            text = f" {value:.2g}" if np.isfinite(value) else " unknown"
+            axes.text(max(0.0, np.nan_to_num(value)), row + shift, text, va="center",
+                      fontsize=6.5, color=theme.faint)  # fmt: skip
+    axes.set_title("Along each input")
+    axes.set_xlabel(f"mean |∂²y/∂xᵢ²|  [{IN_DEVIATIONS[CURVATURE]}]")
+    axes.set_yticks(rows, names, color=theme.ink)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(0, 1.17 * longest)
+    axes.tick_params(axis="y", length=0)
+    height = axes.get_position().height * figure.get_figheight()
+    below = -0.42 / height  # inches, under the label of the axis
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, below), ncols=2)
+
+
+def _heat_map(figure: Figure, axes: Axes, names: list[str], pairs: Array, theme: Theme) -> None:
+    top = float(np.nanmax(pairs))
+    image = axes.imshow(pairs, cmap=theme.rising, norm=Normalize(0, top), aspect="auto")
+    rotation = 45 if max(len(name) for name in names) <= 8 else 90
+    style: dict[str, Any] = {"ha": "right", "va": "center", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, rotation=rotation, color=theme.ink, **style)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    box = axes.get_position()
+    beside = figure.add_axes((box.x1 + 0.01, box.y0, 0.012, box.height))
+    bar = figure.colorbar(image, cax=beside)
+    bar.set_label(f"mean |∂²y/∂xᵢ∂xⱼ|  [{IN_DEVIATIONS[CURVATURE]}]")
+    bar.outline.set_visible(False)
+    if len(names) <= MOST_ANNOTATED:
+        for i, j in np.ndindex(*pairs.shape):
+            colour = theme.page if pairs[i, j] > 0.55 * top else theme.ink
+            text = f"{pairs[i, j]:.2g}" if np.isfinite(pairs[i, j]) else "–"
+            axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+
+
+def _explain(axes: Axes, text: str, theme: Theme) -> None:
+    """Words in the place of a picture."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=theme.faint, linespacing=1.6)

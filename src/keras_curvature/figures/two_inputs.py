@@ -1,0 +1,103 @@
+"""A function of two inputs and its Laplacian, as maps of the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.tri import Triangulation
+from numpy.typing import NDArray
+
+from keras_curvature.figures.page import foot, page, place
+from keras_curvature.figures.style import Picture, Theme
+from keras_curvature.figures.view import counts, flat, limit, mean_of, range_of, view_of, which
+from keras_curvature.meanings import plain
+from keras_curvature.measurement import Array, Measurement, Report
+
+MOST_POINTS = 2000
+"""Points in a map, evenly taken: more cost time and show nothing else."""
+
+
+def maps(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:
+    """Function and Laplacian, exact and at the scale, over the plane of the inputs."""
+    n = len(m.x)
+    view = view_of(m, column, np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(int)))
+    figure = page(report, which(m, column), (9.2, 5.2), theme)
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    place(figure, left=0.75, right=0.2, bottom=1.5, wspace=0.12)
+
+    exact = view.exact.sum(axis=1)
+    at_scale = np.where(view.inside.all(axis=1), view.at_scale.sum(axis=1), np.nan)
+    height = limit([exact, at_scale], flat(m, column, 2))
+    signed = Normalize(-height, height)
+    plain_norm = Normalize(*range_of(view.value, flat(m, column, 0)))
+    mesh = view.x / m.input_spread
+    rows = (
+        ("Function", view.value, "viridis", plain_norm),
+        (f"Laplacian, exact: mean {mean_of(exact)}", exact, theme.diverging, signed),
+        (f"Laplacian over ± h: mean {mean_of(at_scale)}", at_scale, theme.diverging, signed),
+    )
+    painted = []
+    for panel, (title, values, colours, norm) in zip(axes, rows, strict=True):
+        panel.set_title(title)
+        panel.set_xlabel(plain(m.feature_names[0], 30))
+        painted.append(_map(panel, view.x, mesh, values, colours, norm, theme))
+    axes[0].set_ylabel(plain(m.feature_names[1], 30))
+    _colour_bar(figure, painted[0], axes[:1], "y")
+    _colour_bar(figure, painted[1], axes[1:], "∂²y/∂x₁² + ∂²y/∂x₂²  [y per x²]")
+    h = ", ".join(f"{s:.3g}" for s in m.scale)
+    notes = [f"h = {h}"]
+    if not view.inside.all():
+        notes.append("no colour where x ± h leaves the probe’s range")
+    foot(figure, [*counts(m, view), *notes], theme)
+    return figure
+
+
+def _map(
+    axes: Axes,
+    points: Array,
+    mesh: Array,
+    values: Array,
+    colours: Any,
+    norm: Normalize,
+    theme: Theme,
+) -> Any:
+    there = np.isfinite(values) & np.isfinite(points).all(axis=1)
+    x, y = points[there].T
+    triangles = _triangles(mesh[there])
+    if triangles is not None:
+        axes.tricontourf(
+            Triangulation(x, y, triangles),
+            values[there],
+            levels=np.linspace(norm.vmin or 0.0, norm.vmax or 0.0, 22),
+            cmap=colours,
+            norm=norm,
+            extend="both",
+        )
+    lost_x, lost_y = points[~there].T
+    axes.scatter(lost_x, lost_y, marker="x", s=8, lw=0.5, color=theme.faint)
+    return axes.scatter(
+        x, y, c=values[there], cmap=colours, norm=norm, s=11, lw=0.3, edgecolors=theme.ink
+    )
+
+
+def _triangles(points: Array) -> NDArray[np.integer] | None:
+    """Delaunay's, `(triangles, 3)`; `None` where points are too few or on one line."""
+    try:
+        return Triangulation(*points.T).triangles
+    except (RuntimeError, ValueError):
+        return None
+
+
+def _colour_bar(figure: Figure, painted: Any, above: Sequence[Axes], label: str) -> None:
+    left = above[0].get_position().x0
+    box = above[-1].get_position()
+    inch = 1 / figure.get_figheight()
+    place = (left, box.y0 - 0.62 * inch, box.x1 - left, 0.11 * inch)
+    bar = figure.colorbar(painted, cax=figure.add_axes(place), orientation="horizontal")
+    bar.set_label(label)
+    bar.outline.set_visible(False)

@@ -1,0 +1,168 @@
+"""One model for every cause: what is found in it, as data and in words."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_curvature as kc
+from diagnosis.ailing import AILING, HEALTHY, X, followed_by, pooled, stack
+from keras_curvature.engines import mending
+from keras_curvature.meanings import WIDTH
+
+
+def one_of_each_kind():
+    """The first ailment of each kind is tested by `make test`, the others are slow."""
+    kinds = set()
+    for name, ailment in AILING.items():
+        marks = [pytest.mark.slow] if ailment.kind in kinds else []
+        kinds.add(ailment.kind)
+        yield pytest.param(ailment, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("ailment", list(one_of_each_kind()))
+def test_an_ailment_is_found_and_explained(ailment):
+    keras.utils.set_random_seed(0)
+    x = X if ailment.x is None else ailment.x
+    report = kc.diagnose(ailment.make(), x, **ailment.options)
+    assert sorted(report.kinds) == sorted((ailment.kind, *ailment.also)), str(report)
+    (finding,) = [f for f in report.findings if f.kind == ailment.kind]
+    assert ailment.where in finding.where
+    assert finding.layers == ailment.layers
+    assert ailment.advice in finding.advice
+    assert ailment.found in finding.found
+    assert finding.meaning
+    assert finding.size > 0 or np.isnan(finding.size)
+
+
+@pytest.mark.parametrize("make", HEALTHY.values(), ids=HEALTHY)
+def test_nothing_is_found_in_a_healthy_model(make):
+    keras.utils.set_random_seed(0)
+    report = kc.diagnose(make(), X)
+    assert report.healthy, str(report)
+
+
+def test_a_wrong_derivative_that_nobody_knows_of_is_suspect(monkeypatch):
+    """TensorFlow's own second derivative of a resized image, which counts as 0."""
+    monkeypatch.delitem(mending.SUPPLIED, "ResizeBilinear")
+    square = keras.layers.Lambda(lambda t: tf.image.resize(t**2, (7, 7)) ** 2)
+    model = stack(square, keras.layers.Flatten(), inputs=(6, 6, 1))
+    x = np.random.default_rng(0).uniform(1, 2, size=(16, 6, 6, 1))
+    report = kc.diagnose(model, x)
+    assert report.kinds == ("suspect",), str(report)
+
+
+def test_the_report_is_data():
+    report = kc.diagnose(stack(keras.layers.Dense(8, "relu", name="bend")), X)
+    (finding,) = report.findings
+    assert isinstance(report, kc.Diagnosis)
+    assert isinstance(finding, kc.Finding)
+    assert report.kinds == ("piecewise linear",)
+    assert finding.layers == ("bend",)
+    assert finding.size == pytest.approx(1, abs=1e-6)
+    assert dataclasses.asdict(report)["findings"][0]["kind"] == "piecewise linear"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.findings = ()
+
+
+def test_the_report_is_text():
+    report = kc.diagnose(stack(keras.layers.Dense(8, "relu", name="bend")), X)
+    text = str(report)
+    assert text.splitlines()[0] == f"Diagnosis of {report.model}: 1 finding"
+    assert "1. Piecewise linear: relu in 'bend'" in text
+    for part in ("   found  100 % of", "   means  ", "   do     ", "- The graph: "):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_names_cannot_break_the_text():
+    finding = kc.Finding("flat", "relu in 'a\n\x1b[31m'", ("a",), "f\x00", "m", "d", 1.0)
+    text = str(kc.Diagnosis("model\r" + "x" * 99, (finding,), ()))
+    assert text.isprintable() or not set("\x00\x1b\r") & set(text)
+    assert len(text.splitlines()[0]) < 80
+
+
+def test_it_looks_at_a_few_examples_however_many_there_are():
+    model = stack(keras.layers.Dense(8, "silu"))
+    report = kc.diagnose(model, np.repeat(X, 50, axis=0))
+    assert "64 of 2000 examples" in str(report)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_examples_are_enough(count):
+    report = kc.diagnose(stack(keras.layers.Dense(32, "relu")), X[:count])
+    assert report.kinds == ("piecewise linear",)
+
+
+def test_of_many_outputs_a_mixture_is_looked_at():
+    report = kc.diagnose(stack(keras.layers.Dense(16, "relu"), units=50), X)
+    assert report.kinds == ("piecewise linear",)
+    assert "a mixture of all 50 outputs" in str(report)
+
+
+def test_a_function_of_a_tensor_can_be_diagnosed():
+    report = kc.diagnose(lambda x: tf.reduce_sum(tf.abs(x), axis=1, keepdims=True), X)
+    assert report.kinds == ("piecewise linear",)
+    assert report.findings[0].where == "abs"
+
+
+def test_the_rest_of_the_model_does_not_count():
+    """Only what lies between `wrt` and `output` is looked at."""
+    x = keras.Input((3,))
+    first = keras.layers.Dense(8, "relu", name="first")(x)
+    second = keras.layers.Dense(8, "tanh", name="second")(first)
+    model = keras.Model(x, keras.layers.Dense(1)(second))
+    assert kc.diagnose(model, X, wrt="first").healthy
+    assert kc.diagnose(model, X).kinds == ("piecewise linear",)
+
+
+def test_the_error_of_tensorflow_is_that_of_nested_tapes():
+    keras.utils.set_random_seed(0)
+    model = followed_by(keras.layers.LayerNormalization)()
+    x = tf.constant(X[:4])
+    true = kc.hessian(model, x)[:, 0].numpy()
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = model(x)
+        slope = inner.gradient(y, x)
+    own = outer.batch_jacobian(slope, x).numpy()
+    error = np.linalg.norm(own - true) / np.linalg.norm(true)
+    (finding,) = kc.diagnose(model, x).findings
+    # The report has the worst of four directions relative to the largest: not the same norm.
+    assert 0.1 * error < finding.size < 10 * error
+
+
+def test_random_numbers_and_weights_are_left_alone():
+    model = pooled(keras.layers.MaxPooling2D)()
+    before = [w.numpy() for w in model.weights]
+    tf.random.set_seed(3)
+    expected = tf.random.normal((2,)).numpy()
+    tf.random.set_seed(3)
+    kc.diagnose(model, np.random.default_rng(1).normal(size=(8, 6, 6, 1)))
+    np.testing.assert_array_equal(tf.random.normal((2,)), expected)
+    for weight, old in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+def test_errors_say_what_to_do():
+    model = stack(keras.layers.Dense(8, "relu"))
+    with pytest.raises(ValueError, match="Received"):
+        kc.diagnose(model, X[:, :2])
+    with pytest.raises(ValueError, match="no_such_layer"):
+        kc.diagnose(model, X, wrt="no_such_layer")
+    with pytest.raises(ValueError, match="scale"):
+        kc.diagnose(model, X, scale=-1.0)
+
+
+@pytest.mark.parametrize("wrt", ["a", 1])
+def test_the_other_inputs_stay_as_they_are(wrt):
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    product = keras.layers.Multiply()([keras.layers.Dense(4, "silu")(x) for x in (a, b)])
+    model = keras.Model([a, b], keras.layers.Dense(1)(product))
+    assert kc.diagnose(model, [X, X[::-1]], wrt=wrt).healthy
