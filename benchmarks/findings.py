@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from benchmarks import work as works
-from benchmarks.contenders import FOLX, GROWERS, MACHINE, OURS, TENSORFLOW, XLA
+from benchmarks.contenders import FOLX, GROWERS, MACHINE, OURS, TENSORFLOW
 from benchmarks.networks import Mlp
 from benchmarks.results import Measurement, Run
 from benchmarks.work import Work
 
 
 def ours(run: Run, work: Work) -> Measurement | None:
-    """This library as its user gets it: the default engine, called plainly.
-
-    What is asked for again and again with other weights, a training step or a trace estimate,
-    its user may compile with XLA, as with the recipes.
-    """
-    plain = work.quantity not in (works.STEP, works.TRACE)
-    ways = [
-        m
-        for m in run.of(work.name, OURS)
-        if m.seconds and m.recipe == "auto" and not (plain and m.mode == XLA)
-    ]
+    """This library with its default engine: the faster of graph and XLA, as for the recipes."""
+    ways = [m for m in run.of(work.name, OURS) if m.seconds and m.recipe == "auto"]
     return min(ways, key=lambda m: m.median, default=None)
 
 

@@ -20,9 +20,8 @@ them alike.
 
 - **ms**: of one call after the first two, the median of the rounds' medians, and in brackets
   the quartiles of the rounds.
-- **× ours**: how many times as long as `keras-curvature` called plainly (`engine="auto"`; for a
-  training step or a trace estimate the faster of graph and XLA, as for the recipes): the median
-  of the ratios within each round.
+- **× ours**: how many times as long as `keras-curvature` with its default engine, the faster of
+  graph and XLA, as for the recipes: the median of the ratios within each round.
 - **first**: seconds of the first call, which traces and compiles. Before it, each process has run
   the network forward in the same mode, so what every program pays is not in it.
 - **MiB**: the most memory that the process held, above what it held before the first call.
@@ -79,7 +78,10 @@ GROUPS = (
     (
         "Exact second derivatives",
         "Of tanh networks with one output and four layers of 256 units, behind 784 inputs three "
-        "layers of 128.",
+        "layers of 128. A tape in a tape passes each layer 2 + 2 d times with d inputs, forwards "
+        "or back, Taylor propagation d + 2 times. So by counting matrix products a Laplacian "
+        "by Taylor propagation, ours or folx, is 1.3 times as fast as the tapes with 1 input, 1.8 "
+        "times with 8 and almost twice with 64; what lies beyond is in the elementwise work.",
         works.EXACT,
     ),
     (
