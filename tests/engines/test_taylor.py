@@ -45,6 +45,17 @@ def test_no_layer_needs_the_fallback(case):
     assert engine.fallbacks(problem.f) == ()
 
 
+ACTIVATIONS = [c for c in LAYERS if c.family == "activations"]
+
+
+@pytest.mark.parametrize("case", ACTIVATIONS, ids=lambda c: c.id)
+def test_a_whole_hessian_takes_one_tangent_per_input(case):
+    """Also where the graph holds more than the output needs: `silu` brings its own gradient."""
+    assert kc.engine_choice(model_of(case, "float32"), case.batch("float32"), ["hessian"]).name == (
+        "taylor"
+    )
+
+
 NETWORKS = {
     "ConvNeXtTiny": 32,
     "DenseNet121": 32,

@@ -30,6 +30,7 @@ from keras_curvature.engines.taylor.carriers import (
 )
 from keras_curvature.engines.taylor.contractions import diagonal, pairs
 from keras_curvature.engines.taylor.jets import Jet, is_shared
+from keras_curvature.engines.taylor.passages import Passage, passages
 from keras_curvature.engines.taylor.program import propagate, rule_for
 from keras_curvature.engines.taylor.recorder import Live
 from keras_curvature.engines.taylor.recording import Recording, record
@@ -38,7 +39,6 @@ from keras_curvature.engines.taylor.structure import (
     as_steps,
     batch_leads,
     linear_entry,
-    live_ops,
 )
 
 ADJOINTS = 16
@@ -149,16 +149,21 @@ def _gradients(recording: Recording) -> Gradients | None:
     return recording.gradients() if has_adjoint(recording.f) else None
 
 
+def way(f: FlatFunction) -> list[Passage]:
+    """The ops from a model's input to its output."""
+    return passages(f.traced.graph, f.source, f.fetches)
+
+
 def has_adjoint(f: FlatFunction) -> bool:
     """Whether tangents and one reverse pass per output give all second derivatives."""
-    return f.outputs.width <= ADJOINTS and batch_leads(live_ops(f.traced.graph, f.source))
+    return f.outputs.width <= ADJOINTS and batch_leads(way(f))
 
 
 def directions(f: FlatFunction, names: Collection[str]) -> int:
     """Along how many directions a quantity is propagated."""
     if not ALONG_AXES & set(names):
         return 1
-    entry = linear_entry(as_steps(live_ops(f.traced.graph, f.source)), f.source, f.fetches)
+    entry = linear_entry(as_steps(way(f)), f.source, f.fetches)
     d = f.inputs.width
     return d if entry is None else min(d, entry.width)
 
@@ -166,7 +171,7 @@ def directions(f: FlatFunction, names: Collection[str]) -> int:
 def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
     """Ops without a rule, which TensorFlow is asked about one direction at a time."""
     places = {place.op_name: place for place in f.audit.live}
-    missing = [op for op in live_ops(f.traced.graph, f.source) if rule_for(op) is None]
+    missing = [passage.op for passage in way(f) if rule_for(passage.op) is None]
     return tuple(places.get(op.name, Place(op.type, op.name, "")) for op in missing)
 
 

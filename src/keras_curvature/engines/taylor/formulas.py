@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.carriers import Adjoint, Carrier
 from keras_curvature.engines.taylor.jets import Jet
+from keras_curvature.engines.taylor.passages import passages
 from keras_curvature.engines.taylor.program import gradients_by, propagate
 from keras_curvature.engines.taylor.recorder import Live, Recorder
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
-from keras_curvature.engines.taylor.structure import batch_leads, live_ops
+from keras_curvature.engines.taylor.structure import batch_leads
 from keras_curvature.engines.walker import Environment
 
 Formula = Callable[..., tf.Tensor]
@@ -55,7 +56,7 @@ def through(formula: Formula) -> Rule:
             traced = _traced(formula, op, op.inputs)
         except NotImplementedError:  # a use of the op that the formula does not cover
             return False
-        return batch_leads(live_ops(traced.graph, traced.inputs))
+        return batch_leads(passages(traced.graph, traced.inputs, traced.outputs))
 
     return Rule(propagate_through, "formula", keeps_batch=keeps_batch)
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.taylor.jets import Base, Jet
+from keras_curvature.engines.taylor.passages import Passage, ends_derivatives
 from keras_curvature.engines.taylor.program import rule_for
 from keras_curvature.engines.taylor.recorder import may_carry
 from keras_curvature.engines.taylor.rules import Rule, Step
-from keras_curvature.engines.walker import CALLS
 
 
 def live_steps(steps: Iterable[Step], sources: Sequence[tf.Tensor]) -> list[Step]:
@@ -24,65 +23,39 @@ def live_steps(steps: Iterable[Step], sources: Sequence[tf.Tensor]) -> list[Step
     for step in steps:
         depends = any(_ref(tensor) in live for tensor in step.inputs)
         carriers = [y.ref() for y in step.outputs if may_carry(y)]
-        if depends and carriers and not _ends_derivatives(step.op):
+        if depends and carriers and not ends_derivatives(step.op):
             live.update(carriers)
             found.append(step)
     return found
 
 
-def live_ops(graph: tf.Graph, sources: Sequence[tf.Tensor]) -> list[tf.Operation]:
-    """The ops of a graph through which derivatives pass; functions are entered."""
-    found: list[tf.Operation] = []
-    _follow(graph, {tensor.ref() for tensor in sources}, found)
-    return found
-
-
-def as_steps(ops: Iterable[tf.Operation]) -> list[Step]:
+def as_steps(way: Iterable[Passage]) -> list[Step]:
     """Traced ops that have not run, for what only looks at how they hang together."""
+    ops = [passage.op for passage in way]
     return [
         Step(op, tuple(op.inputs), tuple(op.outputs), lambda inputs: [], None, {}) for op in ops
     ]
 
 
-def _follow(graph: tf.Graph, live: set[Any], found: list[tf.Operation]) -> None:
-    """Adds to `live` the tensors, and to `found` the ops, that depend on those in `live`."""
-    for op in graph.get_operations():
-        given = [tensor.ref() in live for tensor in op.inputs]
-        if not any(given) or _ends_derivatives(op):
-            continue
-        if op.type in CALLS and not private.must_be_compiled(op):
-            inner = private.function_graph(op, "f")
-            within = {x.ref() for x, is_live in zip(inner.inputs, given, strict=True) if is_live}
-            _follow(inner, within, found)
-            results = [y.ref() in within for y in inner.outputs]
-            live |= {y.ref() for y, carries in zip(op.outputs, results, strict=True) if carries}
-        elif any(may_carry(y) for y in op.outputs):
-            found.append(op)
-            live |= {y.ref() for y in op.outputs if may_carry(y)}
-
-
-def _ends_derivatives(op: tf.Operation) -> bool:
-    rule = rule_for(op)
-    return rule is not None and rule.kind == "no derivative"
-
-
-def batch_leads(ops: Iterable[tf.Operation]) -> bool:
+def batch_leads(way: Iterable[Passage]) -> bool:
     """Whether every tensor on the way has the examples along its first axis, in order.
 
     Seen in the traced graph, where only the batch has no known size.
     """
-    return all(_keeps_batch(op) for op in ops)
+    return all(_keeps_batch(passage) for passage in way)
 
 
-def _keeps_batch(op: tf.Operation) -> bool:
-    rule = rule_for(op)
-    if rule is None or not rule.keeps_batch(op):
+def _keeps_batch(passage: Passage) -> bool:
+    rule = rule_for(passage.op)
+    if rule is None or not rule.keeps_batch(passage.op):
         return False
     return all(
-        y.shape.rank and y.shape[0] is None and None not in y.shape[1:].as_list()
-        for y in op.outputs
-        if may_carry(y)
-    ) and not any(y.dtype.is_complex for y in op.outputs)
+        y.shape.rank
+        and y.shape[0] is None
+        and None not in y.shape[1:].as_list()
+        and not y.dtype.is_complex
+        for y in passage.outputs
+    )
 
 
 @dataclass(frozen=True, eq=False)
