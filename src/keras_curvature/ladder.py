@@ -24,11 +24,11 @@ RUNGS = 12
 DISTANCES: Array = 0.5 ** np.arange(RUNGS)
 """In standard deviations of the inputs, measured along the line."""
 
-CENTRES = 16
+CENTRES = 8
 """Lines on which the curvature is taken.
 
 With `2 RUNGS + 1` points on each for the curvature, and `rounding.POINTS` for the rounding, these
-are 528 evaluations of the model, without a derivative.
+are 264 evaluations of the model, without a derivative.
 """
 
 
