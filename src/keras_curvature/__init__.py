@@ -14,6 +14,7 @@ from keras_curvature.derivatives import (
     laplacian,
 )
 from keras_curvature.diagnosis import diagnose
+from keras_curvature.estimates import Eigenvalues, Estimate, estimate
 from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.hidden import hidden_fraction
 from keras_curvature.kinks import Kinks, kinks
@@ -29,12 +30,15 @@ __all__ = [
     "CurvaturePenalty",
     "DerivativeOutput",
     "Diagnosis",
+    "Eigenvalues",
+    "Estimate",
     "Finding",
     "Kinks",
     "derivatives",
     "diagnose",
     "directional_curvature",
     "engine_choice",
+    "estimate",
     "hessian",
     "hessian_diagonal",
     "hessian_vector_product",

@@ -15,8 +15,11 @@ from keras_curvature.engines.quantities import (
     ALONG_AXES,
     HESSIAN,
     PRODUCT,
+    Along,
     Compute,
+    RowProducts,
     Trace,
+    along_by_products,
     by_products,
     trace_by_products,
 )
@@ -35,6 +38,8 @@ class Engine:
         name: as in `engine=`.
         quantities: computes named derivatives.
         mean_along: computes the mean curvature along several directions.
+        each_along: computes slope and curvature along each of several directions.
+        row_products: multiplies Hessians with directions that differ between outputs.
         in_float64: whether it needs float64 inside to be exact enough.
         repeats_examples: whether every output of an example takes a row of its own.
         why: what it is good for, as a clause.
@@ -44,6 +49,8 @@ class Engine:
     name: str
     quantities: Compute
     mean_along: Trace
+    each_along: Along
+    row_products: RowProducts
     in_float64: bool
     repeats_examples: bool
     why: str
@@ -84,6 +91,33 @@ class Engine:
         with self._naming_what_is_missing(f):
             return self.mean_along(f, z, rest, directions)
 
+    def along(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Slope and curvature along each of `(k, n, d)`, see `quantities.Along`.
+
+        Raises:
+            ValueError: as `compute`.
+        """
+        with self._naming_what_is_missing(f):
+            return self.each_along(f, z, rest, directions)
+
+    def products(
+        self,
+        f: FlatFunction,
+        rows: tf.Tensor,
+        others: Sequence[tf.Tensor],
+        seeds: tf.Tensor,
+        directions: tf.Tensor,
+    ) -> tf.Tensor:
+        """Hessian-vector products of rows that are one output each, see `nested.row_products`.
+
+        Raises:
+            ValueError: as `compute`.
+        """
+        with self._naming_what_is_missing(f):
+            return self.row_products(f, rows, others, seeds, directions)
+
     @contextlib.contextmanager
     def _naming_what_is_missing(self, f: FlatFunction) -> Iterator[None]:
         try:
@@ -106,6 +140,8 @@ ENGINES = {
             "taylor",
             taylor.compute,
             taylor.trace,
+            taylor.along,
+            nested.row_products,
             in_float64=False,
             repeats_examples=False,
             why="exact, by second-order Taylor propagation",
@@ -115,6 +151,8 @@ ENGINES = {
             "nested",
             by_products(nested.hessian_rows),
             trace_by_products(nested.hessian_rows),
+            along_by_products(nested.hessian_rows),
+            nested.row_products,
             in_float64=False,
             repeats_examples=True,
             why="exact, and covers whatever TensorFlow can differentiate twice",
@@ -123,6 +161,8 @@ ENGINES = {
             "finite_difference",
             by_products(finite_difference.hessian_rows),
             trace_by_products(finite_difference.hessian_rows),
+            along_by_products(finite_difference.hessian_rows),
+            finite_difference.row_products,
             in_float64=True,
             repeats_examples=True,
             why="differences of exact gradients in float64, independent of second-order rules",

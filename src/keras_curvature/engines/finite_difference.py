@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.function import FlatFunction
-from keras_curvature.engines.nested import value_and_jacobian
+from keras_curvature.engines.nested import row_gradients, value_and_jacobian
 
 RELATIVE_STEP = float(np.finfo(np.float64).eps ** (1 / 3))
 """Where rounding, ~eps / h, meets truncation, ~h**2 (Press et al., Numerical Recipes, 5.7)."""
@@ -28,10 +28,32 @@ def hessian_rows(
 
     `Hv = (g(x + hv) - g(x - hv)) / 2h` with exact gradients `g`.
     """
+    return _gradient_differences(f, z, rest, directions, _tiny_steps(z, directions))
+
+
+def row_products(
+    f: FlatFunction,
+    rows: tf.Tensor,
+    others: Sequence[tf.Tensor],
+    seeds: tf.Tensor,
+    directions: tf.Tensor,
+) -> tf.Tensor:
+    """As `nested.row_products`, from differences of gradients."""
+    k = tf.shape(directions)[0]
+    steps = _tiny_steps(rows, directions)[..., None]
+    moved = tf.stack([rows + steps * directions, rows - steps * directions])
+    points = tf.reshape(moved, [-1, f.inputs.width])
+    tiled = _repeated([*others, seeds], 2 * k)
+    gradients = row_gradients(f, points, tiled[:-1], tiled[-1])
+    ahead, behind = tf.unstack(tf.reshape(gradients, tf.shape(moved)), num=2)
+    return (ahead - behind) / (2 * steps)
+
+
+def _tiny_steps(z: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
+    """How far to go along each of `(k, n, d)`, in units of its length, `(k, n)`."""
     size = 1 + tf.reduce_max(tf.abs(z), axis=1)
     length = tf.reduce_max(tf.abs(directions), axis=2)
-    steps = RELATIVE_STEP * size / tf.where(length > 0, length, tf.ones_like(length))
-    return _gradient_differences(f, z, rest, directions, steps)
+    return RELATIVE_STEP * size / tf.where(length > 0, length, tf.ones_like(length))
 
 
 def second_differences(

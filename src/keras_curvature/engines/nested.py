@@ -49,10 +49,24 @@ def hessian_rows(
     """Products of each Hessian with `directions` `(k, n, d)`, shape `(n, m, k, d)`."""
     m, d = f.outputs.width, f.inputs.width
     rows, others, seeds = per_output(f, z, rest)
-    directions = tf.repeat(directions, m, axis=1)
-    products = _vectorised if _survives_vectorising(f) else _repeated
-    found = products(f, rows, others, seeds, directions)
+    found = row_products(f, rows, others, seeds, tf.repeat(directions, m, axis=1))
     return tf.transpose(tf.reshape(found, [-1, tf.shape(z)[0], m, d]), [1, 2, 0, 3])
+
+
+def row_products(
+    f: FlatFunction,
+    rows: tf.Tensor,
+    others: Sequence[tf.Tensor],
+    seeds: tf.Tensor,
+    directions: tf.Tensor,
+) -> tf.Tensor:
+    """Products of the Hessian of `seed . f` at each of `rows` `(r, d)` with `(k, r, d)`, likewise.
+
+    Where each output has directions of its own; `per_output` makes the rows.
+    """
+    alone = directions.shape[0] == 1 or not _survives_vectorising(f)
+    products = _repeated if alone else _vectorised
+    return products(f, rows, others, seeds, directions)
 
 
 def _survives_vectorising(f: FlatFunction) -> bool:
@@ -85,7 +99,7 @@ def _vectorised(
     """Hessian-vector products `(k, n, d)` from one forward and one backward pass."""
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
         outer.watch(z)
-        gradient = _gradient(f, z, rest, seeds)
+        gradient = row_gradients(f, z, rest, seeds)
     return tf.vectorized_map(
         lambda v: outer.gradient(gradient, z, output_gradients=v, unconnected_gradients=ZERO),
         directions,
@@ -104,7 +118,7 @@ def _repeated(
     rows = _tiled(z, k)
     with tf.GradientTape(watch_accessed_variables=False) as outer:
         outer.watch(rows)
-        gradient = _gradient(f, rows, [_tiled(r, k) for r in rest], _tiled(seeds, k))
+        gradient = row_gradients(f, rows, [_tiled(r, k) for r in rest], _tiled(seeds, k))
     found = outer.gradient(
         gradient,
         rows,
@@ -114,9 +128,10 @@ def _repeated(
     return tf.reshape(found, tf.shape(directions))
 
 
-def _gradient(
+def row_gradients(
     f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], seeds: tf.Tensor
 ) -> tf.Tensor:
+    """The gradient of `seed . f` at each row, in the shape of `z`."""
     with tf.GradientTape(watch_accessed_variables=False) as inner:
         inner.watch(z)
         y = tf.reduce_sum(f(z, rest) * seeds)

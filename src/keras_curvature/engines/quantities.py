@@ -47,6 +47,36 @@ Trace = Callable[[FlatFunction, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], tf.T
 """From directions `(k, n, d)` to the mean of `vᵀHv` over them, `(n, m)`."""
 
 
+RowProducts = Callable[
+    [FlatFunction, tf.Tensor, Sequence[tf.Tensor], tf.Tensor, tf.Tensor], tf.Tensor
+]
+"""Products of rows that are one output of one point each, see `nested.row_products`."""
+
+SLOPE, CURVATURE = "slope", "curvature"
+
+Along = Callable[[FlatFunction, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
+"""From directions `(k, n, d)` to `value` `(n, m)`, `slope` `gᵀv` and `curvature` `vᵀHv` along
+each, `(n, m, k)`."""
+
+
+def along_by_products(products: Products) -> Along:
+    """Slope and curvature along directions from an engine that multiplies Hessians with them."""
+
+    def along(
+        f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        value, jacobian = nested.value_and_jacobian(f, z, rest)
+        rows = products(f, z, rest, directions)
+        v = tf.transpose(directions, [1, 0, 2])[:, None]
+        return {
+            VALUE: value,
+            SLOPE: tf.reduce_sum(jacobian[:, :, None] * v, axis=-1),
+            CURVATURE: tf.reduce_sum(rows * v, axis=-1),
+        }
+
+    return along
+
+
 def trace_by_products(products: Products) -> Trace:
     """The mean curvature along directions from an engine that multiplies Hessians with them."""
 

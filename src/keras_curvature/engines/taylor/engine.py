@@ -12,12 +12,14 @@ from keras_curvature.engines.audit import Place
 from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
+    CURVATURE,
     DIAGONAL,
     DIRECTIONAL,
     HESSIAN,
     JACOBIAN,
     LAPLACIAN,
     PRODUCT,
+    SLOPE,
     VALUE,
 )
 from keras_curvature.engines.taylor import table  # noqa: F401, fills the registry
@@ -82,6 +84,42 @@ def trace(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], along: tf.Te
     """The mean of `vᵀHv` over directions `(k, n, d)`, shape `(n, m)`."""
     recording = record(f, z, rest)
     return _trace(recording, recording.start(along)) / along.shape[0]
+
+
+def along(
+    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Slope and curvature along each of `(k, n, d)`, see `quantities.Along`."""
+    recording = record(f, z, rest)
+    carrier = PerDirection(directions.shape[0])
+    slopes, curvatures = recording.push(recording.start(directions), carrier)
+    return {
+        VALUE: recording.value,
+        SLOPE: tf.transpose(slopes, [1, 2, 0]),
+        CURVATURE: tf.transpose(curvatures, [1, 2, 0]),
+    }
+
+
+def in_groups(
+    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """The mean over each group of directions `(g, k, n, d)`, in `k g + g + 1` forward passes.
+
+    Returns:
+        `value` `(n, m)`; `slope`, the mean of `(gᵀv)²`, and `curvature`, that of `vᵀHv`,
+        `(n, m, g)`.
+    """
+    recording = record(f, z, rest)
+    found = [
+        recording.push(recording.start(some), Collapsed(some.shape[0]))
+        for some in tf.unstack(groups)
+    ]
+    count = groups.shape[1]
+    return {
+        VALUE: recording.value,
+        SLOPE: tf.stack([tf.reduce_mean(first**2, axis=0) for first, _ in found], axis=2),
+        CURVATURE: tf.stack([second[0] for _, second in found], axis=2) / count,
+    }
 
 
 def laplacian(recording: Recording, at_once: int) -> tf.Tensor:
