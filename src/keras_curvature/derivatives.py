@@ -63,7 +63,9 @@ def derivatives(
             shape of `x` (one for each example) or of one example.
         output: which output to differentiate. `None`: all of it. An int: an index on the last
             axis, which stays, with length 1; or, if the model has several outputs, the index
-            of one. The name of an output. A function of the model's output.
+            of one. The name of an output. A function of the model's output. Of a classifier
+            `"predicted"`, the largest entry on the last axis, or `"margin"`, how far it is above
+            the second largest; of the logits, where the model outputs them.
         wrt: with respect to what. `None`: all inputs. The index or name of an input. The name
             of a layer: that layer's output, the only meaningful choice for token ids.
         engine: `"nested"`, reverse over reverse; `"finite_difference"`, central differences of

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_curvature.engines.audit import Audit, Dependence, Place, audit
+from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.tracing import Trace, find_layer, trace
@@ -162,7 +163,8 @@ def selector(model: Model, output: Output) -> Callable[[Any], Any]:
         return output
     if isinstance(output, bool) or not isinstance(output, (int, str)):
         raise TypeError(
-            "`output` must be None, an int, the name of an output, or a function of the "
+            "`output` must be None, an int, the name of an output, 'predicted', 'margin', or a "
+            "function of the "
             f"model's output. Received: {output!r}."
         )
     return lambda outputs: _selected(model, outputs, output)
@@ -173,11 +175,14 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
     several = len(leaves) > 1 or isinstance(outputs, (dict, list, tuple))
     if isinstance(output, str):
         names = _output_names(model, outputs, leaves)
-        if output not in names:
-            raise ValueError(
-                f"`output` must name one of the model's outputs {names}. Received: {output!r}."
-            )
-        return leaves[names.index(output)]
+        if output in names:
+            return leaves[names.index(output)]
+        if output in OF_A_CLASSIFIER:
+            return OF_A_CLASSIFIER[output](_scores(output, leaves))
+        raise ValueError(
+            f"`output` must name one of the model's outputs {names}, or be one of "
+            f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."
+        )
     size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
     if size is not None and not -size <= output < size:
         what = "outputs" if several else "entries on the output's last axis"
@@ -185,6 +190,18 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
     if several:
         return leaves[output]
     return leaves[0][..., output : output + 1 or None]
+
+
+def _scores(output: str, leaves: Sequence[Any]) -> Any:
+    """The one output of a classifier."""
+    shapes = [tuple(leaf.shape) for leaf in leaves]
+    if len(shapes) != 1 or len(shapes[0]) < 2 or not (shapes[0][-1] or 0) > 1:
+        raise ValueError(
+            f"`output={output!r}` needs a model of one output with two classes or more on its "
+            f"last axis. Received: outputs of shapes {shapes}. Choose with a function: "
+            "`output=lambda outputs: ...`."
+        )
+    return leaves[0]
 
 
 def _output_names(model: Model, outputs: Any, leaves: Sequence[Any]) -> list[str]:
