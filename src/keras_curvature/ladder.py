@@ -59,10 +59,10 @@ class Rails:
     inside: NDArray[np.bool_]
 
 
-def rails(z: Array, spread: Array) -> Rails:
+def rails(z: Array, spread: Array, lines: int = CENTRES) -> Rails:
     """Lines through some of the points `z`, `(n, d)`."""
     order = np.random.default_rng(0).permutation(len(z))
-    start, end = order[:CENTRES], np.roll(order, -1)[:CENTRES]
+    start, end = order[:lines], np.roll(order, -1)[:lines]
     steps = (z[end] - z[start]) / spread
     length = np.linalg.norm(steps, axis=1, keepdims=True)
     unit = spread * np.divide(steps, length, out=np.zeros_like(steps), where=length > 0)

@@ -155,6 +155,28 @@ MEANINGS: dict[str, Meaning] = {
         "Squared off-diagonal entries of the Hessians over all squared entries",
         SHARE,
     ),
+    "mean_standard_error": Meaning(
+        "how far the dice may put mean off",
+        "Standard error of the mean, over other draws of the random directions, from how two "
+        "halves of them differ at each point",
+        CURVATURE,
+    ),
+    "rms_standard_error": Meaning(
+        "how far the dice may put rms off, at most",
+        "Standard error of rms, from how the points differ",
+        CURVATURE,
+    ),
+    "scale_mean_standard_error": Meaning(
+        "how far the dice may put scale_mean off",
+        "Standard error of scale_mean, over other draws of the random directions",
+        CURVATURE,
+    ),
+    "normalized_rms": Meaning(
+        "curvature over slope: how soon the gradient turns",
+        "Root mean square over the probe of the Hessian's Frobenius norm, over that of the "
+        "gradient's length",
+        SLOPE_OVER_CURVATURE,
+    ),
     "seconds": Meaning("what this measurement took", "Wall-clock time", SECONDS),
 }
 

@@ -10,13 +10,17 @@ from typing import Any
 
 import keras
 
-from keras_curvature import diagnosis, statistics
+from keras_curvature import diagnosis, sketch, statistics
+from keras_curvature.affording import checked_directions, gauge_for
+from keras_curvature.closeups import Closeup, closeups
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.findings import Diagnosis
 from keras_curvature.measurement import Measurement, Report, Spectrum
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
 from keras_curvature.schedule import PictureBudget, due
+from keras_curvature.sketch import Sketch
+from keras_curvature.sketching import Sketcher
 from keras_curvature.typing import Output, Wrt
 
 
@@ -64,6 +68,13 @@ class CurvatureMonitor(keras.callbacks.Callback):
         units: `"raw"`, the units of x and y, or `"std"`: every input and output measured in
             its standard deviation over the probe, so that numbers compare between runs.
             Numbers per feature and their pictures are always in `"std"`.
+        directions: `None`: exact second derivatives along every input where these take at most
+            512 forward passes over the probe or there are at most 64 inputs, else estimates from
+            8 random directions at each point, the same at every step, which take 11 passes
+            and little more. `"all"`: exact ones at any price. An int: estimates from so many.
+            The summary says which. Estimates come with standard errors, not by feature.
+        vocabulary: of a model of token ids (`wrt="embedding"`): the words in the order of their
+            ids, as from `TextVectorization.get_vocabulary()`, for pictures.
         freq: `"epoch"`, an int n for every n-th epoch, or a function that is given Keras's
             epoch (from 0) and says whether to measure at its end.
         engine: as in `keras_curvature.derivatives`.
@@ -96,6 +107,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         reference: Any = None,
         scale: Any = "auto",
         units: str = "raw",
+        directions: int | str | None = None,
+        vocabulary: Sequence[str] | None = None,
         freq: str | int | Callable[[int], Any] = "epoch",
         engine: str = "auto",
         dtype: str | None = None,
@@ -118,12 +131,15 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._reference = reference
         self._scale = scale
         self._units: Any = units
+        self._directions = checked_directions(directions)
+        self._vocabulary = vocabulary
         self._is_due = due(freq)
         self._feature_names = feature_names
         self._warns = on_error == "warn"
         self._warned: set[type[Exception]] = set()
-        self._gauge: Gauge | None = None
-        self._measurements: dict[str, Measurement] = {}
+        self._gauge: Gauge | Sketcher | None = None
+        self._measurements: dict[str, Measurement | Sketch] = {}
+        self._closeups: dict[str, tuple[Closeup, ...]] = {}
         self._spectra: dict[str, list[tuple[int, Spectrum]]] = {}
         self._writer: Any = None
         self._pictures = PictureBudget()
@@ -134,10 +150,12 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Checks everything against the model and opens the log."""
         if not self.model.built:
             _build(self.model, self.probe)
-        self._gauge = Gauge(
+        self._gauge = gauge_for(
             self.model,
             self.probe,
             options=self._options,
+            directions=self._directions,
+            units=self._units,
             scale=self._scale,
             reference=self._reference,
             names=self._feature_names,
@@ -183,7 +201,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         Args:
             output: name of the output of a model that has several.
-            picture: `"shape"`, the function and how it bends, or `"distances"`, the curvature
+            picture: `"shape"`, the function and how it bends (of a model of many inputs, a few
+                examples and where they bend, looked at with the weights that it has now), or `"distances"`, the curvature
                 against the distance over which it is taken, at several steps.
             theme: `"light"` or `"dark"`.
 
@@ -197,6 +216,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if picture == "distances":
             spectra = self._spectra[report.output]
             return figures.draw_distances(measurement, report, spectra, theme=theme)
+        if isinstance(measurement, Sketch):
+            return self._draw_examples(report, theme)
         return figures.draw(measurement, report, theme=theme)
 
     def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
@@ -210,7 +231,29 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         print_fn(meanings.table(self._last(output)[1]))
 
-    def _last(self, output: str) -> tuple[Measurement, Report]:
+    def _draw_examples(self, report: Report, theme: str = "light") -> Any:
+        """Looks at some examples, unless that was done at this step, and draws them."""
+        from keras_curvature import figures
+
+        gauge = self._gauge
+        assert gauge is not None, "reports come from it"
+        if report.output not in self._closeups:
+            i = gauge.f.output_names.index(report.output)
+            start = sum(gauge.f.outputs.sizes[:i])
+            part = slice(start, start + gauge.f.outputs.sizes[i])
+            self._closeups[report.output] = closeups(gauge.problem, self._options, part)
+        seen = self._closeups[report.output]
+        return figures.draw_examples(seen, report, names=self._names_of(seen), theme=theme)
+
+    def _names_of(self, seen: Sequence[Closeup]) -> list[list[str]] | None:
+        """The words of each example, or the user's names for the inputs."""
+        words = self._vocabulary
+        if words is not None and seen[0].example.dtype.kind in "iu":
+            ids = [one.example.reshape(-1) for one in seen]
+            return [[str(words[i]) if 0 <= i < len(words) else f"#{i}" for i in row] for row in ids]
+        return None if self._feature_names is None else [list(self._feature_names)] * len(seen)
+
+    def _last(self, output: str) -> tuple[Measurement | Sketch, Report]:
         if not self._measurements:
             raise ValueError("Nothing has been measured yet: pass the monitor to `model.fit`.")
         names = list(self._measurements)
@@ -244,7 +287,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def _measure(self, step: int, begin: float) -> None:
         assert self._gauge is not None, "measuring before `on_train_begin`"
-        self._measurements = self._gauge.measure()
+        self._measurements = dict(self._gauge.measure())
+        self._closeups = {}
         for i, (output, measurement) in enumerate(self._measurements.items()):
             report = self._report(step, i, output, measurement, begin)
             self.reports[output] = report
@@ -254,17 +298,33 @@ class CurvatureMonitor(keras.callbacks.Callback):
             return
         for output, report in self.reports.items():
             self._writer.write_numbers(report)
-            self._writer.write_distribution(report, self._in_units(self._measurements[output]))
+            measurement = self._measurements[output]
+            if isinstance(measurement, Measurement):  # the dice would widen an estimate's
+                self._writer.write_distribution(report, self._in_units(measurement))
             self._writer.write_spectrum(report)
         if self._pictures.allows():
             self._picture()
         self._writer.flush()
 
     def _report(
-        self, step: int, i: int, output: str, measurement: Measurement, begin: float
+        self, step: int, i: int, output: str, measurement: Measurement | Sketch, begin: float
     ) -> Report:
         gauge = self._gauge
         assert gauge is not None
+        if isinstance(measurement, Sketch):
+            return Report(
+                step=step,
+                output=output,
+                headline=sketch.headline(measurement),
+                reference={},
+                detail=sketch.detail(measurement) | {"seconds": time.perf_counter() - begin},
+                features={},
+                interactions=None,
+                verdict=diagnosis.verdict_of_sketch(measurement, gauge.f.audit, i),
+                method=gauge.method(self._units),
+                units=self._units,
+                spectrum=statistics.spectrum_of(measurement.ladder, measurement.output_spread),
+            )
         shown = self._in_units(measurement)
         return Report(
             step=step,
@@ -309,8 +369,12 @@ class CurvatureMonitor(keras.callbacks.Callback):
         with self._pictures.spending():
             for output, report in self.reports.items():
                 measurement = self._measurements[output]
-                shape = figures.draw(measurement, report)
-                self._writer.write_picture(report, figures.to_png(shape))
+                if isinstance(measurement, Sketch):
+                    examples = self._draw_examples(report)
+                    self._writer.write_picture(report, figures.to_png(examples), "examples")
+                else:
+                    shape = figures.draw(measurement, report)
+                    self._writer.write_picture(report, figures.to_png(shape))
                 distances = figures.draw_distances(measurement, report, self._spectra[output])
                 self._writer.write_picture(report, figures.to_png(distances), "distances")
                 self._writer.write_summary(report)

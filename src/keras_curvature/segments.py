@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines.choice import Engine
 from keras_curvature.engines.function import FlatFunction
-from keras_curvature.engines.nested import value_and_jacobian
-from keras_curvature.engines.quantities import DIRECTIONAL
+from keras_curvature.engines.quantities import DIRECTIONAL, SLOPE
 from keras_curvature.measurement import Array
 
 SEGMENTS, PIECES = 20, 6
@@ -71,8 +70,7 @@ def along(
         return rows, [tf.repeat(r, count, axis=0) for r in rest], tf.repeat(unit, count, axis=0)
 
     z, others, u = points(knots)
-    _, gradients = value_and_jacobian(f, z, others)
-    slopes = tf.reduce_sum(gradients * u[:, None], axis=-1)
+    slopes = engine.along(f, z, others, u[None])[SLOPE]
     z, others, u = points(gauss)
     curvature = engine.compute(f, z, others, u, (DIRECTIONAL,), 1)[DIRECTIONAL]
     curvature = tf.reshape(curvature, [-1, PIECES, len(GAUSS_POINTS), m])
@@ -95,10 +93,10 @@ def rows_of_one(f: FlatFunction) -> int:
     return PIECES * len(GAUSS_POINTS) * f.outputs.width
 
 
-def pairs(n: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+def pairs(n: int, lines: int = SEGMENTS) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """Indices of the ends of the segments: distinct points, the same for every epoch."""
     order = np.random.default_rng(0).permutation(n)
     if n < 2:
         return order, order
     # Each point with the one after it in a random order, the last with the first.
-    return order[:SEGMENTS], np.roll(order, -1)[:SEGMENTS]
+    return order[:lines], np.roll(order, -1)[:lines]

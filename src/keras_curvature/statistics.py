@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature import rounding
-from keras_curvature.measurement import Array, Measurement, Segments, Spectrum
+from keras_curvature.measurement import Array, Ladder, Measurement, Segments, Spectrum
 
 EIGENVALUE_TOLERANCE = 1e-5
 """Share of the largest |eigenvalue| below which one counts as 0: float32 rounding."""
@@ -164,10 +164,13 @@ def r2(m: Measurement) -> float:
 
 def spectrum(m: Measurement) -> Spectrum | None:
     """Curvature over each distance of the ladder, in standard deviations, all outputs together."""
-    if m.ladder is None:
-        return None
-    distances = m.ladder.distances
-    curvature = m.ladder.curvature / m.output_spread
+    return None if m.ladder is None else spectrum_of(m.ladder, m.output_spread)
+
+
+def spectrum_of(ladder: Ladder, output_spread: Array) -> Spectrum:
+    """The same from the ladder alone."""
+    distances = ladder.distances
+    curvature = ladder.curvature / output_spread
     finite = np.isfinite(curvature)
     count = finite.sum(axis=(1, 2))
     known = np.where(finite, curvature, 0.0)
@@ -177,8 +180,8 @@ def spectrum(m: Measurement) -> Spectrum | None:
         for x in (known, known**2)
     )
     double, single = (
-        rounding.in_second_difference(np.sqrt(np.mean((noise / m.output_spread) ** 2)), distances)
-        for noise in (m.ladder.noise, m.ladder.single_noise)
+        rounding.in_second_difference(np.sqrt(np.mean((noise / output_spread) ** 2)), distances)
+        for noise in (ladder.noise, ladder.single_noise)
     )
     return Spectrum(distances, mean, np.sqrt(square), double, single)
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from keras_curvature import sketch
 from keras_curvature.engines.audit import Audit, Dependence
 from keras_curvature.meanings import percent
 from keras_curvature.measurement import Measurement, Verdict
+from keras_curvature.sketch import Sketch
 from keras_curvature.statistics import (
     gain_of_a_parabola,
     headline,
@@ -41,6 +43,24 @@ def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
         audit: what is known of the model's graph.
         output: which of the model's outputs this is.
     """
+    early = _without_numbers(audit, output, bool(np.isfinite(measurement.diagonal).any()))
+    if early is not None:
+        return early
+    straightness = slope_change(in_standard_units(measurement).segments)
+    gain = gain_of_a_parabola(measurement)
+    return _judged(headline(measurement), straightness, gain)
+
+
+def verdict_of_sketch(s: Sketch, audit: Audit, output: int = 0) -> Verdict:
+    """The same of a model of many inputs, from what is seen along random directions."""
+    early = _without_numbers(audit, output, bool(np.isfinite(s.traces).any()))
+    if early is not None:
+        return early
+    return _judged(sketch.headline(s), sketch.straightness(s), WORTH_LEARNING)
+
+
+def _without_numbers(audit: Audit, output: int, finite: bool) -> Verdict | None:
+    """What can be said whatever the numbers are."""
     dependence = audit.dependence[output]
     if dependence is Dependence.NONE:
         return Verdict(
@@ -52,16 +72,19 @@ def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
             "stopped",
             f"The derivative is cut by {audit.cuts[0]}: every derivative is 0, as asked for.",
         )
-    if not np.isfinite(measurement.diagonal).any():
+    if not finite:
         return Verdict(
             "not finite",
             "No second derivative is finite: look for NaN or infinity in the weights.",
         )
-    raw = headline(measurement)
+    return None
+
+
+def _judged(raw: Mapping[str, float], straightness: float, gain: float) -> Verdict:
     fit = raw.get("r2")
     shown = "" if fit is None else f" (R² {fit:.3f} on the probe)"
-    if not slope_change(in_standard_units(measurement).segments) >= STRAIGHT:
-        return _straight(fit, shown, gain_of_a_parabola(measurement))
+    if not straightness >= STRAIGHT:
+        return _straight(fit, shown, gain)
     return _curved(raw, fit, shown)
 
 

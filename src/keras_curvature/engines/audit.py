@@ -62,6 +62,7 @@ class Audit:
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
         resists_vectorising: whether there are loops, branches or functions for XLA.
         activations: numbers that one example needs in all intermediate results together.
+        widest: numbers that it needs in the largest of them.
     """
 
     dependence: tuple[Dependence, ...]
@@ -72,6 +73,7 @@ class Audit:
     mended: tuple[Place, ...]
     resists_vectorising: bool
     activations: int
+    widest: int
 
 
 def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Audit:
@@ -96,6 +98,7 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         mended=tuple(flow.mended),
         resists_vectorising=flow.resists_vectorising,
         activations=_activations(trace.graph),
+        widest=_widest(trace.graph),
     )
 
 
@@ -216,6 +219,17 @@ def _activations(graph: tf.Graph, times: int = 1) -> int:
             total += _activations(private.function_graph(op, "f"))
         total += sum(_elements(output) for output in op.outputs)
     return total * times
+
+
+def _widest(graph: tf.Graph) -> int:
+    """How many numbers the largest result of an op has per example."""
+    inside = [
+        private.function_graph(op, "body" if op.type in LOOPS else "f")
+        for op in graph.get_operations()
+        if op.type in LOOPS or op.type in CALLS
+    ]
+    outputs = [y for op in graph.get_operations() for y in op.outputs]
+    return max([*map(_elements, outputs), *map(_widest, inside)], default=0)
 
 
 def _elements(tensor: tf.Tensor) -> int:

@@ -17,10 +17,12 @@ from keras_curvature.engines.quantities import (
     PRODUCT,
     Along,
     Compute,
+    Groups,
     RowProducts,
     Trace,
     along_by_products,
     by_products,
+    groups_by,
     trace_by_products,
 )
 from keras_curvature.engines.taylor import engine as taylor
@@ -39,6 +41,7 @@ class Engine:
         quantities: computes named derivatives.
         mean_along: computes the mean curvature along several directions.
         each_along: computes slope and curvature along each of several directions.
+        mean_in_groups: computes the means of both over groups of directions.
         row_products: multiplies Hessians with directions that differ between outputs.
         in_float64: whether it needs float64 inside to be exact enough.
         repeats_examples: whether every output of an example takes a row of its own.
@@ -50,6 +53,7 @@ class Engine:
     quantities: Compute
     mean_along: Trace
     each_along: Along
+    mean_in_groups: Groups
     row_products: RowProducts
     in_float64: bool
     repeats_examples: bool
@@ -102,6 +106,25 @@ class Engine:
         with self._naming_what_is_missing(f):
             return self.each_along(f, z, rest, directions)
 
+    def groups(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Means over groups of directions `(g, k, n, d)`, see `quantities.Groups`.
+
+        Raises:
+            ValueError: as `compute`.
+        """
+        with self._naming_what_is_missing(f):
+            return self.mean_in_groups(f, z, rest, directions)
+
+    def rows_along(self, f: FlatFunction) -> int:
+        """How many rows, each with a direction of its own, fit into memory at once."""
+        audit, d = f.audit, f.inputs.width
+        if self.repeats_examples:
+            rows = chunks.rows_at_once(audit.activations + 4 * d, f.dtype)
+            return max(1, rows // f.outputs.width)
+        return chunks.rows_forward(audit.activations, audit.widest, d, f.dtype)
+
     def products(
         self,
         f: FlatFunction,
@@ -141,6 +164,7 @@ ENGINES = {
             taylor.compute,
             taylor.trace,
             taylor.along,
+            taylor.in_groups,
             nested.row_products,
             in_float64=False,
             repeats_examples=False,
@@ -152,6 +176,7 @@ ENGINES = {
             by_products(nested.hessian_rows),
             trace_by_products(nested.hessian_rows),
             along_by_products(nested.hessian_rows),
+            groups_by(along_by_products(nested.hessian_rows)),
             nested.row_products,
             in_float64=False,
             repeats_examples=True,
@@ -162,6 +187,7 @@ ENGINES = {
             by_products(finite_difference.hessian_rows),
             trace_by_products(finite_difference.hessian_rows),
             along_by_products(finite_difference.hessian_rows),
+            groups_by(along_by_products(finite_difference.hessian_rows)),
             finite_difference.row_products,
             in_float64=True,
             repeats_examples=True,

@@ -192,9 +192,7 @@ def estimate_laplacian(
         along = tf.cast(tf.transpose(tensors[-1], [1, 0, 2]), z.dtype)
         return {LAPLACIAN: engine.trace(f, z, rest, along)}
 
-    rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
-    per_example = directions * (f.outputs.width if engine.repeats_examples else 1)
-    size = options.batch_size or max(1, rows // per_example)
+    size = options.batch_size or max(1, engine.rows_along(f) // (directions + 2))
     signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
     key = (engine.name, "estimate", directions)
     found = run_chunked(problem, key, compute, (*leaves, signs), size, signature)

@@ -77,6 +77,29 @@ def along_by_products(products: Products) -> Along:
     return along
 
 
+Groups = Along
+"""The same from groups of directions `(g, k, n, d)`: means over each group, `(n, m, g)`, of
+`(gᵀv)²` and of `vᵀHv`."""
+
+
+def groups_by(along: Along) -> Groups:
+    """Means over groups from what holds along each direction."""
+
+    def in_groups(
+        f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        g, k = groups.shape[:2]
+        found = along(f, z, rest, tf.reshape(groups, [g * k, -1, f.inputs.width]))
+        apart = [-1, f.outputs.width, g, k]
+        return {
+            VALUE: found[VALUE],
+            SLOPE: tf.reduce_mean(tf.reshape(found[SLOPE] ** 2, apart), axis=3),
+            CURVATURE: tf.reduce_mean(tf.reshape(found[CURVATURE], apart), axis=3),
+        }
+
+    return in_groups
+
+
 def trace_by_products(products: Products) -> Trace:
     """The mean curvature along directions from an engine that multiplies Hessians with them."""
 

@@ -254,10 +254,10 @@ def _engine(problem: Problem, options: Options, quantity: str) -> Engine:
 
 def _plan(f: FlatFunction, engine: Engine, directions: int, by_products: bool) -> tuple[int, int]:
     """Examples and directions at once."""
+    if not by_products:
+        return max(1, engine.rows_along(f) // (2 * directions + 1)), directions
     rows = chunks.rows_at_once(f.audit.activations + 4 * f.inputs.width, f.dtype)
-    repeats = by_products or engine.repeats_examples
-    examples, at_once = chunks.plan(rows, f.outputs.width if repeats else 1, directions)
-    return examples, at_once
+    return chunks.plan(rows, f.outputs.width, directions)
 
 
 def _flat(found: dict[str, hutchinson.Found]) -> dict[str, tf.Tensor]:

@@ -1,6 +1,15 @@
 """Pictures of a function and how it bends."""
 
-from keras_curvature.figures.drawing import draw, draw_distances
+from keras_curvature.figures.drawing import draw, draw_distances, draw_examples
 from keras_curvature.figures.style import THEMES, Picture, Theme, to_png, to_rgba
 
-__all__ = ["THEMES", "Picture", "Theme", "draw", "draw_distances", "to_png", "to_rgba"]
+__all__ = [
+    "THEMES",
+    "Picture",
+    "Theme",
+    "draw",
+    "draw_distances",
+    "draw_examples",
+    "to_png",
+    "to_rgba",
+]

@@ -16,6 +16,7 @@ from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import drawable
 from keras_curvature.meanings import moment
 from keras_curvature.measurement import Array, Measurement, Report, Spectrum, Verdict
+from keras_curvature.sketch import Sketch
 from keras_curvature.spectra import NOTHING, read
 
 MOST_LINES = 6
@@ -26,7 +27,10 @@ DECADES = 4
 
 
 def against_distance(
-    m: Measurement, report: Report, history: Sequence[tuple[int, Spectrum]], theme: Theme
+    m: Measurement | Sketch,
+    report: Report,
+    history: Sequence[tuple[int, Spectrum]],
+    theme: Theme,
 ) -> Picture:
     """A line for each of some steps, and where rounding would hide it."""
     last = history[-1][1]
@@ -72,9 +76,9 @@ def _lines(
     axes.plot(h, rms, "o-", color=theme.exact, lw=2.4, ms=4, label=moment(step))
 
 
-def _units(m: Measurement, report: Report) -> tuple[float, float, tuple[str, str]]:
+def _units(m: Measurement | Sketch, report: Report) -> tuple[float, float, tuple[str, str]]:
     """Factors for distance and curvature, and what they are in then."""
-    if m.x.shape[1] == 1 and report.units == "raw":
+    if len(m.input_spread) == 1 and report.units == "raw":
         x, y = float(m.input_spread[0]), float(np.sqrt(np.mean(m.output_spread**2)))
         return x, y / x**2, ("x", "y per x²")
     return 1.0, 1.0, ("standard deviations of the inputs", "σy/σx²")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keras_curvature.closeups import Closeup
+from keras_curvature.figures import closeups as examples
 from keras_curvature.figures import distances, many_inputs, one_input, two_inputs
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
 from keras_curvature.measurement import Measurement, Report, Spectrum
+from keras_curvature.sketch import Sketch
 
 
 def draw(
@@ -42,7 +45,7 @@ def draw(
 
 
 def draw_distances(
-    measurement: Measurement,
+    measurement: Measurement | Sketch,
     report: Report,
     history: Sequence[tuple[int, Spectrum]],
     *,
@@ -62,6 +65,31 @@ def draw_distances(
     palette = _palette(theme)
     with styled(palette):
         return distances.against_distance(measurement, report, history, palette)
+
+
+def draw_examples(
+    closeups: Sequence[Closeup],
+    report: Report,
+    *,
+    names: Sequence[Sequence[str]] | None = None,
+    theme: str = "light",
+) -> Picture:
+    """Draws a few examples of many inputs, and where in each of them the function bends.
+
+    Images and heat maps of them, time series, or words, as the examples are.
+
+    Args:
+        closeups: of the examples, at least one.
+        report: what was found in the probe.
+        names: of the tokens of each example, or of the channels or inputs, the same for each.
+        theme: of the page it will stand on, `"light"` or `"dark"`.
+
+    Returns:
+        A figure that pyplot knows nothing of.
+    """
+    palette = _palette(theme)
+    with styled(palette):
+        return examples.examples(closeups, report, names, palette)
 
 
 def _palette(theme: str) -> Theme:

@@ -103,11 +103,9 @@ def along(
 def in_groups(
     f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """The mean over each group of directions `(g, k, n, d)`, in `k g + g + 1` forward passes.
+    """Means over groups of directions, see `quantities.Groups`.
 
-    Returns:
-        `value` `(n, m)`; `slope`, the mean of `(gᵀv)²`, and `curvature`, that of `vᵀHv`,
-        `(n, m, g)`.
+    The second order is summed within each group: `g k + g + 1` forward passes.
     """
     recording = record(f, z, rest)
     found = [

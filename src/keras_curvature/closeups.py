@@ -1,0 +1,138 @@
+"""A few examples seen from near: where in each of them the curvature sits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.engines import nested
+from keras_curvature.engines.choice import ENGINES
+from keras_curvature.engines.evaluation import Options, Problem
+from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.quantities import PRODUCT
+from keras_curvature.engines.signs import random_signs
+from keras_curvature.estimates.lanczos import extreme_eigenvalues
+from keras_curvature.measurement import Array
+
+EXAMPLES = 3
+"""Looked at, from the beginning of the probe: what a person compares at a glance."""
+
+DIRECTIONS = 16
+"""Products with random signs behind each diagonal."""
+
+STEPS, TOLERANCE = 16, 0.05
+"""Of Lanczos' method: to see a direction needs no more."""
+
+
+@dataclass(frozen=True)
+class Closeup:
+    """One example.
+
+    Attributes:
+        example: what the model is given, as it came: an array, or ids of tokens.
+        shape: of what is differentiated by, without the batch.
+        point: that, `(d,)`.
+        component: which output, the largest one of the example.
+        value: of it.
+        slope: length of its gradient.
+        diagonal: estimated second derivative along each input, `(d,)`.
+        error: standard error of these, `(d,)`.
+        eigenvalue: of the Hessian, the lowest or the highest, whichever is larger in size.
+        direction: its eigenvector, of length 1, `(d,)`.
+        residual: how far off an eigenvalue `eigenvalue` may be.
+    """
+
+    example: Array
+    shape: tuple[int, ...]
+    point: Array
+    component: int
+    value: float
+    slope: float
+    diagonal: Array
+    error: Array
+    eigenvalue: float
+    direction: Array
+    residual: float
+
+
+Look = Callable[[], tuple[Closeup, ...]]
+"""Looks again."""
+
+
+def closeups(
+    problem: Problem, options: Options, part: slice, count: int = EXAMPLES
+) -> tuple[Closeup, ...]:
+    """Looks at the first examples of a batch, one after the other.
+
+    Args:
+        problem: a traced model of one input to differentiate by, and a batch.
+        options: the user's.
+        part: which of the outputs, laid flat.
+        count: how many examples.
+    """
+    f, leaves = problem.f, problem.inputs.leaves
+    engine = ENGINES[problem.evaluator.choice(options.engine, (PRODUCT,)).name]
+    d = f.inputs.width
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        *given, signs, start = tensors
+        z, rest = f.point(given)
+        y = f(z, rest)[:, part]
+        chosen = tf.argmax(y, axis=1) + part.start
+        seeds = tf.one_hot(chosen, f.outputs.width, dtype=z.dtype)
+
+        def multiply(v: tf.Tensor) -> tf.Tensor:
+            return engine.products(f, z, rest, seeds, v)
+
+        found = extreme_eigenvalues(multiply, start, min(STEPS, d), TOLERANCE)
+        samples = _samples(multiply, tf.cast(tf.transpose(signs, [1, 0, 2]), z.dtype))
+        gradient = nested.row_gradients(f, z, rest, seeds)
+        return {
+            **found,
+            "point": z,
+            "component": tf.cast(chosen - part.start, z.dtype),
+            "y": tf.reduce_max(y, axis=1),
+            "slope": tf.norm(gradient, axis=1),
+            "samples": samples,
+        }
+
+    count = min(count, int(leaves[0].shape[0]))
+    signs = random_signs([count, DIRECTIONS, d], seed=0)
+    start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
+    tensors = [*(leaf[:count] for leaf in leaves), signs, start]
+    key = ("closeups", engine.name, part.start, part.stop)
+    function = problem.evaluator.function(key, compute, tensors)
+    rows = [function(*(t[i : i + 1] for t in tensors)) for i in range(count)]
+    return tuple(_closeup(f, leaves, i, row) for i, row in enumerate(rows))
+
+
+def _samples(multiply: Callable[[tf.Tensor], tf.Tensor], signs: tf.Tensor) -> tf.Tensor:
+    """`v * Hv`, one direction after the other: pictures may take time, but not all memory."""
+    return tf.map_fn(
+        lambda v: v * multiply(v[None])[0], signs, parallel_iterations=1, infer_shape=False,
+        fn_output_signature=tf.TensorSpec(signs.shape[1:], signs.dtype),
+    )  # fmt: skip
+
+
+def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str, Any]) -> Closeup:
+    found = {name: np.asarray(part, dtype=np.float64) for name, part in row.items()}
+    samples = found["samples"][:, 0]
+    values = found["value"][0]
+    end = int(np.abs(values).argmax())
+    return Closeup(
+        example=leaves[0][i].numpy(),
+        shape=f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else (f.inputs.width,),
+        point=found["point"][0],
+        component=int(found["component"][0]),
+        value=float(found["y"][0]),
+        slope=float(found["slope"][0]),
+        diagonal=samples.mean(axis=0),
+        error=samples.std(axis=0, ddof=1) / np.sqrt(len(samples)),
+        eigenvalue=float(values[end]),
+        direction=found["direction"][0, end],
+        residual=float(found["residual"][0, end]),
+    )

@@ -1,0 +1,310 @@
+"""Examples of many inputs, and where in each of them the function bends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from keras_curvature.closeups import Closeup
+from keras_curvature.figures.page import HEADER, foot, page, place
+from keras_curvature.figures.style import Picture, Theme
+from keras_curvature.figures.view import drawable
+from keras_curvature.meanings import MOST_FEATURES, plain
+from keras_curvature.measurement import Array, Report
+
+COLOURS = (1, 3, 4)
+"""Channels of an image."""
+
+SQUARE = 0.25
+"""An array of two axes is an image if the shorter is at least this share of the longer."""
+
+MOST_TOKENS = 40
+
+
+def examples(
+    closeups: Sequence[Closeup], report: Report, names: Sequence[Sequence[str]] | None, theme: Theme
+) -> Picture:
+    """Each example, its second derivative along each input, and its strongest direction.
+
+    Args:
+        closeups: of the examples, at least one.
+        report: what was found in the probe.
+        names: of the tokens of each example, where it is made of tokens; or of the inputs.
+        theme: of the page.
+    """
+    shape = closeups[0].shape
+    if closeups[0].example.dtype.kind in "iu":
+        return _tokens(closeups, report, names, theme)
+    if (len(shape) == 3 and shape[-1] in COLOURS) or (len(shape) == 2 and _square(shape)):
+        return _images(closeups, report, theme)
+    if len(shape) == 2:
+        return _series(closeups, report, names, theme)
+    return _features(closeups, report, names, theme)
+
+
+def _square(shape: tuple[int, ...]) -> bool:
+    return min(shape) >= SQUARE * max(shape) and min(shape) > COLOURS[-1]
+
+
+def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Picture:
+    rows = len(closeups)
+    figure = page(report, _which(closeups), (9.2, HEADER + 2.35 * rows + 0.75), theme)
+    axes = figure.subplots(rows, 3, squeeze=False)
+    place(figure, left=1.3, right=0.2, bottom=0.75, wspace=0.04, hspace=0.06)
+    for row, seen in zip(axes, closeups, strict=True):
+        image = seen.point.reshape(seen.shape)
+        row[0].imshow(_shown(image), cmap="gray")
+        diagonal = _over_channels(seen.diagonal.reshape(seen.shape), np.sum)
+        direction = _strongest_channel(seen.direction.reshape(seen.shape))
+        for axis, values in ((row[1], diagonal), (row[2], direction)):
+            height = _limit(values)
+            axis.imshow(drawable(values), cmap=theme.diverging, norm=Normalize(-height, height))
+        for axis in row:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        row[0].set_ylabel(_label(seen), rotation=0, ha="right", va="center", color=theme.ink,
+                          linespacing=1.4)  # fmt: skip
+    coloured = len(closeups[0].shape) == 3 and closeups[0].shape[-1] > 1
+    titles = (
+        "Example",
+        "Second derivative along each pixel",
+        "Direction of the strongest bend",
+    )
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title)
+    _colour_key(figure, axes[-1, 1], theme, ("bends down", "bends up"))
+    _colour_key(figure, axes[-1, 2], theme, ("darker", "brighter"))
+    notes = [f"the diagonal is an estimate: {_scatter(closeups)}"]
+    foot(figure, [*notes, *(["sum over the channels"] if coloured else [])], theme)
+    return figure
+
+
+def _series(
+    closeups: Sequence[Closeup],
+    report: Report,
+    names: Sequence[Sequence[str]] | None,
+    theme: Theme,
+) -> Picture:
+    rows, channels = len(closeups), closeups[0].shape[1]
+    figure = page(report, _which(closeups), (9.2, HEADER + 2.1 * rows + 0.9), theme)
+    axes = figure.subplots(rows, 2, squeeze=False, sharex=True)
+    place(figure, left=1.75, right=0.2, bottom=0.9, wspace=0.16, hspace=0.16)
+    steps = np.arange(closeups[0].shape[0])
+    named = names[0] if names else [f"channel {c}" for c in range(channels)]
+    for (left, right), seen in zip(axes, closeups, strict=True):
+        series, diagonal, error, direction = (
+            part.reshape(seen.shape)
+            for part in (seen.point, seen.diagonal, seen.error, seen.direction)
+        )
+        painted = _bent_line(left, steps, series, diagonal, theme, named)
+        right.axhline(0, color=theme.grid, lw=1)
+        for c in range(min(channels, 4)):
+            colour = _colour(theme, c)
+            right.fill_between(
+                steps, (diagonal - error)[:, c], (diagonal + error)[:, c], color=colour, alpha=0.25,
+                lw=0,
+            )  # fmt: skip
+            right.plot(steps, diagonal[:, c], color=colour, lw=1.6, label="along each step")
+        twin = right.twinx()
+        twin.set_yticks([])
+        twin.spines[:].set_visible(False)
+        for c in range(min(channels, 4)):
+            twin.plot(steps, direction[:, c], "--", color=theme.scale, lw=1.2,
+                      label="direction of the strongest bend")  # fmt: skip
+        largest = 1.08 * float(np.abs(direction).max() or 1.0)
+        twin.set_ylim(-largest, largest)
+        height = 1.08 * max(_limit(diagonal + error), _limit(diagonal - error))
+        right.set_ylim(-height, height)
+        left.set_ylabel(_label(seen), rotation=0, ha="right", va="center", color=theme.ink,
+                        labelpad=34, linespacing=1.4)  # fmt: skip
+    axes[0, 0].set_title("Example, coloured by its second derivative")
+    axes[0, 1].set_title("Second derivative along each step")
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    handles = [right.get_lines()[1], twin.get_lines()[0]]
+    axes[-1, 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=2)
+    if painted is not None:
+        _colour_key(figure, axes[-1, 0], theme, ("bends down", "bends up"), below=0.52)
+    foot(figure, [f"band: one standard error, {_scatter(closeups)}"], theme)
+    return figure
+
+
+def _bent_line(
+    axes: Axes, steps: Array, series: Array, diagonal: Array, theme: Theme, names: Sequence[str]
+) -> Any:
+    """The series, with its steps coloured by how it bends there."""
+    height = _limit(diagonal)
+    painted = None
+    for c in range(min(series.shape[1], 4)):
+        axes.plot(steps, series[:, c], color=theme.target, lw=1.0, zorder=1)
+        painted = axes.scatter(
+            steps, series[:, c], c=diagonal[:, c], cmap=theme.diverging,
+            norm=Normalize(-height, height), s=16, lw=0.3, edgecolors=theme.faint, zorder=2,
+        )  # fmt: skip
+        if series.shape[1] > 1:
+            axes.text(steps[-1], series[-1, c], f" {plain(names[c], 16)}", va="center", fontsize=8)
+    return painted
+
+
+def _tokens(
+    closeups: Sequence[Closeup],
+    report: Report,
+    names: Sequence[Sequence[str]] | None,
+    theme: Theme,
+) -> Picture:
+    """Words on coloured ground, as they stand in the text."""
+    texts = [
+        list(names[i]) if names else [str(token) for token in seen.example.reshape(-1)]
+        for i, seen in enumerate(closeups)
+    ]
+    bends = [seen.diagonal.reshape(len(seen.example), -1).sum(axis=1) for seen in closeups]
+    leans = [
+        np.linalg.norm(seen.direction.reshape(len(seen.example), -1), axis=1) for seen in closeups
+    ]
+    rows = len(closeups)
+    figure = page(report, _which(closeups), (9.2, HEADER + 2.0 * rows + 0.75), theme)
+    axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    place(figure, left=1.5, right=0.2, bottom=0.75, hspace=0.1)
+    for axis, seen, words, bend, lean in zip(axes, closeups, texts, bends, leans, strict=True):
+        axis.set(xlim=(0, 1), ylim=(1, 0))
+        axis.set_axis_off()
+        axis.text(-0.012, 0.5, _label(seen), ha="right", va="center", linespacing=1.4,
+                  transform=axis.transAxes)  # fmt: skip
+        _flow(figure, axis, words, bend, lean, theme)
+    axes[0].set_title("Second derivative along each token’s embedding, in sum")
+    _colour_key(figure, axes[-1], theme, ("bends down", "bends up"))
+    notes = ["underlined: the token's share in the direction of the strongest bend"]
+    foot(figure, [*notes, f"estimates, {_scatter(closeups)}"], theme)
+    return figure
+
+
+def _flow(
+    figure: Figure, axes: Axes, words: Sequence[str], bend: Array, lean: Array, theme: Theme
+) -> None:
+    """Sets words on lines, each on the colour of its number."""
+    box = axes.get_position()
+    width = box.width * figure.get_figwidth()
+    height = box.height * figure.get_figheight()
+    norm = Normalize(-_limit(bend), _limit(bend))
+    x, y, line = 0.0, 0.0, 0.27 / height
+    for i, word in enumerate(words[:MOST_TOKENS]):
+        text = plain(word, 18) or "·"
+        long = (0.088 * len(text) + 0.1) / width
+        if x + long > 1:
+            x, y = 0.0, y + 1.25 * line
+        colour = theme.diverging(norm(bend[i]))
+        axes.add_patch(_rectangle(x, y, long - 0.03 / width, line, colour))
+        ink = "#1f2328" if np.mean(colour[:3]) > 0.45 else "#ffffff"
+        axes.text(x + (long - 0.03 / width) / 2, y + line / 2, text, ha="center", va="center",
+                  color=ink, fontsize=9, family="monospace")  # fmt: skip
+        share = float(lean[i]) * (long - 0.03 / width)
+        axes.plot([x, x + share], [y + 1.1 * line] * 2, color=theme.scale, lw=2.2)
+        x += long
+
+
+def _rectangle(x: float, y: float, width: float, height: float, colour: Any) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, color=colour, lw=0)
+
+
+def _features(
+    closeups: Sequence[Closeup],
+    report: Report,
+    names: Sequence[Sequence[str]] | None,
+    theme: Theme,
+) -> Picture:
+    """Bars of the inputs that bend most, mean over the examples."""
+    diagonal = np.mean([seen.diagonal for seen in closeups], axis=0)
+    error = np.sqrt(np.sum([seen.error**2 for seen in closeups], axis=0)) / len(closeups)
+    order = np.argsort(-np.abs(np.nan_to_num(diagonal)))[:MOST_FEATURES]
+    labels = [plain(names[0][i] if names else f"x{i}", 20) for i in order]
+    figure = page(report, _which(closeups), (9.2, HEADER + 0.27 * len(order) + 1.1), theme)
+    axes = figure.subplots()
+    place(figure, left=0.4 + 0.075 * max(len(label) for label in labels), right=0.4, bottom=0.8)
+    rows = np.arange(len(order))
+    axes.barh(rows, np.nan_to_num(diagonal[order]), xerr=np.nan_to_num(error[order]),
+              color=theme.exact, ecolor=theme.faint, height=0.6)  # fmt: skip
+    axes.set_yticks(rows, labels, color=theme.ink)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.axvline(0, color=theme.faint, lw=0.8)
+    omitted = len(diagonal) - len(order)
+    axes.set_title(f"Second derivative along each input ({omitted} of {len(diagonal)} omitted)")
+    foot(figure, [f"mean over {len(closeups)} examples", _scatter(closeups)], theme)
+    return figure
+
+
+def _shown(image: Array) -> Array:
+    """An image as its own darkest and brightest, whatever its units."""
+    image = image[..., :3] if image.ndim == 3 and image.shape[-1] > 1 else image.reshape(
+        image.shape[:2]
+    )  # fmt: skip
+    low, high = np.nanmin(image), np.nanmax(image)
+    return (image - low) / (high - low) if high > low else np.zeros_like(image)
+
+
+def _over_channels(image: Array, reduce: Any) -> Array:
+    return image if image.ndim == 2 else reduce(image, axis=-1)
+
+
+def _strongest_channel(image: Array) -> Array:
+    """Of each pixel the channel that moves most."""
+    if image.ndim == 2:
+        return image
+    place = np.abs(image).argmax(axis=-1)[..., None]
+    return np.take_along_axis(image, place, axis=-1)[..., 0]
+
+
+def _label(seen: Closeup) -> str:
+    lines = [
+        f"output {seen.component}: {seen.value:.3g}",
+        f"slope {seen.slope:.3g}",
+        f"strongest bend\n{seen.eigenvalue:.3g} ± {seen.residual:.1g}",
+    ]
+    return "\n".join(lines)
+
+
+def _which(closeups: Sequence[Closeup]) -> str:
+    count = len(closeups)
+    return f" · the first {count} examples of the probe" if count > 1 else " · an example"
+
+
+def _scatter(closeups: Sequence[Closeup]) -> str:
+    """How large the standard errors are beside what they are the errors of."""
+    error = np.sqrt(np.mean([np.mean(seen.error**2) for seen in closeups]))
+    size = np.sqrt(np.mean([np.mean(seen.diagonal**2) for seen in closeups]))
+    if not size > 0:
+        return "all of it is 0"
+    return f"its standard error is {error / size:.0%} of its size, root mean square"
+
+
+def _limit(values: Array) -> float:
+    finite = np.abs(values[np.isfinite(values)])
+    return float(np.percentile(finite, 99.5)) if finite.size and finite.max() > 0 else 1.0
+
+
+def _colour(theme: Theme, i: int) -> str:
+    return (theme.exact, theme.ink, theme.target, theme.faint)[i]
+
+
+def _colour_key(
+    figure: Figure, axes: Axes, theme: Theme, ends: tuple[str, str], below: float = 0.16
+) -> None:
+    """What the colours mean; each row has a scale of its own."""
+    box = axes.get_position()
+    inch = 1 / figure.get_figheight()
+    width = min(box.width, 2.4 / figure.get_figwidth())
+    left = box.x0 + (box.width - width) / 2
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(-1, 1), theme.diverging),
+        cax=figure.add_axes((left, box.y0 - (below + 0.08) * inch, width, 0.08 * inch)),
+        orientation="horizontal",
+    )
+    bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]])
+    bar.outline.set_visible(False)

@@ -1,0 +1,288 @@
+"""Takes a `Sketch` of a model of thousands of inputs, for the price of some forward passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature import known, ladder, rounding, scales, segments
+from keras_curvature.engines import chunks, finite_difference
+from keras_curvature.engines.choice import ENGINES, Engine, needs_float64
+from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
+from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
+from keras_curvature.engines.signs import random_thirds
+from keras_curvature.measurement import Array, Ladder, Segments
+from keras_curvature.probes import Probe
+from keras_curvature.sketch import Sketch
+from keras_curvature.typing import Model
+
+DIRECTIONS = 8
+"""Of each point, where the monitor chooses."""
+
+POINTS_PER_PART = 40
+"""Probe points for each line that is looked along, so that this costs few passes over them."""
+
+LEAST_LINES = 2
+
+POINTS_PER_WINDOW, LEAST_WINDOWS = 8, 8
+"""Probe points for each at which the curvature at the scale is taken, and how many at least."""
+
+
+class Sketcher:
+    """A model, a probe and what is seen of it along random directions.
+
+    Stands in for `measuring.Gauge` where the second derivatives along all inputs would cost too
+    much. The directions are the same at every step: the curve shows the training and not the
+    dice. Everything that can be known to be wrong is raised on construction.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        probe: Probe,
+        *,
+        options: Options,
+        directions: int,
+        why: str,
+        units: str = "raw",
+        scale: Any = "auto",
+        seed: int = 0,
+    ) -> None:
+        """Traces the model and settles scale and target.
+
+        Args:
+            model: a built model.
+            probe: where to measure.
+            options: output, input, engine, dtype and chunks.
+            directions: at each point; an odd one is rounded up.
+            why: estimates are taken, as a clause.
+            units: of the inputs along which the directions go.
+            scale: as in `scale_curvature`, one scale.
+            seed: of the directions.
+        """
+        self._options = options
+        inside = needs_float64(options.engine)
+        self._problem = pose(model, probe.x, options, in_float64=inside)
+        f = self._problem.f
+        self.probe = probe
+        self._half = max(1, -(-directions // 2))
+        self._why, self._units, self._seed = why, units, seed
+        self.choice = self._problem.evaluator.choice(options.engine, (LAPLACIAN,))
+        z = f.point(self._problem.inputs.leaves)[0]
+        self._spread = scales.spread(tf.cast(z, tf.float64)).numpy()
+        self._scale = scales.resolve(scale, f.inputs, lambda: tf.constant(self._spread)).numpy()
+        self._targets = known.targets(probe, options.output, f)
+        n = probe.size
+        lines = max(LEAST_LINES, n // POINTS_PER_PART)
+        self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))
+        rails = z.numpy().astype(np.float64)
+        self._rails = ladder.rails(rails, self._spread, min(lines, ladder.CENTRES))
+        windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
+        self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
+
+    @property
+    def problem(self) -> Problem:
+        """The traced model and the probe's points."""
+        return self._problem
+
+    @property
+    def f(self) -> FlatFunction:
+        """The model as a function of one vector."""
+        return self._problem.f
+
+    @property
+    def engine(self) -> Engine:
+        """Computes the curvatures along the directions."""
+        return ENGINES[self.choice.name]
+
+    def method(self, units: str) -> tuple[str, ...]:
+        """What is measured, how and why, one sentence each."""
+        n, d, m = self.probe.size, self.f.inputs.width, self.f.outputs.width
+        k = 2 * self._half
+        shown = {
+            "raw": "the units of x and y",
+            "std": "standard deviations of each input and output over the probe",
+        }
+        lines = [
+            f"{n} probe points, {d} inputs, {m} output(s): estimates from {k} random directions "
+            f"at each point, the same at every step; {self._why}.",
+            f"{str(self.choice).capitalize()}; in {self.f.dtype.name}: {k + 3} forward passes "
+            "over the probe.",
+            "mean: Hutchinson's estimate of the Laplacian. rms: the Hessian's Frobenius norm, from "
+            "how two halves of the directions differ. Each has a standard error beside it.",
+            f"Curvature at the scale: second differences in float64 along two random directions "
+            f"at {len(self._windows)} points, over a window of half-width h = "
+            f"{few(self._scale)}, in sum over the directions of the inputs.",
+            f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
+            f"probe points, in {segments.PIECES} pieces each.",
+            f"Curvature over many distances: second differences in float64 along "
+            f"{len(self._rails.start)} of these lines, in standard deviations.",
+            f"Units: {shown[units]}.",
+        ]
+        if self.f.audit.mended:
+            places = ", ".join(sorted({str(place) for place in self.f.audit.mended}))
+            lines.append(
+                "TensorFlow's own second derivative is wrong or missing here, and mended: "
+                f"{places}."
+            )
+        return tuple(lines)
+
+    def measure(self) -> dict[str, Sketch]:
+        """What holds now, by the name of each output (`""` if there is but one)."""
+        found = self._at_points() | self._on_segments()
+        found |= {"scale": self._at_scale(), "ladder": self._on_ladder()}
+        arrays = {name: np.asarray(part, dtype=np.float64) for name, part in found.items()}
+        start, results = 0, {}
+        for i, name in enumerate(self.f.output_names):
+            stop = start + self.f.outputs.sizes[i]
+            results[name] = self._sketch(arrays, slice(start, stop), self._targets[i])
+            start = stop
+        return results
+
+    def _sketch(self, found: dict[str, Array], part: slice, target: Array | None) -> Sketch:
+        value = found[VALUE][:, part]
+        spread = spread_of(value if target is None else target)
+        # One output deviation, where numbers are in standard deviations, and 1 where they are not.
+        out = spread if self._units == "std" else np.ones_like(spread)
+        lengths, standard = found["lengths"], found["standard_lengths"]
+        ratio = np.ones_like(lengths)
+        if self._units == "std":
+            np.divide(lengths, standard, out=ratio, where=standard > 0)
+            lengths = standard
+        along = ratio[:, None, None] / out
+        return Sketch(
+            value=value / out,
+            traces=found[CURVATURE][:, part] / out[:, None],
+            directions=self._half,
+            squared_slopes=found[SLOPE][:, part].mean(axis=2) / out**2,
+            scale=self._scale,
+            scale_traces=found["scale"][:, part] / out[:, None],
+            segments=Segments(
+                lengths=lengths,
+                standard_lengths=standard,
+                slopes=found["slopes"][..., part] * along,
+                curvature_integrals=found["integrals"][..., part] * along,
+                integration_errors=found["errors"][..., part] * along,
+            ),
+            ladder=self._ladder(found["ladder"][..., part] / out, value / out),
+            target=None if target is None else target / out,
+            inputs=self.f.inputs.width,
+            input_spread=self._spread,
+            output_spread=spread / out,
+        )
+
+    def _ladder(self, values: Array, value: Array) -> Ladder:
+        count = len(ladder.OFFSETS)
+        with np.errstate(invalid="ignore"):
+            apart = values[:, 0] - value[self._rails.start]
+        return Ladder(
+            distances=ladder.DISTANCES,
+            curvature=ladder.differences(values[:, :count], self._rails.inside),
+            noise=rounding.noise(values[:, count:]),
+            single_noise=np.sqrt(np.mean(apart**2, axis=0)),
+        )
+
+    def _draw(self, first: tf.Tensor, shape: Sequence[Any], dtype: tf.DType) -> tf.Tensor:
+        """Directions `(…, d)` for examples from `first` on, in the units of the result."""
+        d = self.f.inputs.width
+        thirds = random_thirds([*shape, d], tf.stack([self._seed, first]))
+        length = np.full(d, math.sqrt(3))
+        if self._units == "std":
+            length = length * self._spread
+        return tf.cast(thirds, dtype) * tf.constant(length, dtype)
+
+    def _at_points(self) -> dict[str, tf.Tensor]:
+        f, engine, half = self.f, self.engine, self._half
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, index = tensors
+            z, rest = f.point(leaves)
+            groups = self._draw(index[0], [2, half, tf.shape(z)[0]], z.dtype)
+            return engine.groups(f, z, rest, groups)
+
+        size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * half + 3))
+        tensors = [*self._problem.inputs.leaves, tf.range(self.probe.size)]
+        return run_chunked(self._problem, self._key("points"), compute, tensors, size, {})
+
+    def _at_scale(self) -> tf.Tensor:
+        f = dataclasses.replace(self.f, dtype=tf.float64)
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, index = tensors
+            z, rest = f.point(leaves)
+            v = self._draw(index[0], [2, tf.shape(z)[0]], z.dtype)
+            # To where `x + tv` leaves the ellipsoid with half-axes h.
+            steps = 1 / tf.maximum(tf.norm(v / tf.constant(self._scale), axis=2), 1e-12)
+            return {"scale": finite_difference.second_differences(f, z, rest, v, steps)}
+
+        size = self._options.batch_size or max(1, self._rows_forward(f) // 5)
+        tensors = [tf.gather(leaf, self._windows) for leaf in self._problem.inputs.leaves]
+        tensors.append(tf.constant(self._windows, tf.int32))
+        key = self._key("scale")
+        return run_chunked(self._problem, key, compute, tensors, size, {})["scale"]
+
+    def _on_ladder(self) -> tf.Tensor:
+        f, rails = dataclasses.replace(self.f, dtype=tf.float64), self._rails
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, unit = tensors
+            z, rest = f.point(leaves)
+            return {"values": ladder.values(f, z, unit, rest)}
+
+        size = self._options.batch_size or max(1, self._rows_forward(f) // len(ladder.PLACES))
+        leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
+        tensors = [*leaves, tf.constant(rails.unit)]
+        key = self._key("ladder")
+        return run_chunked(self._problem, key, compute, tensors, size, {})["values"]
+
+    def _on_segments(self) -> dict[str, tf.Tensor]:
+        f, engine = self.f, self.engine
+        spread = tf.constant(self._spread)
+
+        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+            half = len(leaves) // 2
+            start, rest = f.point(leaves[:half])
+            end, _ = f.point(leaves[half:])
+            return segments.along(engine, f, start, end, rest, spread)
+
+        one = 3 * segments.PIECES * len(segments.GAUSS_POINTS)
+        size = self._options.batch_size or max(1, engine.rows_along(f) // one)
+        starts, ends = (
+            [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
+        )
+        tensors = [*starts, *ends]
+        return run_chunked(self._problem, self._key("segments"), compute, tensors, size, {})
+
+    def _key(self, name: str) -> tuple[Any, ...]:
+        return (
+            "sketch",
+            name,
+            self._half,
+            self._units,
+            self._seed,
+            tuple(self._scale[:8]),
+            id(self),
+        )
+
+    @staticmethod
+    def _rows_forward(f: FlatFunction) -> int:
+        return chunks.rows_forward(f.audit.activations, f.audit.widest, f.inputs.width, f.dtype)
+
+
+def spread_of(value: Array) -> Array:
+    """Standard deviation of the finite values of each output, 1 where it is 0."""
+    columns = [column[np.isfinite(column)] for column in value.T]
+    spread = np.array([np.std(column) if column.size else 0.0 for column in columns])
+    return np.where(spread > 0, spread, 1.0)
+
+
+def few(values: Array) -> str:
+    """The numbers' range, or their one value."""
+    low, high = values.min(), values.max()
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
