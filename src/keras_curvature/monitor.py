@@ -202,8 +202,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
         Args:
             output: name of the output of a model that has several.
             picture: `"shape"`, the function and how it bends (of a model of many inputs, a few
-                examples and where they bend, looked at with the weights that it has now), or `"distances"`, the curvature
-                against the distance over which it is taken, at several steps.
+                examples and where they bend, looked at with the weights that it has now), or
+                `"distances"`, the curvature against the distance over which it is taken, at
+                several steps.
             theme: `"light"` or `"dark"`.
 
         Returns:
@@ -249,7 +250,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """The words of each example, or the user's names for the inputs."""
         words = self._vocabulary
         if words is not None and seen[0].example.dtype.kind in "iu":
-            ids = [one.example.reshape(-1) for one in seen]
+            ids = [[int(token) for token in one.example.reshape(-1)] for one in seen]
             return [[str(words[i]) if 0 <= i < len(words) else f"#{i}" for i in row] for row in ids]
         return None if self._feature_names is None else [list(self._feature_names)] * len(seen)
 
@@ -345,6 +346,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if self._writer is None or not self.reports:
             return
         assert self._gauge is not None, "reports come from it"
+        if isinstance(self._gauge, Sketcher) and not self._gauge.diagnosable:
+            return
         step = self.history["step"][-1]
         try:
             self.diagnosis = diagnosis.examine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ POINTS_PER_PART = 40
 """Probe points for each line that is looked along, so that this costs few passes over them."""
 
 LEAST_LINES = 2
+
+DIAGNOSED_ACTIVATIONS = 2 * 10**6
+"""Numbers in all intermediate results of an example, up to which the monitor diagnoses a model."""
 
 POINTS_PER_WINDOW, LEAST_WINDOWS = 8, 8
 """Probe points for each at which the curvature at the scale is taken, and how many at least."""
@@ -97,6 +100,11 @@ class Sketcher:
         return self._problem.f
 
     @property
+    def diagnosable(self) -> bool:
+        """Whether a diagnosis takes seconds and not minutes."""
+        return self.f.audit.activations <= DIAGNOSED_ACTIVATIONS
+
+    @property
     def engine(self) -> Engine:
         """Computes the curvatures along the directions."""
         return ENGINES[self.choice.name]
@@ -125,6 +133,11 @@ class Sketcher:
             f"{len(self._rails.start)} of these lines, in standard deviations.",
             f"Units: {shown[units]}.",
         ]
+        if not self.diagnosable:
+            lines.append(
+                "Not diagnosed: kc.diagnose(model, x) does, in about ten thousand forward passes "
+                "of one example."
+            )
         if self.f.audit.mended:
             places = ", ".join(sorted({str(place) for place in self.f.audit.mended}))
             lines.append(
@@ -145,7 +158,7 @@ class Sketcher:
             start = stop
         return results
 
-    def _sketch(self, found: dict[str, Array], part: slice, target: Array | None) -> Sketch:
+    def _sketch(self, found: Mapping[str, Array], part: slice, target: Array | None) -> Sketch:
         value = found[VALUE][:, part]
         spread = spread_of(value if target is None else target)
         # One output deviation, where numbers are in standard deviations, and 1 where they are not.
@@ -260,15 +273,9 @@ class Sketcher:
         return run_chunked(self._problem, self._key("segments"), compute, tensors, size, {})
 
     def _key(self, name: str) -> tuple[Any, ...]:
-        return (
-            "sketch",
-            name,
-            self._half,
-            self._units,
-            self._seed,
-            tuple(self._scale[:8]),
-            id(self),
-        )
+        """What the compiled function depends on besides its tensors."""
+        constants = hash(self._scale.tobytes() + self._spread.tobytes())
+        return ("sketch", name, self._half, self._units, self._seed, constants)
 
     @staticmethod
     def _rows_forward(f: FlatFunction) -> int:

@@ -42,8 +42,8 @@ other epochs, and leave each with holes.
 
 PICTURES = {
     "shape": "The function and how it bends.",
-    "examples": "A few examples, the second derivative along each of their inputs, and the direction "
-    "in which each bends most.",
+    "examples": "A few examples, the second derivative along each of their inputs, and the "
+    "direction in which each bends most.",
     "distances": "The curvature over a distance h, for many h: where it is smooth it settles as "
     "h shrinks, where it has kinks it does not.",
 }

@@ -12,7 +12,7 @@ from keras_curvature import segments
 from keras_curvature.diagnosis.inside import CHANGED, State, look
 from keras_curvature.diagnosis.parts import Part
 from keras_curvature.diagnosis.parts import named as ops
-from keras_curvature.diagnosis.subject import ENGINE, Sample, Subject, rows_at_once
+from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject, rows_at_once
 from keras_curvature.diagnosis.verdicts import HIDDEN
 from keras_curvature.findings import Finding
 from keras_curvature.meanings import listed, percent
@@ -21,6 +21,9 @@ from keras_curvature.statistics import hidden_fraction
 
 MOST_LINES = 8
 """Straight lines between examples along which the change of slope is followed."""
+
+LINES_IF_WIDE = 2
+"""Followed at least, and of a model of thousands of inputs, where each of them costs more."""
 
 WORTH_TELLING = 0.01
 """Hidden fraction below which a function counts as smooth."""
@@ -69,7 +72,8 @@ class Lines:
 
 def lines_at_most(s: Subject) -> int:
     """How many lines are followed: fewer of a model of many outputs, or one that fills memory."""
-    return int(np.clip(rows_at_once(s.f64), 2, MOST_LINES // s.f64.outputs.width))
+    most = LINES_IF_WIDE if len(s.spread) > WIDE else MOST_LINES // s.f64.outputs.width
+    return int(np.clip(rows_at_once(s.f64), LINES_IF_WIDE, most))
 
 
 def lines_of(s: Subject, z: Array, rest: Sequence[tf.Tensor]) -> Lines:

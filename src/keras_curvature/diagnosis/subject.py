@@ -24,6 +24,9 @@ from keras_curvature.typing import Model
 MOST_EXAMPLES, LEAST_EXAMPLES = 64, 4
 """Examples looked at: as many as fit into memory at once, within these bounds."""
 
+WIDE, EXAMPLES_IF_WIDE = 1024, 16
+"""Inputs beyond which a model is likely to be deep too, and the examples looked at then."""
+
 MOST_OUTPUTS = 4
 """Up to so many outputs each is looked at; of more, a random mixture."""
 
@@ -120,7 +123,8 @@ def subject_of(model: Model, problem: Problem, options: Options, scale: Any) -> 
     f64 = few_outputs(dataclasses.replace(problem.f, dtype=tf.float64))
     z = f64.point(problem.inputs.leaves)[0]
     spread = scales.spread(z).numpy()
-    most = int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, MOST_EXAMPLES))
+    most = EXAMPLES_IF_WIDE if len(spread) > WIDE else MOST_EXAMPLES
+    most = int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, most))
     chosen = np.sort(np.random.default_rng(0).permutation(len(z))[:most])
     v = np.random.default_rng(1).normal(size=(len(chosen), len(spread)))
     return Subject(

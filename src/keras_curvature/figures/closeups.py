@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from keras_curvature.closeups import Closeup
 from keras_curvature.figures.page import HEADER, foot, page, place
@@ -73,14 +74,14 @@ def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Pictur
     coloured = len(closeups[0].shape) == 3 and closeups[0].shape[-1] > 1
     titles = (
         "Example",
-        "Second derivative along each pixel",
-        "Direction of the strongest bend",
+        "Second derivative by pixel",
+        "Strongest direction",
     )
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
     _colour_key(figure, axes[-1, 1], theme, ("bends down", "bends up"))
     _colour_key(figure, axes[-1, 2], theme, ("darker", "brighter"))
-    notes = [f"the diagonal is an estimate: {_scatter(closeups)}"]
+    notes = [f"the diagonal is an estimate, {_scatter(closeups)}"]
     foot(figure, [*notes, *(["sum over the channels"] if coloured else [])], theme)
     return figure
 
@@ -136,7 +137,12 @@ def _series(
 
 
 def _bent_line(
-    axes: Axes, steps: Array, series: Array, diagonal: Array, theme: Theme, names: Sequence[str]
+    axes: Axes,
+    steps: NDArray[np.integer],
+    series: Array,
+    diagonal: Array,
+    theme: Theme,
+    names: Sequence[str],
 ) -> Any:
     """The series, with its steps coloured by how it bends there."""
     height = _limit(diagonal)
@@ -307,4 +313,6 @@ def _colour_key(
         orientation="horizontal",
     )
     bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]])
+    for label, side in zip(bar.ax.get_xticklabels(), ("left", "center", "right"), strict=True):
+        label.set_ha(side)
     bar.outline.set_visible(False)
