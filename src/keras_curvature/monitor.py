@@ -201,10 +201,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         Args:
             output: name of the output of a model that has several.
-            picture: `"shape"`, the function and how it bends (of a model of many inputs, a few
-                examples and where they bend, looked at with the weights that it has now), or
-                `"distances"`, the curvature against the distance over which it is taken, at
-                several steps.
+            picture: `"shape"`, the function and how it bends; `"distances"`, the curvature
+                against the distance over which it is taken, at several steps; or `"examples"`,
+                the first examples of the probe and where they bend, by pixel, step or token,
+                looked at with the weights that the model has now. Where the monitor estimates,
+                these are the shape too.
             theme: `"light"` or `"dark"`.
 
         Returns:
@@ -212,12 +213,12 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """
         from keras_curvature import figures
 
-        _require_one_of("picture", picture, ("shape", "distances"))
+        _require_one_of("picture", picture, ("shape", "distances", "examples"))
         measurement, report = self._last(output)
         if picture == "distances":
             spectra = self._spectra[report.output]
             return figures.draw_distances(measurement, report, spectra, theme=theme)
-        if isinstance(measurement, Sketch):
+        if isinstance(measurement, Sketch) or picture == "examples":
             return self._draw_examples(report, theme)
         return figures.draw(measurement, report, theme=theme)
 

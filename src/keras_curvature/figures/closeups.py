@@ -81,7 +81,7 @@ def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Pictur
         axis.set_title(title)
     _colour_key(figure, axes[-1, 1], theme, ("bends down", "bends up"))
     _colour_key(figure, axes[-1, 2], theme, ("darker", "brighter"))
-    notes = [f"the diagonal is an estimate, {_scatter(closeups)}"]
+    notes = [_scatter(closeups, "second derivatives are estimates")]
     foot(figure, [*notes, *(["sum over the channels"] if coloured else [])], theme)
     return figure
 
@@ -93,9 +93,9 @@ def _series(
     theme: Theme,
 ) -> Picture:
     rows, channels = len(closeups), closeups[0].shape[1]
-    figure = page(report, _which(closeups), (9.2, HEADER + 2.1 * rows + 0.9), theme)
+    figure = page(report, _which(closeups), (9.2, HEADER + 2.1 * rows + 1.2), theme)
     axes = figure.subplots(rows, 2, squeeze=False, sharex=True)
-    place(figure, left=1.75, right=0.2, bottom=0.9, wspace=0.16, hspace=0.16)
+    place(figure, left=1.95, right=0.2, bottom=1.2, wspace=0.16, hspace=0.16)
     steps = np.arange(closeups[0].shape[0])
     named = names[0] if names else [f"channel {c}" for c in range(channels)]
     for (left, right), seen in zip(axes, closeups, strict=True):
@@ -117,22 +117,22 @@ def _series(
         twin.spines[:].set_visible(False)
         for c in range(min(channels, 4)):
             twin.plot(steps, direction[:, c], "--", color=theme.scale, lw=1.2,
-                      label="direction of the strongest bend")  # fmt: skip
+                      label="strongest direction")  # fmt: skip
         largest = 1.08 * float(np.abs(direction).max() or 1.0)
         twin.set_ylim(-largest, largest)
         height = 1.08 * max(_limit(diagonal + error), _limit(diagonal - error))
         right.set_ylim(-height, height)
-        left.set_ylabel(_label(seen), rotation=0, ha="right", va="center", color=theme.ink,
-                        labelpad=34, linespacing=1.4)  # fmt: skip
+        left.text(-0.13, 0.5, _label(seen), ha="right", va="center", transform=left.transAxes,
+                  linespacing=1.4)  # fmt: skip
     axes[0, 0].set_title("Example, coloured by its second derivative")
     axes[0, 1].set_title("Second derivative along each step")
     for axis in axes[-1]:
         axis.set_xlabel("step")
     handles = [right.get_lines()[1], twin.get_lines()[0]]
-    axes[-1, 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=2)
+    axes[-1, 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, -0.26), ncols=2)
     if painted is not None:
         _colour_key(figure, axes[-1, 0], theme, ("bends down", "bends up"), below=0.52)
-    foot(figure, [f"band: one standard error, {_scatter(closeups)}"], theme)
+    foot(figure, [_scatter(closeups, "estimates with a band of one standard error")], theme)
     return figure
 
 
@@ -174,19 +174,20 @@ def _tokens(
         np.linalg.norm(seen.direction.reshape(len(seen.example), -1), axis=1) for seen in closeups
     ]
     rows = len(closeups)
-    figure = page(report, _which(closeups), (9.2, HEADER + 2.0 * rows + 0.75), theme)
+    figure = page(report, _which(closeups), (9.2, HEADER + 1.3 * rows + 0.75), theme)
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
-    place(figure, left=1.5, right=0.2, bottom=0.75, hspace=0.1)
+    place(figure, left=0.15, right=0.15, bottom=0.75, hspace=0.3)
     for axis, seen, words, bend, lean in zip(axes, closeups, texts, bends, leans, strict=True):
         axis.set(xlim=(0, 1), ylim=(1, 0))
         axis.set_axis_off()
-        axis.text(-0.012, 0.5, _label(seen), ha="right", va="center", linespacing=1.4,
-                  transform=axis.transAxes)  # fmt: skip
+        axis.set_title(" · ".join(_facts(seen)), weight="normal", fontsize=9, color=theme.faint)
         _flow(figure, axis, words, bend, lean, theme)
-    axes[0].set_title("Second derivative along each token’s embedding, in sum")
     _colour_key(figure, axes[-1], theme, ("bends down", "bends up"))
-    notes = ["underlined: the token's share in the direction of the strongest bend"]
-    foot(figure, [*notes, f"estimates, {_scatter(closeups)}"], theme)
+    notes = [
+        "colour: sum of the second derivatives along the token’s embedding",
+        "line: its share in the strongest direction",
+    ]
+    foot(figure, [*notes, _scatter(closeups, "estimates")], theme)
     return figure
 
 
@@ -242,7 +243,7 @@ def _features(
     axes.axvline(0, color=theme.faint, lw=0.8)
     omitted = len(diagonal) - len(order)
     axes.set_title(f"Second derivative along each input ({omitted} of {len(diagonal)} omitted)")
-    foot(figure, [f"mean over {len(closeups)} examples", _scatter(closeups)], theme)
+    foot(figure, [f"mean over {len(closeups)} examples", _scatter(closeups, "estimates")], theme)
     return figure
 
 
@@ -267,13 +268,18 @@ def _strongest_channel(image: Array) -> Array:
     return np.take_along_axis(image, place, axis=-1)[..., 0]
 
 
-def _label(seen: Closeup) -> str:
-    lines = [
+def _facts(seen: Closeup) -> list[str]:
+    """What one example has to say, in pieces."""
+    return [
         f"output {seen.component}: {seen.value:.3g}",
         f"slope {seen.slope:.3g}",
-        f"strongest bend\n{seen.eigenvalue:.3g} ± {seen.residual:.1g}",
+        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}",
     ]
-    return "\n".join(lines)
+
+
+def _label(seen: Closeup) -> str:
+    """The same beside a picture."""
+    return "\n".join(_facts(seen)).replace("bend ", "bend\n")
 
 
 def _which(closeups: Sequence[Closeup]) -> str:
@@ -281,13 +287,12 @@ def _which(closeups: Sequence[Closeup]) -> str:
     return f" · the first {count} examples of the probe" if count > 1 else " · an example"
 
 
-def _scatter(closeups: Sequence[Closeup]) -> str:
+def _scatter(closeups: Sequence[Closeup], what: str) -> str:
     """How large the standard errors are beside what they are the errors of."""
     error = np.sqrt(np.mean([np.mean(seen.error**2) for seen in closeups]))
     size = np.sqrt(np.mean([np.mean(seen.diagonal**2) for seen in closeups]))
-    if not size > 0:
-        return "all of it is 0"
-    return f"its standard error is {error / size:.0%} of its size, root mean square"
+    share = f"{error / size:.0%} of the whole" if size > 0 else "none: all of it is 0"
+    return f"{what}, standard error {share}"
 
 
 def _limit(values: Array) -> float:
@@ -313,6 +318,7 @@ def _colour_key(
         orientation="horizontal",
     )
     bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]])
-    for label, side in zip(bar.ax.get_xticklabels(), ("left", "center", "right"), strict=True):
-        label.set_ha(side)
+    first, _, last = bar.ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
     bar.outline.set_visible(False)
