@@ -90,9 +90,15 @@ def test_segments_and_ladder_are_those_of_the_exact_monitor():
     )
     few = Sketcher(net, probe, options=Options(), directions=4, why="asked for").measure()[""]
     all_ = Gauge(net, probe, options=Options()).measure()[""]
-    for name in ("lengths", "standard_lengths", "slopes", "curvature_integrals"):
-        found, known = getattr(few.segments, name), getattr(all_.segments, name)
-        np.testing.assert_allclose(found, known, atol=1e-5, err_msg=name)  # float32
+    lines, known = few.segments, all_.segments
+    for name in ("lengths", "standard_lengths"):
+        np.testing.assert_allclose(getattr(lines, name), getattr(known, name), rtol=1e-6)
+    # Half as many pieces: every second end, and the same integrals in sum, up to their errors.
+    np.testing.assert_allclose(lines.slopes, known.slopes[:, ::2], atol=1e-5)  # float32
+    pairs = known.curvature_integrals.reshape(len(known.lengths), -1, 2, 1).sum(axis=2)
+    off = np.abs(lines.curvature_integrals - pairs)
+    allowed = known.integration_errors.reshape(len(known.lengths), -1, 2, 1).sum(axis=2)
+    assert np.mean(off <= lines.integration_errors + allowed + 1e-5) > 0.95
     np.testing.assert_allclose(few.ladder.curvature, all_.ladder.curvature)
 
 

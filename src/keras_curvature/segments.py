@@ -53,6 +53,7 @@ def along(
     end: tf.Tensor,
     rest: Sequence[tf.Tensor],
     spread: tf.Tensor,
+    pieces: int = PIECES,
 ) -> dict[str, tf.Tensor]:
     """Slopes and integrals of the curvature on the lines from `start` to `end`, `(s, d)`."""
     m = f.outputs.width
@@ -60,8 +61,8 @@ def along(
     length = tf.norm(step, axis=1)
     safe = tf.where(length > 0, length, tf.ones_like(length))
     unit = step / safe[:, None]
-    knots = np.arange(PIECES + 1) / PIECES
-    gauss = (np.arange(PIECES)[:, None] + GAUSS_POINTS).reshape(-1) / PIECES
+    knots = np.arange(pieces + 1) / pieces
+    gauss = (np.arange(pieces)[:, None] + GAUSS_POINTS).reshape(-1) / pieces
 
     def points(fractions: Array) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         t = tf.constant(fractions, dtype=start.dtype)[None, :, None]
@@ -73,8 +74,8 @@ def along(
     slopes = engine.along(f, z, others, u[None])[SLOPE]
     z, others, u = points(gauss)
     curvature = engine.compute(f, z, others, u, (DIRECTIONAL,), 1)[DIRECTIONAL]
-    curvature = tf.reshape(curvature, [-1, PIECES, len(GAUSS_POINTS), m])
-    piece = length[:, None, None] / PIECES
+    curvature = tf.reshape(curvature, [-1, pieces, len(GAUSS_POINTS), m])
+    piece = length[:, None, None] / pieces
     integrals, others = (
         tf.reduce_sum(tf.constant(rule[:, None], z.dtype) * curvature, axis=2) * piece
         for rule in (RULE, RULE_WITHOUT_ONE)
@@ -82,7 +83,7 @@ def along(
     return {
         "lengths": length,
         "standard_lengths": tf.norm(step / tf.cast(spread, step.dtype), axis=1),
-        "slopes": tf.reshape(slopes, [-1, PIECES + 1, m]),
+        "slopes": tf.reshape(slopes, [-1, pieces + 1, m]),
         "integrals": integrals,
         "errors": tf.abs(integrals - others),
     }

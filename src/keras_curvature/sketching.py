@@ -25,15 +25,19 @@ from keras_curvature.typing import Model
 DIRECTIONS = 8
 """Of each point, where the monitor chooses."""
 
-POINTS_PER_PART = 40
-"""Probe points for each line that is looked along, so that this costs few passes over them."""
+POINTS_PER_LINE, LEAST_LINES, PIECES = 40, 2, 3
+"""Probe points for each line between them, how many lines at least, and the pieces of each.
 
-LEAST_LINES = 2
+A line takes 44 rows, in forward passes of one point: about one pass over the probe.
+"""
+
+POINTS_PER_RAIL = 80
+"""Probe points for each line on which the curvature is taken over many distances: 33 rows."""
 
 DIAGNOSED_ACTIVATIONS = 2 * 10**6
 """Numbers in all intermediate results of an example, up to which the monitor diagnoses a model."""
 
-POINTS_PER_WINDOW, LEAST_WINDOWS = 8, 8
+POINTS_PER_WINDOW, LEAST_WINDOWS = 16, 4
 """Probe points for each at which the curvature at the scale is taken, and how many at least."""
 
 
@@ -82,10 +86,11 @@ class Sketcher:
         self._scale = scales.resolve(scale, f.inputs, lambda: tf.constant(self._spread)).numpy()
         self._targets = known.targets(probe, options.output, f)
         n = probe.size
-        lines = max(LEAST_LINES, n // POINTS_PER_PART)
+        lines = max(LEAST_LINES, n // POINTS_PER_LINE)
         self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))
         rails = z.numpy().astype(np.float64)
-        self._rails = ladder.rails(rails, self._spread, min(lines, ladder.CENTRES))
+        lines = min(max(1, n // POINTS_PER_RAIL), ladder.CENTRES)
+        self._rails = ladder.rails(rails, self._spread, lines)
         windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
         self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
 
@@ -128,9 +133,9 @@ class Sketcher:
             f"at {len(self._windows)} points, over a window of half-width h = "
             f"{few(self._scale)}, in sum over the directions of the inputs.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
-            f"probe points, in {segments.PIECES} pieces each.",
+            f"probe points, in {PIECES} pieces each.",
             f"Curvature over many distances: second differences in float64 along "
-            f"{len(self._rails.start)} of these lines, in standard deviations.",
+            f"{len(self._rails.start)} such line(s), in standard deviations.",
             f"Units: {shown[units]}.",
         ]
         if not self.diagnosable:
@@ -262,9 +267,9 @@ class Sketcher:
             half = len(leaves) // 2
             start, rest = f.point(leaves[:half])
             end, _ = f.point(leaves[half:])
-            return segments.along(engine, f, start, end, rest, spread)
+            return segments.along(engine, f, start, end, rest, spread, PIECES)
 
-        one = 3 * segments.PIECES * len(segments.GAUSS_POINTS)
+        one = 3 * PIECES * len(segments.GAUSS_POINTS)
         size = self._options.batch_size or max(1, engine.rows_along(f) // one)
         starts, ends = (
             [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
