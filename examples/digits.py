@@ -102,9 +102,9 @@ def accuracy_in_noise(network: keras.Model) -> float:
 
 
 def picture(readers: dict[str, Reader]) -> Figure:
-    figure = Figure(figsize=(12.5, 7.4), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(12.5, 5.0), layout="constrained", facecolor="white")
     figure.suptitle("As accurate, and far less curved", fontsize=15, weight="bold")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.6))
     curvature, accuracy = left.subplots(2, 1, sharex=True)
     start = len(readers["first"].accuracy)
     for kind, reader in readers.items():

@@ -21,8 +21,11 @@ from keras_curvature.measurement import Array
 EXAMPLES = 3
 """Looked at, from the beginning of the probe: what a person compares at a glance."""
 
-DIRECTIONS = 16
+DIRECTIONS = 32
 """Products with random signs behind each diagonal."""
+
+EXACT_INPUTS = 64
+"""Up to so many inputs the diagonal is exact, from a product with each unit vector."""
 
 STEPS, TOLERANCE = 16, 0.05
 """Of Lanczos' method: to see a direction needs no more."""
@@ -101,7 +104,10 @@ def closeups(
         }
 
     count = min(count, int(leaves[0].shape[0]))
-    signs = random_signs([count, DIRECTIONS, d], seed=0)
+    if d <= EXACT_INPUTS:
+        signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
+    else:
+        signs = random_signs([count, DIRECTIONS, d], seed=0)
     start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
     tensors = [*(leaf[:count] for leaf in leaves), signs, start]
     key = ("closeups", engine.name, part.start, part.stop)
@@ -123,6 +129,7 @@ def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str
     samples = found["samples"][:, 0]
     values = found["value"][0]
     end = int(np.abs(values).argmax())
+    exact = len(found["point"][0]) <= EXACT_INPUTS
     return Closeup(
         example=leaves[0][i].numpy(),
         shape=f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else (f.inputs.width,),
@@ -130,8 +137,10 @@ def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str
         component=int(found["component"][0]),
         value=float(found["y"][0]),
         slope=float(found["slope"][0]),
-        diagonal=samples.mean(axis=0),
-        error=samples.std(axis=0, ddof=1) / np.sqrt(len(samples)),
+        diagonal=samples.sum(axis=0) if exact else samples.mean(axis=0),
+        error=np.zeros_like(samples[0])
+        if exact
+        else samples.std(axis=0, ddof=1) / np.sqrt(len(samples)),
         eigenvalue=float(values[end]),
         direction=found["direction"][0, end],
         residual=float(found["residual"][0, end]),

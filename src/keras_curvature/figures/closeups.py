@@ -291,8 +291,9 @@ def _scatter(closeups: Sequence[Closeup], what: str) -> str:
     """How large the standard errors are beside what they are the errors of."""
     error = np.sqrt(np.mean([np.mean(seen.error**2) for seen in closeups]))
     size = np.sqrt(np.mean([np.mean(seen.diagonal**2) for seen in closeups]))
-    share = f"{error / size:.0%} of the whole" if size > 0 else "none: all of it is 0"
-    return f"{what}, standard error {share}"
+    if not error > 0:
+        return "second derivatives are exact"
+    return f"{what}, standard error {error / size:.0%} of the whole"
 
 
 def _limit(values: Array) -> float:
