@@ -70,6 +70,9 @@ def field(work: Work) -> list[Contender]:
     """Everyone who is asked to do `work`."""
     if work == works.RESNET:
         return _table(OURS, "ours", ["auto"], [CALL])
+    if work in works.DEEP_TRACES:
+        ways = _table(OURS, "ours", ["auto"], [CALL, XLA])
+        return [*ways, *_table(TENSORFLOW, "tensorflow_recipes", RECIPES, [GRAPH, XLA])]
     if work not in [*works.EXACT, *works.TRACES, *works.STEPS]:
         return [*_table(OURS, "ours", ["auto"], [CALL]), *GROWERS]
     return [*_ours(work), *OTHERS, *[PRODUCT] * (work == works.DENSE)]

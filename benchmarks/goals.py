@@ -53,7 +53,7 @@ FASTER: tuple[tuple[tuple[Work, ...], dict[str, float]], ...] = (
     (tuple(works.EXACT[3:4]), {TENSORFLOW: 15, FOLX: 6}),
     (tuple(works.EXACT[5:7]), {TENSORFLOW: 1.5}),
     (tuple(works.EXACT[10:11]), {TENSORFLOW: 1.3}),
-    (tuple(works.TRACES), {TENSORFLOW: 1.8}),
+    ((*works.TRACES, *works.DEEP_TRACES), {TENSORFLOW: 1.8}),
     (tuple(works.STEPS), {TENSORFLOW: 1.5}),
 )
 """How many times as fast as a peer's fastest way, at each of some works."""
@@ -72,10 +72,11 @@ def _speed(run: Run) -> Iterator[Goal]:
 
 
 def _memory(run: Run) -> Iterator[Goal]:
-    mine, best = ours(run, works.DENSE), run.best(works.DENSE.name, TENSORFLOW)
-    measured = mine.peak / best.peak if mine and best and mine.peak and best.peak else None
-    what = f"{works.DENSE.title}: peak memory, of TensorFlow's best recipe"
-    yield Goal(what, 0.5, measured, at_least=False)
+    for work in (works.DENSE, *works.DEEP_TRACES):
+        mine, best = ours(run, work), run.best(work.name, TENSORFLOW)
+        measured = mine.peak / best.peak if mine and best and mine.peak and best.peak else None
+        what = f"{work.title}: peak memory, of TensorFlow's best recipe"
+        yield Goal(what, 0.5, measured, at_least=False)
 
 
 def _rate(run: Run) -> Goal:

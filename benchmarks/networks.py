@@ -108,12 +108,20 @@ class Transformer:
         return draw.weights
 
 
+class VisionTransformer(Transformer):
+    """The same with the patches of an image for tokens."""
+
+
 @dataclass(frozen=True)
 class Application:
-    """A network of `keras.applications` with untrained weights, which stay in Keras."""
+    """A network of `keras.applications` with untrained weights, which stay in Keras.
+
+    One class is told by a sigmoid, several by a softmax.
+    """
 
     name: str
     side: int
+    classes: int = 1000
 
     @property
     def input_shape(self) -> tuple[int, ...]:

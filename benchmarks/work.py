@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.networks import Application, Array, ConvNet, Mlp, Network, Transformer
+from benchmarks.networks import (
+    Application,
+    Array,
+    ConvNet,
+    Mlp,
+    Network,
+    Transformer,
+    VisionTransformer,
+)
 
 LAPLACIAN, DIAGONAL, HESSIAN = "laplacian", "diagonal", "hessian"
 TRACE, STEP, ALONG = "trace", "step", "along"
@@ -52,10 +60,12 @@ class Work:
                 size = f"{net.inputs}x{self.points}-mlp{net.depth}x{net.width}"
             case ConvNet():
                 size = f"conv{2 * len(net.stages)}"
+            case VisionTransformer():
+                size = "vit"
             case Transformer():
                 size = "transformer"
             case Application():
-                size = net.name
+                size = f"{net.name}-{net.side}" if net.side != 224 else net.name
         return f"{self.quantity}-{size}"
 
     @property
@@ -67,10 +77,12 @@ class Work:
                 of = f"{net.inputs} input{'s' * (net.inputs > 1)}, {points:,} points"
             case ConvNet():
                 of = f"{2 * len(net.stages)}-layer conv net"
+            case VisionTransformer():
+                of = "vision transformer"
             case Transformer():
                 of = "pre-LN transformer"
             case Application():
-                of = net.name
+                of = f"{net.name} at {net.side}²" if net.side != 224 else net.name
         return f"{TITLES[self.quantity]}, {of}"
 
     def x(self) -> Array:
@@ -123,6 +135,12 @@ TRACES = [
     Work(TRACE, ConvNet(32, 3, (32, 64, 128)), 32),
     Work(TRACE, Transformer(tokens=16, features=32, width=64, heads=4, blocks=2), 64),
 ]
+DEEP_TRACES = [
+    Work(TRACE, Application("ResNet50", 64, classes=1), 16),
+    Work(TRACE, VisionTransformer(tokens=64, features=48, width=192, heads=3, blocks=6), 16),
+]
+"""For networks of the size that the estimates are made for; beside TensorFlow alone."""
+
 STEPS = [mlp(STEP, 2, 1024), mlp(STEP, 8, 512)]
 RESNET = Work(ALONG, Application("ResNet50", 224), 1)
 """How long does a deep network take to trace and to compile?"""
@@ -135,4 +153,4 @@ GROWTH = {
 """What grows, and the work at each of its sizes."""
 
 GROWING = [work for works in GROWTH.values() for work in works.values()]
-EVERYTHING = list(dict.fromkeys([*EXACT, *TRACES, *STEPS, *GROWING, RESNET]))
+EVERYTHING = list(dict.fromkeys([*EXACT, *TRACES, *DEEP_TRACES, *STEPS, *GROWING, RESNET]))

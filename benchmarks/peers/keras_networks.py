@@ -19,8 +19,12 @@ def build(network: Network) -> keras.Model:
             model = _transformer(network)
         case Application():
             keras.utils.set_random_seed(0)
-            shape = network.input_shape
-            return getattr(keras.applications, network.name)(weights=None, input_shape=shape)
+            return getattr(keras.applications, network.name)(
+                weights=None,
+                input_shape=network.input_shape,
+                classes=network.classes,
+                classifier_activation="sigmoid" if network.classes == 1 else "softmax",
+            )
     model.set_weights(network.weights())
     return model
 
