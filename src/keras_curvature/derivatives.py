@@ -399,7 +399,7 @@ def engine_choice(
         dtype: the narrowest dtype to evaluate in.
 
     Returns:
-        The choice: its `name`, its `reason`, and the `fallbacks`: ops without a rule, which
+        The choice with its `name`, its `reason` and the `fallbacks`: ops without a rule, which
         Taylor propagation asks TensorFlow about one direction at a time. Prints as a sentence.
 
     Example:
