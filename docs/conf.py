@@ -21,7 +21,7 @@ from sphinx.transforms import SphinxTransform
 import keras_curvature as kc
 
 project = "keras-curvature"
-author = "The keras-curvature authors"
+author = copyright = "The keras-curvature authors"
 version = release = version_of("keras-curvature")
 
 extensions = [
@@ -56,6 +56,7 @@ maximum_signature_line_length = 80
 
 html_theme = "furo"
 html_title = "keras-curvature"
+pygments_dark_style = "github-dark"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False

@@ -153,10 +153,10 @@ def main(out: Path = Path(__file__).parent / "images") -> list[Path]:
         with styled(THEMES[theme]):
             for name, draw in ours.items():
                 written.append(out / f"{name}{ending}.png")
-                draw(THEMES[theme]).savefig(written[-1], dpi=DPI)
+                draw(THEMES[theme]).savefig(written[-1], dpi=DPI, transparent=True)
         for name, plot in monitors.items():
             written.append(out / f"{name}{ending}.png")
-            plot(theme).savefig(written[-1], dpi=DPI)
+            plot(theme).savefig(written[-1], dpi=DPI, transparent=True)
     return written
 
 

@@ -21,7 +21,7 @@ PAGES = {
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 }
 
-SLOW = {"README.md", "docs/monitor.md", "docs/relu.md", "docs/tutorial.md"}
+SLOW = {f"docs/{name}.md" for name in ("index", "monitor", "pinns", "pricing", "relu", "tutorial")}
 """Pages that train networks for longer than a few seconds."""
 
 FENCE = re.compile(
