@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -46,7 +47,6 @@ myst_enable_extensions = ["colon_fence"]
 # In docstrings `one` backtick means code, as in Markdown.
 default_role = "literal"
 autodoc_member_order = "bysource"
-autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -137,9 +137,33 @@ def from_markdown(
     lines[:] = done
 
 
+class AsWritten(str):
+    """An annotation that is shown as it stands in the source."""
+
+    __repr__ = str.__str__
+
+
+def as_written(
+    app: Sphinx, what: str, name: str, obj: Any, options: object, arguments: Any, returned: Any
+) -> tuple[str, str | None] | None:
+    """Shows `x: Structure`, where Sphinx would show the two lines that it is short for."""
+    if what not in ("class", "function", "method"):
+        return None
+    signature = inspect.signature(obj)
+    parameters = [
+        parameter.replace(annotation=AsWritten(parameter.annotation))
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
+    ]
+    shown = inspect.Signature(parameters)
+    result = signature.return_annotation if what != "class" else signature.empty
+    return str(shown), None if result is signature.empty else str(result)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", from_markdown)
+    app.connect("autodoc-process-signature", as_written)
     app.add_transform(LinksToTheReference)
     app.add_transform(DarkPictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -199,3 +199,18 @@ def test_links_and_pictures_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\"]+)\"", text)
     missing = [t for pair in targets for t in pair if t and not (PAGES[page].parent / t).exists()]
     assert missing == []
+
+
+def test_no_docstring_s_result_is_taken_for_a_type():
+    """What stands before a colon in the first line of `Returns:` is shown as the type."""
+    import inspect
+
+    import keras_curvature as kc
+
+    first = re.compile(r"Returns:\n(?:\n| )*(.+)")
+    taken = [
+        name
+        for name in kc.__all__
+        if (found := first.search(inspect.getdoc(getattr(kc, name)) or "")) and ": " in found[1]
+    ]
+    assert taken == []
