@@ -60,8 +60,8 @@ def _cell(row: list[str], column: int) -> str:
 
 
 def table(results: str, peers: tuple[str, ...]) -> str:
-    """As Markdown: a row per work, a column per peer that took part in any."""
-    found = list(ratios(results))
+    """As Markdown: a row per work with a peer, a column per peer that took part in any."""
+    found = [(work, of) for work, of in ratios(results) if any(peer in of for peer in peers)]
     shown = [peer for peer in peers if any(peer in of for _, of in found)]
     lines = [["", *shown], ["---", *["---:"] * len(shown)]]
     lines += [[work, *(of.get(peer, "") for peer in shown)] for work, of in found]
