@@ -19,7 +19,7 @@ BENCH_INSTALL := $(subst $(BIN),$(BENCH_VENV)/bin,$(INSTALL))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format lock clean distclean
+.PHONY: help demo test test-all lint format docs pictures lock clean distclean
 .PHONY: bench bench-monitor bench-memory bench-survey
 
 help: ## Show this list
@@ -43,6 +43,12 @@ format: $(VENV)/.installed ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
+docs: $(VENV)/.installed ## Build the documentation: build/docs/index.html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+pictures: $(VENV)/.installed ## Draw the documentation's pictures again (half a minute)
+	$(BIN)/python docs/pictures.py
+
 bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (25 min)
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_FLAGS)
 
@@ -64,7 +70,7 @@ lock: $(VENV)/.installed ## Pin what pyproject.toml asks for (LOCK_FLAGS=--upgra
 
 clean: ## Remove what the tools left behind, but not the environment
 	rm -rf build dist logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks examples src tests -name __pycache__ -exec rm -rf {} +
+	find benchmarks docs examples src tests -name __pycache__ -exec rm -rf {} +
 
 distclean: clean ## Remove the environments too
 	rm -rf $(VENV) $(BENCH_VENV)
@@ -75,7 +81,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): about a minute, more on a slow network"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) editables hatchling
-	$(INSTALL) --no-build-isolation --editable '.[examples,lint,test]'
+	$(INSTALL) --no-build-isolation --editable '.[docs,examples,lint,test]'
 	@touch $@
 
 # The peers stay out of $(VENV) and of constraints.txt: nobody but the benchmark needs them.
