@@ -99,8 +99,8 @@ GROUPS = (
     ),
     (
         "Trace estimates of deep networks",
-        f"The same, of {works.DEEP_TRACES[0].points} images each: ResNet50, whose one class is told "
-        "by a sigmoid, so that all that is not piecewise linear is its last op, which Taylor "
+        f"The same, of {works.DEEP_TRACES[0].points} images each: ResNet50, whose one class is "
+        "told by a sigmoid, so that all that is not piecewise linear is its last op, which Taylor "
         "propagation sees and the tapes do not; and "
         f"{works.DEEP_TRACES[1].network.blocks} pre-LN blocks of width "
         f"{works.DEEP_TRACES[1].network.width} on {works.DEEP_TRACES[1].network.tokens} patches.",
