@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -205,7 +206,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 against the distance over which it is taken, at several steps; or `"examples"`,
                 the first examples of the probe and where they bend, by pixel, step or token,
                 looked at with the weights that the model has now. Where the monitor estimates,
-                these are the shape too.
+                these are the shape too, and distances are looked at as seldom as pictures are
+                drawn.
             theme: `"light"` or `"dark"`.
 
         Returns:
@@ -216,7 +218,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         _require_one_of("picture", picture, ("shape", "distances", "examples"))
         measurement, report = self._last(output)
         if picture == "distances":
-            spectra = self._spectra[report.output]
+            self._look_over_distances()
+            report, spectra = self.reports[report.output], self._spectra[report.output]
             return figures.draw_distances(measurement, report, spectra, theme=theme)
         if isinstance(measurement, Sketch) or picture == "examples":
             return self._draw_examples(report, theme)
@@ -297,16 +300,34 @@ class CurvatureMonitor(keras.callbacks.Callback):
             if report.spectrum is not None:
                 self._spectra.setdefault(output, []).append((step, report.spectrum))
         if self._writer is None:
+            if self._pictures.allows():
+                with self._pictures.spending():
+                    self._look_over_distances()
             return
         for output, report in self.reports.items():
             self._writer.write_numbers(report)
             measurement = self._measurements[output]
             if isinstance(measurement, Measurement):  # the dice would widen an estimate's
                 self._writer.write_distribution(report, self._in_units(measurement))
-            self._writer.write_spectrum(report)
+                self._writer.write_spectrum(report)
         if self._pictures.allows():
             self._picture()
         self._writer.flush()
+
+    def _look_over_distances(self) -> None:
+        """Takes the spectra of estimates, which only pictures need, unless they are there."""
+        if not isinstance(self._gauge, Sketcher):
+            return
+        if all(report.spectrum is not None for report in self.reports.values()):
+            return
+        sketches = {k: m for k, m in self._measurements.items() if isinstance(m, Sketch)}
+        for output, found in self._gauge.ladders(sketches).items():
+            spectrum = statistics.spectrum_of(found, sketches[output].output_spread)
+            report = dataclasses.replace(self.reports[output], spectrum=spectrum)
+            self.reports[output] = report
+            self._spectra.setdefault(output, []).append((report.step, spectrum))
+            if self._writer is not None:
+                self._writer.write_spectrum(report)
 
     def _report(
         self, step: int, i: int, output: str, measurement: Measurement | Sketch, begin: float
@@ -325,7 +346,6 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 verdict=diagnosis.verdict_of_sketch(measurement, gauge.f.audit, i),
                 method=gauge.method(self._units),
                 units=self._units,
-                spectrum=statistics.spectrum_of(measurement.ladder, measurement.output_spread),
             )
         shown = self._in_units(measurement)
         return Report(
@@ -371,6 +391,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         from keras_curvature import figures
 
         with self._pictures.spending():
+            self._look_over_distances()
             for output, report in self.reports.items():
                 measurement = self._measurements[output]
                 if isinstance(measurement, Sketch):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_curvature.measurement import Array, Ladder, Segments
+from keras_curvature.measurement import Array, Segments
 from keras_curvature.statistics import hidden_fraction, slope_change
 
 
@@ -35,11 +35,11 @@ class Sketch:
         scale_traces: second differences over the window along two directions, which estimate
             the trace too, at some of the points, `(s, m, 2)`.
         segments: the function between probe points.
-        ladder: the curvature over many distances.
         target: known values of the function, `(n, m)`, or `None`.
         inputs: how many there are, `d`.
         input_spread: standard deviation of each input over the probe, `(d,)`.
         output_spread: standard deviation of each output over the probe, `(m,)`.
+        unit: what each output is measured in here, `(m,)`.
     """
 
     value: Array
@@ -49,11 +49,11 @@ class Sketch:
     scale: Array
     scale_traces: Array
     segments: Segments
-    ladder: Ladder
     target: Array | None
     inputs: int
     input_spread: Array
     output_spread: Array
+    unit: Array
 
 
 def headline(s: Sketch) -> dict[str, float]:
@@ -79,7 +79,7 @@ def detail(s: Sketch) -> dict[str, float]:
     return {
         "mean_standard_error": _error_of_mean(s.traces),
         "rms_standard_error": _error_of_root(norms),
-        "scale_mean_standard_error": _error_of_mean(s.scale_traces),
+        "scale_mean_standard_error": _error_of_sample(s.scale_traces),
         "normalized_rms": size / steepness if steepness > 0 else float("nan"),
         "zero_fraction": float(np.mean(np.all(s.traces == 0, axis=2))),
         "nonfinite_fraction": float(np.mean(~np.isfinite(s.traces).all(axis=2))),
@@ -126,6 +126,12 @@ def _error_of_mean(traces: Array) -> float:
     """
     halves = _by_point((traces[..., 0] - traces[..., 1]) / 2)
     return float(np.sqrt(np.sum(halves**2)) / len(halves)) if len(halves) else float("nan")
+
+
+def _error_of_sample(traces: Array) -> float:
+    """Standard error of a mean over some of the probe's points: theirs too, besides the dice's."""
+    points = _by_point(traces.mean(axis=2))
+    return float(points.std(ddof=1) / np.sqrt(len(points))) if len(points) > 1 else float("nan")
 
 
 def _error_of_root(squares: Array) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +33,10 @@ A line takes 44 rows, in forward passes of one point: about one pass over the pr
 """
 
 POINTS_PER_RAIL = 80
-"""Probe points for each line on which the curvature is taken over many distances: 33 rows."""
+"""Probe points for each line on which the curvature is taken over many distances.
+
+A line takes 33 rows in float64. They are for a picture, and taken only when it is drawn.
+"""
 
 DIAGNOSED_ACTIVATIONS = 2 * 10**6
 """Numbers in all intermediate results of an example, up to which the monitor diagnoses a model."""
@@ -134,8 +138,8 @@ class Sketcher:
             f"{few(self._scale)}, in sum over the directions of the inputs.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
             f"probe points, in {PIECES} pieces each.",
-            f"Curvature over many distances: second differences in float64 along "
-            f"{len(self._rails.start)} such line(s), in standard deviations.",
+            f"Curvature over many distances, with each picture: second differences in float64 "
+            f"along {len(self._rails.start)} such line(s), in standard deviations.",
             f"Units: {shown[units]}.",
         ]
         if not self.diagnosable:
@@ -154,14 +158,32 @@ class Sketcher:
     def measure(self) -> dict[str, Sketch]:
         """What holds now, by the name of each output (`""` if there is but one)."""
         found = self._at_points() | self._on_segments()
-        found |= {"scale": self._at_scale(), "ladder": self._on_ladder()}
+        found["scale"] = self._at_scale()
         arrays = {name: np.asarray(part, dtype=np.float64) for name, part in found.items()}
-        start, results = 0, {}
-        for i, name in enumerate(self.f.output_names):
-            stop = start + self.f.outputs.sizes[i]
-            results[name] = self._sketch(arrays, slice(start, stop), self._targets[i])
-            start = stop
-        return results
+        return {
+            name: self._sketch(arrays, part, target)
+            for (name, part), target in zip(self._parts(), self._targets, strict=True)
+        }
+
+    def ladders(self, sketches: Mapping[str, Sketch]) -> dict[str, Ladder]:
+        """The curvature over many distances, now, by the name of each output.
+
+        Args:
+            sketches: the last ones, for the units of the outputs.
+        """
+        found = {key: np.asarray(part, np.float64) for key, part in self._on_ladder().items()}
+        return {
+            name: self._ladder(
+                *(found[key][..., part] / sketches[name].unit for key in ("values", "single"))
+            )
+            for name, part in self._parts()
+        }
+
+    def _parts(self) -> list[tuple[str, slice]]:
+        """Each output's name and place among all of them laid flat."""
+        ends = np.cumsum([0, *self.f.outputs.sizes]).tolist()
+        places = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+        return list(zip(self.f.output_names, places, strict=True))
 
     def _sketch(self, found: Mapping[str, Array], part: slice, target: Array | None) -> Sketch:
         value = found[VALUE][:, part]
@@ -188,17 +210,17 @@ class Sketcher:
                 curvature_integrals=found["integrals"][..., part] * along,
                 integration_errors=found["errors"][..., part] * along,
             ),
-            ladder=self._ladder(found["ladder"][..., part] / out, value / out),
             target=None if target is None else target / out,
             inputs=self.f.inputs.width,
             input_spread=self._spread,
             output_spread=spread / out,
+            unit=out,
         )
 
-    def _ladder(self, values: Array, value: Array) -> Ladder:
+    def _ladder(self, values: Array, single: Array) -> Ladder:
         count = len(ladder.OFFSETS)
         with np.errstate(invalid="ignore"):
-            apart = values[:, 0] - value[self._rails.start]
+            apart = values[:, 0] - single
         return Ladder(
             distances=ladder.DISTANCES,
             curvature=ladder.differences(values[:, :count], self._rails.inside),
@@ -245,19 +267,20 @@ class Sketcher:
         key = self._key("scale")
         return run_chunked(self._problem, key, compute, tensors, size, {})["scale"]
 
-    def _on_ladder(self) -> tf.Tensor:
+    def _on_ladder(self) -> dict[str, tf.Tensor]:
         f, rails = dataclasses.replace(self.f, dtype=tf.float64), self._rails
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, unit = tensors
             z, rest = f.point(leaves)
-            return {"values": ladder.values(f, z, unit, rest)}
+            single = self.f(*self.f.point(leaves))
+            return {"values": ladder.values(f, z, unit, rest), "single": single}
 
         size = self._options.batch_size or max(1, self._rows_forward(f) // len(ladder.PLACES))
         leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
         tensors = [*leaves, tf.constant(rails.unit)]
         key = self._key("ladder")
-        return run_chunked(self._problem, key, compute, tensors, size, {})["values"]
+        return run_chunked(self._problem, key, compute, tensors, size, {})
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
         f, engine = self.f, self.engine
