@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import nested
+from keras_curvature.engines import chunks, nested
 from keras_curvature.engines.choice import ENGINES
 from keras_curvature.engines.evaluation import Options, Problem
 from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.quantities import PRODUCT
 from keras_curvature.engines.signs import random_signs
-from keras_curvature.estimates.lanczos import extreme_eigenvalues
+from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
 from keras_curvature.measurement import Array
 
 EXAMPLES = 3
@@ -24,8 +24,11 @@ EXAMPLES = 3
 DIRECTIONS = 32
 """Products with random signs behind each diagonal."""
 
-EXACT_INPUTS = 64
+EXACT_INPUTS = 512
 """Up to so many inputs the diagonal is exact, from a product with each unit vector."""
+
+PRODUCTS_AT_ONCE = 32
+"""Of one example, if so many fit into memory."""
 
 STEPS, TOLERANCE = 16, 0.05
 """Of Lanczos' method: to see a direction needs no more."""
@@ -92,7 +95,7 @@ def closeups(
             return engine.products(f, z, rest, seeds, v)
 
         found = extreme_eigenvalues(multiply, start, min(STEPS, d), TOLERANCE)
-        samples = _samples(multiply, tf.cast(tf.transpose(signs, [1, 0, 2]), z.dtype))
+        samples = _samples(multiply, tf.cast(tf.transpose(signs, [1, 0, 2]), z.dtype), at_once)
         gradient = nested.row_gradients(f, z, rest, seeds)
         return {
             **found,
@@ -103,6 +106,8 @@ def closeups(
             "samples": samples,
         }
 
+    fitting = chunks.rows_at_once(f.audit.activations + 4 * d, f.dtype)
+    at_once = max(1, min(PRODUCTS_AT_ONCE, fitting))
     count = min(count, int(leaves[0].shape[0]))
     if d <= EXACT_INPUTS:
         signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
@@ -116,12 +121,15 @@ def closeups(
     return tuple(_closeup(f, leaves, i, row) for i, row in enumerate(rows))
 
 
-def _samples(multiply: Callable[[tf.Tensor], tf.Tensor], signs: tf.Tensor) -> tf.Tensor:
-    """`v * Hv`, one direction after the other: pictures may take time, but not all memory."""
-    return tf.map_fn(
-        lambda v: v * multiply(v[None])[0], signs, parallel_iterations=1, infer_shape=False,
-        fn_output_signature=tf.TensorSpec(signs.shape[1:], signs.dtype),
+def _samples(multiply: Multiply, signs: tf.Tensor, at_once: int) -> tf.Tensor:
+    """`v * Hv` of `(k, 1, d)`, some at a time: pictures may take time, but not all memory."""
+    count, _, d = signs.shape
+    padded = tf.pad(signs, [[0, -count % at_once], [0, 0], [0, 0]])
+    samples = tf.map_fn(
+        lambda v: v * multiply(v), tf.reshape(padded, [-1, at_once, 1, d]), parallel_iterations=1,
+        infer_shape=False, fn_output_signature=tf.TensorSpec([at_once, 1, d], signs.dtype),
     )  # fmt: skip
+    return tf.reshape(samples, [-1, 1, d])[:count]
 
 
 def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str, Any]) -> Closeup:

@@ -25,7 +25,9 @@ COLOURS = (1, 3, 4)
 SQUARE = 0.25
 """An array of two axes is an image if the shorter is at least this share of the longer."""
 
-MOST_TOKENS = 40
+MOST_TOKENS = 60
+TEXT_WIDTH, LINE = 8.8, 0.4
+"""Of words, in inches: how far a line goes, and how far the next one is below it."""
 
 
 def examples(
@@ -55,9 +57,9 @@ def _square(shape: tuple[int, ...]) -> bool:
 
 def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Picture:
     rows = len(closeups)
-    figure = page(report, _which(closeups), (9.2, HEADER + 2.35 * rows + 0.75), theme)
+    figure = page(report, _which(closeups), (9.2, HEADER + 2.5 * rows + 0.9), theme)
     axes = figure.subplots(rows, 3, squeeze=False)
-    place(figure, left=1.3, right=0.2, bottom=0.75, wspace=0.04, hspace=0.06)
+    place(figure, left=1.3, right=0.2, bottom=0.95, wspace=0.04, hspace=0.1)
     for row, seen in zip(axes, closeups, strict=True):
         image = seen.point.reshape(seen.shape)
         row[0].imshow(_shown(image), cmap="gray")
@@ -66,6 +68,7 @@ def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Pictur
         for axis, values in ((row[1], diagonal), (row[2], direction)):
             height = _limit(values)
             axis.imshow(drawable(values), cmap=theme.diverging, norm=Normalize(-height, height))
+            axis.set_xlabel(f"± {height:.2g}", fontsize=8, color=theme.faint, labelpad=2)
         for axis in row:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
@@ -79,8 +82,8 @@ def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Pictur
     )
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
-    _colour_key(figure, axes[-1, 1], theme, ("bends down", "bends up"))
-    _colour_key(figure, axes[-1, 2], theme, ("darker", "brighter"))
+    _colour_key(figure, axes[-1, 1], theme, ("bends down", "bends up"), below=0.3)
+    _colour_key(figure, axes[-1, 2], theme, ("darker", "brighter"), below=0.3)
     notes = [_scatter(closeups, "second derivatives are estimates")]
     foot(figure, [*notes, *(["sum over the channels"] if coloured else [])], theme)
     return figure
@@ -173,12 +176,12 @@ def _tokens(
     leans = [
         np.linalg.norm(seen.direction.reshape(len(seen.example), -1), axis=1) for seen in closeups
     ]
-    rows = len(closeups)
-    figure = page(report, _which(closeups), (9.2, HEADER + 1.3 * rows + 0.75), theme)
-    axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
-    place(figure, left=0.15, right=0.15, bottom=0.75, hspace=0.3)
+    texts = [_unpadded(words) for words in texts]
+    heights = [0.3 + LINE * (1 + max(line for line, _, _ in _lines(words))) for words in texts]
+    figure = page(report, _which(closeups), (9.2, HEADER + sum(heights) + 1.0), theme)
+    axes = figure.subplots(len(closeups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    place(figure, left=0.15, right=0.15, bottom=0.8, hspace=0.45)
     for axis, seen, words, bend, lean in zip(axes, closeups, texts, bends, leans, strict=True):
-        axis.set(xlim=(0, 1), ylim=(1, 0))
         axis.set_axis_off()
         axis.set_title(" · ".join(_facts(seen)), weight="normal", fontsize=9, color=theme.faint)
         _flow(figure, axis, words, bend, lean, theme)
@@ -191,28 +194,45 @@ def _tokens(
     return figure
 
 
+def _unpadded(words: Sequence[str]) -> list[str]:
+    """Without the empty words at the end, which fill a text up to its length."""
+    end = max((i + 1 for i, word in enumerate(words) if word.strip()), default=1)
+    return list(words[: min(end, MOST_TOKENS)])
+
+
+def _lines(words: Sequence[str]) -> list[tuple[int, float, str]]:
+    """Line, place from the left in inches, and text of each word."""
+    places, line, x = [], 0, 0.0
+    for word in words:
+        text = plain(word, 18) or "·"
+        if x + _width(text) > TEXT_WIDTH:
+            line, x = line + 1, 0.0
+        places.append((line, x, text))
+        x += _width(text) + 0.03
+    return places
+
+
+def _width(text: str) -> float:
+    return 0.088 * len(text) + 0.07
+
+
 def _flow(
     figure: Figure, axes: Axes, words: Sequence[str], bend: Array, lean: Array, theme: Theme
 ) -> None:
     """Sets words on lines, each on the colour of its number."""
     box = axes.get_position()
-    width = box.width * figure.get_figwidth()
-    height = box.height * figure.get_figheight()
+    axes.set(
+        xlim=(0, box.width * figure.get_figwidth()), ylim=(box.height * figure.get_figheight(), 0)
+    )
     norm = Normalize(-_limit(bend), _limit(bend))
-    x, y, line = 0.0, 0.0, 0.27 / height
-    for i, word in enumerate(words[:MOST_TOKENS]):
-        text = plain(word, 18) or "·"
-        long = (0.088 * len(text) + 0.1) / width
-        if x + long > 1:
-            x, y = 0.0, y + 1.25 * line
-        colour = theme.diverging(norm(bend[i]))
-        axes.add_patch(_rectangle(x, y, long - 0.03 / width, line, colour))
+    for i, (line, x, text) in enumerate(_lines(words)):
+        y, long, colour = LINE * line, _width(text), theme.diverging(norm(bend[i]))
+        axes.add_patch(_rectangle(x, y, long, 0.27, colour))
         ink = "#1f2328" if np.mean(colour[:3]) > 0.45 else "#ffffff"
-        axes.text(x + (long - 0.03 / width) / 2, y + line / 2, text, ha="center", va="center",
-                  color=ink, fontsize=9, family="monospace")  # fmt: skip
-        share = float(lean[i]) * (long - 0.03 / width)
-        axes.plot([x, x + share], [y + 1.1 * line] * 2, color=theme.scale, lw=2.2)
-        x += long
+        axes.text(x + long / 2, y + 0.135, text, ha="center", va="center", color=ink, fontsize=9,
+                  family="monospace")  # fmt: skip
+        axes.plot([x, x + float(lean[i]) * long], [y + 0.3] * 2, color=theme.scale, lw=2.2,
+                  solid_capstyle="butt")  # fmt: skip
 
 
 def _rectangle(x: float, y: float, width: float, height: float, colour: Any) -> Any:
@@ -273,7 +293,7 @@ def _facts(seen: Closeup) -> list[str]:
     return [
         f"output {seen.component}: {seen.value:.3g}",
         f"slope {seen.slope:.3g}",
-        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}",
+        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}".replace("-", "−"),
     ]
 
 
