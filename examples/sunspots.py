@@ -52,7 +52,7 @@ def watch(epochs: int, out: Path) -> tuple[keras.Model, kc.CurvatureMonitor]:
     monitor = kc.CurvatureMonitor(
         (x[-HELD_BACK:], y[-HELD_BACK:]),
         log_dir=out,
-        feature_names=[f"{YEARS - i} years before" for i in range(YEARS)],
+        feature_names=[f"{back} year{'s' * (back > 1)} before" for back in range(YEARS, 0, -1)],
         freq=5,
     )
     model.fit(
@@ -80,7 +80,8 @@ def picture(model: keras.Model) -> Figure:
     before = np.arange(YEARS, 0, -1)
     along.bar(before, np.abs(bend).mean(axis=(0, 1, 3)), color=ORANGE, label="|second derivative|")
     along.plot(before, np.abs(slope).mean(axis=(0, 1, 3)), "o-", ms=3, color=BLUE, label="|slope|")
-    along.set(title="mean along each of the past years", xlim=(YEARS + 1, 0))
+    along.set(title="mean along each of the past years", xlim=(YEARS + 1, 0),
+              xlabel="years before")  # fmt: skip
     along.legend(frameon=False)
     height = float(np.abs(bend[:, 0, -12:, 0]).max())
     painted = heat.imshow(
