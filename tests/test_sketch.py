@@ -175,6 +175,22 @@ def test_the_monitor_watches_images(tmp_path):
             assert monitor.plot(picture=picture, theme=theme).axes
 
 
+def test_kinks_between_classes_are_not_blamed_on_the_activation():
+    net = conv(8, 5)
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
+    said = {}
+    for output in (None, "margin"):
+        monitor = kc.CurvatureMonitor(x, output=output, directions=4)
+        monitor.set_model(net)
+        monitor.on_train_begin()
+        monitor._step(0)
+        said[output] = monitor.reports[""].verdict
+    assert said[None].kind == "healthy"
+    assert "piecewise linear" in said["margin"].sentence.lower()
+    assert "another class comes to be the best" in said["margin"].sentence
+    assert "SiLU" not in said["margin"].sentence
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -21,8 +21,11 @@ from keras_curvature.measurement import Array
 EXAMPLES = 3
 """Looked at, from the beginning of the probe: what a person compares at a glance."""
 
-DIRECTIONS = 32
-"""Products with random signs behind each diagonal."""
+FEWEST, MOST, NUMBERS = 16, 128, 2 * 10**8
+"""Products with random signs behind each diagonal: as many as make so many intermediate results.
+
+Half a minute for a network of 60 million, less for smaller ones.
+"""
 
 EXACT_INPUTS = 512
 """Up to so many inputs the diagonal is exact, from a product with each unit vector."""
@@ -112,7 +115,8 @@ def closeups(
     if d <= EXACT_INPUTS:
         signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
     else:
-        signs = random_signs([count, DIRECTIONS, d], seed=0)
+        directions = min(MOST, max(FEWEST, NUMBERS // f.audit.activations))
+        signs = random_signs([count, directions, d], seed=0)
     start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
     tensors = [*(leaf[:count] for leaf in leaves), signs, start]
     key = ("closeups", engine.name, part.start, part.stop)

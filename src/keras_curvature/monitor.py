@@ -14,6 +14,7 @@ import keras
 from keras_curvature import diagnosis, sketch, statistics
 from keras_curvature.affording import checked_directions, gauge_for
 from keras_curvature.closeups import Closeup, closeups
+from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.findings import Diagnosis
 from keras_curvature.measurement import Measurement, Report, Spectrum
@@ -296,6 +297,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._closeups = {}
         for i, (output, measurement) in enumerate(self._measurements.items()):
             report = self._report(step, i, output, measurement, begin)
+            asked = self._options.output
+            if isinstance(asked, str) and asked in OF_A_CLASSIFIER:
+                said = diagnosis.between_classes(report.verdict, asked)
+                report = dataclasses.replace(report, verdict=said)
             self.reports[output] = report
             if report.spectrum is not None:
                 self._spectra.setdefault(output, []).append((step, report.spectrum))

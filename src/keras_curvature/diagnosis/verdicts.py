@@ -60,6 +60,18 @@ def verdict_of_sketch(s: Sketch, audit: Audit, output: int = 0) -> Verdict:
     return _judged(sketch.headline(s), sketch.straightness(s), WORTH_LEARNING)
 
 
+def between_classes(v: Verdict, output: str) -> Verdict:
+    """The same of the best class or of a margin, which have kinks where another class is best."""
+    if v.kind not in ("piecewise linear", "partly hidden"):
+        return v
+    said = v.sentence.replace("; use SiLU or GELU for pointwise values", "")
+    return Verdict(
+        v.kind,
+        f"{said} With output={output!r} some kinks lie where another class comes to be the best or "
+        "second best: output=<a class> shows the network's own alone.",
+    )
+
+
 def _without_numbers(audit: Audit, output: int, finite: bool) -> Verdict | None:
     """What can be said whatever the numbers are."""
     dependence = audit.dependence[output]
