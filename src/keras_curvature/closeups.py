@@ -115,7 +115,7 @@ def closeups(
     if d <= EXACT_INPUTS:
         signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
     else:
-        directions = min(MOST, max(FEWEST, NUMBERS // f.audit.activations))
+        directions = min(MOST, max(FEWEST, NUMBERS // max(1, f.audit.activations)))
         signs = random_signs([count, directions, d], seed=0)
     start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
     tensors = [*(leaf[:count] for leaf in leaves), signs, start]
