@@ -336,3 +336,26 @@ def test_the_same_seed_gives_the_same_estimate_whatever_the_chunks():
 def test_directions_must_be_a_positive_int(directions, error):
     with pytest.raises(error, match="directions"):
         kc.laplacian(mlp(2), points(), directions=directions)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"),
+    [(2, 2, "valid"), (3, 2, "same"), (3, 2, "valid"), (3, 1, "same")],
+)
+def test_max_pooling_is_the_same_under_xla(size, stride, padding):
+    """Which has no kernel for the places of the largest."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((7, 6, 2)),
+            keras.layers.Activation("tanh"),
+            keras.layers.MaxPooling2D(size, stride, padding),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, "tanh"),
+        ]
+    )
+    x = tf.random.stateless_normal((3, 7, 6, 2), [0, 1])
+    compiled = tf.function(lambda x: kc.laplacian(model, x, engine="taylor"), jit_compile=True)
+    known = kc.laplacian(model, x, engine="nested")
+    np.testing.assert_allclose(compiled(x), known, rtol=1e-4, atol=1e-5)  # float32
+    np.testing.assert_allclose(kc.laplacian(model, x, engine="taylor"), known, rtol=1e-4, atol=1e-5)

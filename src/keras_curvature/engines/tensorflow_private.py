@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.distribute import distribute_utils
 from tensorflow.python.framework import function_def_to_graph, kernels, ops
+from tensorflow.python.ops import control_flow_util
 
 
 def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
@@ -115,3 +116,8 @@ def has_kernel(op_type: str, dtype: tf.DType) -> bool:
         if constraint.name == "T"
     ]
     return not allowed or any(dtype.as_datatype_enum in types for types in allowed)
+
+
+def inside_xla() -> bool:
+    """Whether what is traced now is compiled by XLA."""
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))

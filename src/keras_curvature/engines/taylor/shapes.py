@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import sizes, spread, stretch
 from keras_curvature.engines.taylor.kinds import identity, linear
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+from keras_curvature.engines.tensorflow_private import inside_xla
 from keras_curvature.engines.walker import static_value
 
 
@@ -215,6 +217,8 @@ def pooled(step: Step, stack: tf.Tensor) -> tf.Tensor:
     padding = step.op.get_attr("padding").decode()
     if ksize == strides and padding == "VALID":
         return _pooled_apart(step, stack, ksize)
+    if inside_xla() and None not in step.inputs[0].shape[1:]:
+        return _pooled_by_offset(step, stack, ksize, strides, padding)
     _, where = tf.raw_ops.MaxPoolWithArgmax(
         input=step.inputs[0],
         ksize=ksize,
@@ -240,6 +244,36 @@ def _pooled_apart(step: Step, stack: tf.Tensor, ksize: Sequence[int]) -> tf.Tens
     lined = tf.reshape(stack, [-1, *sizes(x)[1:]])
     mean = tf.raw_ops.AvgPool(value=lined, **window)
     return tf.reshape(mean * float(math.prod(ksize)), [stack.shape[0], *sizes(y)])
+
+
+def _pooled_by_offset(
+    step: Step, stack: tf.Tensor, ksize: Sequence[int], strides: Sequence[int], padding: str
+) -> tf.Tensor:
+    """Windows that overlap, for XLA, which cannot gather from them and fuses this.
+
+    From each place within the windows in turn, unless a place before it held the largest.
+    """
+    x, y = step.inputs[0], step.outputs[0]
+    stack, outside = spread(stack, x), [[0, 0]] * 4
+    if padding == "SAME":
+        missing = [
+            max((y.shape[axis] - 1) * strides[axis] + ksize[axis] - x.shape[axis], 0)
+            for axis in (1, 2, 3)
+        ]
+        outside = [[0, 0], *([n // 2, n - n // 2] for n in missing)]
+    x = tf.pad(x, outside, constant_values=x.dtype.min)
+    stack = tf.pad(stack, [[0, 0], *outside])
+    ends = [(out - 1) * stride + 1 for out, stride in zip(y.shape[1:], strides[1:], strict=True)]
+    free, found = tf.ones_like(y, tf.bool), tf.zeros((), stack.dtype)
+    for offset in itertools.product(*(range(size) for size in ksize[1:])):
+        place = tuple(
+            slice(i, i + end, stride)
+            for i, end, stride in zip(offset, ends, strides[1:], strict=True)
+        )
+        chosen = free & (x[(slice(None), *place)] == y)
+        free &= ~chosen
+        found += tf.where(chosen, stack[(slice(None), slice(None), *place)], 0)
+    return found
 
 
 def _in_front(number: int, numbers: tf.Tensor) -> tf.Tensor:
