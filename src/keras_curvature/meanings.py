@@ -168,7 +168,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "scale_mean_standard_error": Meaning(
         "how far the dice may put scale_mean off",
-        "Standard error of scale_mean, over other draws of the random directions",
+        "Standard error of scale_mean, over other draws of the random directions and of the points "
+        "at which it is taken",
         CURVATURE,
     ),
     "normalized_rms": Meaning(
