@@ -17,7 +17,7 @@ from keras_curvature.closeups import Closeup, closeups
 from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.findings import Diagnosis
-from keras_curvature.measurement import Measurement, Report, Spectrum
+from keras_curvature.measurement import Measurement, Report, Spectrum, Verdict
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
 from keras_curvature.schedule import PictureBudget, due
@@ -297,10 +297,6 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._closeups = {}
         for i, (output, measurement) in enumerate(self._measurements.items()):
             report = self._report(step, i, output, measurement, begin)
-            asked = self._options.output
-            if isinstance(asked, str) and asked in OF_A_CLASSIFIER:
-                said = diagnosis.between_classes(report.verdict, asked)
-                report = dataclasses.replace(report, verdict=said)
             self.reports[output] = report
             if report.spectrum is not None:
                 self._spectra.setdefault(output, []).append((step, report.spectrum))
@@ -348,7 +344,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 detail=sketch.detail(measurement) | {"seconds": time.perf_counter() - begin},
                 features={},
                 interactions=None,
-                verdict=diagnosis.verdict_of_sketch(measurement, gauge.f.audit, i),
+                verdict=self._said(diagnosis.verdict_of_sketch(measurement, gauge.f.audit, i)),
                 method=gauge.method(self._units),
                 units=self._units,
             )
@@ -361,11 +357,18 @@ class CurvatureMonitor(keras.callbacks.Callback):
             detail=statistics.detail(shown) | {"seconds": time.perf_counter() - begin},
             features=statistics.feature_curvature(measurement),
             interactions=statistics.interactions(measurement),
-            verdict=diagnosis.verdict(measurement, gauge.f.audit, i),
+            verdict=self._said(diagnosis.verdict(measurement, gauge.f.audit, i)),
             method=gauge.method(self._units),
             units=self._units,
             spectrum=statistics.spectrum(measurement),
         )
+
+    def _said(self, verdict: Verdict) -> Verdict:
+        """The verdict, of a classifier's best classes without blaming its activations."""
+        asked = self._options.output
+        if isinstance(asked, str) and asked in OF_A_CLASSIFIER:
+            return diagnosis.between_classes(verdict, asked)
+        return verdict
 
     def _diagnose(self) -> None:
         """Writes what is found out about the model as it is at the last step."""
