@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
@@ -76,6 +77,8 @@ class Evaluator:
     compiled: dict[Hashable, Compute] = field(default_factory=dict)
     choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+    fitting: dict[Hashable, int] = field(default_factory=dict)
+    """Examples at a time, where the memory ran out with more."""
 
     def choice(self, asked: str, names: Collection[str]) -> EngineChoice:
         """The engine for these quantities, settled once."""
@@ -248,13 +251,23 @@ def run_chunked(
 ) -> dict[str, tf.Tensor]:
     """Runs `compute(*tensors)` on at most `size` examples at a time.
 
-    Eagerly through a compiled function, made once for `key`; inside a `tf.function` as
-    part of it.
+    Eagerly through a compiled function, made once for `key`, and with fewer examples at a time
+    if the memory runs out; inside a `tf.function` as part of it.
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
     function = problem.evaluator.function(key, compute, tensors)
-    return chunks.eagerly(function, tensors, size)
+    fitting = problem.evaluator.fitting
+
+    def smaller(fewer: int) -> None:
+        fitting[key] = fewer
+        warnings.warn(
+            f"The memory ran out; the derivatives are computed for {fewer} examples at a time "
+            f"from now on. `batch_size={fewer}` does so from the beginning.",
+            stacklevel=2,
+        )
+
+    return chunks.as_fits(function, tensors, min(size, fitting.get(key, size)), smaller)
 
 
 def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
