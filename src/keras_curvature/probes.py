@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from keras_curvature.typing import Structure
 
-
 LARGEST_PROBE = 2**30
 """Bytes of a dataset beyond which it is taken to have no end."""
 

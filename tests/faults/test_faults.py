@@ -162,7 +162,9 @@ def test_warn_lets_the_training_go_on_as_if_nothing_watched(case, tmp_path, monk
     assert case.message in said[0]
     history = monitor.history
     assert history["step"] == [0, 1, 2, 3, 4]
-    unknown = [step for step, mean in zip(history["step"], history["mean"]) if np.isnan(mean)]
+    unknown = [
+        step for step, mean in zip(history["step"], history["mean"], strict=True) if np.isnan(mean)
+    ]
     assert tuple(unknown) == case.unknown
     told = fit.history["curvature_mean"]
     if case.doing != "ask `freq`":  # what is not due has no place in the logs

@@ -7,7 +7,6 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import keras
@@ -21,6 +20,7 @@ from keras_curvature.engines.choice import (
     choose,
     needs_float64,
 )
+from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.engines.independence import warn_if_coupled
 from keras_curvature.engines.inputs import Inputs, prepare
@@ -309,46 +309,10 @@ def _evaluator(model: Model, key: Hashable, make: Callable[[], FlatFunction]) ->
     if not isinstance(model, keras.Layer):
         return Evaluator(make())  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
-    key = (key, _fingerprint(model))
+    key = (key, fingerprint(model))
     if key not in kept:
         kept[key] = Evaluator(make())
         if len(kept) > KEPT_PER_MODEL:
             kept.popitem(last=False)
     kept.move_to_end(key)
     return kept[key]
-
-
-def _fingerprint(model: keras.Layer) -> Hashable:
-    """Changes when a layer is added, replaced or given other settings; not with weights."""
-    return tuple(
-        (id(layer), layer.dtype_policy.name, _settings(layer), _identities(layer))
-        for layer in model._flatten_layers()
-    )
-
-
-def _settings(layer: keras.Layer) -> Hashable:
-    """The attributes of a layer that a trace of it has read as constants."""
-    plain = (bool, int, float, str)
-    bookkeeping = _bookkeeping()
-    # `adapt` sets tensors; other layers that hold some may set them anew in every call.
-    adapts = hasattr(layer, "adapt")
-
-    def is_read(value: Any) -> bool:
-        return isinstance(value, plain) or callable(value) or (adapts and tf.is_tensor(value))
-
-    return tuple(
-        (name, value if isinstance(value, plain) else id(value))
-        for name, value in vars(layer).items()
-        if name not in bookkeeping and is_read(value)
-    )
-
-
-@cache
-def _bookkeeping() -> frozenset[str]:
-    """Attributes that Keras keeps for itself, in calling and in training a model."""
-    return frozenset(vars(keras.Model())) | {"history", "stop_training"}
-
-
-def _identities(layer: keras.Layer) -> tuple[int, ...]:
-    """The layer's variables; another answer for those that Keras has yet to create."""
-    return tuple(id(getattr(variable, "_value", variable)) for variable in layer.variables)
