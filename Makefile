@@ -75,7 +75,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): about a minute, more on a slow network"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) editables hatchling
-	$(INSTALL) --no-build-isolation --editable '.[examples,lint,test]'
+	$(INSTALL) --no-build-isolation --editable '.[examples,interop,lint,test]'
 	@touch $@
 
 # The peers stay out of $(VENV) and of constraints.txt: nobody but the benchmark needs them.

@@ -142,6 +142,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """What has gone wrong while training went on, one entry per kind."""
         return self._tolerance.faults
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy holds: all that was measured, but neither the model nor the open log."""
+        return vars(self) | {"_model": None, "_gauge": None, "_writer": None}
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
         if not self.model.built:
