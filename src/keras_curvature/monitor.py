@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_curvature import diagnosis, statistics
+from keras_curvature import diagnosis, statistics, workers
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.faults import Fault, Tolerance
 from keras_curvature.findings import Diagnosis
@@ -159,7 +159,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             names=self._feature_names,
         )
         self._close()  # a training that was broken off has left it open
-        if self.log_dir is not None:
+        if self.log_dir is not None and workers.writes(self.model):
             # Here, so that only those who log pay for loading it.
             from keras_curvature.summaries import RunWriter
 

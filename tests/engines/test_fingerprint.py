@@ -130,4 +130,4 @@ def test_same():
     old = Same(one)
     del one
     assert old != Same(two)
-    assert old != old  # noqa: PLR0124 - what it was of is gone
+    assert old != old
