@@ -52,6 +52,7 @@ class Counted(keras.layers.Layer):
     calls = 0
 
     def call(self, x):
+        """Counts."""
         Counted.calls += 1
         return x
 
@@ -65,6 +66,7 @@ class Looks(keras.callbacks.Callback):
         self._monitor, self._log_dir, self._at = monitor, Path(log_dir), at
 
     def on_epoch_end(self, epoch, logs=None):
+        """Looks, if it is time."""
         if epoch + 1 not in self._at:
             return
         gc.collect()

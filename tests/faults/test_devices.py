@@ -44,7 +44,8 @@ def trained(*callbacks):
     model.fit(X, Y, epochs=2, batch_size=8, shuffle=False, verbose=0, callbacks=list(callbacks))
     return model
 
-alone, together = kc.CurvatureMonitor((X[:8], Y[:8])), kc.CurvatureMonitor((X[:8], Y[:8]), sys.argv[1])
+probe = X[:8], Y[:8]
+alone, together = kc.CurvatureMonitor(probe), kc.CurvatureMonitor(probe, sys.argv[1])
 trained(alone)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
@@ -54,7 +55,7 @@ for a, b in zip(model.get_weights(), unwatched.get_weights()):
     np.testing.assert_array_equal(a, b)
 for name, values in alone.history.items():
     if name != "seconds":
-        np.testing.assert_allclose(together.history[name], values, rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(together.history[name], values, 1e-4, 1e-6, err_msg=name)
 
 batches = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(X).batch(8))
 step = tf.function(lambda x: strategy.run(lambda x: kc.laplacian(model, x), args=(x,)))

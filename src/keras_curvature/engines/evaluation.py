@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunks, quantities
@@ -23,7 +24,7 @@ from keras_curvature.engines.choice import (
 from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.engines.independence import warn_if_coupled
-from keras_curvature.engines.inputs import Inputs, prepare
+from keras_curvature.engines.inputs import Inputs, numbers_in, prepare
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.signs import random_signs
@@ -279,8 +280,11 @@ def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
             "A direction `v` is needed: an array in the shape of `x`, or of one example."
         )
     if len(layout.shapes) == 1:
-        v = [tf.convert_to_tensor(v)]
-    leaves = [tf.cast(tf.convert_to_tensor(leaf), dtype) for leaf in keras.tree.flatten(v)]
+        v = [tf.convert_to_tensor(numbers_in(_only(v), "v"))]
+    leaves = [
+        tf.cast(tf.convert_to_tensor(numbers_in(leaf, "v")), dtype)
+        for leaf in keras.tree.flatten(v)
+    ]
     shapes = [tuple(leaf.shape) for leaf in leaves]
     batch = problem.inputs.leaves[0].shape[0]
     if shapes == list(layout.shapes):
@@ -292,6 +296,12 @@ def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
             f"example of it. Received: {shapes}."
         )
     return layout.join(leaves)
+
+
+def _only(v: Structure) -> Any:
+    """What a structure of one array holds: `v` may come in the structure of `x`."""
+    leaves = keras.tree.flatten(v) if isinstance(v, (dict, list, tuple)) else []
+    return leaves[0] if len(leaves) == 1 and np.ndim(leaves[0]) else v
 
 
 def _compatible(wanted: list[Any], shapes: list[Any]) -> bool:
