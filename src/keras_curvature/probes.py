@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.inputs import numbers_in
 from keras_curvature.typing import Structure
 
 LARGEST_PROBE = 2**30
@@ -136,11 +137,7 @@ def _as_array(value: Any) -> Any:
 
 
 def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
-    array = np.array(leaf.numpy() if tf.is_tensor(leaf) else leaf)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"`{what}` must hold numbers. Received: {type(leaf).__name__} of dtype {array.dtype}."
-        )
+    array = np.array(numbers_in(leaf, what))
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         raise ValueError(
