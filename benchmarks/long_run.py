@@ -1,4 +1,4 @@
-"""What a monitor of 2,000 epochs adds to memory and to the disk: `make bench-long-run`.
+"""What a monitor of 2,000 epochs adds to memory and to the disk: `make bench-long`.
 
 Writes nothing but its own temporary log; prints the table of docs/long-runs.md.
 """
