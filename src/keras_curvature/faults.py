@@ -87,7 +87,7 @@ class Tolerance:
         fault = Fault(*key, str(error), step, step, 1)
         self._kinds[key] = fault
         warnings.warn(
-            f"{self._who} {fault}. The training goes on; further faults of this kind are only "
-            "counted, see `monitor.faults`.",
+            f"{self._who} {str(fault).rstrip('.')}. The training goes on; further faults of this "
+            "kind are only counted, see `monitor.faults`.",
             stacklevel=5,
         )

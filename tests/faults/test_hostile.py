@@ -166,7 +166,7 @@ def assert_right(name, arguments, keywords, found):
 
 
 @settings(
-    max_examples=300,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     database=None,

@@ -41,7 +41,13 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[pytest.mark.slow] if name in ("schedule", "nan") else [])
+        for name, make in OTHERS.items()
+    ],
+)
 def test_what_others_do_stays_what_it_is(make):
     def trained(*callbacks):
         model = network()
