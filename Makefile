@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format docs pictures lock clean distclean
-.PHONY: bench bench-monitor bench-memory bench-survey
+.PHONY: bench bench-monitor bench-memory bench-survey bench-long
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/memory.py
 
+bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000 epochs
+	$(BIN)/python benchmarks/long_run.py
+
 bench-survey: $(VENV)/.installed ## Survey TensorFlow's own second derivatives
 	$(BIN)/python benchmarks/tensorflow_survey.py
 
@@ -81,7 +84,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): about a minute, more on a slow network"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) editables hatchling
-	$(INSTALL) --no-build-isolation --editable '.[docs,examples,lint,test]'
+	$(INSTALL) --no-build-isolation --editable '.[docs,examples,interop,lint,test]'
 	@touch $@
 
 # The peers stay out of $(VENV) and of constraints.txt: nobody but the benchmark needs them.

@@ -47,6 +47,36 @@ def eagerly(compute: Chunk, tensors: Sequence[tf.Tensor], size: int) -> dict[str
     return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
 
 
+def as_fits(
+    compute: Chunk, tensors: Sequence[tf.Tensor], size: int, smaller: Callable[[int], None]
+) -> dict[str, tf.Tensor]:
+    """`eagerly`, with half as many examples at a time for as long as the memory runs out.
+
+    Args:
+        compute: applied to slices.
+        tensors: with the examples as the first axis.
+        size: how many examples at a time to begin with.
+        smaller: told each new size.
+
+    Raises:
+        tf.errors.ResourceExhaustedError: if there is not enough memory for one example.
+    """
+    size = min(size, int(tensors[0].shape[0]))
+    while True:
+        try:
+            return eagerly(compute, tensors, size)
+        except tf.errors.ResourceExhaustedError as error:
+            if size == 1:
+                raise tf.errors.ResourceExhaustedError(
+                    error.node_def,
+                    error.op,
+                    f"The memory does not suffice for one example at a time: {error.message}",
+                ) from error
+        # Outside of `except`, whose traceback would keep the tensors that did not fit.
+        size = even(size, -(-size // 2))
+        smaller(size)
+
+
 def in_graph(
     compute: Chunk,
     tensors: Sequence[tf.Tensor],
