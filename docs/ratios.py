@@ -69,9 +69,9 @@ def table(results: str, peers: tuple[str, ...]) -> str:
 
 
 def filled(page: str, text: str) -> str:
-    """The page with the ratios of today in it; without any where nothing was measured."""
-    now = table(RESULTS.read_text(), PEERS[page]) if RESULTS.exists() else ""
-    return MARKED.sub(lambda _: f"\n{now}\n" if now else "", text)
+    """The page with the ratios of the last benchmark in it."""
+    now = table(RESULTS.read_text(), PEERS[page])
+    return MARKED.sub(lambda _: f"\n{now}\n", text)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,10 @@ def test_a_page_shows_what_was_measured(page):
 
 def test_ratios_are_read_from_a_report():
     first, second = works.EXACT[:2]
+    grown = next(iter(works.GROWTH["points"].values()))
     right = {"first": 1.0, "peak": 2**20, "error": 1e-7}
     wrong = right | {"error": 0.5}
+    unknown = right | {"peak": None}
     run = Run(
         measurements=(
             Measurement(first.name, OURS, "auto", "call", seconds=(0.1, 0.1), **right),
@@ -35,9 +37,11 @@ def test_ratios_are_read_from_a_report():
             Measurement(first.name, "folx", "dense", "jit", seconds=(0.05, 0.05), **wrong),
             Measurement(second.name, OURS, "auto", "call", seconds=(0.1,), **right),
             Measurement(second.name, "folx", "dense", "jit", failure="computes Laplacians only"),
+            Measurement(grown.name, OURS, "auto", "call", seconds=(0.1,), **unknown),
         )
     )
     text = report.report(run, "results.svg")
+    assert "| 100 ms, n/a MiB |" in text
     assert list(ratios.ratios(text)) == [
         (first.title, {f"**{OURS}**": "1.00", "TensorFlow": "2.00", "folx": "0.50, wrong"}),
         (second.title, {f"**{OURS}**": "1.00"}),
