@@ -31,6 +31,7 @@ from cases import (
     true_value,
 )
 from cases.tensorflow_own import RAISES, WRONG, known_verdict, survey
+from keras_curvature.differences import rounding_bound
 
 SMALL = selected(without=["wide"])
 WIDE = selected("wide")
@@ -174,7 +175,7 @@ def test_the_truth_does_not_depend_on_the_step(case):
 def test_where_the_truth_is_zero_differences_leave_rounding(case):
     assert not true_hessian(case).any()
     left = np.abs(_hessian_by_differences(case, case.h)).max()
-    assert left < truth.rounding_bound(case.h, case.order, np.abs(true_value(case)).max())
+    assert left < rounding_bound(case.h, case.order, np.abs(true_value(case)).max())
 
 
 @parametrized(WIDE)

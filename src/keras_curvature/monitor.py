@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from keras_curvature import diagnosis, statistics
+from keras_curvature import diagnosis, statistics, verification
+from keras_curvature.checks import Verification, WrongDerivativeError
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.findings import Diagnosis
 from keras_curvature.measurement import Measurement, Report, Spectrum
@@ -72,14 +73,19 @@ class CurvatureMonitor(keras.callbacks.Callback):
         feature_names: names of the inputs. Default: a data frame's columns, or x0, x1, ….
         name: prefix of everything that is written. Give each of several monitors its own.
         on_error: `"raise"`, or `"warn"` to let the training go on when measuring fails.
+        verify: check the derivatives of the model against differences of its values, once before
+            training, as `keras_curvature.verify` does.
 
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
         reports: the last `Report` by the name of the output, `""` if there is but one.
         diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found before training, and
             in the end what it found after it; `print` it.
+        verification: with `verify`, what was found; `print` it.
 
     Raises:
+        WrongDerivativeError: with `verify`, for a derivative that is not that of the values; with
+            `on_error="warn"` it is a warning.
         ValueError: before training starts, for a probe that is empty, holds NaN or does not
             fit the model, an unknown output or layer, a `freq` of 0, a `log_dir` that
             cannot be written.
@@ -103,6 +109,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         feature_names: Sequence[str] | None = None,
         name: str = "curvature",
         on_error: str = "raise",
+        verify: bool = False,
     ) -> None:
         super().__init__()
         _require_one_of("units", units, ("raw", "std"))
@@ -114,12 +121,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.history: dict[str, list[Any]] = {"step": []}
         self.reports: dict[str, Report] = {}
         self.diagnosis: Diagnosis | None = None
+        self.verification: Verification | None = None
         self._options = Options(output, wrt, engine, dtype, batch_size)
         self._reference = reference
         self._scale = scale
         self._units: Any = units
         self._is_due = due(freq)
         self._feature_names = feature_names
+        self._verifies = verify
         self._warns = on_error == "warn"
         self._warned: set[type[Exception]] = set()
         self._gauge: Gauge | None = None
@@ -142,6 +151,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             reference=self._reference,
             names=self._feature_names,
         )
+        if self._verifies and self.verification is None:
+            self._verify(self._gauge)
         if self.log_dir is not None:
             # Here, so that only those who log pay for loading it.
             from keras_curvature.summaries import RunWriter
@@ -279,6 +290,17 @@ class CurvatureMonitor(keras.callbacks.Callback):
             units=self._units,
             spectrum=statistics.spectrum(measurement),
         )
+
+    def _verify(self, gauge: Gauge) -> None:
+        """Checks the derivatives once; raises or warns if one is wrong."""
+        found = verification.examine(self.model, gauge.problem, self._options)
+        self.verification = found
+        if found.ok:
+            return
+        error = WrongDerivativeError(found)
+        if not self._warns:
+            raise error
+        warnings.warn(str(error), stacklevel=2)
 
     def _diagnose(self) -> None:
         """Writes what is found out about the model as it is at the last step."""
