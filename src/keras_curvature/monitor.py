@@ -137,6 +137,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._writer: Any = None
         self._pictures = PictureBudget()
         self._pictured_step = -1
+        self._diagnosed_step = -1
         self._offset: int | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -308,6 +309,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             return
         assert self._gauge is not None, "reports come from it"
         step = self.history["step"][-1]
+        if step == self._diagnosed_step:
+            return
         try:
             self.diagnosis = diagnosis.examine(
                 self.model, self._gauge.problem, self._options, self._scale
@@ -317,6 +320,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 raise
             self._warn(step, error)
             return
+        self._diagnosed_step = step
         self._writer.write_diagnosis(step, self.diagnosis)
 
     def _in_units(self, measurement: Measurement) -> Measurement:
