@@ -148,7 +148,7 @@ def report(
         )
         diagnosis = monitor.diagnosis or work.diagnosed(net, points.x, asked, distance)
         if picture is not None:
-            _draw(monitor, picture, theme.value)
+            _draw(monitor, picture, theme.value, model.name)
         if json:
             typer.echo(texts.as_json(texts.report_data(monitor, diagnosis)))
             return
@@ -287,9 +287,11 @@ def _require_png(picture: Path | None) -> None:
         raise UnusableError(f"--picture: there is no directory {picture.absolute().parent}.")
 
 
-def _draw(monitor: Any, path: Path, theme: str) -> None:
+def _draw(monitor: Any, path: Path, theme: str, title: str) -> None:
+    figure = monitor.plot(theme=theme)
+    figure.texts[0].set_text(title)  # in place of the step of a training
     try:
-        monitor.plot(theme=theme).savefig(path)
+        figure.savefig(path)
     except OSError as error:
         raise UnusableError(f"--picture {path} cannot be written: {error}") from error
 

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_curvature as kc
+from keras_curvature.figures import Picture
 from keras_curvature_cli.__main__ import MISSING
 from keras_curvature_cli.app import app
 
@@ -76,6 +77,15 @@ def test_report_writes_a_picture_and_a_log(run, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert list(log.rglob("*tfevents*"))
     assert f"tensorboard --logdir {log}" in result.output
+
+
+def test_a_picture_has_the_models_name(run, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(Picture, "savefig", lambda self, path: seen.append(self))
+    run("report", "silu.keras", "x.npy", "--picture", tmp_path / "p.png")
+    texts = [text.get_text() for text in seen[0].texts]
+    assert texts[0] == "silu.keras"
+    assert "Before training" not in texts
 
 
 def test_options_reach_the_library(run):
