@@ -1,4 +1,4 @@
-"""The wheel and the sdist: built, complete, installed into a clean environment and at work there."""
+"""The wheel and the sdist: built, complete, installed into a clean environment, and working."""
 
 from __future__ import annotations
 
