@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format lock clean distclean
-.PHONY: bench bench-import bench-monitor bench-memory bench-survey build test-matrix
+.PHONY: bench bench-import bench-monitor bench-memory bench-survey architecture build test-matrix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ test-all: $(VENV)/.installed ## Run all tests
 test-matrix: $(VENV)/.installed ## Run the tests on the oldest and newest versions supported
 	$(INSTALL) uv
 	$(BIN)/python tools/test_matrix.py $(MATRIX_FLAGS)
+
+architecture: ## Draw the picture of ARCHITECTURE.md (needs Graphviz)
+	dot -Tsvg docs/images/architecture.dot -o docs/images/architecture.svg
 
 build: $(VENV)/.installed ## Build wheel and sdist into dist/
 	$(BIN)/python -m hatchling build

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from cases.exclusions import NOT_IN_KERAS_3_2
+from cases.exclusions import NOT_IN_KERAS_3_7
 from cases.points import Draw
 
 _KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])
@@ -126,7 +126,7 @@ class Case:
 
     def is_available(self) -> bool:
         """Whether the installed Keras has all that this case is about, and can build it."""
-        if _KERAS < (3, 3) and self.id in NOT_IN_KERAS_3_2:
+        if _KERAS < (3, 8) and self.id in NOT_IN_KERAS_3_7:
             return False
         return all(_exists(name) for name in self.covers)
 

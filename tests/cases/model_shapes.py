@@ -185,7 +185,7 @@ def _exported() -> keras.Model:
     rng = np.random.default_rng(0)
     inner.set_weights([rng.normal(size=w.shape).astype("float32") for w in inner.weights])
     with tempfile.TemporaryDirectory() as directory:
-        with contextlib.redirect_stdout(io.StringIO()):  # the first Keras 3 cannot be silent
+        with contextlib.redirect_stdout(io.StringIO()):  # older Keras cannot be silent
             inner.export(directory)
         layer = layers.TFSMLayer(directory, call_endpoint="serve")
     inputs = keras.Input((3,))
