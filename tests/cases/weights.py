@@ -45,7 +45,7 @@ def original(
         if settle is not None:
             settle(model)
     for weight in model.weights:
-        if "float" in weight.dtype:
+        if tf.as_dtype(weight.dtype).is_floating:
             weight.assign(weight.numpy().astype(np.float32).astype(np.float64))
     return model
 
