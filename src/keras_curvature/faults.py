@@ -47,7 +47,7 @@ class Tolerance:
     """
 
     def __init__(self, tolerant: bool, who: str) -> None:
-        self._tolerant = tolerant
+        self.tolerant = tolerant
         self._who = who
         self._kinds: dict[tuple[str, str], Fault] = {}
         self._untold = False
@@ -71,7 +71,7 @@ class Tolerance:
         try:
             work()
         except Exception as error:
-            if not self._tolerant:
+            if not self.tolerant:
                 raise
             self._note(step, doing, error)
             return False

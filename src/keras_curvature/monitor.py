@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_curvature import diagnosis, statistics, workers
+from keras_curvature import diagnosis, statistics, verification, workers
+from keras_curvature.checks import Verification, WrongDerivativeError
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.faults import Fault, Tolerance
 from keras_curvature.findings import Diagnosis
@@ -76,6 +78,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             writing fails: it warns once per kind of fault, puts NaN where a number is not known
             and lists the faults in `faults` and on TensorBoard. What is wrong before the first
             batch raises all the same.
+        verify: check the derivatives of the model against differences of its values, once before
+            training, as `keras_curvature.verify` does.
 
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
@@ -83,8 +87,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
         diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found before training, and
             in the end what it found after it; `print` it.
         faults: with `on_error="warn"`, what has gone wrong, one entry per kind.
+        verification: with `verify`, what was found; `print` it.
 
     Raises:
+        WrongDerivativeError: with `verify`, for a derivative that is not that of the values; with
+            `on_error="warn"` it is a warning.
         ValueError: before training starts, for a probe that is empty, holds NaN or does not
             fit the model, an unknown output or layer, a `freq` of 0, a `log_dir` that
             cannot be written.
@@ -108,6 +115,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         feature_names: Sequence[str] | None = None,
         name: str = "curvature",
         on_error: str = "raise",
+        verify: bool = False,
     ) -> None:
         super().__init__()
         _require_one_of("units", units, ("raw", "std"))
@@ -119,12 +127,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.history: dict[str, list[Any]] = {"step": []}
         self.reports: dict[str, Report] = {}
         self.diagnosis: Diagnosis | None = None
+        self.verification: Verification | None = None
         self._options = Options(output, wrt, engine, dtype, batch_size)
         self._reference = reference
         self._scale = scale
         self._units: Any = units
         self._is_due = due(freq)
         self._feature_names = feature_names
+        self._verifies = verify
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
         self._gauge: Gauge | None = None
         self._measurements: dict[str, Measurement] = {}
@@ -132,6 +142,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._writer: Any = None
         self._pictures = PictureBudget()
         self._pictured_step = -1
+        self._diagnosed_step = -1
         self._published: dict[str, float] = {}
         self._begun = False
         self._offset = 0
@@ -158,6 +169,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             reference=self._reference,
             names=self._feature_names,
         )
+        if self._verifies and self.verification is None:
+            self._verify(self._gauge)
         self._close()  # a training that was broken off has left it open
         if self.log_dir is not None and workers.writes(self.model):
             # Here, so that only those who log pay for loading it.
@@ -328,16 +341,30 @@ class CurvatureMonitor(keras.callbacks.Callback):
             spectrum=statistics.spectrum(measurement),
         )
 
+    def _verify(self, gauge: Gauge) -> None:
+        """Checks the derivatives once; raises or warns if one is wrong."""
+        found = verification.examine(self.model, gauge.problem, self._options)
+        self.verification = found
+        if found.ok:
+            return
+        error = WrongDerivativeError(found)
+        if not self._tolerance.tolerant:
+            raise error
+        warnings.warn(str(error), stacklevel=2)
+
     def _diagnose(self) -> None:
         """Writes what is found out about the model as it is at the last step."""
         if self._writer is None or not self.reports:
             return
         assert self._gauge is not None, "reports come from it"
         step = self.history["step"][-1]
+        if step == self._diagnosed_step:
+            return
         problem = self._gauge.problem
 
         def examine() -> None:
             self.diagnosis = diagnosis.examine(self.model, problem, self._options, self._scale)
+            self._diagnosed_step = step
             self._writer.write_diagnosis(step, self.diagnosis)
 
         self._attempt(step, "diagnose", examine)
@@ -395,6 +422,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             del values[count:]
         for spectra in self._spectra.values():
             spectra[:] = [(at, spectrum) for at, spectrum in spectra if at <= step]
+        self._diagnosed_step = min(self._diagnosed_step, step)
 
     def _record(self, step: int, numbers: dict[str, float]) -> None:
         """Appends to the history, NaN where a number is not known at this step."""

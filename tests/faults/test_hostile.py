@@ -82,7 +82,7 @@ FUNCTIONS = {
     "directional_curvature": "xv", "hessian_vector_product": "xv", "derivatives": "xn",
     "engine_choice": "xn", "scale_curvature": "xs", "hidden_fraction": "xs", "diagnose": "x",
     "DerivativeOutput": "n", "CurvaturePenalty": "s", "CurvatureMonitor": "x", "kinks": "ss",
-    "smooth": "s",
+    "smooth": "s", "verify": "x",
 }  # fmt: skip
 COMMON = ["output", "wrt", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -90,10 +90,12 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "scale_curvature": ["output", "wrt", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "engine", "batch_size", "along"],
     "diagnose": ["output", "wrt", "dtype", "batch_size", "scale"],
+    "verify": [*COMMON, "seed"],
     "DerivativeOutput": ["output", "wrt", "engine", "batch_size"],
     "CurvaturePenalty": ["output", "wrt", "scale"],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "freq", "feature_names", "name", "on_error",
+        "verify",
     ],
     "kinks": ["output"],
     "smooth": [],
@@ -188,9 +190,8 @@ def test_a_call_is_answered_rightly_or_refused_with_a_reason(call):
 
 
 def test_every_public_entry_is_called_above():
-    entries = {
-        name for name in kc.__all__ if callable(getattr(kc, name))
-    } - {"Diagnosis", "Finding", "Kinks"}  # results  # fmt: skip
+    results = {"Check", "Diagnosis", "Finding", "Kinks", "Verification", "WrongDerivativeError"}
+    entries = {name for name in kc.__all__ if callable(getattr(kc, name))} - results
     assert entries <= set(FUNCTIONS)
 
 

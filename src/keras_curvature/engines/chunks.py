@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import tensorflow as tf
@@ -34,16 +36,30 @@ def even(count: Any, size: Any) -> Any:
     return -(-count // chunks)
 
 
+_watcher: ContextVar[Callable[[int, int], None] | None] = ContextVar("watcher", default=None)
+
+
+@contextlib.contextmanager
+def watched_by(watcher: Callable[[int, int], None]) -> Iterator[None]:
+    """Has `watcher(done, total)` called after each chunk of what is computed eagerly here."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 def eagerly(compute: Chunk, tensors: Sequence[tf.Tensor], size: int) -> dict[str, tf.Tensor]:
     """Calls `compute` on slices of `tensors` and joins the results."""
     n = int(tensors[0].shape[0])
     if n <= size:
         return compute(*tensors)
     size = even(n, size)
-    parts = [
-        compute(*(tensor[start : start + size] for tensor in tensors))
-        for start in range(0, n, size)
-    ]
+    parts, watcher = [], _watcher.get()
+    for start in range(0, n, size):
+        parts.append(compute(*(tensor[start : start + size] for tensor in tensors)))
+        if watcher is not None:
+            watcher(min(start + size, n), n)
     return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
 
 
