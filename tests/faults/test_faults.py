@@ -140,9 +140,10 @@ def alone():
 
 
 @pytest.fixture(autouse=True)
-def no_diagnosis(monkeypatch):
+def no_diagnosis():
     """Half of the time would go into it; it has a test of its own below."""
-    with monkeypatch.context() as patch:
+    # Not with `monkeypatch`, which is undone after this and would put the stand-in back for good.
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(diagnosis, "examine", lambda *given: Diagnosis("model", (), ()))
         yield
 

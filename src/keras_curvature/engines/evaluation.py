@@ -21,6 +21,7 @@ from keras_curvature.engines.choice import (
     choose,
     needs_float64,
 )
+from keras_curvature.engines.compiling import compiled
 from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.engines.independence import warn_if_coupled
@@ -103,8 +104,7 @@ class Evaluator:
         """
         specs = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors)
         if (key, specs) not in self.compiled:
-            function = tf.function(compute, autograph=False)
-            self.compiled[key, specs] = function.get_concrete_function(*specs)
+            self.compiled[key, specs] = compiled(compute, specs)
         return self.compiled[key, specs]
 
 

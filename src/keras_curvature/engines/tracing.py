@@ -12,6 +12,8 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
+from keras_curvature.engines.compiling import compiled
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -69,7 +71,7 @@ def trace(
     shape: list[Any] = []
     try:
         with tf.init_scope(), unnoticed(model):
-            concrete = tf.function(call, autograph=False).get_concrete_function(*specs)
+            concrete = compiled(call, specs)
     except NotImplementedError as error:
         if "numpy" not in str(error):
             raise
