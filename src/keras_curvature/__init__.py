@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from keras_curvature import taylor
+from keras_curvature.checks import Check, Verification, WrongDerivativeError
 from keras_curvature.derivatives import (
     derivatives,
     directional_curvature,
@@ -22,10 +23,12 @@ from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
 from keras_curvature.smooth import smooth
+from keras_curvature.verification import verify
 
 __version__ = version("keras-curvature")
 
 __all__ = [
+    "Check",
     "CurvatureMonitor",
     "CurvaturePenalty",
     "DerivativeOutput",
@@ -34,6 +37,8 @@ __all__ = [
     "Estimate",
     "Finding",
     "Kinks",
+    "Verification",
+    "WrongDerivativeError",
     "derivatives",
     "diagnose",
     "directional_curvature",
@@ -49,4 +54,5 @@ __all__ = [
     "scale_curvature",
     "smooth",
     "taylor",
+    "verify",
 ]

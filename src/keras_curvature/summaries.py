@@ -16,6 +16,8 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from keras_curvature.event_file import EventFile
+from keras_curvature.faults import Fault
 from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.meanings import (
     FEATURE,
@@ -86,8 +88,8 @@ class RunWriter:
     def __init__(self, log_dir: str | os.PathLike[str], name: str = "curvature") -> None:
         self._name = _checked_name(name)
         self._directory = _writable(log_dir, self._name)
-        self._writer: tf.summary.SummaryWriter | None = None
-        self._described: set[str] = set()
+        self._file = EventFile(self._directory)
+        self._described: set[tuple[int, str]] = set()
 
     def write_numbers(self, report: Report) -> None:
         """Writes all numbers as scalars.
@@ -178,28 +180,24 @@ class RunWriter:
         tag = self._tag("-summary", "", "diagnosis")
         self._write(step, text_pb(tag, diagnosis_in_markdown(step, diagnosis)))
 
+    def write_faults(self, step: int, faults: Iterable[Fault]) -> None:
+        """Writes what went wrong up to this step, as Markdown."""
+        tag = self._tag("-summary", "", "faults")
+        lines = "\n".join(f"- {escaped(str(fault))}" for fault in faults)
+        self._write(step, text_pb(tag, f"### What went wrong up to {moment(step)}\n\n{lines}"))
+
     def flush(self) -> None:
-        """Sends what was written to the disk."""
-        if self._writer is not None:
-            self._writer.flush()
+        """Sends what was written to the disk; raises `OSError` if it cannot."""
+        self._file.flush()
 
     def close(self) -> None:
-        """Flushes and closes the event file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            self._described.clear()  # descriptions belong into every file
+        """Flushes and closes the event file; raises `OSError` if it cannot."""
+        self._file.close()
 
     def _write(self, step: int, *summaries: Summary) -> None:
-        """Writes to this run, at this step, whatever the user's summary state says.
-
-        One record for all: `tf.summary.scalar` takes a third of a millisecond for each number.
-        """
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(self._directory)
+        """Writes to this run, at this step, one record for all."""
         joined = Summary(value=[value for summary in summaries for value in summary.value])
-        with self._writer.as_default(step), tf.summary.record_if(True):
-            tf.summary.experimental.write_raw_pb(joined.SerializeToString())
+        self._file.write(step, joined)
 
     def _tag(self, group: str, output: str, last: str) -> str:
         # A hyphen, because TensorBoard sorts an underscore like a slash: `curvature_detail/…`
@@ -218,9 +216,10 @@ class RunWriter:
 
     def _once(self, tag: str, text: str) -> str | None:
         """The text the first time: TensorBoard keeps that one, and files stay small."""
-        if tag in self._described:
+        key = (self._file.ended, tag)  # descriptions belong into every file
+        if key in self._described:
             return None
-        self._described.add(tag)
+        self._described.add(key)
         return text
 
 

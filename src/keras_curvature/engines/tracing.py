@@ -12,6 +12,8 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
+from keras_curvature.engines.compiling import compiled
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -67,8 +69,16 @@ def trace(
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
 
     shape: list[Any] = []
-    with tf.init_scope(), unnoticed(model):
-        concrete = tf.function(call, autograph=False).get_concrete_function(*specs)
+    try:
+        with tf.init_scope(), unnoticed(model):
+            concrete = compiled(call, specs)
+    except NotImplementedError as error:
+        if "numpy" not in str(error):
+            raise
+        raise TypeError(
+            "The model, or the function in `output`, hands a tensor to NumPy, where no derivative "
+            f"can be followed. Write this part with `keras.ops`. TensorFlow says: {error}"
+        ) from error
     if tap is not None and len(tapped) != 1:
         raise ValueError(_tap_message(model, tap, len(tapped)))
     graph = concrete.graph
