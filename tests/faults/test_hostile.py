@@ -82,7 +82,7 @@ FUNCTIONS = {
     "directional_curvature": "xv", "hessian_vector_product": "xv", "derivatives": "xn",
     "engine_choice": "xn", "scale_curvature": "xs", "hidden_fraction": "xs", "diagnose": "x",
     "DerivativeOutput": "n", "CurvaturePenalty": "s", "CurvatureMonitor": "x", "kinks": "ss",
-    "smooth": "s", "verify": "x",
+    "smooth": "s", "verify": "x", "estimate": "xe",
 }  # fmt: skip
 COMMON = ["output", "wrt", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -91,6 +91,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "hidden_fraction": ["output", "wrt", "engine", "batch_size", "along"],
     "diagnose": ["output", "wrt", "dtype", "batch_size", "scale"],
     "verify": [*COMMON, "seed"],
+    "estimate": COMMON,
     "DerivativeOutput": ["output", "wrt", "engine", "batch_size"],
     "CurvaturePenalty": ["output", "wrt", "scale"],
     "CurvatureMonitor": [
@@ -100,7 +101,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "kinks": ["output"],
     "smooth": [],
 }  # fmt: skip
-USUAL = {"x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1}
+USUAL = {"x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"]}
 
 
 @st.composite
@@ -191,6 +192,7 @@ def test_a_call_is_answered_rightly_or_refused_with_a_reason(call):
 
 def test_every_public_entry_is_called_above():
     results = {"Check", "Diagnosis", "Finding", "Kinks", "Verification", "WrongDerivativeError"}
+    results |= {"Eigenvalues", "Estimate"}
     entries = {name for name in kc.__all__ if callable(getattr(kc, name))} - results
     assert entries <= set(FUNCTIONS)
 
