@@ -91,7 +91,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "hidden_fraction": ["output", "wrt", "engine", "batch_size", "along"],
     "diagnose": ["output", "wrt", "dtype", "batch_size", "scale"],
     "verify": [*COMMON, "seed"],
-    "estimate": COMMON,
+    "estimate": [*COMMON, "directions", "seed", "tolerance"],
     "DerivativeOutput": ["output", "wrt", "engine", "batch_size"],
     "CurvaturePenalty": ["output", "wrt", "scale"],
     "CurvatureMonitor": [

@@ -102,6 +102,8 @@ def estimate(
         [-4.0, 2.0]
     """
     wanted = _checked(names, directions, tolerance, most_products)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"`seed` must be an int. Received: {seed!r}.")
     options = Options(output, wrt, engine, dtype, batch_size)
     problem = pose(model, x, options, in_float64=needs_float64(engine))
     found: dict[str, Any] = {}
