@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from keras_curvature import taylor
+from keras_curvature.dashboards import hparams_metrics
 from keras_curvature.derivatives import (
     derivatives,
     directional_curvature,
@@ -39,6 +40,7 @@ __all__ = [
     "hessian_diagonal",
     "hessian_vector_product",
     "hidden_fraction",
+    "hparams_metrics",
     "jacobian",
     "kinks",
     "laplacian",

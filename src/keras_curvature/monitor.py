@@ -252,10 +252,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 self._spectra.setdefault(output, []).append((step, report.spectrum))
         if self._writer is None:
             return
+        self._writer.write_layout(step, self.reports)
+        slices = self._gauge.measure_slices()
         for output, report in self.reports.items():
+            measurement = self._measurements[output]
             self._writer.write_numbers(report)
-            self._writer.write_distribution(report, self._in_units(self._measurements[output]))
+            self._writer.write_distribution(report, self._in_units(measurement))
             self._writer.write_spectrum(report)
+            self._writer.write_tab(report, measurement, slices.get(output))
         if self._pictures.allows():
             self._picture()
         self._writer.flush()
@@ -309,10 +313,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
         with self._pictures.spending():
             for output, report in self.reports.items():
                 measurement = self._measurements[output]
-                shape = figures.draw(measurement, report)
-                self._writer.write_picture(report, figures.to_png(shape))
-                distances = figures.draw_distances(measurement, report, self._spectra[output])
-                self._writer.write_picture(report, figures.to_png(distances), "distances")
+                for theme in ("light", "dark"):
+                    shape = figures.draw(measurement, report, theme=theme)
+                    distances = figures.draw_distances(
+                        measurement, report, self._spectra[output], theme=theme
+                    )
+                    for name, figure in (("shape", shape), ("distances", distances)):
+                        png = figures.to_png(figure)
+                        self._writer.write_picture(report, png, name, theme)
                 self._writer.write_summary(report)
                 self._pictured_step = report.step
 
