@@ -73,6 +73,13 @@ class Tab:
     def epoch(self):
         return self.frame.locator(".epoch").inner_text()
 
+    def wait_for_epoch(self, text):
+        """Waits until the page itself shows this epoch."""
+        self.frame.wait_for_function(
+            "text => document.querySelector('.epoch').textContent === text", arg=text,
+            timeout=PATIENCE,
+        )  # fmt: skip
+
     def move(self, place):
         """Moves the slider, as dragging it does."""
         self.frame.locator("#epoch").evaluate(

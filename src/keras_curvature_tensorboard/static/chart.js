@@ -161,6 +161,7 @@ export class Chart {
       space: side === "x" ? 64 : 32,
       values: (u, splits) => splits.map((v) => (v === null ? "" : formatted(v))),
     };
+    if (this.spec.logarithmic) return { ...style, splits: (u, i, low, high) => decades(low, high), filter: (u, splits) => splits };
     if (!names) return style;
     const longest = Math.max(...names.map((name) => shortened(name).length));
     return {
@@ -237,6 +238,15 @@ export function colourScale(u, ctx, { low, high, colour, unit }) {
 }
 
 const hasGaps = (row) => row.some((value) => value !== value);
+
+// Powers of ten; where these are too few, 2 and 5 times them too.
+function decades(low, high) {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const factors = last - first < 3 ? [1, 2, 5] : [1];
+  const powers = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  return powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
+    .filter((value) => value >= low && value <= high);
+}
 
 // A text, or what a function says at the moment.
 export const said = (text) => (typeof text === "function" ? text() : text);

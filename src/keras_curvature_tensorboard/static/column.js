@@ -7,6 +7,8 @@ import { epochName, formatted, union } from "./numbers.js";
 
 const SHARE = "0 to 1"; // a unit that only explains
 
+const VERSION = 1; // of what the monitor writes
+
 export class Column {
   constructor(series, choices) {
     this.series = series;
@@ -52,26 +54,40 @@ export class Column {
   // Takes the packets of a step; whether there is something to draw.
   take(step) {
     this.packet = this.series.get(this.series.at(step));
-    const known = this.anchors().map((s) => this.series.get(s)).filter((p) => p?.header);
-    this.known = known;
-    this.earlier = known.filter((p) => p.step < this.packet.step).slice(-GHOSTS);
-    const sound = Boolean(this.packet.header && this.probe.header);
-    this.charts.hidden = !sound;
-    this.describe(step, sound);
-    this.diagnose(this.series.diagnosis(this.packet.step));
-    if (sound) this.build();
-    return sound;
-  }
-
-  describe(step, sound) {
     const shown = this.packet.step;
     const other = shown !== step ? ` (the last measured up to ${epochName(step)})` : "";
     this.moment.textContent = `${epochName(shown)}${other}`;
-    if (!sound) {
-      this.verdict.textContent = "The record of this step cannot be read.";
-      this.numbers.replaceChildren();
-      return;
+    return this.attempt(() => {
+      const known = this.anchors().map((s) => this.series.get(s)).filter((p) => p?.header);
+      this.known = known;
+      this.earlier = known.filter((p) => p.step < shown).slice(-GHOSTS);
+      this.diagnose(this.series.diagnosis(shown));
+      this.describe();
+      this.build();
+      this.charts.hidden = false;
+      return true;
+    });
+  }
+
+  // A packet may be whole and yet not hold what this page knows: then only its column says so.
+  attempt(action) {
+    try {
+      const { version } = this.probe.header;
+      if (version === VERSION) return action();
+      this.unreadable(`This run was written by another version of keras-curvature (format ${version}, not ${VERSION}).`);
+    } catch {
+      this.unreadable("The record of this step cannot be read.");
     }
+    return null;
+  }
+
+  unreadable(reason) {
+    this.verdict.textContent = reason;
+    this.numbers.replaceChildren();
+    this.charts.hidden = true;
+  }
+
+  describe() {
     const { verdict, numbers } = this.packet.header;
     const { meanings } = this.probe.header;
     this.verdict.textContent = verdict.sentence;
@@ -127,8 +143,10 @@ export class Column {
   // Computes what depends on the probe alone a single time.
   once(key, compute) { return remembered(this.probe, key, compute); }
 
-  // How far each chart has to reach, by what it has to share axes with.
-  limits(sameAxes) {
+  // How far each chart has to reach, by what it has to share axes with; null if that is not known.
+  limits(sameAxes) { return this.attempt(() => this.reaches(sameAxes)); }
+
+  reaches(sameAxes) {
     const { inputs, curvature_unit: unit } = this.probe.header;
     const packets = sameAxes ? [...this.known, this.packet] : [this.packet];
     return this.panels.map((panel) => {
@@ -142,7 +160,7 @@ export class Column {
   }
 
   draw(limits) {
-    this.panels.forEach((panel, i) => panel.show(this.packet, this.earlier, limits[i]));
+    this.attempt(() => this.panels.forEach((panel, i) => panel.show(this.packet, this.earlier, limits[i])));
   }
 
   restyle() {

@@ -195,17 +195,18 @@ class Page {
   }
 
   draw(step, columns) {
-    const sound = columns.filter((column) => column.take(step));
-    this.chooseFeature(sound);
-    const limits = sound.map((column) => column.limits(this.choices.sameAxes));
+    const taken = columns.filter((column) => column.take(step));
+    this.chooseFeature(taken);
+    const found = taken.map((column) => [column, column.limits(this.choices.sameAxes)]);
+    const sound = found.filter(([, limits]) => limits);
     const shared = new Map();
-    for (const [place, own] of limits.flat()) {
+    for (const [place, own] of sound.flatMap(([, limits]) => limits)) {
       const known = shared.get(place) ?? {};
       shared.set(place, Object.fromEntries(["x", "y", "z"].map((side) => [side, union(known[side], own[side])])));
     }
-    sound.forEach((column, i) => {
-      column.draw(limits[i].map(([place, own]) => (this.choices.sameAxes ? shared.get(place) : own)));
-    });
+    for (const [column, limits] of sound) {
+      column.draw(limits.map(([place, own]) => (this.choices.sameAxes ? shared.get(place) : own)));
+    }
   }
 
   // To begin with, the slice goes along the most curved input.

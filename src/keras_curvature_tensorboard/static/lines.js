@@ -169,7 +169,7 @@ export function againstDistance(view) {
   return [curveChart(view, {
     key: "spectrum",
     spec: {
-      title: "Curvature against the distance over which it is taken", height: 210, logarithmic: true,
+      title: "Curvature against distance", height: 210, logarithmic: true,
       x: `distance h [${along}]`, unit, y: `curvature [${unit}]`,
       legend: [{ label: `h of scale_mean, ${formatted(used)}`, colour: "scale", kind: "dashed" }],
     },
@@ -177,7 +177,7 @@ export function againstDistance(view) {
     curves: [
       { label: "root mean square", colour: "exact", of: row(2), ghosts: true, dots: 5 },
       { label: "|mean|", colour: "exact", of: row(1), dash: [5, 4], aside: true },
-      { label: "rounding of exact derivatives' dtype", colour: "target", of: row(3), dash: [2, 3], aside: true },
+      { label: "rounding in the model's dtype", colour: "target", of: row(3), dash: [2, 3], aside: true },
     ],
     remark: () => view.packet.header.distances,
     under: (u, ctx) => marker(u, ctx, used),
