@@ -7,6 +7,7 @@ VENV ?= .venv
 WORKERS ?= 2
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
+MATRIX_FLAGS ?=
 # The benchmark's own environment; BENCH_FLAGS: --quick, --only PATTERN, ...
 BENCH_PYTHON ?= $(PYTHON)
 BENCH_VENV ?= .venv-bench
@@ -19,8 +20,9 @@ BENCH_INSTALL := $(subst $(BIN),$(BENCH_VENV)/bin,$(INSTALL))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format lock clean distclean
-.PHONY: bench bench-monitor bench-memory bench-survey
+.PHONY: help demo test test-all lint format docs pictures lock clean distclean
+.PHONY: bench bench-import bench-long bench-monitor bench-memory bench-survey
+.PHONY: architecture build test-matrix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +36,17 @@ test: $(VENV)/.installed ## Run the tests, without the slow ones
 test-all: $(VENV)/.installed ## Run all tests
 	$(PYTEST) $(PYTEST_FLAGS)
 
+# MATRIX_FLAGS: --only oldest, -- tests/test_monitor.py, ...
+test-matrix: $(VENV)/.installed ## Run the tests on the oldest and newest versions supported
+	$(INSTALL) uv
+	$(BIN)/python tools/test_matrix.py $(MATRIX_FLAGS)
+
+architecture: ## Draw the picture of ARCHITECTURE.md (needs Graphviz)
+	dot -Tsvg docs/images/architecture.dot -o docs/images/architecture.svg
+
+build: $(VENV)/.installed ## Build wheel and sdist into dist/
+	$(BIN)/python -m hatchling build
+
 lint: $(VENV)/.installed ## Check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -43,14 +56,26 @@ format: $(VENV)/.installed ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
+docs: $(VENV)/.installed ## Build the documentation: build/docs/index.html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+pictures: $(VENV)/.installed ## Draw the documentation's pictures again (half a minute)
+	$(BIN)/python docs/pictures.py
+
 bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (25 min)
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_FLAGS)
+
+bench-import: $(VENV)/.installed ## Measure what importing the library costs
+	$(BIN)/python benchmarks/import_time.py
 
 bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch
 	$(BIN)/python benchmarks/monitor_cost.py
 
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/memory.py
+
+bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000 epochs
+	$(BIN)/python benchmarks/long_run.py
 
 bench-survey: $(VENV)/.installed ## Survey TensorFlow's own second derivatives
 	$(BIN)/python benchmarks/tensorflow_survey.py
@@ -64,10 +89,10 @@ lock: $(VENV)/.installed ## Pin what pyproject.toml asks for (LOCK_FLAGS=--upgra
 
 clean: ## Remove what the tools left behind, but not the environment
 	rm -rf build dist logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks examples src tests -name __pycache__ -exec rm -rf {} +
+	find benchmarks docs examples src tests -name __pycache__ -exec rm -rf {} +
 
 distclean: clean ## Remove the environments too
-	rm -rf $(VENV) $(BENCH_VENV)
+	rm -rf $(VENV) $(BENCH_VENV) .venv-matrix
 
 # The build backend comes first and from the same pins: an isolated build would fetch
 # whatever is newest.
@@ -75,7 +100,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): about a minute, more on a slow network"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) editables hatchling
-	$(INSTALL) --no-build-isolation --editable '.[examples,lint,test]'
+	$(INSTALL) --no-build-isolation --editable '.[docs,examples,interop,lint,test]'
 	@touch $@
 
 # The peers stay out of $(VENV) and of constraints.txt: nobody but the benchmark needs them.

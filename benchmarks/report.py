@@ -146,7 +146,7 @@ def _row(label: str, m: Measurement, mine: Measurement | None) -> tuple[str, ...
         _milliseconds(m),
         f"{ratio(m, mine):.2f}" if mine else "n/a",
         f"{m.first:.2f} s",
-        "n/a" if m.peak is None else f"{m.peak / 2**20:.0f}",
+        _mebibytes(m),
         _error(m.error),
     )
 
@@ -154,6 +154,11 @@ def _row(label: str, m: Measurement, mine: Measurement | None) -> tuple[str, ...
 def _milliseconds(m: Measurement) -> str:
     low, high = m.quartiles
     return f"{_digits(1e3 * m.median)} ({_digits(1e3 * low)} – {_digits(1e3 * high)})"
+
+
+def _mebibytes(m: Measurement) -> str:
+    """The most memory held; some systems do not tell."""
+    return "n/a" if m.peak is None else f"{m.peak / 2**20:.0f}"
 
 
 def _digits(number: float) -> str:
@@ -203,10 +208,7 @@ def _growth(run: Run) -> str:
 def _growth_row(run: Run, size: int, work: Work) -> tuple[str, ...]:
     found = [ours(run, work), *grown(run, work)]
     cells = [
-        "n/a"
-        if m is None
-        else f"{_digits(1e3 * m.median)} ms, {'n/a' if m.peak is None else m.peak / 2**20:.0f} MiB"
-        for m in found
+        "n/a" if m is None else f"{_digits(1e3 * m.median)} ms, {_mebibytes(m)} MiB" for m in found
     ]
     return f"{size:,}", *cells
 

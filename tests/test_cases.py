@@ -31,6 +31,7 @@ from cases import (
     true_value,
 )
 from cases.tensorflow_own import RAISES, WRONG, known_verdict, survey
+from keras_curvature.differences import rounding_bound
 
 SMALL = selected(without=["wide"])
 WIDE = selected("wide")
@@ -50,7 +51,7 @@ def _public(module: str) -> Iterator[tuple[str, object]]:
 def _without_a_case(module: str) -> list[str]:
     """Names that no case covers, under this name or as another name of the same object."""
     public = dict(_public(module))
-    known = {name for case in CASES for name in case.covers} | set(EXCLUSIONS)
+    known = {name for case in ALL_CASES for name in case.covers} | set(EXCLUSIONS)
     objects = {id(public[name]) for name in known if name in public}
     return [name for name, value in public.items() if id(value) not in objects]
 
@@ -64,7 +65,7 @@ def test_everything_public_has_a_case_or_a_reason(module):
 
 
 def test_every_layer_has_a_case():
-    covered = {name for case in CASES for name in case.covers}
+    covered = {name for case in ALL_CASES for name in case.covers}
     for name, value in _public("layers"):
         if name not in EXCLUSIONS:
             twins = [other for other, same in _public("layers") if same is value]
@@ -174,7 +175,7 @@ def test_the_truth_does_not_depend_on_the_step(case):
 def test_where_the_truth_is_zero_differences_leave_rounding(case):
     assert not true_hessian(case).any()
     left = np.abs(_hessian_by_differences(case, case.h)).max()
-    assert left < truth.rounding_bound(case.h, case.order, np.abs(true_value(case)).max())
+    assert left < rounding_bound(case.h, case.order, np.abs(true_value(case)).max())
 
 
 @parametrized(WIDE)

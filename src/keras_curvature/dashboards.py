@@ -1,4 +1,4 @@
-"""What TensorBoard's Custom Scalars and HParams dashboards are told of our scalars."""
+"""What TensorBoard's Custom Scalars dashboard is told of our scalars."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from collections.abc import Sequence
 
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
-from tensorboard.plugins.hparams import api
 from tensorboard.util.tensor_util import make_tensor_proto
-
-from keras_curvature.meanings import MEANINGS
-
-HEADLINE = ("mean", "rms", "scale_mean", "scale_rms", "slope_change", "hidden_fraction")
-"""The numbers that every run has, in the order in which they are shown."""
 
 CHARTS = {
     "Mean curvature: exact, and over a distance": ("mean", "scale_mean"),
@@ -41,36 +35,6 @@ def layout(name: str, outputs: Sequence[str]) -> Summary:
     encoded = make_tensor_proto(layout_pb2.Layout(category=[category]).SerializeToString())
     value = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, metadata=described, tensor=encoded)
     return Summary(value=[value])
-
-
-def hparams_metrics(name: str = "curvature") -> list[api.Metric]:
-    """Makes the headline numbers metrics of TensorBoard's HParams dashboard.
-
-    Each is shown as `<name>_<number>`, as in Keras's `logs`, beside the metrics that are
-    given with them. A session of the dashboard is the `log_dir` of its monitor.
-
-    Args:
-        name: of the monitor.
-
-    Returns:
-        For `metrics` of `hp.hparams_config`.
-
-    Example:
-        >>> import keras_curvature as kc
-        >>> from tensorboard.plugins.hparams import api as hp
-        >>> metrics = [hp.Metric("epoch_loss", group="train"), *kc.hparams_metrics()]
-        >>> [metric.as_proto().display_name for metric in metrics[1:3]]
-        ['curvature_mean', 'curvature_rms']
-    """
-    return [
-        api.Metric(
-            f"{name}/{number}",
-            group=name,
-            display_name=f"{name}_{number}",
-            description=MEANINGS[number].sentence,
-        )
-        for number in HEADLINE
-    ]
 
 
 def _band(name: str, middles: Sequence[str]) -> layout_pb2.Chart:

@@ -305,7 +305,7 @@ def directional_curvature(
         batch_size: examples at a time.
 
     Returns:
-        `(batch, *output_shape)`. `v` is not normalised: twice the direction gives four
+        `(batch, *output_shape)`. `v` is not normalised, so twice the direction gives four
         times the curvature.
 
     Example:
@@ -399,7 +399,7 @@ def engine_choice(
         dtype: the narrowest dtype to evaluate in.
 
     Returns:
-        The choice: its `name`, its `reason`, and the `fallbacks`: ops without a rule, which
+        The choice with its `name`, its `reason` and its `fallbacks`, ops without a rule, which
         Taylor propagation asks TensorFlow about one direction at a time. Prints as a sentence.
 
     Example:

@@ -55,7 +55,8 @@ def _fitted(
     given: Any, wanted: Sequence[tuple[int, ...]], flat: Sequence[tuple[int, ...]], what: str
 ) -> list[Array | None]:
     """One array `(n, *flat)` per output; axes of length 1 may be missing."""
-    leaves = [np.asarray(leaf, dtype=np.float64) for leaf in keras.tree.flatten(given)]
+    # A copy: the user's own array may change during the training.
+    leaves = [np.array(leaf, dtype=np.float64) for leaf in keras.tree.flatten(given)]
     received = [leaf.shape for leaf in leaves]
     fits = len(leaves) == len(wanted) and all(
         _without_ones(leaf.shape) == _without_ones(shape)

@@ -235,11 +235,12 @@ def largest(features: Mapping[str, float], most: int = MOST_FEATURES) -> list[tu
     return sorted(features.items(), key=lambda item: -item[1] if item[1] == item[1] else 1.0)[:most]
 
 
-def table(report: Report) -> str:
+def table(report: Report, heading: str | None = None) -> str:
     """A report as text for a terminal: the verdict, then every number and its meaning.
 
     Args:
         report: what was found.
+        heading: the first line. Default: the output and the step.
 
     Returns:
         Lines of at most 88 columns, without a newline at the end.
@@ -258,8 +259,9 @@ def table(report: Report) -> str:
         seconds  0.12  s  what this measurement took
     """
     name = f" of {plain(report.output, 40)!r}" if report.output else ""
+    first = f"Curvature{name}, {moment(report.step)}" if heading is None else plain(heading)
     blocks = [
-        [f"Curvature{name}, {moment(report.step)}", *wrapped(plain(report.verdict.sentence))],
+        [first, *wrapped(plain(report.verdict.sentence))],
         _numbers(report.headline, report.units),
         _titled("Against the known second derivatives", _numbers(report.reference, report.units)),
         _titled("Detail", _numbers(report.detail, report.units)),

@@ -135,6 +135,12 @@ class Gauge:
             f"{len(self._rails.start)} of these lines, in standard deviations.",
             f"Units: {shown[units]}; numbers per feature in standard deviations.",
         ]
+        fitting = {**self._problem.evaluator.fitting, **self._scale_problem.evaluator.fitting}
+        if fitting:
+            lines.append(
+                "The memory ran out once: derivatives are computed for as few as "
+                f"{min(fitting.values())} examples at a time since."
+            )
         if self.f.audit.mended:
             places = ", ".join(sorted({str(place) for place in self.f.audit.mended}))
             lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,13 +11,16 @@ from typing import Any
 
 import keras
 
-from keras_curvature import diagnosis, statistics
+from keras_curvature import diagnosis, statistics, verification, workers
+from keras_curvature.checks import Verification, WrongDerivativeError
 from keras_curvature.engines.evaluation import Options
+from keras_curvature.faults import Fault, Tolerance
 from keras_curvature.findings import Diagnosis
 from keras_curvature.measurement import Measurement, Report, Spectrum
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
-from keras_curvature.schedule import PictureBudget, due
+from keras_curvature.schedule import PictureBudget, continued, due
+from keras_curvature.slices import Slices
 from keras_curvature.typing import Output, Wrt
 
 
@@ -71,15 +75,24 @@ class CurvatureMonitor(keras.callbacks.Callback):
         batch_size: as there.
         feature_names: names of the inputs. Default: a data frame's columns, or x0, x1, ….
         name: prefix of everything that is written. Give each of several monitors its own.
-        on_error: `"raise"`, or `"warn"` to let the training go on when measuring fails.
+        on_error: `"raise"`, or `"warn"` to let the training go on when measuring, drawing or
+            writing fails: it warns once per kind of fault, puts NaN where a number is not known
+            and lists the faults in `faults` and on TensorBoard. What is wrong before the first
+            batch raises all the same.
+        verify: check the derivatives of the model against differences of its values, once before
+            training, as `keras_curvature.verify` does.
 
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
         reports: the last `Report` by the name of the output, `""` if there is but one.
         diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found before training, and
             in the end what it found after it; `print` it.
+        faults: with `on_error="warn"`, what has gone wrong, one entry per kind.
+        verification: with `verify`, what was found; `print` it.
 
     Raises:
+        WrongDerivativeError: with `verify`, for a derivative that is not that of the values; with
+            `on_error="warn"` it is a warning.
         ValueError: before training starts, for a probe that is empty, holds NaN or does not
             fit the model, an unknown output or layer, a `freq` of 0, a `log_dir` that
             cannot be written.
@@ -103,6 +116,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         feature_names: Sequence[str] | None = None,
         name: str = "curvature",
         on_error: str = "raise",
+        verify: bool = False,
     ) -> None:
         super().__init__()
         _require_one_of("units", units, ("raw", "std"))
@@ -114,21 +128,36 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.history: dict[str, list[Any]] = {"step": []}
         self.reports: dict[str, Report] = {}
         self.diagnosis: Diagnosis | None = None
+        self.verification: Verification | None = None
         self._options = Options(output, wrt, engine, dtype, batch_size)
         self._reference = reference
         self._scale = scale
         self._units: Any = units
         self._is_due = due(freq)
         self._feature_names = feature_names
-        self._warns = on_error == "warn"
-        self._warned: set[type[Exception]] = set()
+        self._verifies = verify
+        self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
         self._gauge: Gauge | None = None
         self._measurements: dict[str, Measurement] = {}
+        self._slices: dict[str, Slices] = {}
         self._spectra: dict[str, list[tuple[int, Spectrum]]] = {}
         self._writer: Any = None
         self._pictures = PictureBudget()
         self._pictured_step = -1
-        self._offset: int | None = None
+        self._diagnosed_step = -1
+        self._published: dict[str, float] = {}
+        self._begun = False
+        self._offset = 0
+        self._ended = 0
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What has gone wrong while training went on, one entry per kind."""
+        return self._tolerance.faults
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy holds: all that was measured, but neither the model nor the open log."""
+        return vars(self) | {"_model": None, "_gauge": None, "_writer": None}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
@@ -142,40 +171,46 @@ class CurvatureMonitor(keras.callbacks.Callback):
             reference=self._reference,
             names=self._feature_names,
         )
-        if self.log_dir is not None:
+        if self._verifies and self.verification is None:
+            self._verify(self._gauge)
+        self._close()  # a training that was broken off has left it open
+        if self.log_dir is not None and workers.writes(self.model):
             # Here, so that only those who log pay for loading it.
             from keras_curvature.summaries import RunWriter
 
             self._writer = RunWriter(self.log_dir, self.name)
         self._pictures = PictureBudget()
-        self._offset = None
+        self._begun = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once before the first epoch."""
-        if self._offset is not None:
+        if self._begun:
             return
-        last = self.history["step"][-1] if self.history["step"] else None
-        # A second `fit` that counts from 0 again goes on where the first one ended.
-        self._offset = last if last is not None and epoch < last else 0
-        if last is None or epoch + self._offset > last:
-            self._step(epoch + self._offset)
+        self._begun = True
+        self._offset = continued(epoch, self._offset, self._ended)
+        step = epoch + self._offset
+        self._forget_after(step)
+        if not self.history["step"] or step > self._ended:
+            self._step(step)
             self._diagnose()
+        self._ended = step
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and publishes the numbers in `logs`."""
-        if not self._is_due(epoch):
+        self._ended = epoch + 1 + self._offset
+        if not self._asked(epoch):
             return
-        numbers = self._step(epoch + 1 + (self._offset or 0))
+        numbers = self._step(self._ended)
         if logs is not None:
             logs.update({f"{self.name}_{key}": value for key, value in numbers.items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last picture and closes the log."""
         if self._writer is not None:
-            if self.history["step"] and self._pictured_step != self.history["step"][-1]:
-                self._picture()
+            if any(report.step != self._pictured_step for report in self.reports.values()):
+                self._attempt(self._ended, "draw", self._picture)
             self._diagnose()
-            self._writer.close()
+            self._attempt(self._ended, "close the log", self._writer.close)
             self._writer = None
 
     def plot(self, output: str = "", *, picture: str = "shape", theme: str = "light") -> Any:
@@ -223,12 +258,16 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _step(self, step: int) -> dict[str, float]:
         """Measures once; returns the numbers as they go to `logs`."""
         begin = time.perf_counter()
-        try:
-            self._measure(step, begin)
-        except Exception as error:
-            if not self._warns:
-                raise
-            return self._failed(step, error)
+        measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
+        numbers, features = self._numbers() if measured else ({}, {})
+        self._record(step, numbers | features)
+        self._log(step, measured)
+        # NaN for what is not known: lists of Keras's history keep their length.
+        self._published = numbers or dict.fromkeys(self._published, float("nan"))
+        return self._published
+
+    def _numbers(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The last measurement's numbers as they go to `logs`, and those per input."""
         numbers = {
             _joined(output, key): value
             for output, report in self.reports.items()
@@ -239,29 +278,53 @@ class CurvatureMonitor(keras.callbacks.Callback):
             for output, report in self.reports.items()
             for key, value in report.features.items()
         }
-        self._record(step, numbers | features)
-        return numbers
+        return numbers, features
 
     def _measure(self, step: int, begin: float) -> None:
         assert self._gauge is not None, "measuring before `on_train_begin`"
-        self._measurements = self._gauge.measure()
-        for i, (output, measurement) in enumerate(self._measurements.items()):
-            report = self._report(step, i, output, measurement, begin)
-            self.reports[output] = report
+        found = self._gauge.measure()
+        reports = {
+            output: self._report(step, i, output, measurement, begin)
+            for i, (output, measurement) in enumerate(found.items())
+        }
+        self._slices = {} if self._writer is None else self._gauge.measure_slices()
+        self._measurements, self.reports = found, reports
+        for output, report in reports.items():
             if report.spectrum is not None:
                 self._spectra.setdefault(output, []).append((step, report.spectrum))
+
+    def _log(self, step: int, measured: bool) -> None:
+        """Writes and draws what was measured, and what went wrong."""
         if self._writer is None:
             return
-        self._writer.write_layout(step, self.reports)
-        slices = self._gauge.measure_slices()
+        if measured:
+            if not self._attempt(step, "write the log", self._write):
+                with contextlib.suppress(OSError):
+                    self._writer.close()
+                # Once more, into a new file: that helps if the old one was deleted.
+                self._attempt(step, "write the log", self._write)
+            if self._pictures.allows():
+                self._attempt(step, "draw", self._picture)
+        self._tell_faults(step)
+
+    def _tell_faults(self, step: int) -> None:
+        if not self._tolerance.untold:
+            return
+        if self._attempt(step, "write the log", lambda: self._write_faults(step)):
+            self._tolerance.told()
+
+    def _write_faults(self, step: int) -> None:
+        self._writer.write_faults(step, self.faults)
+        self._writer.flush()
+
+    def _write(self) -> None:
+        self._writer.write_layout(self.history["step"][-1], self.reports)
         for output, report in self.reports.items():
             measurement = self._measurements[output]
             self._writer.write_numbers(report)
             self._writer.write_distribution(report, self._in_units(measurement))
             self._writer.write_spectrum(report)
-            self._writer.write_tab(report, measurement, slices.get(output))
-        if self._pictures.allows():
-            self._picture()
+            self._writer.write_tab(report, measurement, self._slices.get(output))
         self._writer.flush()
 
     def _report(
@@ -284,22 +347,34 @@ class CurvatureMonitor(keras.callbacks.Callback):
             spectrum=statistics.spectrum(measurement),
         )
 
+    def _verify(self, gauge: Gauge) -> None:
+        """Checks the derivatives once; raises or warns if one is wrong."""
+        found = verification.examine(self.model, gauge.problem, self._options)
+        self.verification = found
+        if found.ok:
+            return
+        error = WrongDerivativeError(found)
+        if not self._tolerance.tolerant:
+            raise error
+        warnings.warn(str(error), stacklevel=2)
+
     def _diagnose(self) -> None:
         """Writes what is found out about the model as it is at the last step."""
         if self._writer is None or not self.reports:
             return
         assert self._gauge is not None, "reports come from it"
         step = self.history["step"][-1]
-        try:
-            self.diagnosis = diagnosis.examine(
-                self.model, self._gauge.problem, self._options, self._scale
-            )
-        except Exception as error:
-            if not self._warns:
-                raise
-            self._warn(step, error)
+        if step == self._diagnosed_step:
             return
-        self._writer.write_diagnosis(step, self.diagnosis)
+        problem = self._gauge.problem
+
+        def examine() -> None:
+            self.diagnosis = diagnosis.examine(self.model, problem, self._options, self._scale)
+            self._diagnosed_step = step
+            self._writer.write_diagnosis(step, self.diagnosis)
+
+        self._attempt(step, "diagnose", examine)
+        self._tell_faults(step)
 
     def _in_units(self, measurement: Measurement) -> Measurement:
         if self._units == "std":
@@ -323,21 +398,41 @@ class CurvatureMonitor(keras.callbacks.Callback):
                         self._writer.write_picture(report, png, name, theme)
                 self._writer.write_summary(report)
                 self._pictured_step = report.step
+            self._writer.flush()
 
-    def _failed(self, step: int, error: Exception) -> dict[str, float]:
-        """Lets the training go on: one warning per kind, and NaN in the history."""
-        self._warn(step, error)
-        self._record(step, {})
-        return {}
+    def _asked(self, epoch: int) -> bool:
+        """Whether `freq` wants a measurement; a `freq` that fails leaves a NaN behind."""
+        answer: list[bool] = []
+        if self._attempt(self._ended, "ask `freq`", lambda: answer.append(self._is_due(epoch))):
+            return answer[0]
+        self._record(self._ended, {})
+        self._tell_faults(self._ended)
+        return False
 
-    def _warn(self, step: int, error: Exception) -> None:
-        if type(error) not in self._warned:
-            self._warned.add(type(error))
-            warnings.warn(
-                f"CurvatureMonitor could not measure at step {step}, and goes on without: "
-                f"{type(error).__name__}: {error}",
-                stacklevel=3,
-            )
+    def _attempt(self, step: int, doing: str, work: Callable[[], object]) -> bool:
+        """Whether `work()` succeeded; what `on_error` lets pass closes the log first."""
+        try:
+            return self._tolerance.attempt(step, doing, work)
+        except BaseException:
+            # Keras does not call `on_train_end` then.
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        """Closes the log, come what may."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(OSError):
+                writer.close()
+
+    def _forget_after(self, step: int) -> None:
+        """Drops what came after a backup from which the training goes on."""
+        count = sum(measured <= step for measured in self.history["step"])
+        for values in self.history.values():
+            del values[count:]
+        for spectra in self._spectra.values():
+            spectra[:] = [(at, spectrum) for at, spectrum in spectra if at <= step]
+        self._diagnosed_step = min(self._diagnosed_step, step)
 
     def _record(self, step: int, numbers: dict[str, float]) -> None:
         """Appends to the history, NaN where a number is not known at this step."""

@@ -10,7 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.inputs import numbers_in
 from keras_curvature.typing import Structure
+
+LARGEST_PROBE = 2**30
+"""Bytes of a dataset beyond which it is taken to have no end."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def _read(dataset: tf.data.Dataset) -> Any:
             "`probe` is a dataset without end (it repeats). Give one that ends, for example "
             "`dataset.take(1)`."
         )
-    batches = list(dataset)
+    batches = _batches(dataset)
     if not batches:
         raise ValueError("`probe` is an empty dataset. It must hold at least one batch.")
     try:
@@ -105,6 +109,26 @@ def _read(dataset: tf.data.Dataset) -> Any:
         ) from error
 
 
+def _batches(dataset: tf.data.Dataset) -> list[Any]:
+    batches, size = [], 0
+    try:
+        for batch in dataset:
+            batches.append(batch)
+            size += sum(tf.size(leaf).numpy() * leaf.dtype.size for leaf in tf.nest.flatten(batch))
+            if size > LARGEST_PROBE:
+                raise ValueError(
+                    f"`probe` is a dataset of more than {LARGEST_PROBE >> 20} MiB, or has no end. "
+                    "A probe is held in memory and looked at each time: give a part of it, for "
+                    "example `dataset.take(10)`."
+                )
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"`probe` is a dataset that failed after {len(batches)} batches. A probe is read once, "
+            f"before training, and must be complete. TensorFlow says: {error.message}"
+        ) from error
+    return batches
+
+
 def _as_array(value: Any) -> Any:
     """Nested lists of plain numbers are an array, not a structure of arrays."""
     leaves = keras.tree.flatten(value) if isinstance(value, (list, tuple)) else []
@@ -113,11 +137,7 @@ def _as_array(value: Any) -> Any:
 
 
 def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
-    array = np.array(leaf.numpy() if tf.is_tensor(leaf) else leaf)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"`{what}` must hold numbers. Received: {type(leaf).__name__} of dtype {array.dtype}."
-        )
+    array = np.array(numbers_in(leaf, what))
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         raise ValueError(
@@ -125,6 +145,7 @@ def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
             f"{tuple(int(i) for i in bad[0])}. Drop or fill them: no derivative means anything "
             "there."
         )
+    array.flags.writeable = False  # TensorFlow may read from this very memory
     return array
 
 

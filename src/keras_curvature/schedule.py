@@ -29,6 +29,28 @@ def due(freq: Any) -> Callable[[int], bool]:
     return lambda epoch: (epoch + 1) % freq == 0
 
 
+def continued(epoch: int, offset: int, ended: int) -> int:
+    """What to add to Keras's epochs so that several trainings make one curve.
+
+    A training that counts from 0 again goes on where the one before ended; one that counts on
+    (`initial_epoch`) keeps its count; one that was restored from a backup goes back to it.
+
+    Args:
+        epoch: with which Keras begins now.
+        offset: what was added in the training before.
+        ended: the step at which that one ended; 0 if there was none.
+
+    Example:
+        >>> continued(0, 0, 3), continued(3, 0, 3), continued(2, 0, 3), continued(1, 3, 5)
+        (3, 0, 0, 3)
+    """
+    if epoch == 0:
+        return ended
+    if epoch + offset <= ended:
+        return offset
+    return 0 if epoch >= ended else offset
+
+
 class PictureBudget:
     """Lets a picture be drawn as often as it costs little beside the training.
 

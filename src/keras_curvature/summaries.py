@@ -17,6 +17,8 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_curvature import dashboards, tab
+from keras_curvature.event_file import EventFile
+from keras_curvature.faults import Fault
 from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.meanings import (
     FEATURE,
@@ -95,8 +97,8 @@ class RunWriter:
     def __init__(self, log_dir: str | os.PathLike[str], name: str = "curvature") -> None:
         self._name = _checked_name(name)
         self._directory = _writable(log_dir, self._name)
-        self._writer: tf.summary.SummaryWriter | None = None
-        self._described: set[str] = set()
+        self._file = EventFile(self._directory)
+        self._described: set[tuple[int, str]] = set()
 
     def write_numbers(self, report: Report) -> None:
         """Writes all numbers as scalars.
@@ -156,8 +158,7 @@ class RunWriter:
 
     def write_layout(self, step: int, outputs: Iterable[str]) -> None:
         """Writes which scalars the Custom Scalars dashboard draws together, once in a file."""
-        if LAYOUT not in self._described:
-            self._described.add(LAYOUT)
+        if self._is_first(LAYOUT):
             parts = [tag_part(output) if output else "" for output in outputs]
             self._write(step, dashboards.layout(self._name, parts))
 
@@ -173,8 +174,7 @@ class RunWriter:
         """
         packets = {STEPS: tab.step_packet(report, measurement, slices)}
         tag = self._tag("-tab", report.output, PROBE)
-        if tag not in self._described:
-            self._described.add(tag)
+        if self._is_first(tag):
             packets[PROBE] = tab.probe_packet(report, measurement, slices)
         values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
         self._write(report.step, Summary(value=values))
@@ -217,28 +217,24 @@ class RunWriter:
         blob = self._blob("", DIAGNOSIS, tab.diagnosis_packet(step, diagnosis))
         self._write(step, text, Summary(value=[blob]))
 
+    def write_faults(self, step: int, faults: Iterable[Fault]) -> None:
+        """Writes what went wrong up to this step, as Markdown."""
+        tag = self._tag("-summary", "", "faults")
+        lines = "\n".join(f"- {escaped(str(fault))}" for fault in faults)
+        self._write(step, text_pb(tag, f"### What went wrong up to {moment(step)}\n\n{lines}"))
+
     def flush(self) -> None:
-        """Sends what was written to the disk."""
-        if self._writer is not None:
-            self._writer.flush()
+        """Sends what was written to the disk; raises `OSError` if it cannot."""
+        self._file.flush()
 
     def close(self) -> None:
-        """Flushes and closes the event file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            self._described.clear()  # descriptions belong into every file
+        """Flushes and closes the event file; raises `OSError` if it cannot."""
+        self._file.close()
 
     def _write(self, step: int, *summaries: Summary) -> None:
-        """Writes to this run, at this step, whatever the user's summary state says.
-
-        One record for all: `tf.summary.scalar` takes a third of a millisecond for each number.
-        """
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(self._directory)
+        """Writes to this run, at this step, one record for all."""
         joined = Summary(value=[value for summary in summaries for value in summary.value])
-        with self._writer.as_default(step), tf.summary.record_if(True):
-            tf.summary.experimental.write_raw_pb(joined.SerializeToString())
+        self._file.write(step, joined)
 
     def _tag(self, group: str, output: str, last: str) -> str:
         # A hyphen, because TensorBoard sorts an underscore like a slash: `curvature_detail/…`
@@ -267,10 +263,15 @@ class RunWriter:
 
     def _once(self, tag: str, text: str) -> str | None:
         """The text the first time: TensorBoard keeps that one, and files stay small."""
-        if tag in self._described:
-            return None
-        self._described.add(tag)
-        return text
+        return text if self._is_first(tag) else None
+
+    def _is_first(self, tag: str) -> bool:
+        """Whether this is asked for the first time in this file: each stands for itself."""
+        key = (self._file.ended, tag)
+        if key in self._described:
+            return False
+        self._described.add(key)
+        return True
 
 
 def in_markdown(report: Report) -> str:

@@ -133,10 +133,12 @@ class Archive:
         """The packet of one step, empty if it is none."""
         if len(datum.values) != 1:
             return b""
-        packet = self._provider.read_blob(context, blob_key=datum.values[0].blob_key)
         try:
+            packet = self._provider.read_blob(context, blob_key=datum.values[0].blob_key)
             unpack(packet)
-        except ValueError:
+        except (ValueError, errors.PublicError):
+            # The second: TensorBoard's data server does not find its own blobs again where the
+            # name of the run has a quotation mark.
             return b""
         return bytes(packet)
 

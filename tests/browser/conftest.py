@@ -152,7 +152,9 @@ def wave(log_dir, activation, epochs):
     y = np.sin(3 * x[:, :1]) * x[:, 1:]
     names = ["width", "height"]
     monitor = kc.CurvatureMonitor((x[:400], y[:400]), log_dir, feature_names=names)
-    network(2, activation, 3e-3).fit(x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor])
+    network(2, activation, 3e-3).fit(
+        x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor]
+    )
 
 
 NAMES = ["wave", "left", "right", "square", "straight", "noise"]
@@ -163,7 +165,9 @@ def six(log_dir, activation, epochs):
     x = np.random.default_rng(0).normal(size=(1500, 6))
     y = np.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:3] + x[:, 3:4] ** 2 / 2 + x[:, 4:5]
     monitor = kc.CurvatureMonitor((x[:200], y[:200]), log_dir, feature_names=NAMES, units="std")
-    network(6, activation, 3e-3).fit(x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor])
+    network(6, activation, 3e-3).fit(
+        x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor]
+    )
 
 
 EPOCHS = {"sine": 30, "wave": 24, "six": 20}

@@ -28,11 +28,11 @@ def write(logdir, steps, measured=None, **about):
 
 @pytest.fixture
 def hostile(tmp_path):
-    names = [MARKUP, FORMULA, '"><script>alert(2)</script>', "‮evil"]
+    names = [MARKUP, FORMULA, '"><script>alert(2)</script>', "\u202eevil"]
     given = dataclasses.replace(quadratic_form(4), feature_names=tuple(names))
     interactions = np.ones((4, 4))
     write(
-        tmp_path / f"{MARKUP}'\"&", (0, 1), given, interactions=interactions,
+        tmp_path / f"{MARKUP}'&", (0, 1), given, interactions=interactions,
         sentence=f"Healthy {MARKUP}", output=MARKUP,
     )  # fmt: skip
     with tensorboard(tmp_path) as address:
@@ -42,7 +42,7 @@ def hostile(tmp_path):
 def test_hostile_names_are_shown_and_not_obeyed(hostile, open_tab):
     tab = open_tab(hostile)  # a dialog would be an error
     (label,) = tab.labels
-    assert label == f"{MARKUP}'\"& · {MARKUP}"
+    assert label == f"{MARKUP}'& · {MARKUP}"
     assert tab.frame.locator(".verdict").inner_text() == f"Healthy {MARKUP}"
     assert tab.frame.locator("img, script").count() == 0
     table = tab.table(label, "Curvature along each input")
@@ -60,7 +60,9 @@ RUBBISH = {
     "no packet": b"GIF89a",
     "an empty header": pack({}, {}),
     "other fields": pack({"verdict": 3, "numbers": [], "features": {}}, {"value": [1.0]}),
-    "no arrays": pack({"verdict": {"kind": "", "sentence": "?"}, "numbers": {}, "features": []}, {}),
+    "no arrays": pack(
+        {"verdict": {"kind": "", "sentence": "?"}, "numbers": {}, "features": []}, {}
+    ),
     "other shapes": pack(
         {"verdict": {"kind": "", "sentence": "?"}, "numbers": {}, "features": []},
         {"value": np.ones(3), "second": np.ones((9, 9)), "laplacian_quantiles": np.ones((2, 2))},
@@ -98,6 +100,17 @@ def test_a_run_of_another_format_says_so(tmp_path, open_tab):
         tab = open_tab(address)
         assert "another version" in tab.column("new").locator(".verdict").inner_text()
         assert tab.chart("old", "Slope").is_visible()
+
+
+def test_a_run_that_tensorboard_itself_cannot_read_says_so(tmp_path, open_tab):
+    write(tmp_path / "plain", (0,))
+    write(tmp_path / 'quo"te', (0,))
+    with tensorboard(tmp_path, runs=2) as address:
+        tab = open_tab(address)
+        assert tab.labels == ["plain", 'quo"te']
+        assert tab.chart("plain", "Slope").is_visible()
+        said = tab.frame.locator(".verdict").all_inner_texts()
+        assert said[1] == "The record of this step cannot be read."
 
 
 def test_the_page_follows_a_training_unless_the_slider_was_moved_back(tmp_path, open_tab):

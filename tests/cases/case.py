@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from cases.exclusions import NOT_IN_KERAS_3_7
 from cases.points import Draw
+
+_KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])
 
 SMOOTH_STEP = 1 / 128
 """For functions that bend over a distance of 0.3 or more: an error of 1e-11, see `truth`."""
@@ -122,7 +125,9 @@ class Case:
         return zlib.crc32(f"{self.id}{self.seed}".encode())
 
     def is_available(self) -> bool:
-        """Whether the installed Keras has all that this case is about."""
+        """Whether the installed Keras has all that this case is about, and can build it."""
+        if _KERAS < (3, 8) and self.id in NOT_IN_KERAS_3_7:
+            return False
         return all(_exists(name) for name in self.covers)
 
     def batch(self, dtype: str = "float64") -> Any:

@@ -75,3 +75,12 @@ NOT_TRACEABLE = {
 """What Keras itself cannot run inside a graph."""
 
 EXCLUSIONS = {**NOT_A_TRANSFORM, **NOT_DIFFERENTIABLE, **NOT_TRACEABLE}
+
+NOT_IN_KERAS_3_7 = frozenset(
+    f"ops/{name}"
+    for name in (
+        *("conj[complex]", "imag", "real[complex]"),
+        *("associative_scan", "conv_transpose", "diag", "ifft2", "solve", "tile", "tril", "triu"),
+    )
+)
+"""Ids of cases whose model the first supported Keras fails to build, though it has the names."""

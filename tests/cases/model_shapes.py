@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -183,7 +185,8 @@ def _exported() -> keras.Model:
     rng = np.random.default_rng(0)
     inner.set_weights([rng.normal(size=w.shape).astype("float32") for w in inner.weights])
     with tempfile.TemporaryDirectory() as directory:
-        inner.export(directory, verbose=False)
+        with contextlib.redirect_stdout(io.StringIO()):  # older Keras cannot be silent
+            inner.export(directory)
         layer = layers.TFSMLayer(directory, call_endpoint="serve")
     inputs = keras.Input((3,))
     return keras.Model(inputs, readout(layer(inputs)))

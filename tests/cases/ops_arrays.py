@@ -122,7 +122,7 @@ MOVING = [
 CUTTING = [
     _case("array_split", lambda x: ops.array_split(x, 3, axis=-1)),
     _case("diag", _each(ops.diag), shape=ROW),
-    _case("diagflat", _each(ops.diagflat), shape=ROW),
+    _case("diagflat", _each(lambda x: ops.diagflat(x)), shape=ROW),
     _case("diagonal", lambda x: ops.diagonal(x, axis1=1, axis2=2)),
     _case("dsplit", lambda x: ops.dsplit(x, 2)),
     _case("extract_sequences", lambda x: ops.extract_sequences(x, 3, 2), shape=ROW),

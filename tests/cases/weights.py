@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 SPREAD_OF_CONSTANTS = 0.2
 """How far weights that start as zeros or ones are moved: gamma, beta, biases, means."""
@@ -44,7 +45,7 @@ def original(
         if settle is not None:
             settle(model)
     for weight in model.weights:
-        if "float" in weight.dtype:
+        if tf.as_dtype(weight.dtype).is_floating:
             weight.assign(weight.numpy().astype(np.float32).astype(np.float64))
     return model
 
@@ -64,7 +65,7 @@ def perturb(model: keras.Model, rng: np.random.Generator) -> None:
     Biases of 0, scales of 1 and untouched moving statistics would hide errors.
     """
     for weight in model.weights:
-        if "float" not in weight.dtype:
+        if not tf.as_dtype(weight.dtype).is_floating:
             continue  # counters, states of random generators
         value = weight.numpy()
         noise = rng.normal(size=value.shape)

@@ -307,7 +307,11 @@ AILING = KINKED | {
 HEALTHY = {
     **{name: activated(name) for name in ("silu", "gelu", "tanh", "softplus", "sigmoid", "elu")},
     "celu": activated("celu"),
-    "sparse_plus": activated("sparse_plus"),
+    **{
+        name: activated(name)
+        for name in ("sparse_plus",)
+        if hasattr(keras.activations, name)  # older Keras lacks it
+    },
     "batch norm": followed_by(layers.BatchNormalization),
     "recurrent": lambda: stack(
         layers.Reshape((3, 1)), layers.GRU(4, return_sequences=True), layers.Flatten()

@@ -53,7 +53,9 @@ def test_a_wrong_derivative_that_nobody_knows_of_is_suspect(monkeypatch):
     model = stack(square, keras.layers.Flatten(), inputs=(6, 6, 1))
     x = np.random.default_rng(0).uniform(1, 2, size=(16, 6, 6, 1))
     report = kc.diagnose(model, x)
-    assert report.kinds == ("suspect",), str(report)
+    # TensorFlow 2.16 has none instead of a wrong one.
+    assert report.kinds in {("suspect",), ("no derivative",)}, str(report)
+    assert report.kinds == ("suspect",) or tf.__version__ < "2.21"
 
 
 def test_the_report_is_data():

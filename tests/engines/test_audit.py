@@ -9,6 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
+from keras_curvature.engines.audit import audit
+from keras_curvature.engines.tracing import trace
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
 
@@ -110,3 +112,29 @@ def test_random_models_are_warned_of():
 def test_independent_examples_are_not(recwarn):
     kc.hessian(with_layer(tf.sin), X)
     assert not [w for w in recwarn if "influence" in str(w.message)]
+
+
+def nested_twice():
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(3), layers.Dense(3, "relu")])
+    x = keras.Input((3,))
+    return keras.Model(x, layers.Dense(1)(inner(inner(x))))
+
+
+def in_a_row():
+    return keras.Sequential([keras.Input((3,)), *map(layers.Dense, (4, 4, 1))])
+
+
+@pytest.mark.parametrize("build", [in_a_row, nested_twice])
+def test_ops_are_of_the_layer_that_has_the_weights(build):
+    """TensorFlow numbers name scopes anew: what `dense` does is in the scope `dense_1`."""
+    keras.utils.clear_session(free_memory=False)
+    model = build()
+    weighted = [layer for layer in model._flatten_layers() if isinstance(layer, layers.Dense)]
+    leaves = [tf.TensorSpec([None, 3])]
+    traced = trace(model, leaves, None, lambda y: y)
+    names = [layer.name for layer in weighted]
+    live = audit(traced, traced.inputs, names).live
+    products = [place.layer for place in live if place.op_type == "MatMul"]
+    assert products[0] == "dense"
+    assert set(products) == set(names)
+    assert all("call" not in layer.__dict__ for layer in weighted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from keras import layers
 
@@ -44,3 +45,15 @@ def test_a_trace_is_not_noticed_by_the_call_around_it():
         _, dropped = way(model)(tf.constant(X), training=True)
         assert np.any(dropped == 0)
         assert len(model.losses) == 1
+
+
+def test_a_loop_that_fails_leaves_no_caching_device():
+    """`tf.map_fn` does, and then no distribution strategy can be entered any more."""
+
+    def fails(row):
+        raise ValueError("not this one")
+
+    with pytest.raises(ValueError, match="not this one"):
+        kc.hessian(lambda x: tf.map_fn(fails, x), X)
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        pass

@@ -11,7 +11,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api as hp
 
 import keras_curvature as kc
-from keras_curvature import dashboards
+from keras_curvature import dashboards, hparams
 from served import ROOT, served
 
 X = np.linspace(-1, 1, 32)[:, None].astype("float32")
@@ -124,7 +124,7 @@ def test_hparams_metrics_choose_the_headline_and_name_it_as_logs_do(logs, tmp_pa
         hp.hparams_config(hparams=[hp.HParam("units")], metrics=metrics)
     told, _ = experiment(tmp_path)
     shown = [m.get("displayName") or m["name"]["tag"] for m in told["metricInfos"]]
-    assert shown == ["epoch_loss", *(f"curvature_{name}" for name in dashboards.HEADLINE)]
+    assert shown == ["epoch_loss", *(f"curvature_{name}" for name in hparams.HEADLINE)]
     written = tags(logs)[0]
     assert {m.as_proto().name.tag for m in kc.hparams_metrics()} <= set(written)
 

@@ -68,7 +68,7 @@ def agreement(s: Subject, noise: Array) -> Agreement:
 
 def findings(s: Subject, found: Agreement) -> list[Finding]:
     """The finding that derivatives are not those of the values, and where that comes from."""
-    places = _altering(s)
+    places = altering(s)
     if found.slope >= DIFFERENT:
         return [_altered(places, found.slope, "first")]
     if found.curvature < DIFFERENT:
@@ -78,7 +78,7 @@ def findings(s: Subject, found: Agreement) -> list[Finding]:
     return [_suspect(found.curvature)]
 
 
-def _altering(s: Subject) -> list[Place]:
+def altering(s: Subject) -> list[Place]:
     """Where a derivative is stopped, rounded away or written by hand."""
     audit = s.problem.f.audit
     quantised = [p for p in audit.live if p.op_type in OPS and OPS[p.op_type].word == QUANTISED]

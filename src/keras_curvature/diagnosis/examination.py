@@ -56,7 +56,7 @@ def diagnose(
         batch_size: examples at a time.
 
     Returns:
-        A report: `print` it, or read its `findings`.
+        A report to `print`, or to read its `findings`.
 
     Raises:
         ValueError: for a batch that does not fit the model, an unbuilt model, an unknown

@@ -68,6 +68,7 @@ class Subject:
         problem: the model, traced, and all of the user's examples.
         options: the user's.
         leaves: the examples that are looked at, as the model takes them.
+        chosen: which of the user's examples these are, `(n,)`.
         f: the model as the public functions evaluate it, few outputs.
         f64: the same in float64.
         spread: standard deviation of each input over all examples, `(d,)`.
@@ -79,6 +80,7 @@ class Subject:
     problem: Problem
     options: Options
     leaves: tuple[tf.Tensor, ...]
+    chosen: NDArray[np.integer]
     f: Mixed
     f64: Mixed
     spread: Array
@@ -114,20 +116,29 @@ class Subject:
         return {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 
 
-def subject_of(model: Model, problem: Problem, options: Options, scale: Any) -> Subject:
-    """Chooses the examples, and what is asked of them."""
+def subject_of(
+    model: Model,
+    problem: Problem,
+    options: Options,
+    scale: Any = "auto",
+    *,
+    seed: int = 0,
+    at_most: int = MOST_EXAMPLES,
+) -> Subject:
+    """Chooses the examples, and what is asked of them; `seed` is of the choice."""
     f = few_outputs(problem.f)
     f64 = few_outputs(dataclasses.replace(problem.f, dtype=tf.float64))
     z = f64.point(problem.inputs.leaves)[0]
     spread = scales.spread(z).numpy()
-    most = int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, MOST_EXAMPLES))
-    chosen = np.sort(np.random.default_rng(0).permutation(len(z))[:most])
-    v = np.random.default_rng(1).normal(size=(len(chosen), len(spread)))
+    most = min(at_most, int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, MOST_EXAMPLES)))
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:most])
+    v = np.random.default_rng(seed + 1).normal(size=(len(chosen), len(spread)))
     return Subject(
         model=model,
         problem=problem,
         options=options,
         leaves=tuple(tf.gather(leaf, chosen) for leaf in problem.inputs.leaves),
+        chosen=chosen,
         f=f,
         f64=f64,
         spread=spread,

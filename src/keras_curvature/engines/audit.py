@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -82,7 +82,7 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         source: the tensors that are differentiated with respect to.
         layers: names of the model's layers, to say where an op came from.
     """
-    flow = _Flow(layers)
+    flow = _Flow(layers, trace.scopes)
     states: dict[Any, Dependence] = {tensor.ref(): Dependence.LIVE for tensor in source}
     flow.through(trace.graph, states)
     return Audit(
@@ -105,8 +105,9 @@ class _Flow:
     The lists are dicts without values: ordered, and each place once.
     """
 
-    def __init__(self, layers: Collection[str]) -> None:
+    def __init__(self, layers: Collection[str], scopes: Mapping[str, str]) -> None:
         self._layers = frozenset(layers)
+        self._scopes = scopes
         self.live: dict[Place, None] = {}
         self.cuts: dict[Place, None] = {}
         self.python: dict[Place, None] = {}
@@ -188,15 +189,27 @@ class _Flow:
             return False
 
     def _place(self, op: tf.Operation) -> Place:
-        return Place(op.type, op.name, layer_of(op.name, self._layers))
+        return Place(op.type, op.name, layer_of(op.name, self._layers, self._scopes))
 
 
 def _may_carry(dtype: tf.DType) -> bool:
     return dtype.is_floating or dtype.is_complex or dtype == tf.variant
 
 
-def layer_of(op_name: str, layers: Collection[str]) -> str:
-    """The innermost layer in an op's name scope, or `""`."""
+def layer_of(op_name: str, layers: Collection[str], scopes: Mapping[str, str]) -> str:
+    """The innermost layer in an op's name scope, or `""`.
+
+    Args:
+        op_name: where to look.
+        layers: names of the model's layers.
+        scopes: as in `Trace`. Where none of them holds the op, in the body of a function, its
+            name has to do.
+    """
+    parents = op_name.split("/")[:-1]
+    for end in range(len(parents), 0, -1):
+        scope = "/".join(parents[:end])
+        if scope in scopes:
+            return scopes[scope]
     for scope in reversed(op_name.split("/")):
         for name in (scope, re.sub(r"_\d+$", "", scope)):
             if name in layers:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import tensorflow as tf
@@ -34,17 +36,61 @@ def even(count: Any, size: Any) -> Any:
     return -(-count // chunks)
 
 
+_watcher: ContextVar[Callable[[int, int], None] | None] = ContextVar("watcher", default=None)
+
+
+@contextlib.contextmanager
+def watched_by(watcher: Callable[[int, int], None]) -> Iterator[None]:
+    """Has `watcher(done, total)` called after each chunk of what is computed eagerly here."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 def eagerly(compute: Chunk, tensors: Sequence[tf.Tensor], size: int) -> dict[str, tf.Tensor]:
     """Calls `compute` on slices of `tensors` and joins the results."""
     n = int(tensors[0].shape[0])
     if n <= size:
         return compute(*tensors)
     size = even(n, size)
-    parts = [
-        compute(*(tensor[start : start + size] for tensor in tensors))
-        for start in range(0, n, size)
-    ]
+    parts, watcher = [], _watcher.get()
+    for start in range(0, n, size):
+        parts.append(compute(*(tensor[start : start + size] for tensor in tensors)))
+        if watcher is not None:
+            watcher(min(start + size, n), n)
     return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def as_fits(
+    compute: Chunk, tensors: Sequence[tf.Tensor], size: int, smaller: Callable[[int], None]
+) -> dict[str, tf.Tensor]:
+    """`eagerly`, with half as many examples at a time for as long as the memory runs out.
+
+    Args:
+        compute: applied to slices.
+        tensors: with the examples as the first axis.
+        size: how many examples at a time to begin with.
+        smaller: told each new size.
+
+    Raises:
+        tf.errors.ResourceExhaustedError: if there is not enough memory for one example.
+    """
+    size = min(size, int(tensors[0].shape[0]))
+    while True:
+        try:
+            return eagerly(compute, tensors, size)
+        except tf.errors.ResourceExhaustedError as error:
+            if size == 1:
+                raise tf.errors.ResourceExhaustedError(
+                    error.node_def,
+                    error.op,
+                    f"The memory does not suffice for one example at a time: {error.message}",
+                ) from error
+        # Outside of `except`, whose traceback would keep the tensors that did not fit.
+        size = even(size, -(-size // 2))
+        smaller(size)
 
 
 def in_graph(

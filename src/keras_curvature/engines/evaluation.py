@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunks, quantities
@@ -20,9 +21,11 @@ from keras_curvature.engines.choice import (
     choose,
     needs_float64,
 )
+from keras_curvature.engines.compiling import compiled
+from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.engines.independence import warn_if_coupled
-from keras_curvature.engines.inputs import Inputs, prepare
+from keras_curvature.engines.inputs import Inputs, numbers_in, prepare
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.signs import random_signs
@@ -76,6 +79,8 @@ class Evaluator:
     compiled: dict[Hashable, Compute] = field(default_factory=dict)
     choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+    fitting: dict[Hashable, int] = field(default_factory=dict)
+    """Examples at a time, where the memory ran out with more."""
 
     def choice(self, asked: str, names: Collection[str]) -> EngineChoice:
         """The engine for these quantities, settled once."""
@@ -99,8 +104,7 @@ class Evaluator:
         """
         specs = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors)
         if (key, specs) not in self.compiled:
-            function = tf.function(compute, autograph=False)
-            self.compiled[key, specs] = function.get_concrete_function(*specs)
+            self.compiled[key, specs] = compiled(compute, specs)
         return self.compiled[key, specs]
 
 
@@ -248,13 +252,23 @@ def run_chunked(
 ) -> dict[str, tf.Tensor]:
     """Runs `compute(*tensors)` on at most `size` examples at a time.
 
-    Eagerly through a compiled function, made once for `key`; inside a `tf.function` as
-    part of it.
+    Eagerly through a compiled function, made once for `key`, and with fewer examples at a time
+    if the memory runs out; inside a `tf.function` as part of it.
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
     function = problem.evaluator.function(key, compute, tensors)
-    return chunks.eagerly(function, tensors, size)
+    fitting = problem.evaluator.fitting
+
+    def smaller(fewer: int) -> None:
+        fitting[key] = fewer
+        warnings.warn(
+            f"The memory ran out; the derivatives are computed for {fewer} examples at a time "
+            f"from now on. `batch_size={fewer}` does so from the beginning.",
+            stacklevel=2,
+        )
+
+    return chunks.as_fits(function, tensors, min(size, fitting.get(key, size)), smaller)
 
 
 def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
@@ -266,8 +280,11 @@ def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
             "A direction `v` is needed: an array in the shape of `x`, or of one example."
         )
     if len(layout.shapes) == 1:
-        v = [tf.convert_to_tensor(v)]
-    leaves = [tf.cast(tf.convert_to_tensor(leaf), dtype) for leaf in keras.tree.flatten(v)]
+        v = [tf.convert_to_tensor(numbers_in(_only(v), "v"))]
+    leaves = [
+        tf.cast(tf.convert_to_tensor(numbers_in(leaf, "v")), dtype)
+        for leaf in keras.tree.flatten(v)
+    ]
     shapes = [tuple(leaf.shape) for leaf in leaves]
     batch = problem.inputs.leaves[0].shape[0]
     if shapes == list(layout.shapes):
@@ -279,6 +296,12 @@ def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
             f"example of it. Received: {shapes}."
         )
     return layout.join(leaves)
+
+
+def _only(v: Structure) -> Any:
+    """What a structure of one array holds: `v` may come in the structure of `x`."""
+    leaves = keras.tree.flatten(v) if isinstance(v, (dict, list, tuple)) else []
+    return leaves[0] if len(leaves) == 1 and np.ndim(leaves[0]) else v
 
 
 def _compatible(wanted: list[Any], shapes: list[Any]) -> bool:
@@ -296,46 +319,10 @@ def _evaluator(model: Model, key: Hashable, make: Callable[[], FlatFunction]) ->
     if not isinstance(model, keras.Layer):
         return Evaluator(make())  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
-    key = (key, _fingerprint(model))
+    key = (key, fingerprint(model))
     if key not in kept:
         kept[key] = Evaluator(make())
         if len(kept) > KEPT_PER_MODEL:
             kept.popitem(last=False)
     kept.move_to_end(key)
     return kept[key]
-
-
-def _fingerprint(model: keras.Layer) -> Hashable:
-    """Changes when a layer is added, replaced or given other settings; not with weights."""
-    return tuple(
-        (id(layer), layer.dtype_policy.name, _settings(layer), _identities(layer))
-        for layer in model._flatten_layers()
-    )
-
-
-def _settings(layer: keras.Layer) -> Hashable:
-    """The attributes of a layer that a trace of it has read as constants."""
-    plain = (bool, int, float, str)
-    bookkeeping = _bookkeeping()
-    # `adapt` sets tensors; other layers that hold some may set them anew in every call.
-    adapts = hasattr(layer, "adapt")
-
-    def is_read(value: Any) -> bool:
-        return isinstance(value, plain) or callable(value) or (adapts and tf.is_tensor(value))
-
-    return tuple(
-        (name, value if isinstance(value, plain) else id(value))
-        for name, value in vars(layer).items()
-        if name not in bookkeeping and is_read(value)
-    )
-
-
-@cache
-def _bookkeeping() -> frozenset[str]:
-    """Attributes that Keras keeps for itself, in calling and in training a model."""
-    return frozenset(vars(keras.Model())) | {"history", "stop_training"}
-
-
-def _identities(layer: keras.Layer) -> tuple[int, ...]:
-    """The layer's variables; another answer for those that Keras has yet to create."""
-    return tuple(id(getattr(variable, "_value", variable)) for variable in layer.variables)

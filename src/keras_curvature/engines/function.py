@@ -110,6 +110,7 @@ def flatten(
         source, structure = traced.inputs, inputs.structure
     names = [tap] if tap else [inputs.names[chosen]] if chosen is not None else inputs.names
     _require_floats(source, names)
+    _require_numbers(traced.outputs)
     ends = [*source, *keras.tree.flatten(traced.outputs)]
     floats = [tensor.dtype for tensor in ends if tensor.dtype.is_floating]
     native = max(floats, key=lambda float_dtype: float_dtype.size)
@@ -215,6 +216,15 @@ def _require_floats(source: Sequence[tf.Tensor], names: Sequence[str]) -> None:
                 f"The input {name!r} has dtype {tensor.dtype.name}, which has no derivative. "
                 "Give `wrt` the name of a layer with a float output that it goes through, "
                 'for token ids the embedding: `wrt="embedding"`.'
+            )
+
+
+def _require_numbers(outputs: Any) -> None:
+    for tensor in keras.tree.flatten(outputs):
+        if tensor.dtype.is_complex or tensor.dtype == tf.string:
+            raise TypeError(
+                f"The output must be of real numbers. Received: dtype {tensor.dtype.name}. Of "
+                "complex ones take the part that is meant: `output=tf.math.real`."
             )
 
 

@@ -98,12 +98,7 @@ def _in_order_of(x: dict[str, Any], declared: Sequence[Any]) -> list[Any]:
 
 
 def _convert(model: Model, leaf: Any, declared: Any) -> tuple[tf.Tensor, tf.TensorSpec]:
-    array = leaf if tf.is_tensor(leaf) else np.asarray(leaf)
-    if not tf.is_tensor(array) and array.dtype.kind not in "fiub":
-        raise TypeError(
-            "`x` must hold numbers: arrays or tensors of floats, integers or booleans. "
-            f"Received: {type(leaf).__name__} of dtype {array.dtype}."
-        )
+    array = numbers_in(leaf, "x")
     tensor = tf.convert_to_tensor(array)
     if tensor.shape.rank == 0 or tensor.shape[0] == 0:
         raise ValueError(
@@ -113,6 +108,28 @@ def _convert(model: Model, leaf: Any, declared: Any) -> tuple[tf.Tensor, tf.Tens
     _require_fitting(tensor, declared)
     native = _native_dtype(model, array, declared)
     return tensor, tf.TensorSpec([None, *tensor.shape[1:]], native)
+
+
+def numbers_in(value: Any, what: str) -> Any:
+    """A dense array or tensor of real numbers.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    array, dtype = value, None
+    if not isinstance(value, (tf.RaggedTensor, tf.SparseTensor, keras.KerasTensor)):
+        try:
+            array = value if tf.is_tensor(value) else np.asarray(value)
+            dtype = tf.as_dtype(array.dtype)
+        except (TypeError, ValueError):  # NumPy's and TensorFlow's own say less
+            dtype = None
+    if dtype is None or not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        given = getattr(array, "dtype", "unknown")
+        raise TypeError(
+            f"`{what}` must hold numbers: dense arrays or tensors of floats, integers or "
+            f"booleans. Received: {type(value).__name__} of dtype {given}."
+        )
+    return array
 
 
 def _native_dtype(model: Model, array: Any, declared: Any) -> tf.DType:

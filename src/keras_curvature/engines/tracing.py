@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+
+from keras_curvature.engines.compiling import compiled
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Trace:
         tapped: output of the layer that was asked for, or `None`.
         captures: the graph's other placeholders and what they stand for.
         variables: the variables that are read, by the placeholder of their handle.
+        scopes: the name of the layer that was called in each name scope. TensorFlow numbers
+            scopes that are opened twice, so that what `dense` does is in `dense_1`.
     """
 
     graph: tf.Graph
@@ -31,6 +36,7 @@ class Trace:
     tapped: tf.Tensor | None
     captures: tuple[tuple[tf.Tensor, tf.Tensor], ...]
     variables: dict[Any, tf.Variable]
+    scopes: Mapping[str, str]
 
 
 def trace(
@@ -53,17 +59,26 @@ def trace(
         training: the mode in which a Keras model is called.
     """
     tapped: list[tf.Tensor] = []
+    scopes: dict[str, str] = {}
 
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
         inputs = keras.tree.pack_sequence_as(structure, list(leaves))
-        with tapping(model, tap, tapped):
+        with noting_scopes(model, scopes), tapping(model, tap, tapped):
             outputs = select(called(model, inputs, training))
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
 
     shape: list[Any] = []
-    with tf.init_scope(), unnoticed(model):
-        concrete = tf.function(call, autograph=False).get_concrete_function(*specs)
+    try:
+        with tf.init_scope(), unnoticed(model):
+            concrete = compiled(call, specs)
+    except NotImplementedError as error:
+        if "numpy" not in str(error):
+            raise
+        raise TypeError(
+            "The model, or the function in `output`, hands a tensor to NumPy, where no derivative "
+            f"can be followed. Write this part with `keras.ops`. TensorFlow says: {error}"
+        ) from error
     if tap is not None and len(tapped) != 1:
         raise ValueError(_tap_message(model, tap, len(tapped)))
     graph = concrete.graph
@@ -78,6 +93,7 @@ def trace(
         variables={
             inner.ref(): handles[id(outer)] for outer, inner in captures if id(outer) in handles
         },
+        scopes=scopes,
     )
 
 
@@ -110,6 +126,27 @@ def unnoticed(model: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def noting_scopes(model: Any, found: dict[str, str]) -> Iterator[None]:
+    """Notes in `found` the name scope that each layer inside `model` is called in."""
+    layers = model._flatten_layers(include_self=False) if isinstance(model, keras.Layer) else []
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced_call(layer, _noting(layer, found)))
+        yield
+
+
+def _noting(layer: keras.Layer, found: dict[str, str]) -> Callable[..., Any]:
+    original = layer.call
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        found[tf.get_current_name_scope()] = layer.name
+        return original(*args, **kwargs)
+
+    return call
+
+
+@contextlib.contextmanager
 def tapping(model: Any, tap: str | None, found: list[tf.Tensor]) -> Iterator[None]:
     """Makes the layer named `tap` leave its output in `found` when it is called."""
     if tap is None:
@@ -123,12 +160,22 @@ def tapping(model: Any, tap: str | None, found: list[tf.Tensor]) -> Iterator[Non
         found.append(output)
         return output
 
-    # Past Keras's attribute tracking: nothing of the model may remember this.
+    with replaced_call(layer, call):
+        yield
+
+
+@contextlib.contextmanager
+def replaced_call(layer: keras.Layer, call: Callable[..., Any]) -> Iterator[None]:
+    """Makes a layer use `call` in the place of its own, past Keras's attribute tracking."""
+    before = layer.__dict__.get("call")
     layer.__dict__["call"] = call
     try:
         yield
     finally:
-        del layer.__dict__["call"]
+        if before is None:
+            del layer.__dict__["call"]
+        else:
+            layer.__dict__["call"] = before
 
 
 def find_layer(model: Any, name: str) -> keras.Layer:

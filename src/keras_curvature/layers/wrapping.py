@@ -119,8 +119,9 @@ class DerivativeWrapper(keras.layers.Wrapper):
         noisy = [op.name for op in training.graph.get_operations() if "Random" in op.type]
         if noisy:
             layers = [layer.name for layer in self.layer._flatten_layers()]
+            where = layer_of(noisy[0], layers, training.scopes)
             warnings.warn(
-                f"The layer {layer_of(noisy[0], layers)!r} in {type(self).__name__} "
+                f"The layer {where!r} in {type(self).__name__} "
                 f"{self.name!r} is random in training, which has no effect here: derivatives, and "
                 "the value beside them, are of the model in inference mode. Take it out, and "
                 "regularise with weight decay or `keras_curvature.CurvaturePenalty`.",

@@ -224,8 +224,8 @@ def _narrow_entry(recording: Recording) -> tuple[Cut, tf.Tensor] | None:
     """The linear beginning of a model and its jacobian `(d, width)`, if it has fewer rows."""
     d = recording.f.inputs.width
     cut = recording.entry()
-    if cut is None or cut.width >= d:
-        return None
+    if cut is None or cut.width >= d or not cut.tensor.dtype.is_floating:
+        return None  # a complex beginning has no real directions that span it
     carrier = Collapsed(d)
     live = Live(recording.start())
     propagate(cut.before, live, carrier)

@@ -1,0 +1,30 @@
+"""Making graphs of functions, without a trace when that fails."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+
+def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> Any:
+    """The concrete function of `call` for tensors like `specs`.
+
+    `tf.map_fn` sets a caching device for as long as it calls its function, and leaves it set if
+    that raises: no distribution strategy can be entered in the process after that. Here it is
+    put back.
+    """
+
+    @functools.wraps(call)
+    def guarded(*tensors: tf.Tensor) -> Any:
+        scope = tf.compat.v1.get_variable_scope()
+        before = scope.caching_device
+        try:
+            return call(*tensors)
+        except BaseException:
+            scope.set_caching_device(before)
+            raise
+
+    return tf.function(guarded, autograph=False).get_concrete_function(*specs)

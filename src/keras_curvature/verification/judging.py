@@ -1,0 +1,90 @@
+"""Whether an answer is within what is allowed of what differences say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.checks import Check
+from keras_curvature.diagnosis.subject import Subject
+from keras_curvature.engines.evaluation import Problem
+from keras_curvature.measurement import Array
+from keras_curvature.verification.answers import Answer
+from keras_curvature.verification.truth import Lines, Truth
+
+JUDGEABLE = 1e-3
+"""Doubt, relative to the size, up to which a difference may judge."""
+
+IN_DOUBT = 2.0
+"""How many times its doubt a difference may be off."""
+
+CLEAN = 1e-12
+"""Rounding of values, relative to the largest, from which they are not those of float64."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What is allowed where differences are exact, relative to the size, and why."""
+
+    size: float
+    reason: str
+
+
+def tolerance_of(problem: Problem, rounding: float) -> Tolerance:
+    """What may be expected of the derivatives of a model.
+
+    Args:
+        problem: the model and the dtype of its results.
+        rounding: of its values in float64, relative to the largest.
+    """
+    if problem.result_dtype != tf.float64:
+        return Tolerance(1e-3, "float32: of its 7 digits a second derivative keeps 3 or more")
+    if rounding > CLEAN:
+        return Tolerance(1e-3, "the model rounds to float32 inside")
+    return Tolerance(1e-6, "float64; what every layer of Keras is held to by this library's tests")
+
+
+def judged(
+    s: Subject, lines: Lines, name: str, answer: Answer, truth: Truth, tolerance: Tolerance
+) -> Check:
+    """Compares what the library says with what differences say."""
+    size = truth.size.reshape(-1, *[1] * (answer.value.ndim - 2))
+    error = _relative(np.abs(answer.value - truth.estimate.value), size)
+    doubt = _relative(truth.estimate.doubt, size)
+    rounding = _relative(truth.estimate.rounding, size)
+    can_tell = doubt <= JUDGEABLE
+    error = np.where(np.isfinite(answer.value), error, np.inf)
+    allowed = tolerance.size + IN_DOUBT * doubt
+    worst = np.unravel_index(np.where(can_tell, error / allowed, -1.0).argmax(), error.shape)
+    return Check(
+        name=name,
+        engine=answer.engine,
+        error=float(error[worst]) if can_tell.any() else float("nan"),
+        allowed=float(allowed[worst]) if can_tell.any() else float("nan"),
+        where=_place(s, lines, *map(int, worst)),
+        places=error.size,
+        judged=int(can_tell.sum()),
+        at_kinks=int((~can_tell & (rounding < doubt / 2)).sum()),
+        wrong=int((can_tell & (error > allowed)).sum()),
+    )
+
+
+def _relative(numbers: Array, size: Array) -> Array:
+    """Numbers over their size; 0 over 0 is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(numbers == 0, 0.0, numbers / size)
+
+
+def _place(s: Subject, lines: Lines, example: int, output: int, axis: int | None = None) -> str:
+    """Where in the user's terms."""
+    words = [f"example {s.chosen[example]}"]
+    total = s.problem.f.outputs.width
+    if total > s.f.outputs.width:
+        words.append("a mixture of the outputs")
+    elif total > 1:
+        words.append(f"output {output}")
+    if axis is not None:
+        words.append(f"input {lines.axes[axis]}")
+    return ", ".join(words)

@@ -1,0 +1,168 @@
+"""What the derivatives of a model's values are: differences along lines through its examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_curvature.diagnosis.subject import Subject, noise
+from keras_curvature.engines import quantities
+from keras_curvature.measurement import Array
+from keras_curvature.verification.lines import PLACES, Estimate, first, second
+
+ALL_AXES, SOME_AXES = 64, 8
+"""Up to so many inputs a line is laid along each, beyond them along a few at random."""
+
+NUMBERS_AT_ONCE = 2**24
+"""Numbers in the points that are evaluated together: 128 MB."""
+
+FLOOR = 0.01
+"""Share of the slope below which a curvature counts as none.
+
+Over the length of the direction, one standard deviation, it changes the slope by so little.
+"""
+
+LEVEL = 1e-6
+"""Share of the value below which a slope counts as none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """The lines through each example.
+
+    Attributes:
+        u: a random direction for each example, one standard deviation long, `(n, d)`.
+        v: another one.
+        axes: the inputs along which there is a line, in order.
+    """
+
+    u: Array
+    v: Array
+    axes: NDArray[np.integer]
+
+    def directions(self, spread: Array) -> Array:
+        """All of them, `(n, lines, d)`: `v`, `u + v`, `u − v`, and along the axes."""
+        n, d = self.v.shape
+        axes = np.broadcast_to((np.eye(d) * spread)[self.axes], (n, len(self.axes), d))
+        mixed = np.stack([self.v, self.u + self.v, self.u - self.v], axis=1)
+        return np.concatenate([mixed, axes], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What one quantity is, at every place where it is looked at.
+
+    Attributes:
+        estimate: from differences; arrays `(n, k)`, or `(n, k, axes)` for the diagonal.
+        size: what errors are relative to, for each of the `k` outputs.
+    """
+
+    estimate: Estimate
+    size: Array
+
+
+def lines_through(s: Subject, seed: int) -> Lines:
+    """Random directions and axes."""
+    rng = np.random.default_rng(seed + 2)
+    d = len(s.spread)
+    u = rng.normal(size=s.v.shape)
+    axes = np.arange(d) if d <= ALL_AXES else np.sort(rng.permutation(d)[:SOME_AXES])
+    return Lines(s.spread * u / np.linalg.norm(u, axis=1, keepdims=True), s.v, axes)
+
+
+def truths(s: Subject, lines: Lines) -> tuple[Mapping[str, Truth], float]:
+    """What every quantity is, and how much of a value is rounding, relative to the largest."""
+    values = _values(s, lines.directions(s.spread))
+    n, count, _, k = values.shape
+    here = np.abs(values[:, 0, 0])
+    largest = np.where(np.isfinite(here), here, 0.0).max(axis=0)
+    rounding = np.fmax(noise(s, n), np.finfo(np.float64).eps * largest)
+    flat = values.reshape(n * count, -1, k)
+    slope, curvature = (
+        Estimate(*(a.reshape(n, count, k) for a in (found.value, found.doubt, found.rounding)))
+        for found in (first(flat, rounding), second(flat, rounding))
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(largest > 0, rounding / largest, 0.0)
+    return _quantities(s, lines, slope, curvature, LEVEL * largest), float(relative.max())
+
+
+def _quantities(
+    s: Subject, lines: Lines, slope: Estimate, curvature: Estimate, level: Array
+) -> dict[str, Truth]:
+    steepest = np.maximum(_largest(slope.value[:, :3], axis=(0, 1)), level)
+    mixed = _line(curvature, 1).minus(_line(curvature, 2)).times(np.array(0.25))
+    along = _line(curvature, 0)
+    floor = FLOOR * steepest
+    spread = s.spread[lines.axes]
+    diagonal = _axes(curvature)
+    found = {
+        quantities.JACOBIAN: Truth(_line(slope, 0), steepest),
+        quantities.DIRECTIONAL: Truth(along, _size(along, floor)),
+        quantities.PRODUCT: Truth(mixed, _size(mixed, floor)),
+        quantities.HESSIAN: Truth(mixed, _size(mixed, floor)),
+        quantities.DIAGONAL: Truth(diagonal, _size(diagonal, floor[:, None])),
+    }
+    if len(lines.axes) == len(s.spread):
+        terms = diagonal.times(1 / spread**2)
+        total = terms.sum(axis=-1)
+        levels = _largest(_axes(slope).value, axis=0) / spread**2
+        magnitude = Estimate(np.abs(terms.value).sum(axis=-1), total.doubt, total.rounding)
+        found[quantities.LAPLACIAN] = Truth(total, _size(magnitude, FLOOR * levels.sum(axis=-1)))
+    return found
+
+
+def _line(estimate: Estimate, i: int) -> Estimate:
+    return Estimate(estimate.value[:, i], estimate.doubt[:, i], estimate.rounding[:, i])
+
+
+def _axes(estimate: Estimate) -> Estimate:
+    """Those along the axes, `(n, k, axes)`."""
+    parts = (estimate.value, estimate.doubt, estimate.rounding)
+    return Estimate(*(part[:, 3:].swapaxes(1, 2) for part in parts))
+
+
+def _largest(values: Array, axis: int | tuple[int, ...]) -> Array:
+    sizes = np.abs(values)
+    return np.where(np.isfinite(sizes), sizes, 0.0).max(axis=axis)
+
+
+def _size(estimate: Estimate, floor: Array) -> Array:
+    """The largest of what is known to two digits, for each output; at least the floor."""
+    sizes = np.abs(estimate.value)
+    known = estimate.doubt <= 0.01 * np.maximum(sizes, floor)
+    sizes = np.where(known, sizes, 0.0)
+    axes = tuple(i for i in range(sizes.ndim) if i != 1)
+    largest = sizes.max(axis=axes)
+    return np.maximum(largest, floor.reshape(len(largest), -1).max(axis=1))
+
+
+def _values(s: Subject, directions: Array) -> Array:
+    """The model at `PLACES` of every line through every example, `(n, lines, places, k)`."""
+    n, count, d = directions.shape
+    at_once = max(1, NUMBERS_AT_ONCE // (len(PLACES) * d))
+    example = np.repeat(np.arange(n), count)
+    flat = directions.reshape(n * count, d)
+    parts = [
+        _on_lines(s, example[start : start + at_once], flat[start : start + at_once])
+        for start in range(0, n * count, at_once)
+    ]
+    return np.concatenate(parts).reshape(n, count, len(PLACES), -1)
+
+
+def _on_lines(s: Subject, example: NDArray[np.integer], directions: Array) -> Array:
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        *leaves, along, t = tensors
+        z, rest = s.f64.point(leaves)
+        return {"values": s.f64(z + t * along, rest)}
+
+    times = len(PLACES)
+    rows = np.repeat(example, times)
+    leaves = [tf.gather(leaf, rows) for leaf in s.leaves]
+    t = np.tile(PLACES, len(example))[:, None]
+    found = s.run("lines", compute, (*leaves, np.repeat(directions, times, axis=0), t))
+    return found["values"].reshape(len(example), times, -1)

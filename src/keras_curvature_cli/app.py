@@ -1,0 +1,322 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from keras_curvature_cli import probes, texts, work
+from keras_curvature_cli.faults import FAILED, FOUND, UNUSABLE, UnusableError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="The true second derivatives of a Keras model with respect to its input.",
+    epilog="Exit codes: 0 done; 1 done, and something is wrong with the model (verify, diagnose "
+    "--strict); 2 arguments or files cannot be used; 3 it could not be computed.",
+)
+
+
+class Engine(str, Enum):
+    """Engines by name."""
+
+    auto = "auto"
+    taylor = "taylor"
+    nested = "nested"
+    finite_difference = "finite_difference"
+
+
+class Dtype(str, Enum):
+    """Dtypes by name."""
+
+    float32 = "float32"
+    float64 = "float64"
+
+
+class Units(str, Enum):
+    """Units by name."""
+
+    raw = "raw"
+    std = "std"
+
+
+class Theme(str, Enum):
+    """Themes of pictures by name."""
+
+    light = "light"
+    dark = "dark"
+
+
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.keras", help="The model, as saved.")]
+ProbeFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PROBE",
+        help="The points: .npy, .npz (arrays named x and y, or like the model's inputs), .csv or "
+        ".parquet (a column per input).",
+    ),
+]
+Y = Annotated[
+    str | None,
+    typer.Option(
+        "--y",
+        help="Known values at the points, for the fit: columns or an array of the probe by name, "
+        "or a file.",
+    ),
+]
+Output = Annotated[str | None, typer.Option(help="Which output, an index or a name.")]
+Wrt = Annotated[
+    str | None, typer.Option(help="With respect to what: an input or a layer, index or name.")
+]
+EngineOption = Annotated[Engine, typer.Option("--engine", help="What computes.")]
+DtypeOption = Annotated[
+    Dtype | None, typer.Option("--dtype", help="The narrowest dtype to compute in.")
+]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Examples at a time.")]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        help="Half-width of the window of the curvature over a distance, in units of the inputs. "
+        "Default: a quarter of each input's standard deviation."
+    ),
+]
+UnitsOption = Annotated[
+    Units, typer.Option("--units", help="Units of the data, or standard deviations.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("keras-curvature"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and stop.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks of errors.")] = False,
+) -> None:
+    """What goes before a command."""
+    context.obj = debug
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    model: ModelFile,
+    probe: ProbeFile,
+    y: Y = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the function into this PNG.")] = None,
+    theme: Annotated[Theme, typer.Option(help="Of the picture.")] = Theme.light,
+    log_dir: Annotated[Path | None, typer.Option(help="Write all of it for TensorBoard.")] = None,
+    scale: Scale = None,
+    units: UnitsOption = Units.raw,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: EngineOption = Engine.auto,
+    dtype: DtypeOption = None,
+    batch_size: BatchSize = None,
+    json: Json = False,
+) -> None:
+    """Measure a model: verdict, numbers and diagnosis, a picture, a TensorBoard log."""
+    asked = _asked(output, wrt, engine, dtype, batch_size)
+    with _told(context.obj):
+        _require_png(picture)
+        points = probes.read(probe, y)
+        net = work.model_for(points, model)
+        distance = "auto" if scale is None else scale
+        monitor = work.measured(
+            net, points, asked, scale=distance, units=units.value, log_dir=log_dir
+        )
+        diagnosis = monitor.diagnosis or work.diagnosed(net, points.x, asked, distance)
+        if picture is not None:
+            _draw(monitor, picture, theme.value, model.name)
+        if json:
+            typer.echo(texts.as_json(texts.report_data(monitor, diagnosis)))
+            return
+        typer.echo(texts.report_text(monitor, diagnosis, f"{model.name} at {probe.name}"))
+    if picture is not None or log_dir is not None:
+        typer.echo()
+    if picture is not None:
+        typer.echo(f"Picture: {picture}")
+    if log_dir is not None:
+        typer.echo(f"To look at it on TensorBoard: tensorboard --logdir {log_dir}")
+
+
+@app.command()
+def diagnose(
+    context: typer.Context,
+    model: ModelFile,
+    probe: ProbeFile,
+    y: Y = None,
+    scale: Scale = None,
+    output: Output = None,
+    wrt: Wrt = None,
+    dtype: DtypeOption = None,
+    batch_size: BatchSize = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are findings.")] = (
+        False
+    ),
+    json: Json = False,
+) -> None:
+    """Find what stands between a model's second derivatives and their reader."""
+    asked = _asked(output, wrt, Engine.auto, dtype, batch_size)
+    with _told(context.obj):
+        points = probes.read(probe, y)
+        net = work.model_for(points, model)
+        found = work.diagnosed(net, points.x, asked, "auto" if scale is None else scale)
+        typer.echo(texts.as_json(texts.diagnosis_data(found)) if json else str(found))
+    if strict and not found.healthy:
+        raise typer.Exit(FOUND)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    model: ModelFile,
+    probe: ProbeFile,
+    y: Y = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the examples and directions.")] = 0,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: EngineOption = Engine.auto,
+    dtype: DtypeOption = None,
+    batch_size: BatchSize = None,
+    json: Json = False,
+) -> None:
+    """Check the derivatives of a model against differences of its values; 1 if any is wrong."""
+    asked = _asked(output, wrt, engine, dtype, batch_size)
+    with _told(context.obj):
+        points = probes.read(probe, y)
+        found = work.verified(work.model_for(points, model), points.x, asked, seed)
+        typer.echo(texts.as_json(texts.verification_data(found)) if json else str(found))
+    if not found.ok:
+        raise typer.Exit(FOUND)
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    a: ModelFile,
+    b: ModelFile,
+    probe: ProbeFile,
+    y: Y = None,
+    scale: Scale = None,
+    units: UnitsOption = Units.raw,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: EngineOption = Engine.auto,
+    dtype: DtypeOption = None,
+    batch_size: BatchSize = None,
+    json: Json = False,
+) -> None:
+    """Measure two models on the same probe, and how far they are apart."""
+    asked = _asked(output, wrt, engine, dtype, batch_size)
+    names = [a.name, b.name] if a.name != b.name else [str(a), str(b)]
+    with _told(context.obj):
+        points = probes.read(probe, y)
+        nets = [work.model_for(points, path) for path in (a, b)]
+        distance = "auto" if scale is None else scale
+        monitors = [
+            work.measured(net, points, asked, scale=distance, units=units.value) for net in nets
+        ]
+        apart = work.apart(nets[0], nets[1], points.x, asked)
+        if json:
+            typer.echo(texts.as_json(texts.comparison_data(names, monitors, apart)))
+            return
+        _print_comparison(names, monitors, texts.apart_text(apart))
+
+
+def _print_comparison(names: list[str], monitors: list[Any], apart: str) -> None:
+    console = Console(highlight=False)
+    for name, monitor in zip(names, monitors, strict=True):
+        for report in monitor.reports.values():
+            console.print(f"{name}: {report.verdict.sentence}", markup=False)
+    for table in texts.comparison_tables(names, monitors):
+        console.print(table)
+    console.print(apart, markup=False)
+
+
+def _asked(
+    output: str | None,
+    wrt: str | None,
+    engine: Engine,
+    dtype: Dtype | None,
+    batch_size: int | None,
+) -> work.Asked:
+    return work.Asked(
+        output=_index_or_name(output),
+        wrt=_index_or_name(wrt),
+        engine=engine.value,
+        dtype=None if dtype is None else dtype.value,
+        batch_size=batch_size,
+    )
+
+
+def _index_or_name(text: str | None) -> int | str | None:
+    if text is None:
+        return None
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _require_png(picture: Path | None) -> None:
+    """Before anything is computed."""
+    if picture is None:
+        return
+    if picture.suffix.lower() != ".png":
+        raise UnusableError(f"--picture must end in .png. Received: {picture}.")
+    if not picture.absolute().parent.is_dir():
+        raise UnusableError(f"--picture: there is no directory {picture.absolute().parent}.")
+
+
+def _draw(monitor: Any, path: Path, theme: str, title: str) -> None:
+    figure = monitor.plot(theme=theme)
+    figure.texts[0].set_text(title)  # in place of the step of a training
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise UnusableError(f"--picture {path} cannot be written: {error}") from error
+
+
+@contextlib.contextmanager
+def _told(debug: bool) -> Iterator[None]:
+    """Turns errors into a message and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code = _code(error)
+        text = str(error) if code == UNUSABLE else f"{type(error).__name__}: {error}"
+        typer.echo(f"Error: {text}", err=True)
+        sys.stdout.flush()
+        raise typer.Exit(code) from error
+
+
+def _code(error: Exception) -> int:
+    """What the library says of its arguments is about the files and the options."""
+    if isinstance(error, UnusableError):
+        return UNUSABLE
+    if type(error).__name__ == "NotDifferentiableError":  # a ValueError about the model itself
+        return FAILED
+    return UNUSABLE if isinstance(error, (ValueError, TypeError, OSError)) else FAILED

@@ -1,0 +1,129 @@
+"""What the commands print: text for a person, or JSON for a program."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+
+def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
+    """Everything that `report` found."""
+    outputs = {
+        name: {
+            "verdict": dataclasses.asdict(report.verdict),
+            "units": report.units,
+            "numbers": dict(report.scalars),
+            "features": dict(report.features),
+            "method": list(report.method),
+        }
+        for name, report in monitor.reports.items()
+    }
+    return {"outputs": outputs, "diagnosis": diagnosis_data(diagnosis)}
+
+
+def report_text(monitor: Any, diagnosis: Any, heading: str) -> str:
+    """The same for a person."""
+    from keras_curvature import meanings
+
+    tables = [
+        meanings.table(report, f"{heading}, output {name!r}" if name else heading)
+        for name, report in monitor.reports.items()
+    ]
+    return "\n\n".join([*tables, str(diagnosis)])
+
+
+def diagnosis_data(diagnosis: Any) -> dict[str, Any]:
+    """Everything that `diagnose` found."""
+    return {**dataclasses.asdict(diagnosis), "healthy": diagnosis.healthy}
+
+
+def verification_data(verification: Any) -> dict[str, Any]:
+    """Everything that `verify` found."""
+    data = dataclasses.asdict(verification)
+    for check, row in zip(verification.checks, data["checks"], strict=True):
+        row["ok"] = check.ok
+    return {**data, "ok": verification.ok, "complete": verification.complete}
+
+
+def comparison_data(
+    names: Sequence[str], monitors: Sequence[Any], apart: Mapping[str, float]
+) -> dict[str, Any]:
+    """Everything that `compare` found."""
+    return {
+        "models": [
+            {
+                "file": name,
+                "outputs": {
+                    output: {
+                        "verdict": dataclasses.asdict(report.verdict),
+                        "numbers": dict(report.scalars),
+                    }
+                    for output, report in monitor.reports.items()
+                },
+            }
+            for name, monitor in zip(names, monitors, strict=True)
+        ],
+        "apart": dict(apart),
+    }
+
+
+def comparison_tables(names: Sequence[str], monitors: Sequence[Any]) -> list[Table]:
+    """The numbers of two models side by side, one table per output that both have."""
+    a, b = (monitor.reports for monitor in monitors)
+    shared = [output for output in a if output in b] or [None]
+    pairs = [(a[o], b[o]) if o is not None else _firsts(a, b) for o in shared]
+    return [_side_by_side(names, *pair) for pair in pairs]
+
+
+def _firsts(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Any, Any]:
+    return next(iter(a.values())), next(iter(b.values()))
+
+
+def _side_by_side(names: Sequence[str], a: Any, b: Any) -> Table:
+    from keras_curvature.meanings import MEANINGS, formatted, plain
+
+    table = Table(box=box.SIMPLE_HEAD, title=plain(a.output, 40) or None, title_justify="left")
+    table.add_column("number", no_wrap=True)
+    for name in names:
+        table.add_column(plain(name, 24), justify="right", no_wrap=True)
+    table.add_column("meaning", style="dim")
+    for name in {**a.scalars, **b.scalars}:
+        if name == "seconds":  # of the measurement, not of the model
+            continue
+        cells = [formatted(r.scalars[name]) if name in r.scalars else "–" for r in (a, b)]
+        # Of the details the names have to do, or the table gets too long to compare in.
+        table.add_row(name, *cells, MEANINGS[name].sentence if name not in a.detail else "")
+    return table
+
+
+def apart_text(apart: Mapping[str, float]) -> str:
+    """How far two models are apart, in a sentence."""
+    if not apart:
+        return "Their outputs have different shapes, so that they are not compared point by point."
+    parts = ", ".join(f"{name} {_share(number)}" for name, number in apart.items())
+    return f"Root mean square difference at the points, relative to the first model: {parts}."
+
+
+def _share(number: float) -> str:
+    return f"{100 * number:.3g} %" if math.isfinite(number) else "– (0 in the first)"
+
+
+def as_json(data: Any) -> str:
+    """Strict JSON: what is not a finite number is null."""
+    return json.dumps(_strict(data), indent=2, ensure_ascii=False, default=str)
+
+
+def _strict(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _strict(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_strict(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    return data

@@ -1,0 +1,152 @@
+"""What the commands compute: a model at a probe, with the library's public functions."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_curvature_cli import models, probes
+from keras_curvature_cli.faults import UnusableError
+from keras_curvature_cli.progress import doing
+from keras_curvature_cli.starting import start
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options of a command say.
+
+    Attributes:
+        output: which output, an index or a name.
+        wrt: with respect to what, likewise.
+        engine: that computes.
+        dtype: the narrowest to compute in.
+        batch_size: examples at a time.
+    """
+
+    output: int | str | None = None
+    wrt: int | str | None = None
+    engine: str = "auto"
+    dtype: str | None = None
+    batch_size: int | None = None
+
+    @property
+    def without_engine(self) -> dict[str, Any]:
+        """Keywords of `diagnose`."""
+        return {
+            "output": self.output,
+            "wrt": self.wrt,
+            "dtype": self.dtype,
+            "batch_size": self.batch_size,
+        }
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Keywords of everything else."""
+        return {**self.without_engine, "engine": self.engine}
+
+
+def model_for(probe: probes.ProbeFile, path: Path) -> Any:
+    """The model in a file, if the columns of the probe are its inputs."""
+    models.require_loadable(path)
+    if "keras_curvature" not in sys.modules:
+        start()
+    with doing(f"Loading {path.name}"):
+        model = models.load(path)
+    _require_columns(model, probe)
+    return model
+
+
+def _require_columns(model: Any, probe: probes.ProbeFile) -> None:
+    """Says it in the words of the file; what else does not fit the library says itself."""
+    inputs: list[Any] = list(getattr(model, "inputs", None) or [])
+    if probe.names is None or len(inputs) != 1 or len(inputs[0].shape) != 2:
+        return
+    wanted = inputs[0].shape[1]
+    if wanted is not None and wanted != len(probe.names):
+        raise UnusableError(
+            f"The model takes {wanted} inputs, and the probe has {len(probe.names)} columns for "
+            f"them: {', '.join(probe.names)}. Name columns of known values with --y."
+        )
+
+
+def measured(
+    model: Any,
+    probe: probes.ProbeFile,
+    asked: Asked,
+    *,
+    scale: Any,
+    units: str,
+    log_dir: Path | None = None,
+) -> Any:
+    """A `CurvatureMonitor` that has measured the model once, as before training."""
+    import keras_curvature as kc
+
+    monitor = kc.CurvatureMonitor(
+        probe.points,
+        log_dir,
+        scale=scale,
+        units=units,
+        feature_names=probe.names,
+        **asked.keywords,
+    )
+    monitor.set_model(model)
+    with doing("Measuring"):
+        monitor.on_train_begin()
+        monitor.on_epoch_begin(0)
+        monitor.on_train_end()
+    return monitor
+
+
+def diagnosed(model: Any, x: Any, asked: Asked, scale: Any) -> Any:
+    """The `Diagnosis` of the model at the probe."""
+    import keras_curvature as kc
+
+    with doing("Looking for what stands in the way"):
+        return kc.diagnose(model, x, scale=scale, **asked.without_engine)
+
+
+def verified(model: Any, x: Any, asked: Asked, seed: int) -> Any:
+    """The `Verification` of the derivatives of the model at the probe."""
+    import keras_curvature as kc
+
+    with doing("Comparing with differences"):
+        return kc.verify(model, x, seed=seed, **asked.keywords)
+
+
+def apart(a: Any, b: Any, x: Any, asked: Asked) -> dict[str, float]:
+    """How far two models are apart on a probe, relative to the size of the first.
+
+    Returns:
+        By name of the quantity; empty where their outputs have different shapes.
+    """
+    import keras
+    import numpy as np
+
+    import keras_curvature as kc
+
+    names = ("value", "jacobian", "laplacian")
+    with doing("Comparing"):
+        found = [kc.derivatives(model, x, names, **asked.keywords) for model in (a, b)]
+    flat = [
+        {
+            name: [np.asarray(leaf, dtype=float) for leaf in keras.tree.flatten(result[name])]
+            for name in names
+        }
+        for result in found
+    ]
+    shapes = [[leaf.shape for leaf in result["jacobian"]] for result in flat]
+    if shapes[0] != shapes[1]:
+        return {}
+    first, second = (
+        {name: np.concatenate([leaf.ravel() for leaf in leaves]) for name, leaves in result.items()}
+        for result in flat
+    )
+    sizes = {name: np.linalg.norm(first[name]) for name in names}
+    return {
+        name: float(np.linalg.norm(first[name] - second[name]) / sizes[name])
+        if sizes[name]
+        else float("nan")
+        for name in names
+    }

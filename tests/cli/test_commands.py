@@ -1,0 +1,223 @@
+"""The command line as a user meets it: what is printed, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import keras_curvature as kc
+from keras_curvature.figures import Picture
+from keras_curvature_cli.__main__ import MISSING
+from keras_curvature_cli.app import app
+
+X = np.random.default_rng(0).uniform(-1, 1, size=(24, 2))
+Y = X[:, :1] ** 2 + X[:, 1:]
+
+
+def net(activation, outputs=1):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(16, activation, name="bend"), keras.layers.Dense(outputs)]
+    return keras.Sequential([keras.Input((2,)), *layers], name=activation)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("files")
+    net("silu").save(directory / "silu.keras")
+    net("relu").save(directory / "relu.keras")
+    net("silu", outputs=3).save(directory / "three.keras")
+    unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x**2)])
+    unsafe.save(directory / "lambda.keras")
+    (directory / "damaged.keras").write_bytes(b"no zip")
+    (directory / "model.h5").write_bytes(b"")
+    np.save(directory / "x.npy", X)
+    np.save(directory / "nan.npy", X * np.nan)
+    np.savez(directory / "xy.npz", x=X, y=Y)
+    table = np.hstack([X, Y])
+    np.savetxt(directory / "t.csv", table, delimiter=",", header="a,b,price", comments="")
+    return directory
+
+
+@pytest.fixture
+def run(files, monkeypatch):
+    monkeypatch.chdir(files)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_report(run):
+    result = run("report", "silu.keras", "t.csv", "--y", "price")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("silu.keras at t.csv\n")
+    for part in ("\nmean ", "\nr2 ", "\na  ", "Diagnosis of silu: no findings"):
+        assert part in result.output
+
+
+def test_report_as_json_is_what_the_library_says(run):
+    result = run("report", "silu.keras", "xy.npz", "--json", "--dtype", "float64")
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.stdout)["outputs"].values()
+    laplacian = kc.laplacian(net("silu"), X, dtype="float64").numpy()
+    assert report["numbers"]["mean"] == pytest.approx(laplacian.mean(), rel=1e-9)
+    assert report["numbers"]["r2"] < 1
+    assert list(report["features"]) == ["x0", "x1"]
+
+
+def test_report_writes_a_picture_and_a_log(run, tmp_path):
+    picture, log = tmp_path / "p.png", tmp_path / "logs"
+    result = run("report", "silu.keras", "x.npy", "--picture", picture, "--log-dir", log)
+    assert result.exit_code == 0, result.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert list(log.rglob("*tfevents*"))
+    assert f"tensorboard --logdir {log}" in result.output
+
+
+def test_a_picture_has_the_models_name(run, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(Picture, "savefig", lambda self, path: seen.append(self))
+    run("report", "silu.keras", "x.npy", "--picture", tmp_path / "p.png")
+    texts = [text.get_text() for text in seen[0].texts]
+    assert texts[0] == "silu.keras"
+    assert "Before training" not in texts
+
+
+def test_options_reach_the_library(run):
+    result = run(
+        "report", "three.keras", "x.npy", "--output", "1", "--units", "std", "--engine", "nested",
+        "--scale", "0.5", "--batch-size", "7", "--wrt", "0", "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.stdout)["outputs"].values()
+    assert report["units"] == "std"
+    assert "Engine 'nested'" in " ".join(report["method"])
+    assert "h = 0.5" in " ".join(report["method"])
+    assert "1 output(s)" in report["method"][0]
+
+
+def test_diagnose(run):
+    result = run("diagnose", "relu.keras", "x.npy")
+    assert result.exit_code == 0
+    assert "Piecewise linear: relu in 'bend'" in result.output
+    assert run("diagnose", "relu.keras", "x.npy", "--strict").exit_code == 1
+    assert run("diagnose", "silu.keras", "x.npy", "--strict").exit_code == 0
+    data = json.loads(run("diagnose", "relu.keras", "x.npy", "--json").stdout)
+    assert data["findings"][0]["kind"] == "piecewise linear"
+    assert data["healthy"] is False
+
+
+def test_verify(run):
+    result = run("verify", "silu.keras", "x.npy", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    assert "right, as far as differences can tell" in result.output
+    data = json.loads(run("verify", "silu.keras", "x.npy", "--json").stdout)
+    assert data["ok"] is True
+
+
+def test_verify_ends_with_1_where_something_is_wrong(run, monkeypatch):
+    wrong = kc.Check("laplacian", "taylor", 0.5, 1e-3, "example 0", 8, 8, 0, 3)
+    found = kc.Verification("net", (wrong,), (), 1e-3, "float32", (), ("Because.",))
+    monkeypatch.setattr(kc, "verify", lambda *args, **kwargs: found)
+    result = run("verify", "silu.keras", "x.npy")
+    assert result.exit_code == 1
+    assert "WRONG in laplacian" in result.output
+
+
+def test_compare(run):
+    result = run("compare", "relu.keras", "silu.keras", "xy.npz")
+    assert result.exit_code == 0, result.output
+    assert "relu.keras: Piecewise linear" in result.output
+    assert "laplacian – (0 in the first)" in " ".join(result.output.split())
+    data = json.loads(run("compare", "silu.keras", "silu.keras", "x.npy", "--json").stdout)
+    assert data["apart"] == {"value": 0.0, "jacobian": 0.0, "laplacian": 0.0}
+    result = run("compare", "silu.keras", "three.keras", "x.npy")
+    assert result.exit_code == 0, result.output
+    assert "different shapes" in " ".join(result.output.split())
+
+
+MISTAKES = {
+    "no model": (["report", "none.keras", "x.npy"], 2, "There is no file none.keras"),
+    "another format": (["report", "model.h5", "x.npy"], 2, "must be a .keras file"),
+    "damaged": (["report", "damaged.keras", "x.npy"], 2, "Keras cannot load damaged.keras"),
+    "code inside": (["report", "lambda.keras", "x.npy"], 2, "safe mode"),
+    "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),
+    "nan": (["report", "silu.keras", "nan.npy"], 2, "NaN or infinite"),
+    "columns": (["verify", "silu.keras", "t.csv"], 2, "a, b, price. Name columns"),
+    "shape": (["diagnose", "silu.keras", "t.csv", "--y", "a,b"], 2, "takes 2 inputs"),
+    "output": (["report", "silu.keras", "x.npy", "--output", "nine"], 2, "`output` must name"),
+    "wrt": (["report", "silu.keras", "x.npy", "--wrt", "nine"], 2, "`wrt` must name"),
+    "engine": (["report", "silu.keras", "x.npy", "--engine", "nine"], 2, "nine"),
+    "scale": (["report", "silu.keras", "x.npy", "--scale", "-1"], 2, "`scale` must be"),
+    "picture": (["report", "silu.keras", "x.npy", "--picture", "p.jpg"], 2, "must end in .png"),
+    "nowhere": (["report", "silu.keras", "x.npy", "--picture", "no/p.png"], 2, "no directory"),
+    "log": (["report", "silu.keras", "x.npy", "--log-dir", "x.npy/logs"], 2, "log_dir"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_told_without_a_traceback(name, run):
+    arguments, code, message = MISTAKES[name]
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_what_cannot_be_computed_ends_with_3(run, monkeypatch):
+    def exhausted(*args, **kwargs):
+        raise MemoryError("out of it")
+
+    monkeypatch.setattr(kc, "diagnose", exhausted)
+    result = run("diagnose", "silu.keras", "x.npy")
+    assert result.exit_code == 3
+    assert "Error: MemoryError: out of it" in result.output
+    assert "Traceback" in run("--debug", "diagnose", "silu.keras", "x.npy").output
+
+
+def called(*arguments, cwd, **environment):
+    """The command in a process of its own."""
+    source = Path(kc.__file__).parents[1]
+    return subprocess.run(
+        [sys.executable, "-m", "keras_curvature_cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(source), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_and_mistakes_do_not_wait_for_tensorflow(files):
+    (files / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')\n")
+    try:
+        for arguments, code in ((["--help"], 0), (["--version"], 0), (["report", "a", "b"], 2)):
+            done = called(*arguments, cwd=files)
+            assert done.returncode == code, done.stderr
+            assert "TensorFlow was imported" not in done.stderr
+    finally:
+        (files / "tensorflow.py").unlink()
+
+
+def test_a_missing_extra_is_named(files):
+    (files / "typer.py").write_text("raise ModuleNotFoundError('no', name='typer')\n")
+    try:
+        done = called("report", "silu.keras", "x.npy", cwd=files)
+    finally:
+        (files / "typer.py").unlink()
+    assert done.returncode == 1
+    assert done.stderr.strip() == MISSING.format(name="typer")
+
+
+@pytest.mark.slow
+def test_a_real_process_prints_its_answer_and_nothing_else(files):
+    done = called("verify", "silu.keras", "x.npy", "--json", cwd=files)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ok"] is True
+    assert done.stderr == ""

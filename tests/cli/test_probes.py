@@ -1,0 +1,127 @@
+"""Probes from files: what is read, and what is said of what cannot be."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from keras_curvature_cli.faults import UnusableError
+from keras_curvature_cli.probes import read
+
+X = np.arange(6.0).reshape(3, 2)
+Y = np.array([[7.0], [8.0], [9.0]])
+TABLE = "width,height,price\n0,1,7\n2,3,8\n4,5,9\n"
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Writes a file of the kind that its name says."""
+
+    def write(name, content):
+        path = tmp_path / name
+        if isinstance(content, (str, bytes)):
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        elif isinstance(content, dict):
+            np.savez(path, **content)
+        else:
+            np.save(path, content, allow_pickle=True)
+        return path
+
+    return write
+
+
+def test_npy(save):
+    np.testing.assert_array_equal(read(save("x.npy", X)).points, X)
+
+
+@pytest.mark.parametrize("content", [{"x": X, "y": Y}, {"inputs": X, "y": Y}])
+def test_npz_with_known_values(save, content):
+    probe = read(save("xy.npz", content), None if "x" in content else "y")
+    np.testing.assert_array_equal(probe.points[0], X)
+    np.testing.assert_array_equal(probe.points[1], Y)
+
+
+def test_npz_of_one_and_of_several_inputs(save):
+    np.testing.assert_array_equal(read(save("one.npz", {"anything": X})).x, X)
+    several = read(save("two.npz", {"a": X, "b": Y}))
+    assert set(several.x) == {"a", "b"}
+
+
+def test_csv_with_a_header(save):
+    probe = read(save("t.csv", TABLE), "price")
+    assert probe.names == ("width", "height")
+    np.testing.assert_array_equal(probe.x, X)
+    np.testing.assert_array_equal(probe.y, Y)
+
+
+def test_several_columns_of_known_values_come_in_the_order_asked_for(save):
+    probe = read(save("t.csv", TABLE), "price,width")
+    np.testing.assert_array_equal(probe.y, [[7, 0], [8, 2], [9, 4]])
+    assert probe.names == ("height",)
+
+
+def test_csv_without_a_header_from_a_spreadsheet(save):
+    probe = read(save("t.csv", "\ufeff0,1\r\n2,3\r\n\r\n4,5\r\n"))
+    np.testing.assert_array_equal(probe.x, X)
+    assert probe.names is None
+
+
+def test_known_values_in_another_file(save):
+    probe = read(save("x.npy", X), str(save("y.npy", Y)))
+    np.testing.assert_array_equal(probe.y, Y)
+
+
+def test_parquet(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {"width": X[:, 0], "height": X[:, 1].astype("float32"), "price": [7, 8, 9]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    probe = read(tmp_path / "t.parquet", "price")
+    np.testing.assert_array_equal(probe.x, X)
+    np.testing.assert_array_equal(probe.y, Y)
+    parquet.write_table(pyarrow.table({"name": ["a", "b"]}), tmp_path / "names.parquet")
+    with pytest.raises(UnusableError, match="no table of numbers"):
+        read(tmp_path / "names.parquet")
+
+
+def test_parquet_without_its_reader(save, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UnusableError, match="pyarrow, which reads it, is not installed"):
+        read(save("t.parquet", "PAR1"))
+
+
+class Harmful:
+    def __reduce__(self):
+        return (print, ("code from the file was run",))
+
+
+UNUSABLE = {
+    "missing": (None, None, "There is no file"),
+    "x.txt": ("1 2", None, "must be a file that ends in .npy, .npz, .csv, .parquet"),
+    "damaged.npy": (b"\x93NUMPY\x01", None, "damaged|cannot be read"),
+    "empty.npy": (b"", None, "cannot be read|damaged"),
+    "fake.npz": (b"PK\x03\x04 no zip", None, "damaged|cannot be read"),
+    "zip.npy": (b"PK\x03\x04 no zip", None, "cannot be read"),
+    "pickled.npy": (np.array([Harmful()], dtype=object), None, "pickled objects"),
+    "pickled.npz": ({"x": np.array([Harmful()], dtype=object)}, None, "pickled objects"),
+    "empty.csv": ("", None, "no row of numbers"),
+    "header.csv": ("a,b\n", None, "no row of numbers"),
+    "word.csv": ("a,b\n1,2\n3,four\n", None, "line 3, column 2: must be a number.*'four'"),
+    "ragged.csv": ("1,2\n3\n", None, "line 2: must have 2 cells. Received: 1"),
+    "binary.csv": (b"\xff\xfe\x00", None, "cannot be read as csv"),
+    "unnamed.csv": (TABLE, "cost", "'width', 'height', 'price'.*Received: 'cost'"),
+    "all.csv": ("a\n1\n", "a", "none is left for x"),
+    "broken.parquet": (b"no parquet", None, "no table of numbers"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_used(name, save, tmp_path, capfd):
+    content, y, message = UNUSABLE[name]
+    path = tmp_path / "missing.npy" if content is None else save(name, content)
+    with pytest.raises(UnusableError, match=message):
+        read(path, y)
+    assert "was run" not in capfd.readouterr().out

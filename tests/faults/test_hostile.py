@@ -1,0 +1,256 @@
+"""Arguments that nobody should give, and names and files that mean harm."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import keras_curvature as kc
+
+GOOD = np.random.default_rng(0).normal(size=(3, 2)).astype("float32")
+
+
+class Known(keras.layers.Layer):
+    """`sin(a) + sin(b) + a b`."""
+
+    def call(self, x):
+        return tf.reduce_sum(tf.sin(x), -1, keepdims=True) + x[:, :1] * x[:, 1:]
+
+
+def model_of(layer, width):
+    inputs = keras.Input((width,))
+    return keras.Model(inputs, layer(inputs))
+
+
+MODEL = model_of(Known(), 2)
+RELU = keras.Sequential([keras.Input((1,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+
+
+def exactly(name, x, v):
+    """In float64, in closed form."""
+    x = np.asarray(x, "float64")
+    curl = np.array([[0.0, 1], [1, 0]])
+    hessian = -np.sin(x)[:, :, None] * np.eye(2) + curl
+    v = np.broadcast_to(np.asarray(v, "float64"), x.shape)
+    return {
+        "value": lambda: np.sin(x).sum(-1, keepdims=True) + x[:, :1] * x[:, 1:],
+        "jacobian": lambda: (np.cos(x) + x @ curl)[:, None],
+        "hessian": lambda: hessian[:, None],
+        "hessian_diagonal": lambda: -np.sin(x)[:, None],
+        "laplacian": lambda: -np.sin(x).sum(-1, keepdims=True),
+        "hessian_vector_product": lambda: np.einsum("nij,nj->ni", hessian, v)[:, None],
+        "directional_curvature": lambda: np.einsum("ni,nij,nj->n", v, hessian, v)[:, None],
+    }[name]()
+
+
+def symbolic():
+    return keras.Input((2,))
+
+
+ARRAYS = [
+    GOOD, GOOD.tolist(), GOOD.astype("float64"), GOOD.astype("float16"), GOOD[:1], GOOD > 0,
+    GOOD.astype("int8"), np.ma.array(GOOD), tf.constant(GOOD), tf.cast(GOOD, tf.bfloat16),
+    [GOOD], (GOOD,), {"a": GOOD}, (GOOD, GOOD), GOOD[:, :1], GOOD[0], GOOD[None], GOOD[:0],
+    np.zeros((2, 2, 0)), np.nan * GOOD, np.inf * GOOD, 1e30 * GOOD, 1e-45 * GOOD,
+    GOOD.astype(complex), tf.constant(GOOD.astype(complex)), GOOD.astype(object),
+    np.array(["a", "b"]), tf.constant([["a", "b"]]), [[1, 2], [3]],
+    tf.ragged.constant([[1.0, 2.0], [3.0]]), tf.sparse.from_dense(GOOD), symbolic(),
+    tf.data.Dataset.from_tensors(GOOD), np.array(["2020"], "datetime64"), np.full((2, 2), 2**62),
+    None, "abc", b"x", 3, 3.5, True, float("nan"), [], {}, iter([1]), range(4), object(),
+]  # fmt: skip
+MODELS = [
+    None, "m", 1, object(), Known, np.sin, tf.sin, lambda x: x, lambda x: None, lambda x, y: x,
+    tf.function(lambda x: x * x), keras.Sequential([keras.layers.Dense(1)]), keras.layers.Dense(1),
+]  # fmt: skip
+ODD = [
+    None, True, 0, 1, -1, -2, 1.5, 2**70, float("nan"), float("inf"), 1e-300, 1e300, 1j, "", "x",
+    "auto", "float64", "nested", "a/b", "..", b"auto", "x" * 300, "a\0", np.int64(0), np.str_("x"),
+    np.float64, tf.float64, [], {}, (0,), [0], ["x"], [0.1, 0.2], [0.1] * 3, GOOD, object(),
+    lambda y: y, lambda y: None, lambda y: "s", lambda y: {"a": y}, lambda: 0,
+    lambda y: tf.cast(y, tf.complex64), lambda y: tf.reduce_sum(y), lambda y: np.sin(y),
+]  # fmt: skip
+FUNCTIONS = {
+    "jacobian": "x", "hessian": "x", "hessian_diagonal": "x", "laplacian": "x",
+    "directional_curvature": "xv", "hessian_vector_product": "xv", "derivatives": "xn",
+    "engine_choice": "xn", "scale_curvature": "xs", "hidden_fraction": "xs", "diagnose": "x",
+    "DerivativeOutput": "n", "CurvaturePenalty": "s", "CurvatureMonitor": "x", "kinks": "ss",
+    "smooth": "s", "verify": "x", "hparams_metrics": "",
+}  # fmt: skip
+COMMON = ["output", "wrt", "engine", "dtype", "batch_size"]
+KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
+    "engine_choice": COMMON[:4],
+    "scale_curvature": ["output", "wrt", "dtype", "batch_size", "of", "v", "kernel"],
+    "hidden_fraction": ["output", "wrt", "engine", "batch_size", "along"],
+    "diagnose": ["output", "wrt", "dtype", "batch_size", "scale"],
+    "verify": [*COMMON, "seed"],
+    "DerivativeOutput": ["output", "wrt", "engine", "batch_size"],
+    "CurvaturePenalty": ["output", "wrt", "scale"],
+    "CurvatureMonitor": [
+        *COMMON, "reference", "scale", "units", "freq", "feature_names", "name", "on_error",
+        "verify",
+    ],
+    "kinks": ["output"],
+    "smooth": [],
+    "hparams_metrics": [],
+}  # fmt: skip
+USUAL = {"x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1}
+
+
+@st.composite
+def calls(draw):
+    """A public name, positional arguments and keywords; most as they should be, few odd."""
+    name = draw(st.sampled_from(sorted(FUNCTIONS)))
+    # One call in ten has no fault in its positions.
+    odd = draw(st.sets(st.integers(0, 3), max_size=1))
+    arguments = [RELU if name in ("kinks", "smooth") else MODEL]
+    if 0 in odd:
+        arguments = [draw(st.sampled_from(MODELS))]
+    for i, kind in enumerate(FUNCTIONS[name], 1):
+        pool = ARRAYS if kind in "xv" else ODD
+        arguments.append(draw(st.sampled_from(pool)) if i in odd else USUAL[kind])
+    keywords = KEYWORDS[name] and draw(
+        st.dictionaries(st.sampled_from(KEYWORDS[name]), st.sampled_from(ODD), max_size=2)
+    )
+    return name, arguments, dict(keywords)
+
+
+def watched(model, probe, **keywords):
+    monitor = kc.CurvatureMonitor(probe, **keywords)
+    if not isinstance(model, keras.Model):
+        raise TypeError("Keras itself asks for a model here")
+    monitor.set_model(model)
+    monitor.on_train_begin()
+    monitor.on_epoch_begin(0)
+    monitor.on_epoch_end(0, {})
+    monitor.on_train_end()
+    return monitor
+
+
+def called(name, arguments, keywords):
+    if name == "CurvatureMonitor":
+        return watched(*arguments, **keywords)
+    found = getattr(kc, name)(*arguments, **keywords)
+    return found(GOOD) if name in ("DerivativeOutput", "CurvaturePenalty") else found
+
+
+def assert_right(name, arguments, keywords, found):
+    """Compares with the closed form, where the call asked for just that."""
+    model, x = arguments[:2]
+    chosen = {keywords.get(key) is None for key in ("output", "wrt")} == {True}
+    if model is not MODEL or not chosen or name in ("DerivativeOutput", "CurvaturePenalty"):
+        return
+    x = x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
+    x = tf.cast(x["a"] if isinstance(x, dict) else x, tf.float64).numpy()
+    v = GOOD[0]
+    if name in ("directional_curvature", "hessian_vector_product"):
+        v = arguments[2]
+        v = v[0] if isinstance(v, (list, tuple)) and isinstance(v[0], np.ndarray) else v
+        v = tf.cast(v["a"] if isinstance(v, dict) else v, tf.float64).numpy()
+        v = v.reshape(-1, 2)
+    results = found if name == "derivatives" else {name: found}
+    for key in results:
+        if key in ("value", *list(FUNCTIONS)[:6]):
+            with np.errstate(all="ignore"):
+                expected = exactly(key, x, v)
+            (got,) = keras.tree.flatten(results[key])  # `x` in a list gives lists back
+            got = np.asarray(got, "float64")
+            assert got.shape == expected.shape
+            finite = np.isfinite(expected) & (np.abs(x) < 1e3).all() & (np.abs(v) < 1e3).all()
+            # float32, and differences in float64 for `engine="finite_difference"`.
+            np.testing.assert_allclose(got[finite], expected[finite], rtol=1e-3, atol=1e-3)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(calls())
+def test_a_call_is_answered_rightly_or_refused_with_a_reason(call):
+    name, arguments, keywords = call
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = called(*call)
+        except (ValueError, TypeError) as error:
+            found = error
+    if isinstance(found, Exception):
+        assert len(str(found)) > 20  # says why
+    else:
+        assert_right(name, arguments, keywords, found)
+
+
+def test_every_public_entry_is_called_above():
+    results = {"Check", "Diagnosis", "Finding", "Kinks", "Verification", "WrongDerivativeError"}
+    entries = {name for name in kc.__all__ if callable(getattr(kc, name))} - results
+    assert entries <= set(FUNCTIONS)
+
+
+HARM = ["../../up", "/etc/passwd", "<img src=x onerror=alert(1)>", "$(touch gone)", "a\nb", "C:\\x"]
+
+
+def test_names_from_data_reach_no_path(tmp_path):
+    inputs = keras.Input((len(HARM),))
+    outputs = {name: keras.layers.Dense(1, "tanh")(inputs) for name in HARM[:2]}
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(8, len(HARM))).astype("float32")
+    log = tmp_path / "a" / "b" / "log"
+    monitor = kc.CurvatureMonitor(x, log, feature_names=HARM)
+    model.fit(x, dict.fromkeys(outputs, x[:, :1]), verbose=0, callbacks=[monitor])
+    made = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(made) == 1
+    (path,) = made
+    assert path.parent == Path("a/b/log/curvature")
+    content = (tmp_path / path).read_bytes()
+    assert b"<img" not in content  # the page gets it escaped
+
+
+def test_a_file_with_code_in_it_is_not_loaded_unless_asked(tmp_path):
+    net = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x**2)])
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, kc.DerivativeOutput(net, ["laplacian"])(inputs))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    with pytest.raises(ValueError, match=r"(?i)lambda"):
+        keras.models.load_model(path)
+    loaded = keras.models.load_model(path, safe_mode=False)
+    np.testing.assert_allclose(loaded.predict(np.ones((2, 1)), verbose=0)["laplacian"], 2)
+
+
+FORBIDDEN = {"pickle", "marshal", "shelve", "subprocess", "ctypes", "dill", "joblib", "yaml"}
+CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "system",
+    "popen",
+    "enable_unsafe_deserialization",
+}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(kc.__file__).parent.rglob("*.py")), ids=lambda path: path.stem
+)
+def test_the_package_unpickles_nothing_and_starts_nothing(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+            assert not {name.split(".")[0] for name in names} & FORBIDDEN
+        if isinstance(node, ast.Call):
+            function = node.func
+            called = getattr(function, "id", getattr(function, "attr", ""))
+            assert called not in CALLS
+        if isinstance(node, ast.keyword):
+            assert node.arg not in ("allow_pickle", "safe_mode", "shell")

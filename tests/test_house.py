@@ -1,0 +1,69 @@
+"""What the papers of the house say holds: code blocks run, targets and files are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import keras_curvature as kc
+from keras_curvature.engines.taylor import rules
+
+ROOT = Path(__file__).parents[1]
+PAPERS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
+
+
+@pytest.fixture
+def rules_as_before():
+    before = dict(rules._rules)
+    yield
+    rules._rules.clear()
+    rules._rules.update(before)
+
+
+def test_the_rule_of_the_guide_can_be_added(rules_as_before, capsys):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    namespace: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "CONTRIBUTING.md", "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert "one direction at a time through FresnelCos" in printed
+    assert "right, as far as differences can tell" in printed
+    model, x = namespace["model"], namespace["x"]
+    assert kc.engine_choice(model, x, ["laplacian"], dtype="float64").fallbacks == ()
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_what_a_paper_points_to_is_there(paper):
+    text = (ROOT / paper).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+def test_files_that_the_guides_name_are_there():
+    engines = ROOT / "src" / "keras_curvature" / "engines"
+    named = re.findall(
+        r"`((?:src|tests|engines)/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    assert len(named) >= 4
+    for name in named:
+        path = ROOT / name if not name.startswith("engines/") else engines.parent / name
+        assert path.exists(), name
+
+
+def test_the_citation_has_the_version():
+    assert f"\nversion: {kc.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_engines_know_nothing_of_what_uses_them():
+    """Imports go one way, as ARCHITECTURE.md says."""
+    package = ROOT / "src" / "keras_curvature"
+    allowed = ("keras_curvature.engines", "keras_curvature.typing")
+    for path in (package / "engines").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_curv"):
+                assert node.module.startswith(allowed), f"{path.name} imports {node.module}"

@@ -1,0 +1,78 @@
+"""A small training, watched or not, and what is left of it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(32, 2)).astype("float32")
+Y = np.sin(X[:, :1]) * X[:, 1:]
+PROBE = X[:8]
+
+
+def network(seed=0):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(4, "tanh"),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile("adam", "mse")
+    return model
+
+
+def train(*callbacks, model=None, epochs=4, **kwargs):
+    """Fits, and returns the model and Keras's history."""
+    model = network() if model is None else model
+    given = {"epochs": epochs, "batch_size": 16, "verbose": 0} | kwargs
+    return model, model.fit(X, Y, callbacks=list(callbacks), **given)
+
+
+def left_behind(model, fit):
+    """All numbers of a training that do not come from watching it."""
+    losses = {k: v for k, v in fit.history.items() if not k.startswith("curvature")}
+    states = [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+    return [*states, *losses.values(), tf.random.uniform([]).numpy(), np.random.rand()]  # noqa: NPY002
+
+
+def assert_same(these, those):
+    assert len(these) == len(those)
+    for a, b in zip(these, those, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def events(log_dir, run="curvature"):
+    """What TensorBoard reads of a run."""
+    found = EventAccumulator(str(log_dir / run), size_guidance={"tensors": 0})
+    found.Reload()
+    return found
+
+
+def steps(log_dir, tag="curvature/mean", run="curvature"):
+    found = events(log_dir, run)
+    known = tag in found.Tags()["tensors"]
+    return [event.step for event in found.Tensors(tag)] if known else []
+
+
+def text(log_dir, tag):
+    """The last text under a tag."""
+    event = events(log_dir).Tensors(tag)[-1]
+    return tf.make_ndarray(event.tensor_proto).item().decode()
+
+
+class During(keras.callbacks.Callback):
+    """Begins something at the end of epoch 1, before what comes later in the list, and ends it
+    at the end of epoch 3: steps 2 and 3 of a monitor see it."""
+
+    def __init__(self, begin, end=lambda: None):
+        super().__init__()
+        self._acts = {1: begin, 3: end}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._acts.get(epoch, lambda: None)()
