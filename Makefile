@@ -20,7 +20,7 @@ BENCH_INSTALL := $(subst $(BIN),$(BENCH_VENV)/bin,$(INSTALL))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format docs pictures lock clean distclean
+.PHONY: help demo test test-all test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-import bench-long bench-monitor bench-memory bench-survey
 .PHONY: architecture build test-matrix
 
@@ -33,8 +33,13 @@ demo: $(VENV)/.installed ## Train on x**2 and see its curvature (examples/quadra
 test: $(VENV)/.installed ## Run the tests, without the slow ones
 	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
 
-test-all: $(VENV)/.installed ## Run all tests
-	$(PYTEST) $(PYTEST_FLAGS)
+test-all: $(VENV)/.installed test-browser ## Run all tests
+	$(PYTEST) -m "not browser" $(PYTEST_FLAGS)
+
+# CHROMIUM=/path/to/chromium if it is not found; without one the tests are skipped and say so.
+test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (needs Chromium)
+	$(INSTALL) --no-build-isolation --editable '.[browser]'
+	$(BIN)/python -m pytest tests/browser -rs $(BROWSER_FLAGS)
 
 # MATRIX_FLAGS: --only oldest, -- tests/test_monitor.py, ...
 test-matrix: $(VENV)/.installed ## Run the tests on the oldest and newest versions supported

@@ -18,6 +18,7 @@ from keras_curvature.diagnosis import diagnose
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate
 from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.hidden import hidden_fraction
+from keras_curvature.hparams import hparams_metrics
 from keras_curvature.kinks import Kinks, kinks
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
 from keras_curvature.monitor import CurvatureMonitor
@@ -48,6 +49,7 @@ __all__ = [
     "hessian_diagonal",
     "hessian_vector_product",
     "hidden_fraction",
+    "hparams_metrics",
     "jacobian",
     "kinks",
     "laplacian",

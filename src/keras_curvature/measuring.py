@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature import known, ladder, rounding, scales, segments
+from keras_curvature import known, ladder, rounding, scales, segments, slices
 from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
@@ -18,6 +18,7 @@ from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import Array, Ladder, Measurement, Segments
 from keras_curvature.probes import Probe, feature_names
+from keras_curvature.slices import Slices
 from keras_curvature.typing import Model
 
 FULL_HESSIAN_INPUTS = 64
@@ -83,6 +84,7 @@ class Gauge:
         self._references = known.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
         self._rails = ladder.rails(z.numpy().astype(np.float64), self._spread)
+        self._cuts = slices.cuts(z.numpy().astype(np.float64), self._spread)
 
     @property
     def problem(self) -> Problem:
@@ -161,6 +163,23 @@ class Gauge:
             stop = start + self.f.outputs.sizes[i]
             results[name] = self._measurement(arrays, slice(start, stop), i)
             start = stop
+        return results
+
+    def measure_slices(self) -> dict[str, Slices]:
+        """Each output along each input in turn; empty where there are too few or too many."""
+        if self._cuts is None:
+            return {}
+        cuts, arrays = self._cuts, self._on_slices(self._cuts)
+        start, results = 0, {}
+        for name, size in zip(self.f.output_names, self.f.outputs.sizes, strict=True):
+            shape = (*cuts.positions.shape, size)
+            part = slice(start, start + size)
+            results[name] = Slices(
+                positions=cuts.positions,
+                centre=cuts.centre,
+                **{key: array[:, part].reshape(shape) for key, array in arrays.items()},
+            )
+            start += size
         return results
 
     def _measurement(self, found: dict[str, Array], part: slice, i: int) -> Measurement:
@@ -263,6 +282,24 @@ class Gauge:
             [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
         )
         return self._run("segments", compute, self._problem, size, [*starts, *ends])
+
+    def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
+        problem = self._scale_problem
+        f, scale = problem.f, tf.constant(self._scale)
+        engine = ENGINES[self._choice((DIRECTIONAL,)).name]
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, axis, position = tensors
+            z, rest = f.point(leaves)
+            return slices.along(engine, f, z, rest, axis, position, scale)
+
+        rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        size = self._options.batch_size or max(1, rows // (3 * f.outputs.width))
+        every = [cuts.index] * cuts.positions.size
+        tensors = [tf.gather(leaf, every) for leaf in problem.inputs.leaves]
+        tensors += [tf.constant(cuts.axes), tf.constant(cuts.positions.reshape(-1))]
+        found = self._run(("slices", tuple(self._scale)), compute, problem, size, tensors)
+        return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
 
     def _run(
         self,

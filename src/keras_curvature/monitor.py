@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from keras_curvature.probes import Probe, make_probe
 from keras_curvature.schedule import PictureBudget, continued, due
 from keras_curvature.sketch import Sketch
 from keras_curvature.sketching import Sketcher
+from keras_curvature.slices import Slices
 from keras_curvature.typing import Output, Wrt
 
 
@@ -156,6 +157,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._gauge: Gauge | Sketcher | None = None
         self._measurements: dict[str, Measurement | Sketch] = {}
         self._closeups: dict[str, tuple[Closeup, ...]] = {}
+        self._slices: dict[str, Slices] = {}
         self._spectra: dict[str, list[tuple[int, Spectrum]]] = {}
         self._writer: Any = None
         self._pictures = PictureBudget()
@@ -284,6 +286,18 @@ class CurvatureMonitor(keras.callbacks.Callback):
         seen = self._closeups[report.output]
         return figures.draw_examples(seen, report, names=self._names_of(seen), theme=theme)
 
+    def _figures(self, report: Report, theme: str) -> Iterator[tuple[str, Any]]:
+        """The pictures of an output in a theme, by their names."""
+        from keras_curvature import figures
+
+        measurement = self._measurements[report.output]
+        if isinstance(measurement, Sketch):
+            yield "examples", self._draw_examples(report, theme)
+        else:
+            yield "shape", figures.draw(measurement, report, theme=theme)
+        spectra = self._spectra[report.output]
+        yield "distances", figures.draw_distances(measurement, report, spectra, theme=theme)
+
     def _names_of(self, seen: Sequence[Closeup]) -> list[list[str]] | None:
         """The words of each example, or the user's names for the inputs."""
         words = self._vocabulary
@@ -335,6 +349,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             for i, (output, measurement) in enumerate(found.items())
         }
         self._measurements, self.reports, self._closeups = found, reports, {}
+        if self._writer is not None and isinstance(self._gauge, Gauge):
+            self._slices = self._gauge.measure_slices()
         for output, report in reports.items():
             if report.spectrum is not None:
                 self._spectra.setdefault(output, []).append((step, report.spectrum))
@@ -367,12 +383,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._writer.flush()
 
     def _write(self) -> None:
+        self._writer.write_layout(self.history["step"][-1], self.reports)
         for output, report in self.reports.items():
-            self._writer.write_numbers(report)
             measurement = self._measurements[output]
+            self._writer.write_numbers(report)
             if isinstance(measurement, Measurement):  # the dice would widen an estimate's
                 self._writer.write_distribution(report, self._in_units(measurement))
                 self._writer.write_spectrum(report)
+            self._writer.write_tab(report, measurement, self._slices.get(output))
         self._writer.flush()
 
     def _look_over_distances(self) -> None:
@@ -472,16 +490,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         with self._pictures.spending():
             self._look_over_distances()
-            for output, report in self.reports.items():
-                measurement = self._measurements[output]
-                if isinstance(measurement, Sketch):
-                    examples = self._draw_examples(report)
-                    self._writer.write_picture(report, figures.to_png(examples), "examples")
-                else:
-                    shape = figures.draw(measurement, report)
-                    self._writer.write_picture(report, figures.to_png(shape))
-                distances = figures.draw_distances(measurement, report, self._spectra[output])
-                self._writer.write_picture(report, figures.to_png(distances), "distances")
+            for report in self.reports.values():
+                for theme in ("light", "dark"):
+                    for name, figure in self._figures(report, theme):
+                        self._writer.write_picture(report, figures.to_png(figure), name, theme)
                 self._writer.write_summary(report)
                 self._pictured_step = report.step
             self._writer.flush()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement import Array, Spectrum
+from keras_curvature.measurement import Array, Measurement, Report, Spectrum
+from keras_curvature.sketch import Sketch
 
 SHORTEST = 4
 """Distances at the short end that have to agree for a function to count as smooth there."""
@@ -66,6 +67,17 @@ def read(spectrum: Spectrum) -> Reading:
     share = spectrum.rounding[-1] / rms[-1]
     tail = ", down to where rounding sets in." if share > DOMINATED else "."
     return Reading("smooth", words + tail, below)
+
+
+def shown_units(m: Measurement | Sketch, report: Report) -> tuple[float, float, tuple[str, str]]:
+    """Factors for distance and curvature where a spectrum is drawn, and what they are in then.
+
+    With a single input in the units of the data, as everything else that is drawn against it.
+    """
+    if len(m.input_spread) == 1 and report.units == "raw":
+        x, y = float(m.input_spread[0]), float(np.sqrt(np.mean(m.output_spread**2)))
+        return x, y / x**2, ("x", "y per x²")
+    return 1.0, 1.0, ("standard deviations of the inputs", "σy/σx²")
 
 
 def _deviations(h: float) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, Summary, SummaryMetadata
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from keras_curvature import dashboards, tab
 from keras_curvature.event_file import EventFile
 from keras_curvature.faults import Fault
 from keras_curvature.findings import Diagnosis, Finding
@@ -30,7 +31,11 @@ from keras_curvature.meanings import (
     plain,
 )
 from keras_curvature.measurement import Measurement, Report, Spectrum, Units
+from keras_curvature.sketch import Sketch
+from keras_curvature.slices import Slices
 from keras_curvature.spectra import read
+from keras_curvature_tensorboard.archive import series_content
+from keras_curvature_tensorboard.packets import DIAGNOSIS, PLUGIN, PROBE, STEPS
 
 KERAS_RUNS = ("train", "validation")
 """Directories of `keras.callbacks.TensorBoard`, which asks not to share them."""
@@ -51,10 +56,15 @@ PICTURES = {
 }
 """What is drawn, and what it shows."""
 
+THEMES = {"light": "", "dark": "_dark"}
+"""What the tag of a picture ends with, by the theme that it was drawn for."""
+
 SPECTRUM = (
     "Curvature over distances: half-width h of the window, mean, root mean square, what rounding "
     "adds in float64, and what it would add in the model's own dtype; in standard deviations."
 )
+
+LAYOUT = "layout"
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
@@ -67,6 +77,8 @@ class RunWriter:
     writer.write_numbers(report)
     writer.write_distribution(report, measurement)
     writer.write_spectrum(report)
+    writer.write_layout(report.step, [report.output])
+    writer.write_tab(report, measurement)
     writer.write_picture(report, png)
     writer.write_summary(report)
     writer.close()
@@ -147,13 +159,43 @@ class RunWriter:
             report.step, Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
         )
 
-    def write_picture(self, report: Report, png: bytes, name: str = "shape") -> None:
+    def write_layout(self, step: int, outputs: Iterable[str]) -> None:
+        """Writes which scalars the Custom Scalars dashboard draws together, once in a file."""
+        if self._is_first(LAYOUT):
+            parts = [tag_part(output) if output else "" for output in outputs]
+            self._write(step, dashboards.layout(self._name, parts))
+
+    def write_tab(
+        self, report: Report, measurement: Measurement | Sketch, slices: Slices | None = None
+    ) -> None:
+        """Writes what the Curvature tab shows of this step.
+
+        Args:
+            report: says when, and in which units.
+            measurement: in units of the data.
+            slices: in units of the data, if there are any.
+        """
+        if isinstance(measurement, Sketch):
+            probe, step = tab.sketch_packets(report, measurement)
+        else:
+            probe = tab.probe_packet(report, measurement, slices)
+            step = tab.step_packet(report, measurement, slices)
+        packets = {STEPS: step}
+        if self._is_first(self._tag("-tab", report.output, PROBE)):
+            packets[PROBE] = probe
+        values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
+        self._write(report.step, Summary(value=values))
+
+    def write_picture(
+        self, report: Report, png: bytes, name: str = "shape", theme: str = "light"
+    ) -> None:
         """Writes a picture that is already encoded as PNG.
 
         Args:
             report: says when, and of which output.
             png: the picture.
             name: one of `PICTURES`.
+            theme: one of `THEMES`; each has a tag of its own.
 
         Raises:
             ValueError: if it is not a PNG.
@@ -161,7 +203,7 @@ class RunWriter:
         if png[:8] != PNG_START:
             raise ValueError(f"`png` must be the bytes of a PNG. Received: {png[:8]!r}…")
         width, height = struct.unpack(">II", png[16:24])
-        tag = self._tag("-picture", report.output, name)
+        tag = self._tag("-picture", report.output, name + THEMES[theme])
         # TensorBoard's own function would want pixels, only to encode them again.
         metadata = image_metadata.create_summary_metadata(
             display_name=None, description=self._once(tag, PICTURES[name])
@@ -176,9 +218,11 @@ class RunWriter:
         self._write(report.step, text_pb(tag, in_markdown(report)))
 
     def write_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
-        """Writes what a diagnosis found, as Markdown."""
+        """Writes what a diagnosis found, as Markdown and for the Curvature tab."""
         tag = self._tag("-summary", "", "diagnosis")
-        self._write(step, text_pb(tag, diagnosis_in_markdown(step, diagnosis)))
+        text = text_pb(tag, diagnosis_in_markdown(step, diagnosis))
+        blob = self._blob("", DIAGNOSIS, tab.diagnosis_packet(step, diagnosis))
+        self._write(step, text, Summary(value=[blob]))
 
     def write_faults(self, step: int, faults: Iterable[Fault]) -> None:
         """Writes what went wrong up to this step, as Markdown."""
@@ -214,13 +258,27 @@ class RunWriter:
         described = self._once(tag, meaning.description(report.units)) if meaning else None
         return scalar_pb(tag, single, described)
 
+    def _blob(self, output: str, kind: str, packet: bytes) -> Summary.Value:
+        metadata = SummaryMetadata(
+            plugin_data=SummaryMetadata.PluginData(
+                plugin_name=PLUGIN, content=series_content(kind, self._name, output)
+            ),
+            data_class=DATA_CLASS_BLOB_SEQUENCE,
+        )
+        tag = self._tag("-tab", output, kind)
+        return Summary.Value(tag=tag, metadata=metadata, tensor=make_tensor_proto([packet]))
+
     def _once(self, tag: str, text: str) -> str | None:
         """The text the first time: TensorBoard keeps that one, and files stay small."""
-        key = (self._file.ended, tag)  # descriptions belong into every file
+        return text if self._is_first(tag) else None
+
+    def _is_first(self, tag: str) -> bool:
+        """Whether this is asked for the first time in this file: each stands for itself."""
+        key = (self._file.ended, tag)
         if key in self._described:
-            return None
+            return False
         self._described.add(key)
-        return text
+        return True
 
 
 def in_markdown(report: Report) -> str:

@@ -17,7 +17,7 @@ from keras_curvature.figures.view import drawable
 from keras_curvature.meanings import moment
 from keras_curvature.measurement import Array, Measurement, Report, Spectrum, Verdict
 from keras_curvature.sketch import Sketch
-from keras_curvature.spectra import NOTHING, read
+from keras_curvature.spectra import NOTHING, read, shown_units
 
 MOST_LINES = 6
 """Steps drawn, the last one included: closer together in the beginning, where more happens."""
@@ -38,7 +38,7 @@ def against_distance(
     figure = page(dataclasses.replace(report, verdict=said), "", (8.6, 5.2), theme)
     axes = figure.subplots()
     place(figure, left=0.85, right=1.75, bottom=0.95)
-    along, up, units = _units(m, report)
+    along, up, units = shown_units(m, report)
     h = along * last.distances
     chosen = _chosen(history)
     axes.set_xscale("log")
@@ -74,14 +74,6 @@ def _lines(
     axes.plot(h, mean, "--", color=theme.exact, lw=1.2, label="|mean|")
     rms = up * _positive(last.rms)
     axes.plot(h, rms, "o-", color=theme.exact, lw=2.4, ms=4, label=moment(step))
-
-
-def _units(m: Measurement | Sketch, report: Report) -> tuple[float, float, tuple[str, str]]:
-    """Factors for distance and curvature, and what they are in then."""
-    if len(m.input_spread) == 1 and report.units == "raw":
-        x, y = float(m.input_spread[0]), float(np.sqrt(np.mean(m.output_spread**2)))
-        return x, y / x**2, ("x", "y per x²")
-    return 1.0, 1.0, ("standard deviations of the inputs", "σy/σx²")
 
 
 def _chosen(history: Sequence[tuple[int, Spectrum]]) -> list[tuple[int, Spectrum]]:

@@ -1,0 +1,197 @@
+// Charts of lines: a function, its slope and its curvature against one input, and the
+// curvature against the distance over which it is taken.
+
+import { Chart, said, shortened } from "./chart.js";
+import { extent, formatted, padded, paddedDecades, reach, union } from "./numbers.js";
+import { part } from "./packets.js";
+import { colours, faded } from "./theme.js";
+
+export const GHOSTS = 8; // earlier epochs that are drawn faintly
+
+const ghosts = (colour) => Array.from({ length: GHOSTS }, () => (
+  { label: "earlier", colour, ghost: true, width: 1, alpha: 0.28 }
+));
+
+// A chart of curves against a common x. `curves`: { label, colour, dash, of, ghosts } where
+// `of(packet)` gives the numbers, or null; `fixed` ones are the same at every step. Axes need
+// not reach curves that are `aside`.
+export function curveChart(view, { key, spec, x, curves, fixed = [], zero = false, title, remark, under }) {
+  const faint = curves.filter((curve) => curve.ghosts);
+  const lines = [...faint.flatMap(({ colour }) => ghosts(colour)), ...fixed, ...curves];
+  const chart = new Chart({
+    ...spec,
+    lines,
+    under,
+    table: () => [
+      { name: said(spec.x), values: x(view.packet) },
+      ...[...fixed, ...curves].map((curve) => ({
+        name: `${curve.label} [${spec.unit}]`, values: curve.of(view.packet) ?? [],
+      })),
+    ],
+  }, () => view.about());
+
+  const main = [...fixed, ...curves].filter(({ aside }) => !aside);
+  const reachOf = (packet) => union(
+    ...main.map(({ of }) => (spec.logarithmic ? extent : reach)(of(packet) ?? [])), zero ? [0, 0] : null,
+  );
+  const pad = spec.logarithmic ? paddedDecades : padded;
+  return {
+    key,
+    chart,
+    reach: (packet) => ({ x: reach(x(packet)), y: reachOf(packet) }),
+    show(packet, earlier, limits) {
+      const positions = x(packet);
+      const gap = new Array(positions.length).fill(null);
+      const rows = faint.flatMap(({ of }) => (
+        Array.from({ length: GHOSTS }, (_, i) => (earlier[i] && of(earlier[i])) || gap)
+      ));
+      const drawn = [...fixed, ...curves].map(({ of }) => of(packet) ?? gap);
+      const yRange = pad(limits.y);
+      const seen = main.map(({ of }) => of(packet) ?? []);
+      chart.update({
+        data: [positions, ...rows, ...drawn],
+        xRange: spec.logarithmic ? [limits.x[0] / 1.2, limits.x[1] * 1.2] : padded(limits.x, 0.02),
+        yRange,
+        title: title?.(),
+        note: [remark?.(), note(seen, yRange)].filter(Boolean).join("; "),
+      });
+    },
+  };
+}
+
+function note(rows, [low, high]) {
+  let beyond = 0;
+  for (const row of rows) for (const v of row) if (v < low || v > high) beyond += 1;
+  return beyond ? `${beyond} values lie beyond the axes` : "";
+}
+
+// Function, slope and curvature against a single input.
+export function oneInput(view) {
+  const { header, arrays } = view.probe;
+  const name = header.names[0] ?? "x";
+  const std = header.units === "std";
+  const [output, slope] = std ? ["σy", "σy/σx"] : ["y", "y/x"];
+  const x = () => arrays.x.values;
+  const common = { x: name === "x" ? "x" : `${name} [x]`, height: 210, link: "x" };
+  const of = (array, ...rest) => (packet) => part(packet.arrays[array], view.entry(), ...rest);
+  const still = (array, ...rest) => () => part(arrays[array], view.entry(), ...rest);
+  const known = (array, line, ...rest) => (
+    arrays[array] ? [{ ...line, colour: "target", of: still(array, ...rest) }] : []
+  );
+  const h = arrays.scale.values[0];
+  const unit = header.curvature_unit;
+
+  return [
+    curveChart(view, {
+      key: "value",
+      spec: { ...common, title: "Function", unit: output, y: `output [${output}]` },
+      x,
+      curves: [{ label: "model", colour: "exact", of: of("value"), ghosts: true }],
+      fixed: known("target", { label: "data", dots: 3.5, only: true }),
+    }),
+    curveChart(view, {
+      key: "slope",
+      spec: { ...common, title: "Slope ∂y/∂x", unit: slope, y: `slope [${slope}]` },
+      x,
+      zero: true,
+      curves: [{ label: "exact", colour: "exact", of: of("slope"), ghosts: true }],
+    }),
+    curveChart(view, {
+      key: "second",
+      spec: {
+        ...common, title: "Curvature ∂²y/∂x²", unit, y: `curvature [${unit}]`, height: 240,
+      },
+      x,
+      zero: true,
+      curves: [
+        { label: `over ±${Number(h.toPrecision(3))}`, colour: "scale", of: of("scale_second", 0), ghosts: true, width: 2 },
+        { label: "exact", colour: "exact", of: of("second", 0), ghosts: true },
+      ],
+      fixed: known("reference", { label: "known", dash: [5, 4], width: 1.8 }, 0),
+      under: (u, ctx) => margins(u, ctx, arrays.x.values, h),
+    }),
+  ];
+}
+
+// Shades where the window x ± h leaves the probe's range: the model extrapolates there.
+function margins(u, ctx, x, h) {
+  const [low, high] = [x[0], x.at(-1)];
+  const { top, height } = u.bbox;
+  ctx.fillStyle = faded(colours.scale, 0.07);
+  for (const [from, to] of [[low, low + h], [high - h, high]]) {
+    const left = u.valToPos(from, "x", true);
+    ctx.fillRect(left, top, u.valToPos(to, "x", true) - left, height);
+  }
+}
+
+// The function and its curvature along one of many inputs, the others held.
+export function slices(view) {
+  const { header, arrays } = view.probe;
+  if (!arrays.slice_x) return [];
+  const std = header.units === "std";
+  const x = () => part(arrays.slice_x, view.feature());
+  const of = (array) => (packet) => part(packet.arrays[array], view.entry(), view.feature());
+  const name = () => header.names[view.feature()];
+  const along = (what) => () => `${what} along ${name()}`;
+  const [unit, output] = [header.curvature_unit, std ? "σy" : "y"];
+  const common = { x: () => `${shortened(name())} [x], all other inputs held at a central probe point`, height: 210, link: "slice" };
+  return [
+    curveChart(view, {
+      key: "slice_value",
+      spec: { ...common, title: "Function along one input", unit: output, y: `output [${output}]` },
+      x,
+      title: along("Function"),
+      curves: [{ label: "model", colour: "exact", of: of("slice_value"), ghosts: true }],
+    }),
+    curveChart(view, {
+      key: "slice_second",
+      spec: { ...common, title: "Curvature along one input", unit, y: `curvature [${unit}]` },
+      x,
+      title: along("Curvature"),
+      remark: () => `h = ${formatted(arrays.scale.values[view.feature()])}`,
+      zero: true,
+      curves: [
+        { label: "over ±h", colour: "scale", of: of("slice_scale_second"), ghosts: true, width: 2 },
+        { label: "exact", colour: "exact", of: of("slice_second"), ghosts: true },
+      ],
+    }),
+  ];
+}
+
+// How curved the function is over each distance: where it is smooth this settles as the
+// distance shrinks, where it has kinks it does not.
+export function againstDistance(view) {
+  const { header, arrays } = view.probe;
+  if (!view.packet.arrays.spectrum) return [];
+  const [along, unit] = header.distance_units;
+  const row = (i) => (packet) => part(packet.arrays.spectrum, i)?.map((v) => (v ? Math.abs(v) : NaN));
+  const used = arrays.distance.values[0];
+  return [curveChart(view, {
+    key: "spectrum",
+    spec: {
+      title: "Curvature against distance", height: 210, logarithmic: true,
+      x: `distance h [${along}]`, unit, y: `curvature [${unit}]`,
+      legend: [{ label: `h of scale_mean, ${formatted(used)}`, colour: "scale", kind: "dashed" }],
+    },
+    x: row(0),
+    curves: [
+      { label: "root mean square", colour: "exact", of: row(2), ghosts: true, dots: 5 },
+      { label: "|mean|", colour: "exact", of: row(1), dash: [5, 4], aside: true },
+      { label: "rounding in the model's dtype", colour: "target", of: row(3), dash: [2, 3], aside: true },
+    ],
+    remark: () => view.packet.header.distances,
+    under: (u, ctx) => marker(u, ctx, used),
+  })];
+}
+
+function marker(u, ctx, x) {
+  const { top, height } = u.bbox;
+  const left = u.valToPos(x, "x", true);
+  ctx.strokeStyle = colours.scale;
+  ctx.lineWidth = 1.3 * devicePixelRatio;
+  ctx.setLineDash([2, 3]);
+  ctx.beginPath();
+  ctx.moveTo(left, top);
+  ctx.lineTo(left, top + height);
+  ctx.stroke();
+}

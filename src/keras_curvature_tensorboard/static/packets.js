@@ -1,0 +1,179 @@
+// Fetches what the server has and opens it. See packets.py for the form of a packet.
+
+const MOST_STEPS = 64; // in one request, as the server allows
+export const MEMORY = 128e6; // bytes that the steps of all open runs may take
+
+export async function fetchRuns() {
+  const response = await fetch("./runs");
+  if (!response.ok) throw new Error(`The list of runs could not be read (${response.status}).`);
+  return response.json();
+}
+
+// One run and output: what stays the same, and its steps as they are asked for.
+export class Series {
+  constructor(listed) {
+    this.key = JSON.stringify([listed.run, listed.name, listed.output]);
+    this.label = labelOf(listed);
+    this.steps = [];
+    this.probe = null;
+    this.diagnoses = new Map(); // by step; there are few
+    this.cache = new Map();
+    this.pending = new Map();
+    this.bytes = 0;
+    this.room = MEMORY;
+    this.update(listed);
+  }
+
+  // Whether more steps would drive others out of memory.
+  get full() { return this.bytes > 0.95 * this.room; }
+
+  // Steps of the diagnosis that are not read yet.
+  unread() { return (this.listed.diagnosis_steps ?? []).filter((step) => !this.diagnoses.has(step)); }
+
+  // What was found out last at `step`; before that, what is found out first.
+  diagnosis(step) {
+    const known = [...this.diagnoses.keys()].sort((a, b) => a - b);
+    return this.diagnoses.get(known.findLast((s) => s <= step) ?? known[0]);
+  }
+
+  // Takes over a newer listing of the same run; whether there is something new.
+  update(listed) {
+    const more = listed.steps.length !== this.steps.length
+      || listed.steps.at(-1) !== this.steps.at(-1);
+    this.listed = listed;
+    this.steps = listed.steps;
+    return more || this.unread().length > 0;
+  }
+
+  // The step shown at `step`: the last one up to it, or else the first.
+  at(step) {
+    let low = 0, high = this.steps.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.steps[middle] <= step) low = middle + 1; else high = middle;
+    }
+    return this.steps[Math.max(0, low - 1)];
+  }
+
+  // Of these steps the ones that are neither in memory nor on their way.
+  missing(steps) {
+    const wanted = new Set(steps.filter((step) => step !== undefined));
+    return [...wanted].filter((step) => !this.cache.has(step) && !this.pending.has(step));
+  }
+
+  keep(packet) {
+    this.cache.set(packet.step, packet);
+    this.bytes += packet.bytes;
+    for (const [step, { bytes }] of this.cache) { // the oldest first
+      if (this.bytes <= this.room || step === packet.step) break;
+      this.cache.delete(step);
+      this.bytes -= bytes;
+    }
+  }
+
+  get(step) {
+    const found = this.cache.get(step);
+    if (found) { // now the youngest
+      this.cache.delete(step);
+      this.cache.set(step, found);
+    }
+    return found;
+  }
+}
+
+function labelOf({ run, name, output }) {
+  const ending = `/${name}`;
+  const shown = run.endsWith(ending) ? run.slice(0, -ending.length) : run;
+  const monitor = name === "curvature" ? "" : ` (${name})`;
+  return `${shown}${monitor}${output ? ` · ${output}` : ""}`;
+}
+
+// Makes sure that what does not change is in memory.
+export async function loadProbes(all) {
+  const stale = all.filter(({ probe, listed }) => probe?.step !== listed.probe_steps.at(-1));
+  await inPortions(stale.map((series) => [series, [series.listed.probe_steps.at(-1)]]), "probe_tag",
+    (series, packet) => {
+      series.probe = packet;
+      series.cache.clear();
+      series.bytes = 0;
+    });
+}
+
+// Makes sure that all there is in words is in memory.
+export async function loadDiagnoses(all) {
+  await inPortions(all.map((series) => [series, series.unread()]), "diagnosis_tag",
+    (series, packet) => series.diagnoses.set(packet.step, packet));
+}
+
+// Makes sure that steps are in memory: [series, steps] for each. In as few requests as may be.
+export async function loadSteps(pairs) {
+  const asked = pairs.map(([series, steps]) => [series, series.missing(steps)]);
+  const arriving = inPortions(asked, "tag", (series, packet) => series.keep(packet));
+  for (const [series, steps] of asked) steps.forEach((step) => series.pending.set(step, arriving));
+  try {
+    await Promise.all(pairs.flatMap(([series, steps]) => steps.map((step) => series.pending.get(step))));
+  } finally {
+    for (const [series, steps] of asked) steps.forEach((step) => series.pending.delete(step));
+  }
+}
+
+async function inPortions(pairs, tag, keep) {
+  const single = pairs.flatMap(([series, steps]) => steps.map((step) => [series, step]));
+  const portions = [];
+  for (let i = 0; i < single.length; i += MOST_STEPS) portions.push(single.slice(i, i + MOST_STEPS));
+  await Promise.all(portions.map(async (portion) => {
+    const bySeries = new Map();
+    for (const [series, step] of portion) bySeries.set(series, [...bySeries.get(series) ?? [], step]);
+    const query = new URLSearchParams();
+    for (const [series, steps] of bySeries) {
+      query.append("run", series.listed.run);
+      query.append("tag", series.listed[tag]);
+      query.append("steps", steps.join(","));
+    }
+    const response = await fetch(`./packets?${query}`);
+    if (!response.ok) throw new Error(`Some steps could not be read (${response.status}).`);
+    const asked = [...bySeries.keys()];
+    for (const [place, packet] of opened(await response.arrayBuffer())) keep(asked[place], packet);
+  }));
+}
+
+// Step as int64, length as uint32, place of the series as uint32, packet; and so on.
+function opened(buffer) {
+  const view = new DataView(buffer);
+  const packets = [];
+  for (let at = 0; at < buffer.byteLength;) {
+    const step = Number(view.getBigInt64(at, true));
+    const length = view.getUint32(at + 8, true);
+    const packet = length ? unpack(buffer, at + 16, step) : { step, header: null, arrays: {} };
+    packet.bytes = length;
+    packets.push([view.getUint32(at + 12, true), packet]);
+    at += 16 + length;
+  }
+  return packets;
+}
+
+function unpack(buffer, start, step) {
+  const length = new DataView(buffer).getUint32(start + 4, true);
+  const text = new TextDecoder().decode(new Uint8Array(buffer, start + 8, length));
+  const header = JSON.parse(text);
+  const arrays = {};
+  let place = start + 8 + length;
+  for (const [name, shape] of header.arrays) {
+    const count = shape.reduce((product, size) => product * size, 1);
+    arrays[name] = { shape, values: new Float32Array(buffer, place, count) };
+    place += 4 * count;
+  }
+  return { step, header, arrays, memo: new Map() };
+}
+
+// The part of an array at the given leading indices, as one flat array.
+export function part(array, ...indices) {
+  if (!array) return null;
+  let size = array.values.length, start = 0;
+  for (let i = 0; i < indices.length; i++) {
+    if (indices[i] >= array.shape[i]) return null;
+    size /= array.shape[i];
+    start += indices[i] * size;
+  }
+  return array.values.subarray(start, start + size);
+}

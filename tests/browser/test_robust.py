@@ -1,0 +1,128 @@
+"""Hostile names, broken records, and runs that grow while the page is open."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from browser.conftest import tensorboard
+from closed_forms import parabola, quadratic_form, report
+from keras_curvature.summaries import RunWriter
+from keras_curvature_tensorboard.archive import series_content
+from keras_curvature_tensorboard.packets import pack
+from tab.test_server import write_blob
+
+MARKUP = "<img src=x onerror=alert(1)>"
+FORMULA = "=HYPERLINK(1)"
+
+
+def write(logdir, steps, measured=None, **about):
+    """Steps of a run as the monitor writes them."""
+    measured = measured or parabola()
+    features = {name: 1.0 + i for i, name in enumerate(measured.feature_names)}
+    writer = RunWriter(logdir)
+    for step in steps:
+        writer.write_tab(report(features, step=step, **about), measured)
+    writer.close()
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    names = [MARKUP, FORMULA, '"><script>alert(2)</script>', "\u202eevil"]
+    given = dataclasses.replace(quadratic_form(4), feature_names=tuple(names))
+    interactions = np.ones((4, 4))
+    write(
+        tmp_path / f"{MARKUP}'&", (0, 1), given, interactions=interactions,
+        sentence=f"Healthy {MARKUP}", output=MARKUP,
+    )  # fmt: skip
+    with tensorboard(tmp_path) as address:
+        yield address
+
+
+def test_hostile_names_are_shown_and_not_obeyed(hostile, open_tab):
+    tab = open_tab(hostile)  # a dialog would be an error
+    (label,) = tab.labels
+    assert label == f"{MARKUP}'& · {MARKUP}"
+    assert tab.frame.locator(".verdict").inner_text() == f"Healthy {MARKUP}"
+    assert tab.frame.locator("img, script").count() == 0
+    table = tab.table(label, "Curvature along each input")
+    # Largest first. A spreadsheet does not take the name for a formula; the mark that turns the
+    # direction of writing is gone.
+    assert list(table["input"]) == ["evil", '"><script>alert(2)</script>', f"'{FORMULA}", MARKUP]
+
+
+def broken(logdir, step, blob):
+    content = series_content("steps", "curvature", "")
+    write_blob(logdir / "curvature", "curvature-tab/steps", [blob], content, step=step)
+
+
+RUBBISH = {
+    "no packet": b"GIF89a",
+    "an empty header": pack({}, {}),
+    "other fields": pack({"verdict": 3, "numbers": [], "features": {}}, {"value": [1.0]}),
+    "no arrays": pack(
+        {"verdict": {"kind": "", "sentence": "?"}, "numbers": {}, "features": []}, {}
+    ),
+    "other shapes": pack(
+        {"verdict": {"kind": "", "sentence": "?"}, "numbers": {}, "features": []},
+        {"value": np.ones(3), "second": np.ones((9, 9)), "laplacian_quantiles": np.ones((2, 2))},
+    ),
+}
+
+
+def test_a_broken_record_leaves_the_other_steps_and_runs_alone(tmp_path, open_tab):
+    write(tmp_path / "good", range(9))
+    write(tmp_path / "bad", (0, 1))
+    for step, blob in enumerate(RUBBISH.values(), 2):
+        broken(tmp_path / "bad", step, blob)
+    with tensorboard(tmp_path, runs=2) as address:
+        tab = open_tab(address)
+        healthy = tab.column("bad").locator(".verdict").inner_text
+        for step in range(2, 2 + len(RUBBISH)):
+            tab.move(step)
+            assert tab.column("good").locator(".moment").inner_text() == f"epoch {step}"
+            assert tab.column("bad").locator(".moment").inner_text() == f"epoch {step}"
+        tab.move(3)
+        assert healthy() == "The record of this step cannot be read."
+        assert not tab.column("bad").locator(".charts").is_visible()
+        tab.move(1)
+        assert healthy().startswith("The function bends")
+        np.testing.assert_allclose(tab.table("bad", "Slope")["exact [y/x]"][-1], 2.0)
+
+
+def test_a_run_of_another_format_says_so(tmp_path, open_tab):
+    write(tmp_path / "new", (0,))
+    content = series_content("probe", "curvature", "")
+    newer = pack({"version": 99}, {})
+    write_blob(tmp_path / "new/curvature", "curvature-tab/probe", [newer], content, step=1)
+    write(tmp_path / "old", (0,))
+    with tensorboard(tmp_path, runs=2) as address:
+        tab = open_tab(address)
+        assert "another version" in tab.column("new").locator(".verdict").inner_text()
+        assert tab.chart("old", "Slope").is_visible()
+
+
+def test_a_run_that_tensorboard_itself_cannot_read_says_so(tmp_path, open_tab):
+    write(tmp_path / "plain", (0,))
+    write(tmp_path / 'quo"te', (0,))
+    with tensorboard(tmp_path, runs=2) as address:
+        tab = open_tab(address)
+        assert tab.labels == ["plain", 'quo"te']
+        assert tab.chart("plain", "Slope").is_visible()
+        said = tab.frame.locator(".verdict").all_inner_texts()
+        assert said[1] == "The record of this step cannot be read."
+
+
+def test_the_page_follows_a_training_unless_the_slider_was_moved_back(tmp_path, open_tab):
+    write(tmp_path / "run", range(4))
+    with tensorboard(tmp_path) as address:
+        tab = open_tab(address)
+        assert tab.epoch == "epoch 3 of 3"
+        write(tmp_path / "run", (4, 5))
+        tab.wait_for_epoch("epoch 5 of 5")
+        tab.move(2)
+        write(tmp_path / "run", (6,))
+        tab.wait_for_epoch("epoch 2 of 6")
+        write(tmp_path / "other", (0, 1))
+        tab.frame.wait_for_selector("aside li:nth-child(2)")
+        assert tab.labels == ["run"]  # what was chosen stays chosen
