@@ -52,7 +52,7 @@ def test_the_curves_are_drawn_where_the_numbers_are(sines, shots):
     inside = (at > low) & (at < high)
     expected = np.interp(at[inside], x, exact)
     assert np.corrcoef(expected, height[inside])[0, 1] > 0.99  # lines cover each other in places
-    sines.shoot(shots / "one-input.png")
+    sines.shoot(shots / "one-input.png", height=1400)
 
 
 def test_a_relu_network_is_flat_exactly_and_bends_over_a_distance(sines):
@@ -121,7 +121,8 @@ def test_the_theme_is_tensorboards(sines, shots):
         assert near(picture, SCALE[theme]).sum() > 20
         other = "light" if theme == "dark" else "dark"
         assert near(picture, PAGE[other], 6).mean() < 0.01
-        sines.shoot(shots / f"one-input-{theme}.png")
+        if theme == "dark":
+            sines.shoot(shots / "one-input-dark.png", height=1400)
 
 
 def test_two_inputs_are_a_map_coloured_by_its_numbers(open_tab, address, shots):
