@@ -24,6 +24,8 @@ import keras_curvature as kc
 assert kc.__file__.startswith(sys.prefix), kc.__file__
 for entry in distribution("keras-curvature").entry_points:
     entry.load()
+from keras_curvature_tensorboard.plugin import static_files
+assert {"/static/index.js", "/static/uplot/LICENSE"} <= set(static_files())
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
 x = np.random.default_rng(0).normal(size=(16, 2))
 assert kc.verify(model, x).ok
@@ -67,6 +69,7 @@ def test_the_wheel_holds_all_of_src_and_nothing_else(built):
     assert {name.partition("/")[0] for name in shipped()} >= {
         "keras_curvature",
         "keras_curvature_cli",
+        "keras_curvature_tensorboard",
     }
 
 
