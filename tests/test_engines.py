@@ -49,6 +49,10 @@ def answers_another_question(case, engine):
     return engine == "finite_difference" and (hidden or case.id == "applications/ResNet50")
 
 
+DEEP = {"transformer", "language", "perceiver", "unet", "normalized"}
+"""First words of networks that take seconds in every combination."""
+
+
 def rows():
     """Cases x dtypes x engines; `make test` has all cases, but not all combinations."""
     for case in CASES:
@@ -58,7 +62,9 @@ def rows():
             for engine in ENGINES:
                 if answers_another_question(case, engine):
                     continue
-                quick = (dtype, engine) == ("float64", "taylor") or case.family == "networks"
+                quick = (dtype, engine) == ("float64", "taylor") or (
+                    case.family == "networks" and case.id.split("/")[1].split("_")[0] not in DEEP
+                )
                 slow = "slow" in case.tags or not quick or "loop" in case.tags
                 marks = [pytest.mark.slow] if slow else []
                 yield pytest.param(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from keras_curvature.event_file import EventFile
@@ -87,3 +90,18 @@ def test_nothing_written_makes_no_file(tmp_path):
     file.flush()
     file.close()
     assert files(tmp_path) == []
+
+
+def test_no_other_writer_takes_its_name(tmp_path):
+    """TensorFlow's number their files too, and write over one that is there."""
+    file = EventFile(str(tmp_path))
+    file.write(0, Summary())
+    (name,) = [path.name for path in tmp_path.iterdir()]
+    file.close()
+    for _ in range(3):
+        tf.summary.create_file_writer(str(tmp_path)).close()
+    others = {path.name for path in tmp_path.iterdir()} - {name}
+    pattern = re.compile(r"events\.out\.tfevents\.\d+\..*\.\d+\.\d+\.v2")
+    assert len(others) == 3
+    assert all(pattern.fullmatch(other) for other in others)
+    assert not pattern.fullmatch(name)

@@ -128,4 +128,6 @@ def _next_name(directory: str) -> str:
     latest = max((int(match[1]) for match in found if match), default=0)
     stamp = max(int(time.time()), latest + 1)
     host = re.sub(r"[^\w-]", "_", socket.gethostname())
-    return f"events.out.tfevents.{stamp:010d}.{host}.{os.getpid()}.{next(_numbers)}.v2"
+    # Not the pattern of TensorFlow's own writers: with the same number in the same second, one
+    # would write over the other.
+    return f"events.out.tfevents.{stamp:010d}.{host}.{os.getpid()}.{next(_numbers)}.curvature.v2"

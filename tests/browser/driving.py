@@ -43,6 +43,7 @@ class Tab:
     def choose(self, *runs):
         """Leaves these runs chosen and no others."""
         boxes = self.frame.locator("aside li")
+        self.frame.wait_for_selector(f"aside li:nth-child({len(runs)})")  # read one by one
         for i in range(boxes.count()):
             box = boxes.nth(i)
             box.locator("input").set_checked(box.inner_text() in runs)
@@ -155,7 +156,7 @@ class Tab:
         self.page.mouse.move(2, 2)
         self.page.wait_for_timeout(400)  # TensorBoard fades its menu out
         shot = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
-        shot.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        shot.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
         self.page.set_viewport_size(usual)
 
 

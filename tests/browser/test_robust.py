@@ -4,13 +4,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tensorboard.compat.proto.summary_pb2 import (
+    DATA_CLASS_BLOB_SEQUENCE,
+    Summary,
+    SummaryMetadata,
+)
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from browser.conftest import tensorboard
 from closed_forms import parabola, quadratic_form, report
+from keras_curvature.event_file import EventFile
 from keras_curvature.summaries import RunWriter
 from keras_curvature_tensorboard.archive import series_content
 from keras_curvature_tensorboard.packets import pack
-from tab.test_server import write_blob
 
 MARKUP = "<img src=x onerror=alert(1)>"
 FORMULA = "=HYPERLINK(1)"
@@ -51,9 +57,19 @@ def test_hostile_names_are_shown_and_not_obeyed(hostile, open_tab):
     assert list(table["input"]) == ["evil", '"><script>alert(2)</script>', f"'{FORMULA}", MARKUP]
 
 
-def broken(logdir, step, blob):
-    content = series_content("steps", "curvature", "")
-    write_blob(logdir / "curvature", "curvature-tab/steps", [blob], content, step=step)
+def record(logdir, kind, step, blob):
+    """A record as the monitor's, with anything in it, in a file that is read last."""
+    metadata = SummaryMetadata(
+        plugin_data=SummaryMetadata.PluginData(
+            plugin_name="curvature", content=series_content(kind, "curvature", "")
+        ),
+        data_class=DATA_CLASS_BLOB_SEQUENCE,
+    )
+    tensor = make_tensor_proto([blob])
+    value = Summary.Value(tag=f"curvature-tab/{kind}", metadata=metadata, tensor=tensor)
+    file = EventFile(str(logdir / "curvature"))
+    file.write(step, Summary(value=[value]))
+    file.close()
 
 
 RUBBISH = {
@@ -74,9 +90,9 @@ def test_a_broken_record_leaves_the_other_steps_and_runs_alone(tmp_path, open_ta
     write(tmp_path / "good", range(9))
     write(tmp_path / "bad", (0, 1))
     for step, blob in enumerate(RUBBISH.values(), 2):
-        broken(tmp_path / "bad", step, blob)
+        record(tmp_path / "bad", "steps", step, blob)
     with tensorboard(tmp_path, runs=2) as address:
-        tab = open_tab(address)
+        tab = open_tab(address, runs=["good", "bad"])
         healthy = tab.column("bad").locator(".verdict").inner_text
         for step in range(2, 2 + len(RUBBISH)):
             tab.move(step)
@@ -92,12 +108,10 @@ def test_a_broken_record_leaves_the_other_steps_and_runs_alone(tmp_path, open_ta
 
 def test_a_run_of_another_format_says_so(tmp_path, open_tab):
     write(tmp_path / "new", (0,))
-    content = series_content("probe", "curvature", "")
-    newer = pack({"version": 99}, {})
-    write_blob(tmp_path / "new/curvature", "curvature-tab/probe", [newer], content, step=1)
+    record(tmp_path / "new", "probe", 1, pack({"version": 99}, {}))
     write(tmp_path / "old", (0,))
     with tensorboard(tmp_path, runs=2) as address:
-        tab = open_tab(address)
+        tab = open_tab(address, runs=["new", "old"])
         assert "another version" in tab.column("new").locator(".verdict").inner_text()
         assert tab.chart("old", "Slope").is_visible()
 
@@ -106,7 +120,7 @@ def test_a_run_that_tensorboard_itself_cannot_read_says_so(tmp_path, open_tab):
     write(tmp_path / "plain", (0,))
     write(tmp_path / 'quo"te', (0,))
     with tensorboard(tmp_path, runs=2) as address:
-        tab = open_tab(address)
+        tab = open_tab(address, runs=["plain", 'quo"te'])
         assert tab.labels == ["plain", 'quo"te']
         assert tab.chart("plain", "Slope").is_visible()
         said = tab.frame.locator(".verdict").all_inner_texts()

@@ -39,7 +39,13 @@ def test_an_ailment_is_found_and_explained(ailment):
     assert finding.size > 0 or np.isnan(finding.size)
 
 
-@pytest.mark.parametrize("make", HEALTHY.values(), ids=HEALTHY)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[pytest.mark.slow] * (name == "recurrent"))
+        for name, make in HEALTHY.items()
+    ],
+)
 def test_nothing_is_found_in_a_healthy_model(make):
     keras.utils.set_random_seed(0)
     report = kc.diagnose(make(), X)

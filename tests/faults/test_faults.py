@@ -244,8 +244,12 @@ def test_an_interrupt_in_the_middle_passes_and_closes_the_log(tmp_path, monkeypa
         raise AssertionError("unreachable")
 
     broken = During(lambda: monkeypatch.setattr(Gauge, "_on_segments", interrupt))
-    with pytest.raises(KeyboardInterrupt):
-        train(broken, monitor)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind `nohup`
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(broken, monitor)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert monitor._writer is None
     assert monitor.history["step"] == steps(tmp_path) == [0, 1]
     monkeypatch.undo()

@@ -128,5 +128,8 @@ def test_every_tag_is_continued_and_described_again(tmp_path):
     train(monitor, model=model, epochs=2, initial_epoch=1)
     found = events(tmp_path)
     for tag in found.Tags()["tensors"]:
-        if not tag.startswith(("curvature-picture", "curvature-summary")):  # as time allows
-            assert [event.step for event in found.Tensors(tag)] == [0, 1, 2], tag
+        if tag.startswith(("curvature-picture", "curvature-summary")):
+            continue  # as time allows
+        # What stands for the whole run is once in each file.
+        once = tag == "curvature-tab/probe" or tag.startswith("custom_scalars")
+        assert [event.step for event in found.Tensors(tag)] == ([0, 2] if once else [0, 1, 2]), tag
