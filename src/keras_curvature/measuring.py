@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature import known, ladder, rounding, scales, segments, slices
+from keras_curvature import known, ladder, methods, rounding, scales, segments, slices
 from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
@@ -119,35 +119,20 @@ class Gauge:
             else f"the Hessian's diagonal (the whole one has {d * d} entries per point and "
             f"output, and is taken up to {FULL_HESSIAN_INPUTS} inputs)"
         )
-        shown = {
-            "raw": "the units of x and y",
-            "std": "standard deviations of each input and output over the probe",
-        }
         lines = [
             f"{n} probe points, {d} input(s), {m} output(s): the slope and {second}.",
             f"{str(self.choice).capitalize()}; in {self.f.dtype.name}.",
-            f"Curvature at the scale: central second differences over h = {_few(self._scale)}, "
-            f"in {self._scale_problem.f.dtype.name}, at {len(self._scaled)} points, averaged over "
-            "those whose window lies inside the probe's range.",
+            f"Curvature at the scale: central second differences over h = "
+            f"{methods.few(self._scale)}, in {self._scale_problem.f.dtype.name}, at "
+            f"{len(self._scaled)} points, averaged over those whose window lies inside the probe's "
+            "range.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
             f"probe points, in {segments.PIECES} pieces each.",
             f"Curvature over many distances: second differences in float64 along "
             f"{len(self._rails.start)} of these lines, in standard deviations.",
-            f"Units: {shown[units]}; numbers per feature in standard deviations.",
+            f"Units: {methods.UNITS[units]}; numbers per feature in standard deviations.",
         ]
-        fitting = {**self._problem.evaluator.fitting, **self._scale_problem.evaluator.fitting}
-        if fitting:
-            lines.append(
-                "The memory ran out once: derivatives are computed for as few as "
-                f"{min(fitting.values())} examples at a time since."
-            )
-        if self.f.audit.mended:
-            places = ", ".join(sorted({str(place) for place in self.f.audit.mended}))
-            lines.append(
-                "TensorFlow's own second derivative is wrong or missing here, and mended: "
-                f"{places}."
-            )
-        return tuple(lines)
+        return (*lines, *methods.remarks(self._problem, self._scale_problem))
 
     def measure(self) -> dict[str, Measurement]:
         """What holds now, by the name of each output (`""` if there is but one)."""
@@ -354,10 +339,3 @@ def _spread_of(value: Array) -> Array:
             [np.std(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in finite.T]
         )
     return np.where(spread > 0, spread, 1.0)
-
-
-def _few(values: Array) -> str:
-    """The numbers, or how far they range if there are many."""
-    if len(values) <= 3:
-        return ", ".join(f"{value:.3g}" for value in values)
-    return f"{values.min():.3g} to {values.max():.3g}, one per input"

@@ -149,7 +149,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._scale = scale
         self._units: Any = units
         self._directions = checked_directions(directions)
-        self._vocabulary = vocabulary
+        self._vocabulary = _words(vocabulary)
         self._is_due = due(freq)
         self._feature_names = feature_names
         self._verifies = verify
@@ -560,6 +560,19 @@ def _joined(output: str, key: str) -> str:
 def _require_one_of(what: str, value: Any, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"`{what}` must be one of {list(allowed)}. Received: {value!r}.")
+
+
+def _words(vocabulary: Any) -> list[str] | None:
+    """The vocabulary as a list."""
+    if vocabulary is None:
+        return None
+    words = None if isinstance(vocabulary, str | bytes) else list(vocabulary)
+    if not words or not all(isinstance(word, str) for word in words):
+        raise TypeError(
+            "`vocabulary` must be a list of words, the one at i for the token id i. "
+            f"Received: {vocabulary!r}."
+        )
+    return words
 
 
 def _require_name(name: Any) -> None:

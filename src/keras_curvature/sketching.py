@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature import known, ladder, rounding, scales, segments
+from keras_curvature import known, ladder, methods, rounding, scales, segments
 from keras_curvature.engines import chunks, finite_difference
 from keras_curvature.engines.choice import ENGINES, Engine, needs_float64
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
@@ -122,10 +122,6 @@ class Sketcher:
         """What is measured, how and why, one sentence each."""
         n, d, m = self.probe.size, self.f.inputs.width, self.f.outputs.width
         k = 2 * self._half
-        shown = {
-            "raw": "the units of x and y",
-            "std": "standard deviations of each input and output over the probe",
-        }
         lines = [
             f"{n} probe points, {d} inputs, {m} output(s): estimates from {k} random directions "
             f"at each point, the same at every step; {self._why}.",
@@ -135,25 +131,19 @@ class Sketcher:
             "how two halves of the directions differ. Each has a standard error beside it.",
             f"Curvature at the scale: second differences in float64 along two random directions "
             f"at {len(self._windows)} points, over a window of half-width h = "
-            f"{few(self._scale)}, in sum over the directions of the inputs.",
+            f"{methods.few(self._scale)}, in sum over the directions of the inputs.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
             f"probe points, in {PIECES} pieces each.",
             f"Curvature over many distances, with each picture: second differences in float64 "
             f"along {len(self._rails.start)} such line(s), in standard deviations.",
-            f"Units: {shown[units]}.",
+            f"Units: {methods.UNITS[units]}.",
         ]
         if not self.diagnosable:
             lines.append(
                 "Not diagnosed: kc.diagnose(model, x) does, in about ten thousand forward passes "
                 "of one example."
             )
-        if self.f.audit.mended:
-            places = ", ".join(sorted({str(place) for place in self.f.audit.mended}))
-            lines.append(
-                "TensorFlow's own second derivative is wrong or missing here, and mended: "
-                f"{places}."
-            )
-        return tuple(lines)
+        return (*lines, *methods.remarks(self._problem))
 
     def measure(self) -> dict[str, Sketch]:
         """What holds now, by the name of each output (`""` if there is but one)."""
@@ -228,10 +218,11 @@ class Sketcher:
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
 
-    def _draw(self, first: tf.Tensor, shape: Sequence[Any], dtype: tf.DType) -> tf.Tensor:
-        """Directions `(…, d)` for examples from `first` on, in the units of the result."""
+    def _draw(self, examples: tf.Tensor, shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
+        """Directions `(*shape, n, d)` for the examples of these numbers, in the result's units."""
         d = self.f.inputs.width
-        thirds = random_thirds([*shape, d], tf.stack([self._seed, first]))
+        thirds = random_thirds([*shape, d], self._seed, examples)
+        thirds = tf.transpose(thirds, [*range(1, len(shape) + 1), 0, len(shape) + 1])
         length = np.full(d, math.sqrt(3))
         if self._units == "std":
             length = length * self._spread
@@ -243,7 +234,7 @@ class Sketcher:
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, index = tensors
             z, rest = f.point(leaves)
-            groups = self._draw(index[0], [2, half, tf.shape(z)[0]], z.dtype)
+            groups = self._draw(index, [2, half], z.dtype)
             return engine.groups(f, z, rest, groups)
 
         size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * half + 3))
@@ -256,7 +247,7 @@ class Sketcher:
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, index = tensors
             z, rest = f.point(leaves)
-            v = self._draw(index[0], [2, tf.shape(z)[0]], z.dtype)
+            v = self._draw(index, [2], z.dtype)
             # To where `x + tv` leaves the ellipsoid with half-axes h.
             steps = 1 / tf.maximum(tf.norm(v / tf.constant(self._scale), axis=2), 1e-12)
             return {"scale": finite_difference.second_differences(f, z, rest, v, steps)}
@@ -315,9 +306,3 @@ def spread_of(value: Array) -> Array:
     columns = [column[np.isfinite(column)] for column in value.T]
     spread = np.array([np.std(column) if column.size else 0.0 for column in columns])
     return np.where(spread > 0, spread, 1.0)
-
-
-def few(values: Array) -> str:
-    """The numbers' range, or their one value."""
-    low, high = values.min(), values.max()
-    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"

@@ -1,6 +1,7 @@
 import numpy as np
+import tensorflow as tf
 
-from keras_curvature.engines.signs import random_signs
+from keras_curvature.engines.signs import random_signs, random_thirds
 
 
 def test_signs_are_fair_and_independent_of_each_other():
@@ -18,3 +19,9 @@ def test_more_examples_keep_the_signs_of_the_first():
 
 def test_another_seed_gives_others():
     assert (random_signs([64], seed=0).numpy() != random_signs([64], seed=1).numpy()).any()
+
+
+def test_an_example_keeps_its_directions_whichever_are_drawn_with_it():
+    together = random_thirds([4, 50], 3, tf.range(9)).numpy()
+    np.testing.assert_array_equal(random_thirds([4, 50], 3, tf.constant([7, 2])), together[[7, 2]])
+    assert len({one.tobytes() for one in together}) == 9

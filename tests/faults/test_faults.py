@@ -216,10 +216,11 @@ def test_weights_that_are_not_finite_are_data(value, on_error, tmp_path, recwarn
     assert "No second derivative is finite" in text(tmp_path, "curvature-summary/in_words")
 
 
-def test_too_little_memory_is_made_do_with_and_said(tmp_path, monkeypatch, alone):
-    enough = kc.CurvatureMonitor(PROBE)
+@pytest.mark.parametrize("directions", [None, 4], ids=["exact", "estimates"])
+def test_too_little_memory_is_made_do_with_and_said(directions, tmp_path, monkeypatch, alone):
+    enough = kc.CurvatureMonitor(PROBE, directions=directions)
     train(enough)
-    monitor = kc.CurvatureMonitor(PROBE, tmp_path)
+    monitor = kc.CurvatureMonitor(PROBE, tmp_path, directions=directions)
     original = Evaluator.function
 
     def tight(evaluator, key, compute, tensors):

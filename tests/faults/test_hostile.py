@@ -96,7 +96,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "CurvaturePenalty": ["output", "wrt", "scale"],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "freq", "feature_names", "name", "on_error",
-        "verify",
+        "verify", "directions", "vocabulary",
     ],
     "kinks": ["output"],
     "smooth": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ DIGITS = 12
 """Digits to the base 6 that one number of 32 bits gives, each value as likely to 1 in 10⁹."""
 
 
-def random_thirds(shape: Sequence[int | tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
+def random_thirds(shape: Sequence[int], seed: int, examples: tf.Tensor) -> tf.Tensor:
     """Entries of 0 two times in three and else `-sqrt(3)` or `sqrt(3)`.
 
     Up to the fourth moment they are those of a normal distribution, so `vᵀHv` has mean `tr H`
@@ -22,22 +23,28 @@ def random_thirds(shape: Sequence[int | tf.Tensor], seed: tf.Tensor) -> tf.Tenso
     Database-friendly random projections, Journal of Computer and System Sciences 66, 2003).
 
     Args:
-        shape: of the result.
-        seed: chooses the draw, shape `(2,)`.
+        shape: of what is drawn for each example.
+        seed: chooses the draw.
+        examples: their numbers, `(n,)`: each has its own draw, whichever are drawn together.
 
     Returns:
-        An int8 tensor of -1, 0 and 1, to be multiplied by `sqrt(3)`.
+        An int8 tensor `(n, *shape)` of -1, 0 and 1, to be multiplied by `sqrt(3)`.
     """
-    count = tf.reduce_prod(tf.stack([tf.cast(length, tf.int64) for length in shape]))
-    words = tf.random.stateless_uniform([-(-count // DIGITS)], seed, None, None, tf.uint32)
+    count = math.prod(shape)
+    length = -(-count // DIGITS)
+    words = tf.map_fn(
+        lambda i: tf.random.stateless_uniform([length], [seed, i], None, None, tf.uint32),
+        examples,
+        fn_output_signature=tf.TensorSpec([length], tf.uint32),
+    )
     digits = []
     for _ in range(DIGITS):
         rest = words // 6
         digits.append(tf.cast(words - 6 * rest, tf.int8))
         words = rest
-    flat = tf.reshape(tf.stack(digits, axis=1), [-1])[:count]
+    flat = tf.concat(digits, axis=1)[:, :count]
     # 0 to 5: -1, 1, and four that give 0.
-    return tf.reshape(tf.cast(flat == 1, tf.int8) - tf.cast(flat == 0, tf.int8), shape)
+    return tf.reshape(tf.cast(flat == 1, tf.int8) - tf.cast(flat == 0, tf.int8), [-1, *shape])
 
 
 def random_signs(shape: Sequence[int | tf.Tensor], seed: int) -> tf.Tensor:
