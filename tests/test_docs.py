@@ -21,7 +21,10 @@ PAGES = {
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 }
 
-SLOW = {f"docs/{name}.md" for name in ("index", "monitor", "pinns", "pricing", "relu", "tutorial")}
+SLOW = {
+    f"docs/{name}.md"
+    for name in ("images-and-text", "index", "monitor", "pinns", "pricing", "relu", "tutorial")
+}
 """Pages that train networks for longer than a few seconds."""
 
 FENCE = re.compile(

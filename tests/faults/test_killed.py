@@ -114,7 +114,7 @@ def test_a_new_monitor_resumes_the_curve_with_the_same_directions_and_scales(tmp
     assert one.reports[""].method == two.reports[""].method
 
 
-@pytest.mark.parametrize("freq", [2, 3])
+@pytest.mark.parametrize("freq", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_second_fit_keeps_count_of_the_epochs_that_were_not_measured(freq, tmp_path):
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, freq=freq)
     model, _ = train(monitor, epochs=freq + 1)
