@@ -164,6 +164,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._pictured_step = -1
         self._diagnosed_step = -1
         self._published: dict[str, float] = {}
+        self._namesake = False
         self._begun = False
         self._offset = 0
         self._ended = 0
@@ -220,9 +221,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._ended = epoch + 1 + self._offset
         if not self._asked(epoch):
             return
+        before = self._published
         numbers = self._step(self._ended)
         if logs is not None:
-            logs.update({f"{self.name}_{key}": value for key, value in numbers.items()})
+            self._publish(logs, numbers, before)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last picture and closes the log."""
@@ -326,6 +328,24 @@ class CurvatureMonitor(keras.callbacks.Callback):
         # NaN for what is not known: lists of Keras's history keep their length.
         self._published = numbers or dict.fromkeys(self._published, float("nan"))
         return self._published
+
+    def _publish(
+        self, logs: dict[str, Any], numbers: dict[str, float], before: dict[str, float]
+    ) -> None:
+        """Adds the numbers to `logs`, with a warning where another monitor has done so."""
+        taken = [key for key in numbers if f"{self.name}_{key}" in logs]
+        # A loop of the user's own may hand the same dict to every epoch.
+        if not self._namesake and any(
+            logs[f"{self.name}_{key}"] is not before.get(key) for key in taken
+        ):
+            self._namesake = True
+            warnings.warn(
+                f"Another callback has written `{self.name}_{taken[0]}` to `logs` in this epoch, "
+                "and is overwritten. Give each of several monitors in one training its own "
+                f"`name`. Received for this one: name={self.name!r}.",
+                stacklevel=3,
+            )
+        logs.update({f"{self.name}_{key}": value for key, value in numbers.items()})
 
     def _numbers(self) -> tuple[dict[str, float], dict[str, float]]:
         """The last measurement's numbers as they go to `logs`, and those per input."""

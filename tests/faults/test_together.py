@@ -29,6 +29,25 @@ def test_several_monitors_in_one_fit_keep_apart(tmp_path):
     assert steps(tmp_path, "far/mean", "far") == [0, 2, 4]
 
 
+def test_two_monitors_of_one_name_are_told_so_once():
+    first, second = kc.CurvatureMonitor(PROBE), kc.CurvatureMonitor(3 * PROBE)
+    with pytest.warns(UserWarning, match="its own `name`.*name='curvature'") as told:
+        train(first, second)
+    assert len([one for one in told if "its own `name`" in str(one.message)]) == 1
+
+
+def test_a_loop_may_hand_the_same_logs_to_every_epoch():
+    monitor, logs = kc.CurvatureMonitor(PROBE), {}
+    monitor.set_model(network())
+    monitor.on_train_begin()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epoch in range(2):
+            monitor.on_epoch_begin(epoch)
+            monitor.on_epoch_end(epoch, logs)
+    assert logs["curvature_mean"] == monitor.history["mean"][-1]
+
+
 def plateau():
     return keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10)
 
