@@ -142,6 +142,7 @@ def test_exact_where_affordable_and_as_asked(size, directions, kind, said):
     assert said in " ".join(gauge.method("raw"))
 
 
+@pytest.mark.slow
 def test_the_monitor_watches_images(tmp_path):
     net, rng = conv(24), np.random.default_rng(0)
     x, y = rng.uniform(size=(32, 24, 24, 1)).astype("float32"), np.arange(32) % 3

@@ -157,6 +157,7 @@ TRANSFORMERS = [
         lambda: _transformer(_post_norm_block, 2),
         Floats(TOKENS),
         "moments",
+        "slow",
         seed=7,
     ),
     _case(
@@ -165,7 +166,7 @@ TRANSFORMERS = [
         Floats(TOKENS),
         "moments",
     ),
-    _case("transformer_of_the_evidence", _evidence, Floats((6, 8), -2, 2), "moments"),
+    _case("transformer_of_the_evidence", _evidence, Floats((6, 8), -2, 2), "moments", "slow"),
     _case("language_model", _language_model, Integers((4,), 7), "moments", "wrt", wrt="embedding"),
     _case("perceiver", _perceiver, Floats(TOKENS)),
 ]

@@ -72,13 +72,13 @@ PRODUCTS = [
 
 DECOMPOSITIONS = [
     _case("cholesky", lambda x: ops.cholesky(_positive(x))),
-    _case("cholesky_inverse", lambda x: ops.cholesky_inverse(ops.cholesky(_positive(x)))),
+    _case("cholesky_inverse", lambda x: ops.cholesky_inverse(ops.cholesky(_positive(x))), "slow"),
     _case("det", lambda x: ops.det(_regular(x) / 4)),
     _case("eig", lambda x: ops.sort(ops.real(ops.eig(_regular(x))[0])), "complex"),
     _case("eigh", lambda x: ops.eigh(_regular(x) + _turned(x))[0] / 4),
     _case("inv", lambda x: ops.inv(_regular(x)) * 4),
     _case("logdet", lambda x: ops.logdet(_positive(x))),
-    _case("lstsq", _each(lambda x: ops.lstsq(x[:, :2], x[:, 2])), shape=TALL),
+    _case("lstsq", _each(lambda x: ops.lstsq(x[:, :2], x[:, 2])), "slow", shape=TALL),
     _case("lu_factor", _each(lambda x: ops.lu_factor(_regular(x))[0] / 4)),
     _case("norm", lambda x: ops.norm(_regular(x), ord=2, axis=(1, 2)) / 4, variant="spectral"),
     _case("norm", lambda x: ops.norm(_regular(x), ord="nuc", axis=(1, 2)) / 4, variant="nuclear"),

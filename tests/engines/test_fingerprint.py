@@ -69,6 +69,7 @@ def test_a_changed_model_is_not_mistaken_for_what_it_was(change):
             change(model)
 
 
+@pytest.mark.slow
 def test_functions_that_come_and_go_at_the_same_address():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Activation("linear")])
     for c in range(1, 11):

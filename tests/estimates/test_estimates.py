@@ -164,6 +164,7 @@ def leaves(found):
     }
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_however_they_are_computed():
     model, x = net(), np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
     # Each of them stops by itself: with all products, they agree.
