@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks import work as works
-from benchmarks.networks import Mlp
+from benchmarks.networks import Mlp, Transformer
 from benchmarks.work import Work
 
 OURS, TENSORFLOW, DEEPXDE = "keras-curvature", "TensorFlow", "DeepXDE"
 JAX_HESSIAN, JET, FOLX = "jax.hessian", "jax.experimental.jet", "folx"
 TORCH_FUNC, TORCH_JET = "torch.func", "jet-for-pytorch"
-MACHINE = "the machine"
+MACHINE, PRODUCTS = "the machine", "products alone"
 
 PEERS = (TENSORFLOW, DEEPXDE, JAX_HESSIAN, JET, FOLX, TORCH_FUNC, TORCH_JET)
 
@@ -64,6 +64,7 @@ GROWERS = [
     *_table(FOLX, "jax_peers", ["dense"], ["jit"]),
 ]
 PRODUCT = Contender(MACHINE, "matrix product", "eager", "tensorflow_recipes")
+BOUNDS = _table(PRODUCTS, "products", [PRODUCTS], [GRAPH, XLA])
 
 
 def field(work: Work) -> list[Contender]:
@@ -75,7 +76,8 @@ def field(work: Work) -> list[Contender]:
         return [*ways, *_table(TENSORFLOW, "tensorflow_recipes", RECIPES, [GRAPH, XLA])]
     if work not in [*works.EXACT, *works.TRACES, *works.STEPS]:
         return [*_table(OURS, "ours", ["auto"], [CALL]), *GROWERS]
-    return [*_ours(work), *OTHERS, *[PRODUCT] * (work == works.DENSE)]
+    bounds = [] if isinstance(work.network, Transformer) else BOUNDS
+    return [*_ours(work), *OTHERS, *bounds, *[PRODUCT] * (work == works.DENSE)]
 
 
 def _ours(work: Work) -> list[Contender]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from benchmarks import work as works
-from benchmarks.contenders import FOLX, GROWERS, MACHINE, OURS, TENSORFLOW
+from benchmarks.contenders import FOLX, GROWERS, MACHINE, OURS, PRODUCTS, TENSORFLOW
 from benchmarks.networks import Mlp
-from benchmarks.results import Measurement, Run
+from benchmarks.results import Measurement, Run, ratio
 from benchmarks.work import Work
 
 
@@ -24,6 +24,12 @@ def _grown(run: Run, work: Work, peer: str) -> Measurement | None:
     recipes = {contender.recipe for contender in GROWERS if contender.peer == peer}
     ways = [m for m in run.of(work.name, peer) if m.seconds and m.recipe in recipes]
     return min(ways, key=lambda m: m.median, default=None)
+
+
+def bound(run: Run, work: Work, peer: str) -> float | None:
+    """How many times as fast as a peer's best the products alone are, if they were measured."""
+    best, alone = run.best(work.name, peer), run.best(work.name, PRODUCTS)
+    return ratio(best, alone) if best and alone else None
 
 
 def multiplications(work: Work) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks import work as works
 from benchmarks.contenders import FOLX, TENSORFLOW
-from benchmarks.findings import compiling, multiplications, ours, peak_rate
+from benchmarks.findings import bound, compiling, multiplications, ours, peak_rate
 from benchmarks.results import Run, ratio
 from benchmarks.work import Work
 
@@ -23,6 +23,7 @@ class Goal:
         measured: what was found, `None` if it was not measured.
         at_least: whether more is better.
         unit: behind both numbers.
+        bound: what the matrix products alone would reach, `None` if that is not known.
     """
 
     what: str
@@ -30,6 +31,7 @@ class Goal:
     measured: float | None
     at_least: bool = True
     unit: str = "×"
+    bound: float | None = None
 
     @property
     def reached(self) -> bool | None:
@@ -68,7 +70,8 @@ def _speed(run: Run) -> Iterator[Goal]:
             for work in some:
                 mine, best = ours(run, work), run.best(work.name, peer)
                 measured = ratio(best, mine) if mine and best else None
-                yield Goal(f"{work.title}: {SPEEDS[peer]}", times, measured)
+                what = f"{work.title}: {SPEEDS[peer]}"
+                yield Goal(what, times, measured, bound=bound(run, work, peer))
 
 
 def _memory(run: Run) -> Iterator[Goal]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import work as works
-from benchmarks.contenders import CALL, MACHINE, OURS, XLA, Contender, objection
+from benchmarks.contenders import CALL, MACHINE, OURS, PRODUCTS, XLA, Contender, objection
 from benchmarks.results import Measurement
 from benchmarks.stems import NoResultError, Stems, Worker
 from benchmarks.truth import truth
@@ -80,7 +80,7 @@ def _start(work: Work, contender: Contender, stems: Stems, rights: dict[str, Pat
     if reason is not None:
         return reason
     right = rights.get("")
-    if contender.peer == MACHINE:
+    if contender.peer in (MACHINE, PRODUCTS):
         right = None
     elif contender.peer == OURS:
         right = rights.get(contender.mode, right)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from benchmarks import work as works
-from benchmarks.contenders import MACHINE, OURS, PEERS
+from benchmarks.contenders import MACHINE, OURS, PEERS, PRODUCTS
 from benchmarks.findings import grown, multiplications, ours, peak_rate
 from benchmarks.goals import Goal, goals
 from benchmarks.results import Measurement, Run, ratio
@@ -233,20 +233,29 @@ def _every_way(run: Run) -> str:
             if m.seconds
             else (f"{m.peer}: {m.way}", f"n/a: {m.failure}", "", "", "", "")
             for m in ways
-            if m.peer != MACHINE
+            if m.peer not in (MACHINE, PRODUCTS)
         ]
         head = (work.title, "ms", "× ours", "first", "MiB", "error")
         parts.append(table(head, rows))
     return "\n\n".join(parts)
 
 
+BOUND = """\
+**Bound**: what would be reached if nothing but the matrix products and convolutions of second-order
+propagation took time, measured in the same turns (`benchmarks/peers/products.py`; the faster of
+graph and XLA): d + 2 rows for each point and layer, and no activation."""
+
+
 def _to_reach(run: Run) -> str:
     rows = [_goal_row(goal) for goal in goals(run)]
-    return "## To reach\n\n" + table(("", "asked", "measured", "reached"), rows)
+    return f"## To reach\n\n{BOUND}\n\n" + table(
+        ("", "asked", "measured", "reached", "bound"), rows
+    )
 
 
 def _goal_row(goal: Goal) -> tuple[str, ...]:
     bound = "at least" if goal.at_least else "at most"
     measured = "n/a" if goal.measured is None else f"{_digits(goal.measured)}{goal.unit}"
     reached = {True: "yes", False: "**no**", None: "not measured"}[goal.reached]
-    return goal.what, f"{bound} {goal.asked:g}{goal.unit}", measured, reached
+    most = "" if goal.bound is None else f"{_digits(goal.bound)}{goal.unit}"
+    return goal.what, f"{bound} {goal.asked:g}{goal.unit}", measured, reached, most
