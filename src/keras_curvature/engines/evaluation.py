@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunks, quantities
+from keras_curvature.engines import chunks, quantities, replicas
 from keras_curvature.engines.choice import (
     ENGINES,
     Engine,
@@ -76,6 +76,9 @@ class Evaluator:
     """A traced model with everything that has been compiled for it."""
 
     f: FlatFunction
+    strategy: tf.distribute.Strategy | None = None
+    """Shares each chunk out over several devices."""
+
     compiled: dict[Hashable, Compute] = field(default_factory=dict)
     choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
@@ -248,13 +251,17 @@ def run_chunked(
     size: int,
     signature: dict[str, tf.TensorSpec],
 ) -> dict[str, tf.Tensor]:
-    """Runs `compute(*tensors)` on at most `size` examples at a time.
+    """Runs `compute(*tensors)` on at most `size` examples at a time, on each device.
 
     Eagerly through a compiled function, made once for `key`, and with fewer examples at a time
     if the memory runs out; inside a `tf.function` as part of it.
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
+    strategy = problem.evaluator.strategy
+    if strategy is not None and not replicas.in_one():
+        compute = replicas.shared_out(compute, strategy)
+        key, size = (key, "shared"), size * replicas.count(strategy)
     function = problem.evaluator.function(key, compute, tensors)
     fitting = problem.evaluator.fitting
 
@@ -319,7 +326,7 @@ def _evaluator(model: Model, key: Hashable, make: Callable[[], FlatFunction]) ->
     kept = _evaluators.setdefault(model, OrderedDict())
     key = (key, fingerprint(model))
     if key not in kept:
-        kept[key] = Evaluator(make())
+        kept[key] = Evaluator(make(), replicas.replicas_here(model))
         if len(kept) > KEPT_PER_MODEL:
             kept.popitem(last=False)
     kept.move_to_end(key)

@@ -80,6 +80,15 @@ def on_this_replica(variable: tf.Variable) -> tf.Variable:
     return variable if shared is variable else shared._get_on_device_or_primary()
 
 
+def on_first_replica(variable: tf.Variable) -> tf.Variable:
+    """The copy of a variable that is saved, under a `tf.distribute` strategy.
+
+    Outside a strategy, the variable itself.
+    """
+    shared = distribute_utils.value_container(variable)
+    return variable if shared is variable else shared._primary
+
+
 def _graph_of(function: Any) -> tf.Graph:
     """A function's graph, from its definition where the Python function is gone."""
     if hasattr(function, "graph"):

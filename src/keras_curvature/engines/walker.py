@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines import replicas
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.mending import (
     SUPPLIED,
@@ -91,7 +92,7 @@ class Walker:
         self.dtype = dtype
         # A trace has read the variables of one replica; each replica trains its own.
         self.variables = {
-            handle: private.on_this_replica(variable) for handle, variable in variables.items()
+            handle: replicas.copy_to_read(variable) for handle, variable in variables.items()
         }
 
     def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
