@@ -205,6 +205,12 @@ AILING = KINKED | {
     ),
     # a second derivative of 0 for another reason
     "linear": Ailment(lambda: stack(layers.Dense(8)), "linear", advice="put an activation between"),
+    "linear in part": Ailment(
+        lambda: keras.Sequential(
+            [keras.Input((1,)), layers.Lambda(lambda t: t + tf.nn.relu(t) ** 2)]
+        ),
+        "partly linear", advice="bend everywhere", found="20 of 40 examples", x=LINE,
+    ),
     "constant": Ailment(
         lambda: weighted(stack(smooth()), "readout", kernel=0, bias=0), "constant",
         advice="the weights of the last layers",

@@ -143,7 +143,7 @@ def _unblocked(
     ]
     if out:
         return _saturated(s, left, out)
-    return _linear(s, left, parts, is_line=is_line)
+    return _linear(s, left, parts) if is_line else _linear_in_part(s, left)
 
 
 def _constant(s: Subject, rows: Rows) -> Finding:
@@ -187,7 +187,7 @@ def _saturated(s: Subject, rows: Rows, parts: Sequence[Part]) -> Finding:
     )
 
 
-def _linear(s: Subject, rows: Rows, parts: Sequence[Part], *, is_line: bool) -> Finding:
+def _linear(s: Subject, rows: Rows, parts: Sequence[Part]) -> Finding:
     kinked = [part for part in parts if part.kinked]
     reason = (
         f"; {where(kinked)} does not switch between them"
@@ -197,19 +197,28 @@ def _linear(s: Subject, rows: Rows, parts: Sequence[Part], *, is_line: bool) -> 
         else ""
     )
     return Finding(
-        kind="linear" if is_line else "zero",
+        kind="linear",
         where="",
         layers=layers_of(kinked),
-        found=f"The second derivative is exactly 0 at {_of(rows, s)}, and the slope "
-        + ("stays the same" if is_line else "changes")
-        + f" between them{reason}.",
-        meaning="Here the model is a straight line: every second derivative of 0 is right."
-        if is_line
-        else "The model is not a straight line, and why autodiff says so is not known here.",
+        found=f"The second derivative is exactly 0 at {_of(rows, s)}, and the slope stays the same "
+        f"between them{reason}.",
+        meaning="Here the model is a straight line: every second derivative of 0 is right.",
         advice="If it is to bend, put an activation between its layers, silu or gelu, or train it "
-        "until it does; if it is linear on purpose, all is well."
-        if is_line
-        else 'Compare with engine="finite_difference", and with kc.scale_curvature.',
+        "until it does; if it is linear on purpose, all is well.",
+        size=float(rows.mean()),
+    )
+
+
+def _linear_in_part(s: Subject, rows: Rows) -> Finding:
+    return Finding(
+        kind="partly linear",
+        where="",
+        layers=(),
+        found=f"The second derivative is exactly 0 at {_of(rows, s)}. Between the examples the "
+        "slope changes, and the exact second derivative accounts for that.",
+        meaning="Around these examples the model is a straight line, and a second derivative of 0 "
+        "is right; it bends elsewhere.",
+        advice="If it is meant so, all is well; with silu or gelu it would bend everywhere.",
         size=float(rows.mean()),
     )
 
