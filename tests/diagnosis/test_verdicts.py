@@ -50,6 +50,12 @@ def test_verdict(kind):
     assert found.sentence.endswith(".")
 
 
+def test_a_line_worse_than_a_constant_says_nothing_of_the_data():
+    gauge = Gauge(model_of(lambda x: 1 - 3 * x), make_probe((X, 3 * X)), options=Options())
+    found = verdict(gauge.measure()[""], gauge.f.audit)
+    assert (found.kind, "worse than a constant" in found.sentence) == ("straight", True)
+
+
 def test_the_sentence_names_the_layer_that_stops_the_derivative():
     model = keras.Sequential(
         [

@@ -136,6 +136,12 @@ def _straight(fit: float | None, shown: str, gain: float) -> Verdict:
             "Nearly a straight line: either the function is linear or the model has not "
             "learned its shape yet. Pass (x, y) as the probe to tell these apart.",
         )
+    if fit < 0 and gain < WORTH_LEARNING:
+        return Verdict(
+            "straight",
+            f"Nearly a straight line{shown}: worse than a constant, so its shape says nothing of "
+            "the data yet.",
+        )
     if fit < GOOD_FIT and gain < WORTH_LEARNING:
         return Verdict(
             "straight",

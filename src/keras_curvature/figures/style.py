@@ -113,6 +113,7 @@ def styled(palette: Theme | None) -> Iterator[None]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
+        "axes.formatter.limits": (-3, 4),  # beyond, a power of ten beside the axis: short ticks
         "legend.frameon": False,
         "legend.handletextpad": 0.5,
         "legend.columnspacing": 1.4,
