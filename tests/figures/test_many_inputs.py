@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from closed_forms import everywhere, features_of, pairs_of, quadratic_form, report
 from drawn import texts
@@ -26,6 +27,18 @@ def test_more_inputs_show_bars_most_curved_first_and_a_heat_map():
     written = [t.get_text() for t in heat.texts]
     assert written == [f"{v:.2g}" for v in pairs[np.ix_(order, order)].ravel()]
     assert "[σy/σx²]" in bars.get_xlabel()
+
+
+@pytest.mark.parametrize("size", [1e-7, 2.17e-3, 1.0, 3e5])
+def test_numbers_of_any_size_leave_room_for_the_label_beside_them(size):
+    m = quadratic_form(33)
+    pairs = pairs_of(m)
+    interactions = pairs * size / pairs.max()
+    figure = figures.draw(m, report(features_of(m), interactions=interactions))
+    figure.canvas.draw()
+    label = figure.axes[-1].yaxis.label
+    assert "mean" in label.get_text()
+    assert label.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_kinks_show_as_bars_at_the_scale_beside_exact_zeros():
