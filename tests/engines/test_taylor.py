@@ -164,6 +164,38 @@ def test_before_the_first_nonlinearity_no_example_has_work_of_its_own():
     assert jet.base.first.shape == (3, 1, 8)
 
 
+@tf.function(jit_compile=True)
+def compiled_by_its_author(x):
+    return tf.tanh(tf.tanh(x) @ tf.constant([[1.0], [2.0], [3.0]]))
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["call", "XLA"])
+def test_squares_are_summed_where_xla_compiles_and_where_it_does_not(compiled):
+    """There is an op for it, for which XLA has no kernel."""
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+
+    def laplacian(x):
+        return kc.laplacian(compiled_by_its_author, x, engine="taylor")
+
+    exact = kc.laplacian(compiled_by_its_author, x, engine="nested")
+    found = tf.function(laplacian, jit_compile=True)(x) if compiled else laplacian(x)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5)
+
+
+def test_a_sum_of_squares_of_0_has_a_gradient():
+    """Behind a weight of 0 all tangents are 0, and so is the gradient of their squares by it."""
+    dense = keras.layers.Dense(1, "tanh", kernel_initializer="zeros", bias_initializer="ones")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("tanh"), dense])
+    with tf.GradientTape() as tape:
+        laplacian = kc.laplacian(model, np.ones((2, 3), np.float32), engine="taylor")
+    by_kernel, by_bias = tape.gradient(laplacian, model.trainable_weights)
+    first, second = 1 - np.tanh(1.0) ** 2, -2 * np.tanh(1.0) * (1 - np.tanh(1.0) ** 2)
+    np.testing.assert_allclose(
+        by_kernel, len(laplacian) * np.full((3, 1), first * second), rtol=1e-5
+    )
+    np.testing.assert_array_equal(by_bias, [0])
+
+
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 4))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import tensorflow as tf
+
+from keras_curvature.engines.tensorflow_private import inside_xla
 
 
 def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> Any:
@@ -28,3 +32,21 @@ def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> A
             raise
 
     return tf.function(guarded, autograph=False).get_concrete_function(*specs)
+
+
+_standing_alone: ContextVar[bool] = ContextVar("standing_alone", default=False)
+
+
+@contextlib.contextmanager
+def standing_alone() -> Iterator[None]:
+    """What is traced here is called eagerly: XLA sees what is marked for it, and no more."""
+    token = _standing_alone.set(True)
+    try:
+        yield
+    finally:
+        _standing_alone.reset(token)
+
+
+def stands_alone() -> bool:
+    """Whether ops without a kernel for XLA may be used."""
+    return _standing_alone.get() and not inside_xla()

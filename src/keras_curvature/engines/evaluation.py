@@ -21,7 +21,7 @@ from keras_curvature.engines.choice import (
     choose,
     needs_float64,
 )
-from keras_curvature.engines.compiling import compiled
+from keras_curvature.engines.compiling import compiled, standing_alone
 from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.engines.independence import warn_if_coupled
@@ -107,7 +107,8 @@ class Evaluator:
         """
         specs = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors)
         if (key, specs) not in self.compiled:
-            self.compiled[key, specs] = compiled(compute, specs)
+            with standing_alone():
+                self.compiled[key, specs] = compiled(compute, specs)
         return self.compiled[key, specs]
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.compiling import stands_alone
 from keras_curvature.engines.taylor.composing import Argument, Bends, added, compose
 from keras_curvature.engines.taylor.contractions import narrowed, widened
 from keras_curvature.engines.taylor.jets import (
@@ -193,6 +194,8 @@ class Collapsed(PerDirection):
 
     def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         """The sum of the products."""
+        if a is b and a.dtype.is_floating and stands_alone():
+            return summed_squares(a)
         return tf.reduce_sum(super().contract(a, b), axis=0, keepdims=True)
 
     def multiply(self, term: Bilinear) -> tf.Tensor:
@@ -304,6 +307,17 @@ class Adjoint(FirstOrder):
 
     def _add(self, part: tf.Tensor) -> None:
         self._total = part if self._total is None else self._total + part
+
+
+@tf.custom_gradient
+def summed_squares(stack: tf.Tensor) -> tuple[tf.Tensor, Map]:
+    """The sum of a stack's squares over the directions, in one pass over the memory.
+
+    `tf.square` and `tf.reduce_sum` take three. The op has no kernel for XLA, which needs none:
+    it fuses the two. The norm's own gradient is not finite at 0, where that of its square is 0.
+    """
+    norm = tf.math.reduce_euclidean_norm(stack, axis=0, keepdims=True)
+    return tf.square(norm), lambda upstream: 2 * stack * upstream
 
 
 def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:
