@@ -73,8 +73,9 @@ bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULT
 bench-import: $(VENV)/.installed ## Measure what importing the library costs
 	$(BIN)/python benchmarks/import_time.py
 
-bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch
+bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch, and the tab to it
 	$(BIN)/python benchmarks/monitor_cost.py
+	$(BIN)/python benchmarks/tab_cost.py
 
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/memory.py

@@ -65,7 +65,8 @@ def built(tmp_path_factory):
 def test_the_wheel_holds_all_of_src_and_nothing_else(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     assert {name for name in names if ".dist-info/" not in name} == shipped()
-    assert any(name.endswith("licenses/LICENSE") for name in names)
+    for licence in ("LICENSE", "src/keras_curvature_tensorboard/static/uplot/LICENSE"):
+        assert any(name.endswith(f"licenses/{licence}") for name in names), licence
     assert {name.partition("/")[0] for name in shipped()} >= {
         "keras_curvature",
         "keras_curvature_cli",

@@ -427,6 +427,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             self._spectra.setdefault(output, []).append((report.step, spectrum))
             if self._writer is not None:
                 self._writer.write_spectrum(report)
+                self._writer.write_distances(report, sketches[output])
 
     def _report(
         self, step: int, i: int, output: str, measurement: Measurement | Sketch, begin: float

@@ -23,7 +23,7 @@ FEWEST_INPUTS, MOST_INPUTS = 3, 64
 ROWS = 640
 """Points of all slices together: few against the rows that the Hessian takes."""
 
-FEWEST_POINTS, MOST_POINTS = 11, 41
+FEWEST_POINTS, MOST_POINTS = 11, 25
 """Of one slice: enough to see a bend, and not more than can be seen."""
 
 

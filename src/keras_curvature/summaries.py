@@ -35,7 +35,7 @@ from keras_curvature.sketch import Sketch
 from keras_curvature.slices import Slices
 from keras_curvature.spectra import read
 from keras_curvature_tensorboard.archive import series_content
-from keras_curvature_tensorboard.packets import DIAGNOSIS, PLUGIN, PROBE, STEPS
+from keras_curvature_tensorboard.packets import DIAGNOSIS, DISTANCES, PLUGIN, PROBE, STEPS
 
 KERAS_RUNS = ("train", "validation")
 """Directories of `keras.callbacks.TensorBoard`, which asks not to share them."""
@@ -185,6 +185,11 @@ class RunWriter:
             packets[PROBE] = probe
         values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
         self._write(report.step, Summary(value=values))
+
+    def write_distances(self, report: Report, measurement: Measurement | Sketch) -> None:
+        """Writes the curvature over distances for the tab, where `write_tab` came before it."""
+        packet = tab.distances_packet(report, measurement)
+        self._write(report.step, Summary(value=[self._blob(report.output, DISTANCES, packet)]))
 
     def write_picture(
         self, report: Report, png: bytes, name: str = "shape", theme: str = "light"

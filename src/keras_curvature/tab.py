@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.findings import Diagnosis
 from keras_curvature.meanings import FEATURE, MEANINGS, largest, plain
-from keras_curvature.measurement import Array, Measurement, Report, Spectrum
+from keras_curvature.measurement import Array, Measurement, Report
 from keras_curvature.sketch import Sketch
 from keras_curvature.slices import Slices
 from keras_curvature.spectra import read, shown_units
@@ -63,23 +63,9 @@ def probe_packet(report: Report, measurement: Measurement, slices: Slices | None
             arrays["reference"] = m.reference[shown, entries].transpose(1, 2, 0)
     if slices is not None:
         arrays |= {"slice_x": slices.positions, "slice_centre": slices.centre}
-    along, _, distance_units = shown_units(measurement, report)
-    arrays["distance"] = [along * np.mean(measurement.scale / measurement.input_spread)]
-    header = {
-        "version": VERSION,
-        "points": n,
-        "shown": len(shown),
-        "inputs": d,
-        "entries": m.value.shape[1],
-        "names": [plain(name, NAME_LENGTH) for name in m.feature_names] if d <= BARS else [],
-        "units": report.units,
-        "curvature_unit": MEANINGS["mean"].unit_in(report.units),
-        "feature_unit": FEATURE.unit,
-        "distance_units": distance_units,
-        "meanings": _meanings(report),
-        "method": [plain(sentence) for sentence in report.method],
-    }
-    return pack(header, arrays)
+    names = [plain(name, NAME_LENGTH) for name in m.feature_names] if d <= BARS else []
+    about = {"points": n, "shown": len(shown), "inputs": d, "names": names}
+    return _still_packet(report, measurement, about, arrays)
 
 
 def diagnosis_packet(step: int, diagnosis: Diagnosis) -> bytes:
@@ -122,13 +108,8 @@ def step_packet(report: Report, measurement: Measurement, slices: Slices | None)
         arrays["interactions"] = report.interactions
     if slices is not None:
         arrays |= _on_slices(report, measurement, slices)
-    if report.spectrum is not None:
-        arrays["spectrum"] = _against_distance(report.spectrum, measurement, report)
-    header = _said(report) | {
-        "distances": "" if report.spectrum is None else plain(read(report.spectrum).sentence),
-        "features": [plain(name, NAME_LENGTH) for name, _ in bars],
-    }
-    return pack(header, arrays)
+    arrays |= _over_distances(report, measurement)
+    return _moving_packet(report, [name for name, _ in bars], arrays)
 
 
 def sketch_packets(report: Report, sketch: Sketch) -> tuple[bytes, bytes]:
@@ -137,21 +118,39 @@ def sketch_packets(report: Report, sketch: Sketch) -> tuple[bytes, bytes]:
     Nothing can be drawn against single inputs or at single points there; the pictures of examples
     are on the Images dashboard.
     """
-    probe = {
+    about = {"points": len(sketch.value), "shown": 0, "inputs": sketch.inputs, "names": []}
+    return _still_packet(report, sketch, about, {}), _moving_packet(report, [], {})
+
+
+def distances_packet(report: Report, measurement: Measurement | Sketch) -> bytes:
+    """The curvature over distances, where it is not in every step's packet."""
+    return pack({"step": report.step} | _read(report), _over_distances(report, measurement))
+
+
+def _still_packet(
+    report: Report, m: Measurement | Sketch, about: dict[str, Any], arrays: dict[str, Any]
+) -> bytes:
+    along, _, distance_units = shown_units(m, report)
+    header = about | {
         "version": VERSION,
-        "points": len(sketch.value),
-        "shown": 0,
-        "inputs": sketch.inputs,
-        "entries": sketch.value.shape[1],
-        "names": [],
+        "entries": m.value.shape[1],
         "units": report.units,
         "curvature_unit": MEANINGS["mean"].unit_in(report.units),
         "feature_unit": FEATURE.unit,
-        "distance_units": ["", ""],
+        "distance_units": [unit.replace(" per ", "/") for unit in distance_units],
         "meanings": _meanings(report),
         "method": [plain(sentence) for sentence in report.method],
     }
-    return pack(probe, {}), pack(_said(report) | {"features": [], "distances": ""}, {})
+    return pack(header, arrays | {"distance": [along * np.mean(m.scale / m.input_spread)]})
+
+
+def _moving_packet(report: Report, features: list[str], arrays: dict[str, Any]) -> bytes:
+    names = [plain(name, NAME_LENGTH) for name in features]
+    return pack(_said(report) | _read(report) | {"features": names}, arrays)
+
+
+def _read(report: Report) -> dict[str, str]:
+    return {"distances": "" if report.spectrum is None else plain(read(report.spectrum).sentence)}
 
 
 def _said(report: Report) -> dict[str, Any]:
@@ -219,15 +218,18 @@ def _on_slices(report: Report, m: Measurement, slices: Slices) -> dict[str, Arra
     return {name: array.transpose(2, 0, 1) for name, array in arrays.items()}
 
 
-def _against_distance(spectrum: Spectrum, measurement: Measurement, report: Report) -> Array:
+def _over_distances(report: Report, measurement: Measurement | Sketch) -> dict[str, Array]:
     """Distance, mean, root mean square and rounding, by rising distance, `(4, distances)`.
 
     The rounding is that of the dtype in which derivatives are taken.
     """
+    spectrum = report.spectrum
+    if spectrum is None:
+        return {}
     along, up, _ = shown_units(measurement, report)
     curvatures = np.stack([spectrum.mean, spectrum.rms, spectrum.single_rounding])
     rows = np.concatenate([along * spectrum.distances[None], up * curvatures])
-    return rows[:, np.argsort(spectrum.distances)]
+    return {"spectrum": rows[:, np.argsort(spectrum.distances)]}
 
 
 def _meanings(report: Report) -> dict[str, list[str]]:

@@ -15,7 +15,14 @@ from typing import Any
 from tensorboard import errors
 from tensorboard.data import provider
 
-from keras_curvature_tensorboard.packets import DIAGNOSIS, PLUGIN, PROBE, STEPS, unpack
+from keras_curvature_tensorboard.packets import (
+    DIAGNOSIS,
+    DISTANCES,
+    PLUGIN,
+    PROBE,
+    STEPS,
+    unpack,
+)
 
 ALL = 1 << 30
 """Steps to ask the provider for: all that it kept."""
@@ -50,7 +57,7 @@ class Archive:
         Returns:
             Dicts with `run`, `name` (of the monitor), `output`, `tag` and `steps` of the steps,
             `probe_tag` and `probe_steps` of what does not change from step to step, and where the
-            run has a diagnosis `diagnosis_tag` and `diagnosis_steps`.
+            run has them `diagnosis_tag`, `diagnosis_steps`, `distances_tag`, `distances_steps`.
         """
         listed = self._provider.list_blob_sequences(
             context, experiment_id=experiment, plugin_name=PLUGIN
@@ -155,5 +162,7 @@ def _content(content: bytes) -> tuple[str, str, str] | None:
         what = told["series"], told["name"], told["output"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    known = what[0] in (PROBE, STEPS, DIAGNOSIS) and all(isinstance(part, str) for part in what)
+    known = what[0] in (PROBE, STEPS, DIAGNOSIS, DISTANCES) and all(
+        isinstance(part, str) for part in what
+    )
     return what if known else None

@@ -16,7 +16,7 @@ KEPT_STEPS = 2000
 It samples every series, and without being asked keeps ten steps of one like ours. Beyond this
 number it keeps the last step and a random choice of the others, spread evenly over the
 training; `--samples_per_plugin curvature=N` asks for another number, 0 for all of them. A
-step of a model of one input takes 16 KiB of its memory, no step more than 128 KiB.
+step of a model of one input takes 19 KiB of its memory, no step more than 128 KiB.
 """
 
 

@@ -26,6 +26,9 @@ PROBE, STEPS = "probe", "steps"
 DIAGNOSIS = "diagnosis"
 """A series of every run, whatever its outputs: what was found out about the model, in words."""
 
+DISTANCES = "distances"
+"""A series of an output that is estimated: the curvature over distances, measured at some steps."""
+
 LARGEST = 1 << 20
 """Bytes beyond which a packet is not believed. What the monitor writes stays far below."""
 

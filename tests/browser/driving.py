@@ -16,7 +16,7 @@ class Tab:
     Attributes:
         page: the whole page.
         frame: the frame of the tab.
-        wrong: errors that the console or the page reported.
+        wrong: errors that the console or the page reported, and what was asked of other machines.
     """
 
     def __init__(self, page, address, *, runs=None):
@@ -25,6 +25,7 @@ class Tab:
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", self._heard)
         page.on("dialog", self._asked)
+        page.on("request", lambda request: self._requested(request.url, address))
         page.goto(f"{address}/#curvature")
         page.wait_for_selector("iframe", timeout=PATIENCE)
         self.frame = page.wait_for_selector("iframe", timeout=PATIENCE).content_frame()
@@ -39,6 +40,10 @@ class Tab:
     def _asked(self, dialog):
         self.wrong.append(f"dialog: {dialog.message}")
         dialog.dismiss()
+
+    def _requested(self, url, address):
+        if not url.startswith((address, "data:", f"blob:{address}")):
+            self.wrong.append(f"request: {url}")
 
     def choose(self, *runs):
         """Leaves these runs chosen and no others."""

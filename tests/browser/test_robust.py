@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from tensorboard.compat.proto.summary_pb2 import (
@@ -11,9 +12,11 @@ from tensorboard.compat.proto.summary_pb2 import (
 )
 from tensorboard.util.tensor_util import make_tensor_proto
 
+import keras_curvature as kc
 from browser.conftest import tensorboard
 from closed_forms import parabola, quadratic_form, report
 from keras_curvature.event_file import EventFile
+from keras_curvature.slices import Slices
 from keras_curvature.summaries import RunWriter
 from keras_curvature_tensorboard.archive import series_content
 from keras_curvature_tensorboard.packets import pack
@@ -125,6 +128,59 @@ def test_a_run_that_tensorboard_itself_cannot_read_says_so(tmp_path, open_tab):
         assert tab.chart("plain", "Slope").is_visible()
         said = tab.frame.locator(".verdict").all_inner_texts()
         assert said[1] == "The record of this step cannot be read."
+        assert tab.epoch == "before training"
+
+
+def test_beyond_the_kept_steps_the_page_says_so(tmp_path, open_tab):
+    write(tmp_path / "long", range(20))
+    write(tmp_path / "short", range(3))
+    with tensorboard(tmp_path, "--samples_per_plugin", "curvature=6", runs=2) as address:
+        tab = open_tab(address, runs=["long"])
+        assert tab.epoch == "epoch 19 of 19"
+        assert tab.frame.locator("#epoch").get_attribute("max") == "5"
+        note = tab.frame.locator(".note").inner_text()
+        assert "a sample of 6 steps" in note
+        assert "--samples_per_plugin curvature=0" in note
+        tab.choose("short")
+        assert not tab.frame.locator(".note").is_visible()
+
+
+def test_the_slice_goes_along_an_input_that_a_run_has(tmp_path, open_tab):
+    for run, names in (("a", ["p", "q", "r"]), ("b", ["u", "v", "w"])):
+        given = dataclasses.replace(quadratic_form(3), feature_names=tuple(names))
+        shape = (3, 5, 1)
+        slices = Slices(np.tile(np.linspace(-1, 1, 5), (3, 1)), np.zeros(3), *[np.ones(shape)] * 3)
+        writer = RunWriter(tmp_path / run)
+        writer.write_tab(report({name: 1.0 + i for i, name in enumerate(names)}), given, slices)
+        writer.close()
+    with tensorboard(tmp_path, runs=2) as address:
+        tab = open_tab(address, runs=["a"])
+        choice = tab.frame.get_by_role("combobox", name="Slice along")
+        assert choice.input_value() == "r"  # the most curved
+        choice.select_option("p")
+        tab.choose("b")
+        assert choice.input_value() == "w"
+        assert tab.chart("b", "Function along w").is_visible()
+        tab.choose("a", "b")
+        choice.select_option("q")
+        tab.settled()
+        assert tab.chart("a", "Function along q").is_visible()
+
+
+def test_estimates_show_distances_and_say_what_is_missing(tmp_path, open_tab):
+    x = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(8, "silu"), keras.layers.Dense(1)]
+    )
+    model.compile("adam", "mse")
+    monitor = kc.CurvatureMonitor(x, tmp_path / "wide", directions=4)
+    model.fit(x, x[:, :1] ** 2, epochs=2, verbose=0, callbacks=[monitor])
+    with tensorboard(tmp_path) as address:
+        tab = open_tab(address)
+        table = tab.table("wide", "Curvature against distance")
+        assert (table["root mean square [σy/σx²]"] > 0).any()
+        assert "3 inputs: the numbers are estimates" in tab.frame.locator(".charts").inner_text()
 
 
 def test_the_page_follows_a_training_unless_the_slider_was_moved_back(tmp_path, open_tab):

@@ -107,7 +107,9 @@ def test_runs_stand_side_by_side_at_the_same_epoch(open_tab, address):
     assert tab.labels == ["wave/relu"]
     assert tab.epoch == f"epoch 7 of {EPOCHS['wave']}"
     tab.choose()
-    assert "Choose a run" in tab.frame.locator(".note").inner_text()
+    assert "Choose a run" in tab.frame.locator("main .note").inner_text()
+    tab.choose("wave/relu")
+    assert not tab.frame.locator(".note").is_visible()
 
 
 def test_the_theme_is_tensorboards(sines, shots):
@@ -151,6 +153,24 @@ def test_two_inputs_are_a_map_coloured_by_its_numbers(open_tab, address, shots):
     assert np.corrcoef(mixed["∂²y/∂width∂height [y/x²]"], truth)[0, 1] > 0.8
     tab.theme("Dark")
     tab.shoot(shots / "two-inputs-dark.png")
+
+
+def test_colours_reach_as_far_as_each_map_needs(open_tab, address):
+    tab = open_tab(address, runs=["wave/relu"])  # exactly 0 everywhere, and not over a distance
+    for map_ in ("laplacian", "scale", "value"):
+        tab.frame.get_by_role("combobox", name="Map").select_option(map_)
+        tab.settled()
+        remarks = tab.frame.locator(".chart", has_text="Map: ").locator(".remark").all_inner_texts()
+        assert not any("beyond" in remark for remark in remarks), map_
+    title = "Map: Laplacian over ±h"
+    values = tab.table("wave/relu", title)[f"{title[5:]} [y/x²]"]
+    drawn = tab.picture("wave/relu", title)
+    left, top, width, height = (int(n) for n in tab.frame_of("wave/relu", title))
+    plot = drawn[top : top + height, left : left + width]
+    strongest = near(plot, "#c14655", 60) | near(plot, "#4d85bd", 60)  # a fifth is the page
+    # Few points are as curved as the most curved one, so few places have the last colours.
+    assert np.mean(np.abs(values) > 0.8 * np.abs(values).max()) < 0.1
+    assert strongest.mean() < 0.1
 
 
 def test_many_inputs_have_bars_a_heat_map_and_a_slice(open_tab, address, shots):
@@ -231,6 +251,15 @@ def test_values_are_read_where_the_mouse_is(sines):
     assert any(_shown(table["exact [y/x]"][i]) in said for i in shown)
 
 
+def test_nothing_moves_where_values_are_read(open_tab, address):
+    tab = open_tab(address, runs=["sine/relu"])
+    box = tab.chart("sine/relu", CURVATURE).locator(".u-over").bounding_box()
+    height = tab.frame.locator("main").evaluate("main => main.scrollHeight")
+    tab.page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 30)
+    assert "at x" in tab.chart("sine/relu", CURVATURE).locator("figcaption").inner_text()
+    assert tab.frame.locator("main").evaluate("main => main.scrollHeight") == height
+
+
 def test_a_chart_is_saved_as_a_picture_with_its_title(sines):
     sines.move(5)
     name, content = sines.saved("sine/silu", "Function", "PNG")
@@ -238,6 +267,31 @@ def test_a_chart_is_saved_as_a_picture_with_its_title(sines):
     picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=int)
     assert near(picture, EXACT["light"]).sum() > 100
     assert near(picture[:60], PAGE["light"], 6).mean() < 0.995  # there are words above it
+
+
+def test_a_saved_picture_says_what_its_lines_mean(sines):
+    for title, wanted in (
+        ("Distribution", ("#5ba3cd", SCALE["light"])),  # bars, of which 35 % is the page
+        ("Curvature against distance", (EXACT["light"], SCALE["light"])),
+        (CURVATURE, (EXACT["light"], SCALE["light"])),
+    ):
+        content = sines.saved("sine/relu", title, "PNG")[1]
+        picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=int)
+        plot = sines.chart("sine/relu", title).locator("canvas").evaluate("c => c.height")
+        legend = picture[60 + plot :, :40]
+        for colour in wanted:
+            assert near(legend, colour).sum() > 10, (title, colour)
+
+
+def test_nothing_is_cut_off_in_a_narrow_window(open_tab, address):
+    tab = open_tab(address, runs=["six/silu"])
+    tab.page.set_viewport_size({"width": 400, "height": 800})
+    tab.settled()
+    assert tab.frame.evaluate(
+        """() => [...document.querySelectorAll('.chart, canvas, aside, header, .verdict')]
+          .filter(e => e.getBoundingClientRect().right > innerWidth
+            || e.getBoundingClientRect().left < 0).length"""
+    ) == 0  # fmt: skip
 
 
 def _shown(number):

@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import api as hp
 
 import keras_curvature as kc
 from keras_curvature import dashboards, hparams
+from keras_curvature_tensorboard.packets import unpack
 from served import ROOT, served
 
 X = np.linspace(-1, 1, 32)[:, None].astype("float32")
@@ -90,6 +91,28 @@ def test_the_tab_has_every_step_of_the_training(logs):
     found = {item["run"]: item for item in served(logs).get(f"{ROOT}/runs").json["series"]}
     assert set(found) == {"units4/curvature", "units8/curvature"}
     assert all(item["steps"] == [0, 1, 2] for item in found.values())
+
+
+def test_the_tab_has_the_distances_of_estimates_where_they_were_measured(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(4, "silu")])
+    model.compile("adam", "mse")
+    monitor = kc.CurvatureMonitor(X, tmp_path, directions=2)
+    model.fit(X, np.tile(X, 4), epochs=1, verbose=0, callbacks=[monitor])
+    client = served(tmp_path)
+    (item,) = client.get(f"{ROOT}/runs").json["series"]
+    assert item["steps"] == item["distances_steps"] == [0, 1]  # the first and the last are drawn
+    for step in item["steps"]:
+        query = {"run": item["run"], "tag": item["distances_tag"], "steps": step}
+        packet = client.get(f"{ROOT}/packets", query_string=query).data[16:]
+        header, arrays = unpack(packet)
+        assert header["step"] == step
+        assert header["distances"]
+        (h, _, rms, _) = arrays["spectrum"]
+        assert 1e-4 * X.std() < h[0] < h[-1] <= 1.001 * X.std()
+        # About the width of a quarter of the spread the curve is as curved as at the scale.
+        near = np.interp(X.std() / 4, h, rms)
+        np.testing.assert_allclose(near, monitor.history["scale_rms"][step], rtol=0.5)
 
 
 def experiment(logdir):

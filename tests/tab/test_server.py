@@ -298,17 +298,21 @@ def test_tensorboard_loads_the_tab_without_tensorflow_and_keras():
     assert done.stdout.strip() == "CurvatureLoader []"
 
 
+PIXEL = tf.io.encode_png(np.zeros((1, 1, 3), np.uint8)).numpy()
+
+
 def test_tensorboard_without_the_package_shows_what_its_own_dashboards_can(logs):
     writer = RunWriter(logs / "one")
     writer.write_numbers(report({"x": 1.0}))
     writer.write_distribution(report({"x": 1.0}), parabola())
     writer.write_summary(report({"x": 1.0}))
+    writer.write_picture(report({"x": 1.0}), PIXEL)
     writer.write_layout(0, [""])
     writer.close()
     client = served(logs, loaders=default.get_static_plugins())
     listing = client.get("/data/plugins_listing").json
     assert "curvature" not in listing
-    wanted = {"scalars", "histograms", "distributions", "text", "custom_scalars"}
+    wanted = {"scalars", "histograms", "distributions", "images", "text", "custom_scalars"}
     assert wanted <= {name for name, entry in listing.items() if entry["enabled"]}
     layout = json.loads(client.get("/data/plugin/custom_scalars/layout").text)
     assert [category["title"] for category in layout["category"]] == ["Curvature"]

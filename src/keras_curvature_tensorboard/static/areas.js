@@ -145,6 +145,7 @@ export function planeMap(view, map) {
 
   return {
     key: map === "scale" ? "map_laplacian" : `map_${map}`, // the two Laplacians share their colours
+    shows: map,
     chart,
     reach: (packet) => ({ z: reach(mapped(packet, view.entry(), map) ?? []) }),
     show(packet, _, limits) {
@@ -155,10 +156,17 @@ export function planeMap(view, map) {
       fill(image, mixing, state.values, colour);
       const widths = [a, b].map((input, i) => `${formatted(arrays.scale.values[i])} along ${shortened(input)}`);
       chart.update({
-        xRange: box2[0], yRange: box2[1], title: `Map: ${name()}`, note: map === "scale" ? `h = ${widths.join(", ")}` : "",
+        xRange: box2[0], yRange: box2[1], title: `Map: ${name()}`,
+        note: [map === "scale" && `h = ${widths.join(", ")}`, beyond(state)].filter(Boolean).join("; "),
       });
     },
   };
+}
+
+// How many points have the last colour of the scale without being that number.
+function beyond({ values, low, high }) {
+  const count = values.reduce((sum, value) => sum + (value < low || value > high), 0);
+  return count ? `${count} points lie beyond the colours` : "";
 }
 
 function mapped({ arrays, memo }, entry, map) {

@@ -4,7 +4,7 @@
 //   title            a text
 //   x, y             labels of the axes, or functions that give them; y may be left out
 //   unit             of what is drawn
-//   legend           [{ label, colour, kind }] for what is painted; kind as in the style sheet
+//   legend           [{ label, colour, kind }] for what is painted; kinds as in the style sheet
 //   height           of the plot, in pixels
 //   lines            [{ label, colour, width?, dash?, dots?, only?, ghost? }] against a common x;
 //                    `dots` is their size, `only` leaves the line between them out
@@ -19,10 +19,13 @@ import uPlot from "./uplot/uPlot.esm.js";
 import { element } from "./dom.js";
 import { saveCsv, savePng } from "./export.js";
 import { formatted } from "./numbers.js";
-import { colours } from "./theme.js";
+import { colours, FINE, FONT } from "./theme.js";
 
-const FONT = "12px Roboto, system-ui, sans-serif";
 const LONGEST_NAME = 18;
+const NAME_HEIGHT = 13; // pixels that a name needs along its axis, or across it where it is slanted
+
+const SLANT = 40; // degrees
+const GHOST = { light: 0.28, dark: 0.5 }; // of the colour of earlier epochs
 
 export class Chart {
   constructor(spec, about) {
@@ -53,27 +56,29 @@ export class Chart {
     this.buildLegend();
   }
 
+  // What the colours and kinds of lines mean: [{ label, colour, kind, line? }].
+  legendItems() {
+    const { lines = [], legend = [] } = this.spec;
+    const ghost = lines.find((line) => line.ghost);
+    return [
+      ...lines.filter((line) => !line.ghost).map((line) => ({ ...line, kind: kindOf(line), line })),
+      ...ghost ? [{ label: "earlier epochs", colour: ghost.colour, kind: "faint" }] : [],
+      ...legend,
+    ];
+  }
+
   buildLegend() {
-    this.readings = [];
-    const items = (this.spec.lines ?? []).map((line) => {
-      const value = element("output");
-      this.readings.push(value);
-      if (line.ghost) return null;
-      const kind = line.only ? "dotted" : line.dash ? "dashed" : "solid";
-      const swatch = element("i", { className: `swatch ${kind}` });
-      swatch.style.color = colours[line.colour];
-      return element("span", { className: "item" }, swatch, `${line.label} `, value);
-    });
-    const ghost = this.spec.lines?.find((line) => line.ghost);
-    const others = [...ghost ? [{ label: "earlier epochs", colour: ghost.colour, kind: "faint" }] : [], ...this.spec.legend ?? []];
-    for (const { label, colour, kind } of others) {
+    this.readings = new Map();
+    const items = this.legendItems().map(({ label, colour, kind, line }) => {
       const swatch = element("i", { className: `swatch ${kind}` });
       swatch.style.color = colours[colour];
-      items.push(element("span", { className: "item" }, swatch, label));
-    }
-    this.position = element("output", { className: "position" });
-    this.remark = element("span", { className: "remark" });
-    this.legend.replaceChildren(...items.filter(Boolean), this.position, this.remark);
+      const value = line ? element("output") : "";
+      if (line) this.readings.set(line, value);
+      return element("span", { className: "item" }, swatch, `${label} `, value);
+    });
+    this.position = element("output", { className: this.spec.lines ? "position" : "position painted" });
+    this.remark = element("span", { className: "remark" }, this.note);
+    this.legend.replaceChildren(...items, this.position, this.remark);
   }
 
   // New numbers: `data` as uPlot wants it, x first; the ranges of the axes; a remark below.
@@ -82,6 +87,7 @@ export class Chart {
     this.xRange = xRange;
     this.yRange = yRange;
     if (title && title !== this.heading.textContent) this.heading.textContent = title;
+    this.note = note;
     this.remark.textContent = note;
     this.plotPlace.setAttribute("aria-label", `${this.heading.textContent}. ${label} ${note}`);
     if (this.plot) this.plot.setData(this.drawable());
@@ -118,7 +124,7 @@ export class Chart {
     const { spec } = this;
     const lines = (spec.lines ?? [{ label: "", colour: "exact" }]).map((line) => ({
       label: line.label,
-      stroke: line.ghost ? withAlpha(colours[line.colour], line.alpha) : colours[line.colour],
+      stroke: line.ghost ? withAlpha(colours[line.colour], GHOST[document.documentElement.dataset.theme]) : colours[line.colour],
       width: line.width ?? 1.6,
       dash: line.dash,
       points: { show: Boolean(line.dots), size: line.dots, width: 0, fill: colours[line.colour] },
@@ -128,7 +134,7 @@ export class Chart {
     return {
       width,
       height: spec.height,
-      padding: [8, spec.right ?? 12, 0, 0],
+      padding: [8, spec.right ?? 18, 0, 0],
       legend: { show: false },
       scales: {
         x: { time: false, distr: spec.logarithmic ? 3 : 1, range: () => this.xRange },
@@ -164,12 +170,13 @@ export class Chart {
     if (this.spec.logarithmic) return { ...style, splits: (u, i, low, high) => decades(low, high), filter: (u, splits) => splits };
     if (!names) return style;
     const longest = Math.max(...names.map((name) => shortened(name).length));
+    const slanted = side === "x" && longest > 6;
     return {
       ...style,
-      size: side === "y" ? 14 + 6.4 * longest : 20 + (longest > 6 ? 4.6 * longest : 8),
+      size: side === "y" ? 14 + 6.4 * longest : 20 + (slanted ? 4.6 * longest : 8),
       splits: () => names.map((_, i) => i + 0.5),
-      values: () => names.map(shortened),
-      rotate: side === "x" && longest > 6 ? 40 : 0,
+      values: (u) => legible(u, side, names, slanted),
+      rotate: slanted ? SLANT : 0,
       gap: 6,
     };
   }
@@ -182,8 +189,9 @@ export class Chart {
       return;
     }
     const known = !away && idx !== null && idx !== undefined;
-    this.readings.forEach((output, i) => {
-      output.textContent = known ? formatted(this.data[i + 1][idx]) : "";
+    this.spec.lines.forEach((line, i) => {
+      const output = this.readings.get(line);
+      if (output) output.textContent = known ? formatted(this.data[i + 1][idx]) : "";
     });
     this.position.textContent = known ? `at ${shortX(said(this.spec.x))} ${formatted(this.data[0][idx])}` : "";
   }
@@ -201,6 +209,14 @@ export class Chart {
     const { x, y } = places[this.place];
     this.plot.setCursor({ left: this.plot.valToPos(x, "x"), top: this.plot.valToPos(y, "y") });
   }
+}
+
+// The names of rows or columns; where they would cover each other, only some of them.
+function legible(u, side, names, slanted) {
+  const room = (side === "x" ? u.bbox.width : u.bbox.height) / uPlot.pxRatio / names.length;
+  const needed = slanted ? NAME_HEIGHT / Math.sin((SLANT * Math.PI) / 180) : NAME_HEIGHT;
+  const every = Math.ceil(needed / room - 0.2); // a fifth of the line's height is air
+  return names.map((name, i) => (i % every ? "" : shortened(name)));
 }
 
 // Draws within the frame of the plot only.
@@ -256,6 +272,8 @@ const shortX = (label) => label.replace(/\s*\[.*$/, "");
 export const shortened = (name) => (
   name.length <= LONGEST_NAME ? name : `${name.slice(0, LONGEST_NAME - 6)}…${name.slice(-5)}`
 );
+
+const kindOf = ({ only, dash }) => (only ? "dotted" : dash === FINE ? "fine" : dash ? "dashed" : "solid");
 
 function withAlpha(colour, alpha) {
   return `${colour}${Math.round(255 * alpha).toString(16).padStart(2, "0")}`;

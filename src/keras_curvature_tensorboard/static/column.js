@@ -49,7 +49,13 @@ export class Column {
   // What `draw` needs at `step`.
   needs(step) { return [this.series.at(step), ...this.anchors()]; }
 
-  has(step) { return Boolean(this.probe) && !this.series.unread().length && this.needs(step).every((s) => this.series.cache.has(s)); }
+  has(step) { return this.series.complete && this.needs(step).every((s) => this.series.cache.has(s)); }
+
+  // The packet that has the curvature over distances: estimates have one at a few steps only.
+  distances(packet) {
+    const own = packet.arrays.spectrum ? packet : this.series.latest("distances", packet.step);
+    return own?.arrays.spectrum ? own : null;
+  }
 
   // Takes the packets of a step; whether there is something to draw.
   take(step) {
@@ -61,7 +67,7 @@ export class Column {
       const known = this.anchors().map((s) => this.series.get(s)).filter((p) => p?.header);
       this.known = known;
       this.earlier = known.filter((p) => p.step < shown).slice(-GHOSTS);
-      this.diagnose(this.series.diagnosis(shown));
+      this.diagnose(this.series.latest("diagnosis", shown));
       this.describe();
       this.build();
       this.charts.hidden = false;
@@ -84,6 +90,7 @@ export class Column {
   unreadable(reason) {
     this.verdict.textContent = reason;
     this.numbers.replaceChildren();
+    this.diagnosis.hidden = true;
     this.charts.hidden = true;
   }
 
@@ -119,7 +126,7 @@ export class Column {
   // Charts are made anew only for another kind of run or of map.
   build() {
     const { inputs } = this.probe.header;
-    const wanted = JSON.stringify([this.probe.step, inputs === 2 && this.map()]);
+    const wanted = JSON.stringify([this.probe.step, inputs === 2 && this.map(), Boolean(this.distances(this.packet))]);
     if (this.built === wanted) return;
     this.built = wanted;
     this.panels?.forEach(({ chart }) => chart.destroy());
@@ -135,7 +142,10 @@ export class Column {
       ...(this.packet.arrays.laplacian_quantiles ? [distribution(this)] : []),
       ...againstDistance(this),
     ];
-    this.charts.replaceChildren(...this.panels.map(({ chart }) => chart.root));
+    const estimated = !this.packet.arrays.laplacian_quantiles;
+    this.charts.replaceChildren(
+      estimated ? element("p", { className: "remark" }, estimates(this.probe.header)) : "",
+      ...this.panels.map(({ chart }) => chart.root));
   }
 
   // The map that is chosen, and the one that sees kinks too.
@@ -155,8 +165,9 @@ export class Column {
     const packets = sameAxes ? [...this.known, this.packet] : [this.packet];
     return this.panels.map((panel) => {
       const along = panel.key.startsWith("slice") ? this.choices.feature : "";
-      const place = [panel.key, inputs, unit, along].join();
-      const reaches = packets.map((packet) => remembered(packet, `${place} ${this.entry()} ${this.feature()}`, () => panel.reach(packet)));
+      const place = [panel.key, inputs, unit, along].join(); // charts of one place share their axes
+      const own = [panel.shows ?? "", place, this.entry(), this.feature()].join();
+      const reaches = packets.map((packet) => remembered(packet, own, () => panel.reach(packet)));
       const merged = {};
       for (const side of ["x", "y", "z"]) merged[side] = union(...reaches.map((r) => r[side]));
       return [place, merged];
@@ -176,6 +187,13 @@ export class Column {
     this.root.remove();
   }
 }
+
+// Why there is no chart where one was to be expected.
+const estimates = ({ inputs, points }) => (
+  `${inputs.toLocaleString("en")} inputs: the numbers are estimates from random directions at ${points} `
+  + "probe points, and no single point's is sure enough to be drawn. The Images dashboard shows "
+  + "examples from near."
+);
 
 function remembered(packet, key, compute) {
   if (!packet.memo.has(key)) packet.memo.set(key, compute());

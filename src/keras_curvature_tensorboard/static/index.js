@@ -3,8 +3,8 @@
 import { MAPS } from "./areas.js";
 import { Column } from "./column.js";
 import { element, takesKeys } from "./dom.js";
-import { epochName, union } from "./numbers.js";
-import { fetchRuns, loadDiagnoses, loadProbes, loadSteps, MEMORY, Series } from "./packets.js";
+import { epochName, epochOf, union } from "./numbers.js";
+import { fetchRuns, loadProbes, loadSeldom, loadSteps, MEMORY, Series } from "./packets.js";
 import { followTheme } from "./theme.js";
 
 const RELOAD = 5000; // ms; as often as TensorBoard itself looks for new data
@@ -138,9 +138,10 @@ class Page {
     this.main.classList.toggle("single", shown.length === 1);
     this.steps = [...new Set(shown.flatMap(({ series }) => series.steps))].sort((a, b) => a - b);
     this.slider.max = Math.max(0, this.steps.length - 1);
+    (this.steps.length ? document.body : this.main).append(this.note); // where one looks
     if (!this.steps.length) {
       this.epoch.textContent = "";
-      this.tell(this.series.size ? "Choose a run." : "No run has curvature data yet.");
+      this.tell(this.series.size ? "Choose a run from the list." : "No run has curvature data yet.");
       return;
     }
     const index = toEnd ? this.steps.length - 1 : Math.max(0, this.steps.findLastIndex((s) => s <= this.step));
@@ -176,12 +177,12 @@ class Page {
     this.step = step;
     this.slider.value = index;
     this.slider.setAttribute("aria-valuetext", epochName(step));
-    this.epoch.textContent = `${epochName(step)} of ${this.steps.at(-1)}`;
+    this.epoch.textContent = epochOf(step, this.steps.at(-1));
     const columns = [...this.columns.values()];
     if (!columns.every((column) => column.has(step))) {
       try {
         const open = columns.map(({ series }) => series);
-        await Promise.all([loadProbes(open), loadDiagnoses(open)]);
+        await Promise.all([loadProbes(open), loadSeldom(open)]);
         await loadSteps(columns.map((column) => [column.series, column.needs(step)]));
       } catch (error) {
         this.tell(error.message);
@@ -209,11 +210,12 @@ class Page {
     }
   }
 
-  // To begin with, the slice goes along the most curved input.
+  // The slice goes along the most curved input until another is chosen, and wherever no open
+  // run has the input that was chosen for others.
   chooseFeature(columns) {
-    if (this.choices.feature !== null) return;
-    const column = columns.find(({ probe }) => probe.arrays.slice_x);
-    if (column) this.choices.feature = column.packet.header.features[0];
+    const sliced = columns.filter(({ probe }) => probe.arrays.slice_x);
+    if (!sliced.length || sliced.some(({ probe }) => probe.header.names.includes(this.choices.feature))) return;
+    this.choices.feature = sliced[0].packet.header.features[0];
   }
 
   // When the slider rests, or plays: the steps ahead and behind, so that it finds them here;

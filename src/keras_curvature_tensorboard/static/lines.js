@@ -2,14 +2,14 @@
 // curvature against the distance over which it is taken.
 
 import { Chart, said, shortened } from "./chart.js";
-import { extent, formatted, padded, paddedDecades, reach, union } from "./numbers.js";
+import { epochName, extent, formatted, padded, paddedDecades, reach, union } from "./numbers.js";
 import { part } from "./packets.js";
-import { colours, faded } from "./theme.js";
+import { colours, faded, FINE } from "./theme.js";
 
 export const GHOSTS = 8; // earlier epochs that are drawn faintly
 
 const ghosts = (colour) => Array.from({ length: GHOSTS }, () => (
-  { label: "earlier", colour, ghost: true, width: 1, alpha: 0.28 }
+  { label: "earlier", colour, ghost: true, width: 1 }
 ));
 
 // A chart of curves against a common x. `curves`: { label, colour, dash, of, ghosts } where
@@ -38,7 +38,7 @@ export function curveChart(view, { key, spec, x, curves, fixed = [], zero = fals
   return {
     key,
     chart,
-    reach: (packet) => ({ x: reach(x(packet)), y: reachOf(packet) }),
+    reach: (packet) => ({ x: reach(x(packet) ?? []), y: reachOf(packet) }),
     show(packet, earlier, limits) {
       const positions = x(packet);
       const gap = new Array(positions.length).fill(null);
@@ -134,13 +134,15 @@ export function slices(view) {
   const name = () => header.names[view.feature()];
   const along = (what) => () => `${what} along ${name()}`;
   const [unit, output] = [header.curvature_unit, std ? "σy" : "y"];
-  const common = { x: () => `${shortened(name())} [x], all other inputs held at a central probe point`, height: 210, link: "slice" };
+  const held = "the other inputs held at a central probe point";
+  const common = { x: () => `${shortened(name())} [x]`, height: 210, link: "slice" };
   return [
     curveChart(view, {
       key: "slice_value",
       spec: { ...common, title: "Function along one input", unit: output, y: `output [${output}]` },
       x,
       title: along("Function"),
+      remark: () => held,
       curves: [{ label: "model", colour: "exact", of: of("slice_value"), ghosts: true }],
     }),
     curveChart(view, {
@@ -148,7 +150,7 @@ export function slices(view) {
       spec: { ...common, title: "Curvature along one input", unit, y: `curvature [${unit}]` },
       x,
       title: along("Curvature"),
-      remark: () => `h = ${formatted(arrays.scale.values[view.feature()])}`,
+      remark: () => `h = ${formatted(arrays.scale.values[view.feature()])}; ${held}`,
       zero: true,
       curves: [
         { label: "over ±h", colour: "scale", of: of("slice_scale_second"), ghosts: true, width: 2 },
@@ -162,34 +164,41 @@ export function slices(view) {
 // distance shrinks, where it has kinks it does not.
 export function againstDistance(view) {
   const { header, arrays } = view.probe;
-  if (!view.packet.arrays.spectrum) return [];
+  if (!view.distances(view.packet)) return [];
   const [along, unit] = header.distance_units;
-  const row = (i) => (packet) => part(packet.arrays.spectrum, i)?.map((v) => (v ? Math.abs(v) : NaN));
+  const row = (i) => (packet) => (
+    part(view.distances(packet)?.arrays.spectrum, i)?.map((v) => (v ? Math.abs(v) : NaN))
+  );
   const used = arrays.distance.values[0];
   return [curveChart(view, {
     key: "spectrum",
     spec: {
       title: "Curvature against distance", height: 210, logarithmic: true,
       x: `distance h [${along}]`, unit, y: `curvature [${unit}]`,
-      legend: [{ label: `h of scale_mean, ${formatted(used)}`, colour: "scale", kind: "dashed" }],
+      legend: [{ label: `h of scale_mean, ${formatted(used)}`, colour: "scale", kind: "fine" }],
     },
     x: row(0),
     curves: [
       { label: "root mean square", colour: "exact", of: row(2), ghosts: true, dots: 5 },
       { label: "|mean|", colour: "exact", of: row(1), dash: [5, 4], aside: true },
-      { label: "rounding in the model's dtype", colour: "target", of: row(3), dash: [2, 3], aside: true },
+      { label: "rounding in the model's dtype", colour: "target", of: row(3), dash: FINE, aside: true },
     ],
-    remark: () => view.packet.header.distances,
+    remark: () => {
+      const { step, header } = view.distances(view.packet);
+      return `${header.distances}${step === view.packet.step ? "" : ` Measured ${at(step)}.`}`;
+    },
     under: (u, ctx) => marker(u, ctx, used),
   })];
 }
+
+const at = (step) => (step === 0 ? epochName(step) : `at ${epochName(step)}`);
 
 function marker(u, ctx, x) {
   const { top, height } = u.bbox;
   const left = u.valToPos(x, "x", true);
   ctx.strokeStyle = colours.scale;
   ctx.lineWidth = 1.3 * devicePixelRatio;
-  ctx.setLineDash([2, 3]);
+  ctx.setLineDash(FINE);
   ctx.beginPath();
   ctx.moveTo(left, top);
   ctx.lineTo(left, top + height);

@@ -6,11 +6,17 @@ export function formatted(number) {
   if (number === 0) return "0";
   const size = Math.abs(number);
   const text = size >= 1e5 || size < 1e-3 ? number.toExponential(2) : number.toPrecision(4);
-  const plain = text.includes("e") ? text.replace("e+", "e") : String(Number(text));
+  const plain = text.includes("e") ? text.replace(/\.?0*e\+?/, "e") : String(Number(text));
   return plain.replace("-", "−").replace("e-", "e−");
 }
 
 export const epochName = (step) => (step === 0 ? "before training" : `epoch ${step}`);
+
+// The same beside the last one, which says how far the training has come.
+export function epochOf(step, last) {
+  if (step > 0) return `epoch ${step} of ${last}`;
+  return last > 0 ? `before training, 0 of ${last}` : "before training";
+}
 
 // From the least to the largest; a few extreme values do not count.
 export function reach(values) {

@@ -2,6 +2,7 @@
 
 const MOST_STEPS = 64; // in one request, as the server allows
 export const MEMORY = 128e6; // bytes that the steps of all open runs may take
+const SELDOM = ["diagnosis", "distances"]; // kinds of what is written at a few steps only
 
 export async function fetchRuns() {
   const response = await fetch("./runs");
@@ -16,7 +17,7 @@ export class Series {
     this.label = labelOf(listed);
     this.steps = [];
     this.probe = null;
-    this.diagnoses = new Map(); // by step; there are few
+    this.seldom = new Map(SELDOM.map((kind) => [kind, new Map()])); // packets by step
     this.cache = new Map();
     this.pending = new Map();
     this.bytes = 0;
@@ -27,13 +28,19 @@ export class Series {
   // Whether more steps would drive others out of memory.
   get full() { return this.bytes > 0.95 * this.room; }
 
-  // Steps of the diagnosis that are not read yet.
-  unread() { return (this.listed.diagnosis_steps ?? []).filter((step) => !this.diagnoses.has(step)); }
+  // Steps of a kind that are not read yet.
+  unread(kind) {
+    const known = this.seldom.get(kind);
+    return (this.listed[`${kind}_steps`] ?? []).filter((step) => !known.has(step));
+  }
 
-  // What was found out last at `step`; before that, what is found out first.
-  diagnosis(step) {
-    const known = [...this.diagnoses.keys()].sort((a, b) => a - b);
-    return this.diagnoses.get(known.findLast((s) => s <= step) ?? known[0]);
+  get complete() { return Boolean(this.probe) && SELDOM.every((kind) => !this.unread(kind).length); }
+
+  // What was found last at `step`; before that, what is found first.
+  latest(kind, step) {
+    const known = this.seldom.get(kind);
+    const steps = [...known.keys()].sort((a, b) => a - b);
+    return known.get(steps.findLast((s) => s <= step) ?? steps[0]);
   }
 
   // Takes over a newer listing of the same run; whether there is something new.
@@ -42,7 +49,7 @@ export class Series {
       || listed.steps.at(-1) !== this.steps.at(-1);
     this.listed = listed;
     this.steps = listed.steps;
-    return more || this.unread().length > 0;
+    return more || SELDOM.some((kind) => this.unread(kind).length);
   }
 
   // The step shown at `step`: the last one up to it, or else the first.
@@ -99,10 +106,12 @@ export async function loadProbes(all) {
     });
 }
 
-// Makes sure that all there is in words is in memory.
-export async function loadDiagnoses(all) {
-  await inPortions(all.map((series) => [series, series.unread()]), "diagnosis_tag",
-    (series, packet) => series.diagnoses.set(packet.step, packet));
+// Makes sure that all that is written at a few steps only is in memory.
+export async function loadSeldom(all) {
+  await Promise.all(SELDOM.map((kind) => inPortions(
+    all.map((series) => [series, series.unread(kind)]), `${kind}_tag`,
+    (series, packet) => series.seldom.get(kind).set(packet.step, packet),
+  )));
 }
 
 // Makes sure that steps are in memory: [series, steps] for each. In as few requests as may be.

@@ -16,6 +16,9 @@ const THEMES = {
 
 export let colours = THEMES.light;
 
+export const FONT = "12px Roboto, system-ui, sans-serif";
+export const FINE = [2, 3]; // a line of dots
+
 // Calls `changed` whenever the theme is another one than before.
 export function followTheme(changed) {
   const outside = hostBody();
