@@ -179,7 +179,7 @@ def picture(fitted: dict[str, Fitted]) -> Figure:
     fit_axes.set_title("price, less the true one")
     density_axes.plot(line, density(line), "--", color=INK, lw=1.3, label="true density")
     density_axes.axhspan(density_axes.get_ylim()[0], 0, color="#fee2e2", zorder=0, lw=0)
-    density_axes.margins(y=0)
+    density_axes.set_ylim(density_axes.get_ylim()[0], 1.05 * density_axes.get_ylim()[1])
     density_axes.set_title("second derivative: the density (red: arbitrage)")
     history_axes.axhline(1, ls="--", color=INK, lw=1.3, zorder=0)
     history_axes.set_title("the monitor's convex_fraction")
