@@ -156,7 +156,8 @@ def test_nested_outputs_are_exported_once_they_are_named_flat(tmp_path):
     paths = keras.tree.flatten_with_path(nested)
     flat = keras.Model(x, {"_".join(path): tensor for path, tensor in paths})
     flat.export(tmp_path / "flat", verbose=False)
-    served = tf.saved_model.load(tmp_path / "flat").serve(X)
+    loaded = tf.saved_model.load(tmp_path / "flat")  # kept: it holds the variables
+    served = loaded.serve(X)
     assert set(served) == {f"{n}_{o}" for n in ("value", "laplacian") for o in ("first", "second")}
     assert_same(served, flat(X))
 
