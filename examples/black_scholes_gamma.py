@@ -187,6 +187,8 @@ def draw_scatter(axes, trained: dict[str, Trained]) -> None:
         axes.scatter(known, found, s=6, color=COLOURS[labels], alpha=0.4, lw=0, label=label)
     ends = [known.min(), known.max()]
     axes.plot(ends, ends, "--", color=INK, lw=1.4)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top + 0.2 * (top - bottom))  # room for the legend
     axes.set_title("all gammas, of one stock and of pairs")
     axes.set_xlabel("Black–Scholes")
     axes.set_ylabel("network")

@@ -341,12 +341,6 @@ def test_coupled_examples_are_told_of():
         compiled(tf.constant(X))
 
 
-def test_masks_do_not_pass_and_keras_says_so():
-    masked = layers.Masking()(keras.Input((2, 3)))
-    with pytest.warns(UserWarning, match="does not support masking"):
-        kc.DerivativeOutput(layers.Dense(1), "value")(masked)
-
-
 def test_the_shapes_of_a_large_result_take_no_memory():
     net = keras.Sequential([keras.Input((100_000,)), layers.Dense(1)])
     found = kc.DerivativeOutput(net, ["hessian", "value"])(keras.Input((100_000,)))

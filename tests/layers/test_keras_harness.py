@@ -66,6 +66,6 @@ def test_keras_own_layer_test(name):
         {"layer": make(), **options},
         input_shape=(3, 2),
         expected_output_shape=shape,
-        supports_masking=False,
+        supports_masking=True,
         **expected,
     )

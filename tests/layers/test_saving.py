@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
@@ -135,6 +136,30 @@ def test_a_compiled_model_goes_on_training(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     again = [m.fit(x, y, epochs=2, verbose=0).history["loss"] for m in (model, loaded)]
     np.testing.assert_allclose(*again, rtol=1e-5)
+
+
+def two_outputs():
+    x = keras.Input((2,))
+    hidden = layers.Dense(4, "tanh")(x)
+    return keras.Model(x, {"first": layers.Dense(1)(hidden), "second": layers.Dense(2)(hidden)})
+
+
+@pytest.mark.slow
+def test_nested_outputs_are_exported_once_they_are_named_flat(tmp_path):
+    """Signatures of a SavedModel are flat: nested outputs are refused by Keras of every model."""
+    net, x = two_outputs(), keras.Input((2,))
+    own = keras.Model(x, {"value": net(x)})
+    nested = kc.DerivativeOutput(net, ["value", "laplacian"])(x)
+    for model in (own, keras.Model(x, nested)):
+        with pytest.raises(ValueError, match="must be a single Tensor, a sequence"):
+            model.export(tmp_path / "nested", verbose=False)
+    paths = keras.tree.flatten_with_path(nested)
+    flat = keras.Model(x, {"_".join(path): tensor for path, tensor in paths})
+    flat.export(tmp_path / "flat", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "flat")  # kept: it holds the variables
+    served = loaded.serve(X)
+    assert set(served) == {f"{n}_{o}" for n in ("value", "laplacian") for o in ("first", "second")}
+    assert_same(served, flat(X))
 
 
 SERVE = """

@@ -176,7 +176,7 @@ def _nested_tapes(s: Subject) -> Callable[..., dict[str, tf.Tensor]]:
                 sources = _Watched(outer, inner)
                 if tap is None:
                     sources.extend(leaves[i] for i in places)
-                inputs = keras.tree.pack_sequence_as(s.problem.inputs.structure, list(leaves))
+                inputs = s.problem.inputs.packed(leaves)
                 with tapping(s.model, tap, sources):
                     outputs = keras.tree.flatten(select(called(s.model, inputs, training=False)))
                 weights = f.outputs.split(tf.constant(mixing[None]))

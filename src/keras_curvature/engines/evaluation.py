@@ -156,6 +156,7 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
         inputs.specs,
         inputs.names,
         repr(inputs.structure),
+        inputs.masked,
         options.output,
         options.wrt,
         inside.name,

@@ -102,13 +102,13 @@ def flatten(
     chosen = _chosen_input(model, inputs, wrt)
     tap = wrt if isinstance(wrt, str) and chosen is None else None
     selected = selector(model, output)
-    traced = trace(model, inputs.specs, inputs.structure, selected, tap)
+    traced = trace(model, inputs.specs, inputs.structure, selected, tap, masked=inputs.masked)
     if traced.tapped is not None:
         source, structure = (traced.tapped,), None
     elif chosen is not None:
         source, structure = (traced.inputs[chosen],), None
     else:
-        source, structure = traced.inputs, inputs.structure
+        source, structure = traced.inputs[: len(inputs.names)], inputs.structure
     names = [tap] if tap else [inputs.names[chosen]] if chosen is not None else inputs.names
     _require_floats(source, names)
     _require_numbers(traced.outputs)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.masks import mask_of, packed
 from keras_curvature.typing import Model, Structure
 
 
@@ -19,16 +20,22 @@ class Inputs:
     """A batch as the model takes it.
 
     Attributes:
-        leaves: the tensors, in the dtype that they came in.
+        leaves: the tensors, in the dtype that they came in, and after them their masks.
         specs: for each, the dtype and the shape without the batch in which the model is traced.
         structure: the structure they came in.
-        names: a name for each.
+        names: a name for each that is no mask.
+        masked: for each mask, the index of the tensor that it is of.
     """
 
     leaves: tuple[tf.Tensor, ...]
     specs: tuple[tf.TensorSpec, ...]
     structure: Any
     names: tuple[str, ...]
+    masked: tuple[int, ...] = ()
+
+    def packed(self, leaves: Sequence[Any]) -> Any:
+        """Nests things in the place of the leaves as the model takes them."""
+        return packed(self.structure, leaves, self.masked)
 
 
 def prepare(model: Model, x: Structure) -> Inputs:
@@ -36,7 +43,8 @@ def prepare(model: Model, x: Structure) -> Inputs:
 
     Args:
         model: the model that is to take it.
-        x: a tensor or the model's structure of tensors, all with the batch in front.
+        x: a tensor or the model's structure of tensors, all with the batch in front. Masks that
+            Keras hung on them are what the model is called with.
 
     Raises:
         ValueError: for an unbuilt model, an empty batch, or a shape that does not fit.
@@ -63,12 +71,17 @@ def prepare(model: Model, x: Structure) -> Inputs:
         tensor, spec = _convert(model, leaf, target)
         tensors.append(tensor)
         specs.append(spec)
+    masks = {i: mask_of(leaf) for i, leaf in enumerate(leaves) if mask_of(leaf) is not None}
+    for mask in map(tf.convert_to_tensor, masks.values()):
+        tensors.append(mask)
+        specs.append(tf.TensorSpec([None, *mask.shape[1:]], mask.dtype))
     _require_one_batch(tensors)
     return Inputs(
         leaves=tuple(tensors),
         specs=tuple(specs),
         structure=keras.tree.map_structure(lambda _: None, x),
         names=_names(x, declared, len(leaves)),
+        masked=tuple(masks),
     )
 
 

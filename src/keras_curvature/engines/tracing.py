@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from keras_curvature.engines.compiling import compiled
+from keras_curvature.engines.masks import packed
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Trace:
 
     Attributes:
         graph: the graph; functions that it calls hang off it.
-        inputs: placeholders, one per flattened input of the model.
+        inputs: placeholders, one per flattened input of the model, and one per mask.
         outputs: the model's output, in its own structure, of tensors of the graph.
         tapped: output of the layer that was asked for, or `None`.
         captures: the graph's other placeholders and what they stand for.
@@ -46,23 +47,25 @@ def trace(
     select: Callable[[Any], Any],
     tap: str | None = None,
     *,
+    masked: Sequence[int] = (),
     training: bool = False,
 ) -> Trace:
     """Traces `select(model(inputs))`.
 
     Args:
         model: a Keras model or layer, or any function of a tensor.
-        specs: one per flattened input.
+        specs: one per flattened input, and one per mask.
         structure: the inputs' structure, anything in place of the leaves.
         select: applied to the model's output.
         tap: name of a layer whose output is to be had in `Trace.tapped`.
+        masked: for each mask, the index of the input that it is of.
         training: the mode in which a Keras model is called.
     """
     tapped: list[tf.Tensor] = []
     scopes: dict[str, str] = {}
 
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
-        inputs = keras.tree.pack_sequence_as(structure, list(leaves))
+        inputs = packed(structure, leaves, masked)
         with noting_scopes(model, scopes), tapping(model, tap, tapped):
             outputs = select(called(model, inputs, training))
         shape.append(keras.tree.map_structure(lambda _: None, outputs))

@@ -14,7 +14,8 @@ from keras_curvature import scales
 from keras_curvature.engines import quantities
 from keras_curvature.engines.evaluation import Problem, differentiate, pose
 from keras_curvature.engines.function import FlatFunction
-from keras_curvature.layers.wrapping import DerivativeWrapper
+from keras_curvature.engines.masks import mask_of, masked
+from keras_curvature.layers.wrapping import DerivativeWrapper, with_masks
 from keras_curvature.typing import Output, Structure, Wrt
 
 
@@ -51,7 +52,8 @@ class CurvaturePenalty(DerivativeWrapper):
 
     The penalty is of the model in inference mode (dropout off, moving statistics), the output
     is of the mode asked for. Curvature is in the units of the inputs: standardise them, or each
-    counts by the square of its unit.
+    counts by the square of its unit. Masks pass: penalty and output are those of the model with
+    the mask of its input.
 
     Args:
         layer: a Keras model or layer.
@@ -103,17 +105,22 @@ class CurvaturePenalty(DerivativeWrapper):
         self._random = keras.random.SeedGenerator(seed)
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs: Structure, training: bool | None = None) -> Any:
+    def call(
+        self, inputs: Structure, training: bool | None = None, mask: Structure | None = None
+    ) -> Any:
         """Calls the wrapped model, and adds its penalty."""
+        inputs = with_masks(inputs, mask)
         if training:
             added = self.strength * self._mean_squared_curvature(inputs)
             self.add_loss(added)
             self.penalty.update_state(added)
         return self.layer(inputs, training=training)
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, mask: Any = None
+    ) -> Any:
         """The shapes and dtypes of the wrapped model's output."""
-        known = self._known(inputs)
+        known = self._known(with_masks(inputs, mask))
         if self.scale is not None:  # raises now for what cannot be right
             scales.resolve(self.scale, known.f.inputs, lambda: scales.AUTO_FRACTION)
         return self.layer.compute_output_spec(inputs)
@@ -138,7 +145,7 @@ class CurvaturePenalty(DerivativeWrapper):
     def _mean_squared_curvature(self, inputs: Structure) -> tf.Tensor:
         if not tf.executing_eagerly():
             self._known(inputs)
-        x = keras.tree.map_structure(lambda leaf: tf.repeat(leaf, self.directions, axis=0), inputs)
+        x = keras.tree.map_structure(self._repeated, inputs)
         problem = pose(self.layer, x, self._options(), in_float64=False)
         z, rest = problem.f.point(problem.inputs.leaves)
         v = tf.cast(keras.random.normal(tf.shape(z), seed=self._random), z.dtype)
@@ -148,6 +155,13 @@ class CurvaturePenalty(DerivativeWrapper):
         else:
             curvature = self._at_scale(problem.f, z, rest, v)
         return tf.reduce_mean(tf.square(curvature))
+
+    def _repeated(self, leaf: tf.Tensor) -> tf.Tensor:
+        """Each example as often as it gets directions, and its mask too."""
+        mask = mask_of(leaf)
+        if mask is not None:
+            mask = tf.repeat(mask, self.directions, axis=0)
+        return masked(tf.repeat(leaf, self.directions, axis=0), mask)
 
     def _exact(self, problem: Problem, x: Structure, v: tf.Tensor) -> tf.Tensor:
         """The second derivative along `v`, `(batch, outputs)`."""

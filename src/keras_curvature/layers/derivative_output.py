@@ -10,9 +10,14 @@ import tensorflow as tf
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.evaluation import differentiate
+from keras_curvature.engines.function import selector
 from keras_curvature.engines.layout import unflatten
-from keras_curvature.layers.wrapping import DerivativeWrapper
+from keras_curvature.engines.masks import mask_of, masked
+from keras_curvature.layers.wrapping import DerivativeWrapper, with_masks
 from keras_curvature.typing import Output, Structure, Wrt
+
+OF_THE_OUTPUT_S_SHAPE = frozenset({quantities.VALUE, quantities.LAPLACIAN, quantities.DIRECTIONAL})
+"""Where a mask of the output fits: Keras's losses weigh what has other axes by it wrongly."""
 
 
 @keras.saving.register_keras_serializable(package="keras_curvature")
@@ -51,9 +56,18 @@ class DerivativeOutput(DerivativeWrapper):
     Derivatives are float32 or better: a model of `mixed_float16` is evaluated in float32, as
     second derivatives overflow float16. `dtype="float64"` evaluates any model in float64.
 
-    The wrapped model's weights, regularisers and state are this layer's. Masks do not pass:
-    put an `Embedding` or `Masking` inside the wrapped model, and name it in `wrt`. A SavedModel
-    gives no nested outputs: of several inputs or outputs choose one before `model.export`.
+    The wrapped model's weights, regularisers and state are this layer's.
+
+    **Masks pass.** The model is called, and differentiated, with the mask that an `Embedding` or
+    `Masking` before this layer hung on its input, or that is given as `mask`. `"value"`,
+    `"laplacian"` and `"directional_curvature"` carry the mask of the model's output on, so that
+    their losses leave out the time steps that are not there. The other derivatives have more
+    axes than a mask in Keras has, and carry none.
+
+    **Nested outputs.** With several inputs or outputs some of what this layer outputs is nested.
+    Keras trains and saves that, but exports only one tensor, a list or a dict of tensors as a
+    SavedModel, whatever the layer: name the tensors flat before `model.export`, with
+    `keras.Model(inputs, {"value_first": outputs["value"]["first"], ...})`.
 
     Args:
         layer: a Keras model or layer from `x` to `y`.
@@ -67,6 +81,7 @@ class DerivativeOutput(DerivativeWrapper):
     Call arguments:
         inputs: `(batch, *input_shape)`, or the structure that the model takes.
         v: the direction, for `"directional_curvature"` and `"hessian_vector_product"`.
+        mask: in the structure of `inputs`, if it does not hang on them.
 
     Raises:
         ValueError: for an unknown name, output, input or layer, or a model that cannot be
@@ -94,22 +109,31 @@ class DerivativeOutput(DerivativeWrapper):
 
     @tf.autograph.experimental.do_not_convert
     def call(
-        self, inputs: Structure, v: Structure | None = None, training: bool | None = None
+        self,
+        inputs: Structure,
+        v: Structure | None = None,
+        training: bool | None = None,
+        mask: Structure | None = None,
     ) -> Any:
         """Computes the derivatives."""
+        inputs = with_masks(inputs, mask)
         if not tf.executing_eagerly():
             self._known(inputs)
         if training:
             self._warn_of_noise(inputs)
         found = differentiate(self.layer, inputs, self._wanted, v, self._options())
-        # What Keras gathers from a call besides its output: activity losses, and what training
-        # updates. A compiled graph leaves out all else of it.
-        self.layer(inputs, training=training)
+        # What Keras gathers from a call besides its output: activity losses, masks, and what
+        # training updates. A compiled graph leaves out all else of it.
+        masks = self._masks(self.layer(inputs, training=training))
+        for name in OF_THE_OUTPUT_S_SHAPE & set(found) if masks is not None else ():
+            found[name] = keras.tree.map_structure(masked, found[name], masks)
         return self._chosen(found)
 
-    def compute_output_spec(self, inputs: Any, v: Any = None, training: bool | None = None) -> Any:
+    def compute_output_spec(
+        self, inputs: Any, v: Any = None, training: bool | None = None, mask: Any = None
+    ) -> Any:
         """The shapes and dtypes of the derivatives."""
-        problem = self._known(inputs)
+        problem = self._known(with_masks(inputs, mask))
         batch = keras.tree.flatten(inputs)[0].shape[0]
 
         def spec(tensor: tf.Tensor) -> keras.KerasTensor:
@@ -132,6 +156,17 @@ class DerivativeOutput(DerivativeWrapper):
         """The arguments to make this layer again."""
         names = self.names if isinstance(self.names, str) else list(self.names)
         return {**super().get_config(), "names": names}
+
+    def _masks(self, outputs: Any) -> Any:
+        """The masks on the chosen part of the wrapped model's output, `None` if there is none."""
+        leaves = keras.tree.flatten(outputs)
+        if all(mask_of(leaf) is None for leaf in leaves):
+            return None
+        if isinstance(self.output_choice, int) and len(leaves) == 1:
+            mask = mask_of(leaves[0])  # an entry on the last axis is there where the whole is
+            if len(mask.shape) < len(leaves[0].shape):
+                return mask
+        return keras.tree.map_structure(mask_of, selector(self.layer, self.output_choice)(outputs))
 
     @property
     def _wanted(self) -> tuple[str, ...]:

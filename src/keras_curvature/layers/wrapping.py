@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_curvature.engines.audit import layer_of
 from keras_curvature.engines.chunks import WHOLE
 from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.masks import mask_of, masked
 from keras_curvature.engines.tracing import trace
 from keras_curvature.typing import Output, Structure, Wrt
 
@@ -56,6 +57,12 @@ class DerivativeWrapper(keras.layers.Wrapper):
         if not self.layer.built:
             self.layer(keras.tree.map_shape_structure(keras.KerasTensor, input_shape))
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """None besides those that the wrapped model's own layers hang on its output.
+
+        That it is here at all tells Keras that masks pass.
+        """
+
     def get_config(self) -> dict[str, Any]:
         """The arguments to make this layer again, the wrapped model among them."""
         output = self.output_choice
@@ -98,6 +105,12 @@ class DerivativeWrapper(keras.layers.Wrapper):
             return pose(self.layer, made_up, self._options(), in_float64=False)
 
     def _made_up(self, tensor: Any) -> tf.Tensor:
+        mask = mask_of(tensor)
+        if mask is not None:  # everything is there
+            mask = tf.ones([EXAMPLES, *mask.shape[1:]], mask.dtype)
+        return masked(self._numbers(tensor), mask)
+
+    def _numbers(self, tensor: Any) -> tf.Tensor:
         shape = [EXAMPLES, *tensor.shape[1:]]
         if None in shape:
             raise ValueError(
@@ -127,3 +140,14 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "regularise with weight decay or `keras_curvature.CurvaturePenalty`.",
                 stacklevel=2,
             )
+
+
+def with_masks(inputs: Structure, masks: Structure | None) -> Structure:
+    """The inputs with these masks, which may have been given apart from them."""
+    if masks is None:
+        return inputs
+    return keras.tree.map_structure(
+        lambda tensor, mask: tensor if mask is mask_of(tensor) else masked(tensor, mask),
+        inputs,
+        masks,
+    )

@@ -90,7 +90,7 @@ def values(s: Subject, problem: Problem, options: Options) -> Mapping[str, Array
     """The outputs of the graph and of the model's own call, in its own dtype, `(n, m)` each."""
     leaves, specs = s.leaves, problem.inputs.specs
     given = [tf.cast(leaf, spec.dtype) for leaf, spec in zip(leaves, specs, strict=True)]
-    inputs = keras.tree.pack_sequence_as(problem.inputs.structure, given)
+    inputs = problem.inputs.packed(given)
     with unnoticed(s.model):
         output = selector(s.model, options.output)(called(s.model, inputs, training=False))
     own = [tf.cast(leaf, tf.float64) for leaf in keras.tree.flatten(output)]

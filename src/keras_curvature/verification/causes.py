@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-import keras
-
 from keras_curvature.checks import Check
 from keras_curvature.diagnosis.agreement import altering
 from keras_curvature.diagnosis.parts import named
@@ -98,7 +96,7 @@ class _Trials:
     def passes(self, options: Options) -> bool:
         """Whether everything that was wrong is right with these options, compiled anew."""
         s = self.s
-        x = keras.tree.pack_sequence_as(s.problem.inputs.structure, list(s.leaves))
+        x = s.problem.inputs.packed(s.leaves)
         inside = needs_float64(options.engine)
         problem = answers.afresh(pose(s.model, x, options, in_float64=inside))
         tolerance = tolerance_of(problem, self.rounding)
