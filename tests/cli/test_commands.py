@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ from keras_curvature.figures import Picture
 from keras_curvature_cli.__main__ import MISSING
 from keras_curvature_cli.app import app
 
+ROOT = Path(__file__).parents[2]
 X = np.random.default_rng(0).uniform(-1, 1, size=(24, 2))
 Y = X[:, :1] ** 2 + X[:, 1:]
 
@@ -155,6 +158,45 @@ def test_compare(run, monkeypatch):
     result = run("compare", "silu.keras", "three.keras", "x.npy")
     assert result.exit_code == 0, result.output
     assert "different shapes" in " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def as_on_the_page(tmp_path_factory):
+    """A directory with files of all names that the pages use."""
+    directory = tmp_path_factory.mktemp("page")
+    for name, activation in (("model", "silu"), ("before", "relu"), ("after", "silu")):
+        net(activation).save(directory / f"{name}.keras")
+    table = np.hstack([X, Y])
+    np.savetxt(directory / "probe.csv", table, delimiter=",", header="a,b,price", comments="")
+    np.save(directory / "probe.npy", X)
+    np.savez(directory / "probe.npz", x=X, y=Y)
+    return directory
+
+
+COMMANDS = [
+    "".join(either)
+    for page in ("README.md", "docs/command-line.md")
+    for either in re.findall(r"^keras-curvature (.+)$|`keras-curvature (\w+ \w+\.[^`]+)`",
+                              (ROOT / page).read_text(), re.MULTILINE)
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_pages_say_can_be_typed(command, as_on_the_page, monkeypatch):
+    monkeypatch.chdir(as_on_the_page)
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.exit_code == 0, result.output
+
+
+def test_the_pages_have_all_commands():
+    assert {command.split()[0] for command in COMMANDS} == {
+        "report",
+        "diagnose",
+        "verify",
+        "compare",
+    }
+    assert len(COMMANDS) == 5
 
 
 MISTAKES = {
