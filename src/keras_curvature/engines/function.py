@@ -186,9 +186,9 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
         )
     size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
     if size is not None and not -size <= output < size:
-        what = "of the model's outputs" if several else "an index on the output's last axis"
+        what = f"the model's {size} outputs" if several else "the output's last axis"
         raise ValueError(
-            f"`output` must be {what}, from {-size} to {size - 1}. Received: {output}."
+            f"`output` must be an index of {what}, from {-size} to {size - 1}. Received: {output}."
         )
     if several:
         return leaves[output]
