@@ -189,6 +189,27 @@ def test_what_the_pages_say_can_be_typed(command, as_on_the_page, monkeypatch):
     assert result.exit_code == 0, result.output
 
 
+JSON = {
+    "report": ["silu.keras", "x.npy"],
+    "diagnose": ["relu.keras", "x.npy"],
+    "verify": ["silu.keras", "x.npy"],
+    "compare": ["silu.keras", "relu.keras", "x.npy"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", JSON)
+def test_the_page_has_all_keys_of_the_json(command, run):
+    page = (ROOT / "docs" / "command-line.md").read_text().partition("`--json` each")[2]
+    row = re.search(rf"^\| `{command}` \| (.*) \|$", page, re.MULTILINE)[1]
+    data = json.loads(run(command, *JSON[command], "--json").stdout)
+    inner = {"report": "outputs", "compare": "models"}.get(command)
+    inside = data[inner] if inner else {}
+    first = next(iter(inside.values()) if isinstance(inside, dict) else iter(inside), {})
+    told = set(re.findall(r"`(\w+)`", row)) - {"diagnose", *data.get("apart", ())}
+    assert told == {*data, *first}
+
+
 def test_the_pages_have_all_commands():
     assert {command.split()[0] for command in COMMANDS} == {
         "report",
