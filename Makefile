@@ -41,7 +41,7 @@ test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (ne
 	$(INSTALL) --no-build-isolation --editable '.[browser]'
 	$(BIN)/python -m pytest tests/browser -rs $(BROWSER_FLAGS)
 
-# MATRIX_FLAGS: --only oldest, -- tests/test_monitor.py, ...
+# MATRIX_FLAGS: --short, --only oldest, -- tests/test_monitor.py, ...
 test-matrix: $(VENV)/.installed ## Run the tests on the oldest and newest versions supported
 	$(INSTALL) uv
 	$(BIN)/python tools/test_matrix.py $(MATRIX_FLAGS)

@@ -305,7 +305,7 @@ ERRORS = {
     "unknown output": (
         lambda: kc.hessian(mlp(), np.zeros((2, 3)), output=2),
         ValueError,
-        "has 2 entries",
+        "output's last axis, from -2 to 1",
     ),
     "unknown name": (
         lambda: kc.hessian(mlp(), np.zeros((2, 3)), output="nope"),

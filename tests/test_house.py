@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import keras_curvature as kc
 from keras_curvature.engines.taylor import rules
 
 ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "src"
 PAPERS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
 
 
@@ -57,6 +59,27 @@ def test_files_that_the_guides_name_are_there():
 
 def test_the_citation_has_the_version():
     assert f"\nversion: {kc.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_imports_run_one_way():
+    """Of all packages, those inside functions too: no file needs one that needs it."""
+    modules = {
+        ".".join(path.relative_to(SOURCES).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in SOURCES.rglob("*.py")
+    }
+    assert len(modules) > 100
+    # Raises `CycleError`, which names the circle.
+    tuple(TopologicalSorter({n: _imported(p, modules) for n, p in modules.items()}).static_order())
+
+
+def _imported(path, modules):
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_curvature"):
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}"
+                found.add(inside if inside in modules else node.module)
+    return found
 
 
 def test_engines_know_nothing_of_what_uses_them():

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugin_util import markdown_to_safe_html
 
 from closed_forms import parabola, report
-from keras_curvature import figures, summaries
+from keras_curvature import figures, markdown
 from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.measurement import Spectrum
 from keras_curvature.summaries import RunWriter
@@ -239,9 +239,7 @@ def test_a_diagnosis_says_what_was_found_what_it_means_and_what_to_do(writer, tm
 
 def test_nothing_of_a_model_reaches_the_page_of_a_diagnosis_unescaped():
     everything = " ".join(HOSTILE)
-    text = summaries.diagnosis_in_markdown(
-        0, Diagnosis(everything, (a_finding(everything),), (everything,))
-    )
+    text = markdown.of_diagnosis(0, Diagnosis(everything, (a_finding(everything),), (everything,)))
     assert "<" not in text
     page = Page(markdown_to_safe_html(text))
     assert page.tags == {"h3", "h4", "p", "strong", "ul", "li"}
@@ -262,7 +260,7 @@ def test_curvature_over_distances_is_a_tensor_and_a_table(writer, tmp_path):
     np.testing.assert_allclose(
         found.last("curvature-distance/spectrum"), np.outer(h, [1, 2, 3, 4, 5]), rtol=1e-6
     )
-    html = markdown_to_safe_html(summaries.in_markdown(shown))
+    html = markdown_to_safe_html(markdown.of_report(shown))
     assert "<td>0.25</td>\n<td>0.5</td>\n<td>0.75</td>\n<td>1.25</td>" in html
 
 
@@ -275,7 +273,7 @@ def test_nothing_of_the_data_reaches_the_page_unescaped():
         method=HOSTILE,
         headline=dict.fromkeys(HOSTILE, 1.0),
     )
-    text = summaries.in_markdown(shown)
+    text = markdown.of_report(shown)
     # TensorBoard cleans what it shows, other readers of the file may not.
     assert "<" not in text
     page = Page(markdown_to_safe_html(text))

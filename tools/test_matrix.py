@@ -1,10 +1,11 @@
 """Runs the tests on the oldest and the newest versions that are supported: make test-matrix.
 
-    python tools/test_matrix.py [--only NAME] [-- PYTEST ARGUMENTS]
+    python tools/test_matrix.py [--only NAME] [--short] [-- PYTEST ARGUMENTS]
 
 Each row gets an environment of its own in .venv-matrix/, with the versions that pyproject.toml
 allows: the oldest that it names, or the newest that there are. Without arguments for pytest all
-tests that are not slow are run. At the end a table in Markdown says what was run, for README.md.
+tests that are not slow are run, with `--short` those of them that are in `SHORT`. At the end a
+table in Markdown says what was run, for README.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / ".venv-matrix"
 SHOWN = ("tensorflow", "keras", "numpy")
+SHORT = (
+    "tests/test_monitor.py",
+    "tests/test_derivatives.py",
+    "tests/test_imports.py",
+    "tests/test_public_types.py",
+    "tests/cli",
+    "tests/diagnosis",
+    "tests/layers",
+)
+"""Where what Keras, TensorFlow or Python changed between versions shows first."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +70,10 @@ def main() -> int:
     """Runs the rows; 1 if a test failed in one of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=[row.name for row in ROWS], help="one row")
+    parser.add_argument("--short", action="store_true", help="fewer tests: those of SHORT")
     parser.add_argument("pytest", nargs="*", help="arguments for pytest")
     given = parser.parse_args()
-    arguments = given.pytest or ["-m", "not slow"]
+    arguments = given.pytest or ["-m", "not slow", *(SHORT if given.short else ())]
     lines, failed = [], False
     for row in ROWS:
         if given.only not in (None, row.name):

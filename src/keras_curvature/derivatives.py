@@ -68,8 +68,9 @@ def derivatives(
             the second largest; of the logits, where the model outputs them.
         wrt: with respect to what. `None`: all inputs. The index or name of an input. The name
             of a layer: that layer's output, the only meaningful choice for token ids.
-        engine: `"nested"`, reverse over reverse; `"finite_difference"`, central differences of
-            exact gradients in float64; or `"auto"`.
+        engine: `"taylor"`, second-order Taylor propagation; `"nested"`, reverse over reverse;
+            `"finite_difference"`, central differences of exact gradients in float64; or
+            `"auto"`, the exact one that takes less: `engine_choice` says which, and why.
         dtype: the narrowest dtype to evaluate in. `None`: float32 or better, also for a float16
             or bfloat16 model. `"float64"` evaluates any model in float64, with the weights
             that it has.

@@ -125,7 +125,7 @@ class Sketcher:
         lines = [
             f"{n} probe points, {d} inputs, {m} output(s): estimates from {k} random directions "
             f"at each point, the same at every step; {self._why}.",
-            f"{str(self.choice).capitalize()}; in {self.f.dtype.name}: {k + 3} forward passes "
+            f"{methods.begun(str(self.choice))}; in {self.f.dtype.name}: {k + 3} forward passes "
             "over the probe.",
             "mean: Hutchinson's estimate of the Laplacian. rms: the Hessian's Frobenius norm, from "
             "how two halves of the directions differ. Each has a standard error beside it.",

@@ -30,13 +30,10 @@ class Reading:
     Attributes:
         kind: `"smooth"`, `"kinks"`, `"rounding"`, or `"flat"` where there is nothing to see.
         sentence: the same for a person.
-        smooth_below: the distance below which the curvature stays the same, in standard
-            deviations; NaN if there is none.
     """
 
     kind: str
     sentence: str
-    smooth_below: float
 
 
 def read(spectrum: Spectrum) -> Reading:
@@ -48,12 +45,12 @@ def read(spectrum: Spectrum) -> Reading:
     h, rms = spectrum.distances, spectrum.rms
     known = np.isfinite(rms)
     if not (rms[known] > NOTHING).any():
-        return Reading("flat", "Flat: there is no curvature at any distance.", np.nan)
+        return Reading("flat", "Flat: there is no curvature at any distance.")
     seen = known & (rms > NOTHING) & (spectrum.rounding < DOMINATED * rms)
     if seen.sum() < SHORTEST:
         lost = h[known & ~seen].max()
         words = f"Rounding: over {_deviations(lost)} and less differences say nothing."
-        return Reading("rounding", words, np.nan)
+        return Reading("rounding", words)
     settled = float(np.median(rms[seen][-SHORTEST:]))
     level = np.abs(rms / settled - 1) <= LEVEL
     if not level[seen][-SHORTEST:].all():
@@ -61,12 +58,12 @@ def read(spectrum: Spectrum) -> Reading:
             "Kinks: at single places it never settles, however short the distance. The mean over "
             "many places does."
         )
-        return Reading("kinks", words, np.nan)
+        return Reading("kinks", words)
     below = _longest_level(h, level | ~seen)
     words = f"Smooth: the curvature is the same over every distance up to {_deviations(below)}"
     share = spectrum.rounding[-1] / rms[-1]
     tail = ", down to where rounding sets in." if share > DOMINATED else "."
-    return Reading("smooth", words + tail, below)
+    return Reading("smooth", words + tail)
 
 
 def shown_units(m: Measurement | Sketch, report: Report) -> tuple[float, float, tuple[str, str]]:

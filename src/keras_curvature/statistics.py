@@ -121,14 +121,13 @@ def slope_change(segments: Segments) -> float:
 
     Means the same for smooth and for piecewise-linear functions, and needs no scale
     (Savarese et al., How do infinite width bounded norm networks look in function space?,
-    2019; in one input it is the total variation of the derivative).
+    2019; in one input it is the total variation of the derivative). NaN where there is no way
+    between points: of one point alone, or the same one many times.
     """
     changes = np.abs(np.diff(segments.slopes, axis=1)).sum(axis=1)
     finite = np.isfinite(changes).all(axis=1)
     length = segments.lengths[finite].sum()
-    if not finite.any():
-        return float("nan")
-    return float(changes[finite].mean(axis=1).sum() / length) if length > 0 else 0.0
+    return float(changes[finite].mean(axis=1).sum() / length) if length > 0 else float("nan")
 
 
 def hidden_fraction(segments: Segments) -> float:
@@ -136,12 +135,12 @@ def hidden_fraction(segments: Segments) -> float:
 
     On each piece of a segment the change of slope is set against the integral of the exact
     second derivative. 1 for a piecewise-linear function, 0 for a smooth one, and 0 where
-    the slope does not change at all.
+    the slope does not change at all. NaN where there is no way between points.
     """
     change = np.diff(segments.slopes, axis=1)
     seen = segments.curvature_integrals
     finite = np.isfinite(change) & np.isfinite(seen)
-    if not finite.any():
+    if not finite.any() or not segments.lengths.any():
         return float("nan")
     slopes = segments.slopes[np.isfinite(segments.slopes)]
     noise = SLOPE_TOLERANCE * np.abs(slopes).max(initial=0.0)

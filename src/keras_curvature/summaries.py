@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -16,24 +16,14 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from keras_curvature import dashboards, tab
+from keras_curvature import dashboards, markdown, tab
 from keras_curvature.event_file import EventFile
 from keras_curvature.faults import Fault
-from keras_curvature.findings import Diagnosis, Finding
-from keras_curvature.meanings import (
-    FEATURE,
-    LAPLACIAN,
-    MEANINGS,
-    Meaning,
-    formatted,
-    largest,
-    moment,
-    plain,
-)
-from keras_curvature.measurement import Measurement, Report, Spectrum, Units
+from keras_curvature.findings import Diagnosis
+from keras_curvature.meanings import FEATURE, LAPLACIAN, MEANINGS, Meaning, plain
+from keras_curvature.measurement import Measurement, Report
 from keras_curvature.sketch import Sketch
 from keras_curvature.slices import Slices
-from keras_curvature.spectra import read
 from keras_curvature_tensorboard.archive import series_content
 from keras_curvature_tensorboard.packets import DIAGNOSIS, DISTANCES, PLUGIN, PROBE, STEPS
 
@@ -220,20 +210,19 @@ class RunWriter:
     def write_summary(self, report: Report) -> None:
         """Writes in words what was found and how, as Markdown."""
         tag = self._tag("-summary", report.output, "in_words")
-        self._write(report.step, text_pb(tag, in_markdown(report)))
+        self._write(report.step, text_pb(tag, markdown.of_report(report)))
 
     def write_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
         """Writes what a diagnosis found, as Markdown and for the Curvature tab."""
         tag = self._tag("-summary", "", "diagnosis")
-        text = text_pb(tag, diagnosis_in_markdown(step, diagnosis))
+        text = text_pb(tag, markdown.of_diagnosis(step, diagnosis))
         blob = self._blob("", DIAGNOSIS, tab.diagnosis_packet(step, diagnosis))
         self._write(step, text, Summary(value=[blob]))
 
     def write_faults(self, step: int, faults: Iterable[Fault]) -> None:
         """Writes what went wrong up to this step, as Markdown."""
         tag = self._tag("-summary", "", "faults")
-        lines = "\n".join(f"- {escaped(str(fault))}" for fault in faults)
-        self._write(step, text_pb(tag, f"### What went wrong up to {moment(step)}\n\n{lines}"))
+        self._write(step, text_pb(tag, markdown.of_faults(step, faults)))
 
     def flush(self) -> None:
         """Sends what was written to the disk; raises `OSError` if it cannot."""
@@ -286,58 +275,6 @@ class RunWriter:
         return True
 
 
-def in_markdown(report: Report) -> str:
-    """A report as Markdown: the verdict, what was measured and how, the headline numbers.
-
-    Names and sentences are escaped: what they hold is shown, not obeyed.
-    """
-    title = moment(report.step).capitalize()
-    output = f", output {escaped(report.output)}" if report.output else ""
-    blocks = [
-        f"### {escaped(report.verdict.sentence)}",
-        f"**{title}{output}**",
-        "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
-        _number_table({**report.headline, **report.reference}, report.units),
-        _feature_sentence(report.features),
-        _spectrum_table(report.spectrum),
-    ]
-    return "\n\n".join(block for block in blocks if block)
-
-
-def diagnosis_in_markdown(step: int, diagnosis: Diagnosis) -> str:
-    """A diagnosis as Markdown: a heading and three sentences for each finding."""
-    blocks = [
-        f"### {escaped(diagnosis.headline)}, {moment(step)}",
-        escaped(diagnosis.opening),
-        *(_finding_in_markdown(finding) for finding in diagnosis.findings),
-        "#### How it was looked at",
-        "\n".join(f"- {escaped(check)}" for check in diagnosis.checks),
-    ]
-    return "\n\n".join(blocks)
-
-
-def _finding_in_markdown(finding: Finding) -> str:
-    said = (("found", finding.found), ("means", finding.meaning), ("do", finding.advice))
-    sentences = [f"- **{name}:** {escaped(text)}" for name, text in said]
-    return "\n".join([f"#### {escaped(finding.title)}", "", *sentences])
-
-
-def escaped(text: str) -> str:
-    r"""Text that Markdown shows as it is, on one line.
-
-    Example:
-        >>> escaped("a_b <script> | *c*")
-        'a\\_b &#60;script&#62; &#124; \\*c\\*'
-    """
-    return plain(text).translate(_ESCAPES)
-
-
-_ESCAPES = str.maketrans(
-    {c: f"\\{c}" for c in "\\`*_{}[]#!"} | {c: f"&#{ord(c)};" for c in "&<>|~"}
-)
-"""What Markdown lets a backslash quote, and the rest as character references."""
-
-
 def tag_part(text: str) -> str:
     """Text as one part of a tag: no slash, nothing that a page or an address might obey.
 
@@ -361,43 +298,6 @@ def tag_parts(names: Iterable[str]) -> list[str]:
         taken.add(candidate)
         parts.append(candidate)
     return parts
-
-
-def _number_table(numbers: Mapping[str, float], units: Units) -> str:
-    rows = ["| number | value | unit | what it tells |", "|---|---|---|---|"]
-    for name, value in numbers.items():
-        meaning = MEANINGS.get(name, Meaning("", "", ""))
-        cells = (name, formatted(value), meaning.unit_in(units), meaning.sentence)
-        rows.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
-    return "\n".join(rows)
-
-
-def _feature_sentence(features: Mapping[str, float]) -> str:
-    if len(features) < 2:
-        return ""
-    most = ", ".join(
-        f"{escaped(plain(name, 40))} {formatted(value)}" for name, value in largest(features, 10)
-    )
-    which = "" if len(features) <= 10 else f" (10 of {len(features)})"
-    return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
-
-
-def _spectrum_table(spectrum: Spectrum | None) -> str:
-    """Every second distance: enough to see where the curvature settles."""
-    if spectrum is None:
-        return ""
-    columns = (spectrum.distances, spectrum.mean, spectrum.rms, spectrum.single_rounding)
-    rows = [
-        escaped(read(spectrum).sentence),
-        "",
-        "| distance in σx | mean in σy/σx² | root mean square | rounding would add |",
-        "|---|---|---|---|",
-    ]
-    rows += [
-        f"| {' | '.join(escaped(formatted(number)) for number in numbers)} |"
-        for numbers in zip(*(column[::2] for column in columns), strict=True)
-    ]
-    return "\n".join(rows)
 
 
 def _checked_name(name: object) -> str:

@@ -250,7 +250,7 @@ def _print_comparison(names: list[str], monitors: list[Any], apart: str) -> None
     for name, monitor in zip(names, monitors, strict=True):
         for report in monitor.reports.values():
             console.print(f"{name}: {report.verdict.sentence}", markup=False)
-    for table in texts.comparison_tables(names, monitors):
+    for table in texts.comparison_tables(names, monitors, console.width):
         console.print(table)
     console.print(apart, markup=False)
 

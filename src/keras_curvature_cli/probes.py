@@ -118,7 +118,10 @@ def _not_numbers(path: Path) -> UnusableError:
 def _csv(path: Path) -> ProbeFile:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
+            lines = file.readlines()
+        first = next(filter(str.strip, lines), "")
+        table = csv.reader(lines, delimiter=_separator(first))
+        rows = [(number, row) for number, row in enumerate(table, 1) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnusableError(f"{path} cannot be read as csv: {error}") from error
     names = None
@@ -130,6 +133,11 @@ def _csv(path: Path) -> ProbeFile:
     return ProbeFile(
         np.array([_numbers(path, number, row, width) for number, row in rows]), names=names
     )
+
+
+def _separator(line: str) -> str:
+    """Where numbers are written with a decimal comma, spreadsheets part columns otherwise."""
+    return next((mark for mark in (",", ";", "\t") if mark in line), ",")
 
 
 def _numbers(path: Path, number: int, row: Sequence[str], width: int) -> list[float]:

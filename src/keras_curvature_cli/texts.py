@@ -11,6 +11,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+WIDE = 110
+"""Columns of a terminal from which each number's meaning stands beside it on one line."""
+
 
 def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
     """Everything that `report` found."""
@@ -73,32 +76,38 @@ def comparison_data(
     }
 
 
-def comparison_tables(names: Sequence[str], monitors: Sequence[Any]) -> list[Table]:
-    """The numbers of two models side by side, one table per output that both have."""
+def comparison_tables(names: Sequence[str], monitors: Sequence[Any], width: int) -> list[Table]:
+    """The numbers of two models side by side, one table per output that both have.
+
+    Args:
+        names: of the models.
+        monitors: that have measured them.
+        width: of the terminal, in columns.
+    """
     a, b = (monitor.reports for monitor in monitors)
     shared = [output for output in a if output in b] or [None]
     pairs = [(a[o], b[o]) if o is not None else _firsts(a, b) for o in shared]
-    return [_side_by_side(names, *pair) for pair in pairs]
+    return [_side_by_side(names, *pair, with_meanings=width >= WIDE) for pair in pairs]
 
 
 def _firsts(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Any, Any]:
     return next(iter(a.values())), next(iter(b.values()))
 
 
-def _side_by_side(names: Sequence[str], a: Any, b: Any) -> Table:
+def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) -> Table:
     from keras_curvature.meanings import MEANINGS, formatted, plain
 
     table = Table(box=box.SIMPLE_HEAD, title=plain(a.output, 40) or None, title_justify="left")
     table.add_column("number", no_wrap=True)
     for name in names:
         table.add_column(plain(name, 24), justify="right", no_wrap=True)
-    table.add_column("meaning", style="dim")
+    if with_meanings:
+        table.add_column("meaning", style="dim")
     for name in {**a.scalars, **b.scalars}:
         if name == "seconds":  # of the measurement, not of the model
             continue
         cells = [formatted(r.scalars[name]) if name in r.scalars else "–" for r in (a, b)]
-        # Of the details the names have to do, or the table gets too long to compare in.
-        table.add_row(name, *cells, MEANINGS[name].sentence if name not in a.detail else "")
+        table.add_row(name, *cells, *([MEANINGS[name].sentence] if with_meanings else []))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,27 +49,53 @@ class Asked:
 
 
 def model_for(probe: probes.ProbeFile, path: Path) -> Any:
-    """The model in a file, if the columns of the probe are its inputs."""
+    """The model in a file, if the probe is one of its inputs."""
     models.require_loadable(path)
     if "keras_curvature" not in sys.modules:
         start()
     with doing(f"Loading {path.name}"):
         model = models.load(path)
-    _require_columns(model, probe)
+    _require_fitting(model, probe, path.name)
     return model
 
 
-def _require_columns(model: Any, probe: probes.ProbeFile) -> None:
-    """Says it in the words of the file; what else does not fit the library says itself."""
+def _require_fitting(model: Any, probe: probes.ProbeFile, name: str) -> None:
+    """Says it in the words of the files; what else does not fit the library says itself."""
     inputs: list[Any] = list(getattr(model, "inputs", None) or [])
-    if probe.names is None or len(inputs) != 1 or len(inputs[0].shape) != 2:
+    if isinstance(probe.x, dict):
+        if len(inputs) == 1:
+            raise UnusableError(
+                f"{name} takes one input, and the probe has the arrays {', '.join(probe.x)}. Keep "
+                "only the points, with known values call them x and y, or name these with --y."
+            )
         return
-    wanted = inputs[0].shape[1]
-    if wanted is not None and wanted != len(probe.names):
+    if len(inputs) > 1:
         raise UnusableError(
-            f"The model takes {wanted} inputs, and the probe has {len(probe.names)} columns for "
-            f"them: {', '.join(probe.names)}. Name columns of known values with --y."
+            f"{name} takes {len(inputs)} inputs: {', '.join(i.name for i in inputs)}. Give an .npz "
+            "file with an array for each, by these names."
         )
+    if not inputs or _fits(probe.x.shape[1:], inputs[0].shape[1:]):
+        return
+    if probe.names is not None and len(inputs[0].shape) == 2:
+        raise UnusableError(
+            f"{name} takes {inputs[0].shape[1]} inputs, and the probe has {len(probe.names)} "
+            f"columns for them: {', '.join(probe.names)}. Name columns of known values with --y."
+        )
+    raise UnusableError(
+        f"{name} takes points of shape {_shown(inputs[0].shape)}, where n is their number. The "
+        f"probe has shape {probe.x.shape}: reshape it first."
+    )
+
+
+def _fits(given: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return len(given) == len(wanted) and all(
+        w is None or g == w for g, w in zip(given, wanted, strict=True)
+    )
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    sizes = ("any" if size is None else str(size) for size in shape[1:])
+    return f"(n, {', '.join(sizes)})"
 
 
 def measured(

@@ -114,3 +114,22 @@ def function_case(
         twin=functools.partial(make, twin) if twin else None,
         **fields,
     )
+
+
+def operation_case(
+    name: str,
+    function: Step,
+    *tags: str,
+    shape: tuple[int, ...],
+    variant: str = "",
+    **fields: Any,
+) -> Case:
+    """The case of a function of `keras.ops`, by its name and what else tells it apart."""
+    return function_case(
+        f"ops/{name}[{variant}]" if variant else f"ops/{name}",
+        function,
+        shape,
+        *tags,
+        covers=[f"ops.{name}"],
+        **fields,
+    )

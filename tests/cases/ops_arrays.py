@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from cases.building import function_case
+from cases.building import operation_case
 from cases.case import Case
 
 ROW, MATRIX = (6,), (3, 4)
 
 
-def _case(
-    name: str,
-    function: Callable[[Any], Any],
-    *tags: str,
-    variant: str = "",
-    shape: tuple[int, ...] = MATRIX,
-    **fields: Any,
-) -> Case:
-    return function_case(
-        f"ops/{name}[{variant}]" if variant else f"ops/{name}",
-        function,
-        shape,
-        *tags,
-        covers=[f"ops.{name}"],
-        **fields,
-    )
+_case = functools.partial(operation_case, shape=MATRIX)
 
 
 def _along_last(names: str, *tags: str, **fields: Any) -> list[Case]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
-from cases.building import function_case
+from cases.building import operation_case
 from cases.case import Case
 
 ROW = (4,)
@@ -17,6 +17,10 @@ ROW = (4,)
 def _other(x: Any) -> Any:
     """A second argument that depends on the input too."""
     return 2 * ops.roll(x, 1, axis=-1) + 0.7
+
+
+special = functools.partial(operation_case, shape=ROW)
+"""The case of a function that needs more than its one or two arguments."""
 
 
 def unary(names: str, *tags: str, **fields: Any) -> list[Case]:
@@ -33,25 +37,6 @@ def binary(names: str, *tags: str, **fields: Any) -> list[Case]:
         special(name, lambda x, name=name: getattr(ops, name)(x, _other(x)), *tags, **fields)
         for name in names.split()
     ]
-
-
-def special(
-    name: str,
-    function: Callable[[Any], Any],
-    *tags: str,
-    variant: str = "",
-    shape: tuple[int, ...] = ROW,
-    **fields: Any,
-) -> Case:
-    """The case of a function that needs more than its one or two arguments."""
-    return function_case(
-        f"ops/{name}[{variant}]" if variant else f"ops/{name}",
-        function,
-        shape,
-        *tags,
-        covers=[f"ops.{name}"],
-        **fields,
-    )
 
 
 def _complex(x: Any) -> Any:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
-from cases.building import function_case
-from cases.case import Case
+from cases.building import operation_case
 
 VECTOR, SQUARE, TALL, SIGNAL = (4,), (3, 3), (4, 3), (8,)
 
 
-def _case(
-    name: str,
-    function: Callable[[Any], Any],
-    *tags: str,
-    variant: str = "",
-    shape: tuple[int, ...] = SQUARE,
-    **fields: Any,
-) -> Case:
-    return function_case(
-        f"ops/{name}[{variant}]" if variant else f"ops/{name}",
-        function,
-        shape,
-        *tags,
-        covers=[f"ops.{name}"],
-        **fields,
-    )
+_case = functools.partial(operation_case, shape=SQUARE)
 
 
 def _each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

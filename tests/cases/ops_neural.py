@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from cases.building import function_case
-from cases.case import Case
+from cases.building import operation_case
 
 ROW, LINE, IMAGE, HEADS = (4,), (6, 2), (4, 4, 2), (3, 2, 2)
 
 
-def _case(
-    name: str,
-    function: Callable[[Any], Any],
-    *tags: str,
-    variant: str = "",
-    shape: tuple[int, ...] = ROW,
-    **fields: Any,
-) -> Case:
-    return function_case(
-        f"ops/{name}[{variant}]" if variant else f"ops/{name}",
-        function,
-        shape,
-        *tags,
-        covers=[f"ops.{name}"],
-        **fields,
-    )
+_case = functools.partial(operation_case, shape=ROW)
 
 
 def _constant(x: Any, *shape: int, seed: int = 0) -> Any:

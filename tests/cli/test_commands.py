@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ from keras_curvature.figures import Picture
 from keras_curvature_cli.__main__ import MISSING
 from keras_curvature_cli.app import app
 
+ROOT = Path(__file__).parents[2]
 X = np.random.default_rng(0).uniform(-1, 1, size=(24, 2))
 Y = X[:, :1] ** 2 + X[:, 1:]
 
@@ -34,6 +37,8 @@ def files(tmp_path_factory):
     net("silu").save(directory / "silu.keras")
     net("relu").save(directory / "relu.keras")
     net("silu", outputs=3).save(directory / "three.keras")
+    sides = [keras.Input((2,), name=name) for name in ("left", "right")]
+    keras.Model(sides, keras.layers.Multiply()(sides)).save(directory / "two.keras")
     unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x**2)])
     unsafe.save(directory / "lambda.keras")
     (directory / "damaged.keras").write_bytes(b"no zip")
@@ -41,6 +46,9 @@ def files(tmp_path_factory):
     np.save(directory / "x.npy", X)
     np.save(directory / "nan.npy", X * np.nan)
     np.savez(directory / "xy.npz", x=X, y=Y)
+    np.savez(directory / "two.npz", left=X, right=X)
+    np.savez(directory / "abc.npz", a=X, b=X, c=Y)
+    np.save(directory / "flat.npy", X[:, 0])
     table = np.hstack([X, Y])
     np.savetxt(directory / "t.csv", table, delimiter=",", header="a,b,price", comments="")
     return directory
@@ -56,8 +64,14 @@ def test_report(run):
     result = run("report", "silu.keras", "t.csv", "--y", "price")
     assert result.exit_code == 0, result.output
     assert result.output.startswith("silu.keras at t.csv\n")
-    for part in ("\nmean ", "\nr2 ", "\na  ", "Diagnosis of silu: no findings"):
+    for part in ("\nmean ", "\nr2 ", "\na  ", "Diagnosis of silu: no findings",
+                 "by second-order Taylor propagation; in float32"):  # fmt: skip
         assert part in result.output
+
+
+def test_several_inputs_are_the_arrays_of_their_names(run):
+    result = run("verify", "two.keras", "two.npz")
+    assert result.exit_code == 0, result.output
 
 
 def test_report_as_json_is_what_the_library_says(run):
@@ -129,16 +143,81 @@ def test_verify_ends_with_1_where_something_is_wrong(run, monkeypatch):
     assert "WRONG in laplacian" in result.output
 
 
-def test_compare(run):
+def test_compare(run, monkeypatch):
     result = run("compare", "relu.keras", "silu.keras", "xy.npz")
     assert result.exit_code == 0, result.output
     assert "relu.keras: Piecewise linear" in result.output
     assert "laplacian – (0 in the first)" in " ".join(result.output.split())
     data = json.loads(run("compare", "silu.keras", "silu.keras", "x.npy", "--json").stdout)
     assert data["apart"] == {"value": 0.0, "jacobian": 0.0, "laplacian": 0.0}
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "kinks count too" not in result.output
+    monkeypatch.setenv("COLUMNS", "140")
+    assert "kinks count too" in run("compare", "relu.keras", "silu.keras", "x.npy").output
+    monkeypatch.setenv("COLUMNS", "80")
     result = run("compare", "silu.keras", "three.keras", "x.npy")
     assert result.exit_code == 0, result.output
     assert "different shapes" in " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def as_on_the_page(tmp_path_factory):
+    """A directory with files of all names that the pages use."""
+    directory = tmp_path_factory.mktemp("page")
+    for name, activation in (("model", "silu"), ("before", "relu"), ("after", "silu")):
+        net(activation).save(directory / f"{name}.keras")
+    table = np.hstack([X, Y])
+    np.savetxt(directory / "probe.csv", table, delimiter=",", header="a,b,price", comments="")
+    np.save(directory / "probe.npy", X)
+    np.savez(directory / "probe.npz", x=X, y=Y)
+    return directory
+
+
+COMMANDS = [
+    "".join(either)
+    for page in ("README.md", "docs/command-line.md")
+    for either in re.findall(r"^keras-curvature (.+)$|`keras-curvature (\w+ \w+\.[^`]+)`",
+                              (ROOT / page).read_text(), re.MULTILINE)
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_pages_say_can_be_typed(command, as_on_the_page, monkeypatch):
+    monkeypatch.chdir(as_on_the_page)
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.exit_code == 0, result.output
+
+
+JSON = {
+    "report": ["silu.keras", "x.npy"],
+    "diagnose": ["relu.keras", "x.npy"],
+    "verify": ["silu.keras", "x.npy"],
+    "compare": ["silu.keras", "relu.keras", "x.npy"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", JSON)
+def test_the_page_has_all_keys_of_the_json(command, run):
+    page = (ROOT / "docs" / "command-line.md").read_text().partition("`--json` each")[2]
+    row = re.search(rf"^\| `{command}` \| (.*) \|$", page, re.MULTILINE)[1]
+    data = json.loads(run(command, *JSON[command], "--json").stdout)
+    inner = {"report": "outputs", "compare": "models"}.get(command)
+    inside = data[inner] if inner else {}
+    first = next(iter(inside.values()) if isinstance(inside, dict) else iter(inside), {})
+    told = set(re.findall(r"`(\w+)`", row)) - {"diagnose", *data.get("apart", ())}
+    assert told == {*data, *first}
+
+
+def test_the_pages_have_all_commands():
+    assert {command.split()[0] for command in COMMANDS} == {
+        "report",
+        "diagnose",
+        "verify",
+        "compare",
+    }
+    assert len(COMMANDS) == 5
 
 
 MISTAKES = {
@@ -149,7 +228,15 @@ MISTAKES = {
     "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),
     "nan": (["report", "silu.keras", "nan.npy"], 2, "NaN or infinite"),
     "columns": (["verify", "silu.keras", "t.csv"], 2, "a, b, price. Name columns"),
-    "shape": (["diagnose", "silu.keras", "t.csv", "--y", "a,b"], 2, "takes 2 inputs"),
+    "too few": (["diagnose", "silu.keras", "t.csv", "--y", "a,b"], 2, "silu.keras takes 2 inputs"),
+    "shape": (["diagnose", "silu.keras", "flat.npy"], 2, "shape (n, 2), where n is their number"),
+    "arrays": (["verify", "silu.keras", "abc.npz"], 2, "one input, and the probe has the arrays a"),
+    "one of two": (
+        ["verify", "two.keras", "x.npy"],
+        2,
+        "takes 2 inputs: left, right. Give an",
+    ),
+    "the second": (["compare", "silu.keras", "two.keras", "x.npy"], 2, "two.keras takes 2 inputs"),
     "output": (["report", "silu.keras", "x.npy", "--output", "nine"], 2, "`output` must name"),
     "wrt": (["report", "silu.keras", "x.npy", "--wrt", "nine"], 2, "`wrt` must name"),
     "engine": (["report", "silu.keras", "x.npy", "--engine", "nine"], 2, "nine"),

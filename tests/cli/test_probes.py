@@ -62,8 +62,10 @@ def test_several_columns_of_known_values_come_in_the_order_asked_for(save):
     assert probe.names == ("height",)
 
 
-def test_csv_without_a_header_from_a_spreadsheet(save):
-    probe = read(save("t.csv", "\ufeff0,1\r\n2,3\r\n\r\n4,5\r\n"))
+@pytest.mark.parametrize("mark", [",", ";", "\t"], ids=["comma", "semicolon", "tabulator"])
+def test_csv_without_a_header_from_a_spreadsheet(mark, save):
+    text = "\ufeff0,1\r\n2,3\r\n\r\n4,5\r\n".replace(",", mark)
+    probe = read(save("t.csv", text))
     np.testing.assert_array_equal(probe.x, X)
     assert probe.names is None
 

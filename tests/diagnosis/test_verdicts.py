@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_curvature import statistics
 from keras_curvature.diagnosis import verdict
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.measuring import Gauge
@@ -54,6 +55,16 @@ def test_a_line_worse_than_a_constant_says_nothing_of_the_data():
     gauge = Gauge(model_of(lambda x: 1 - 3 * x), make_probe((X, 3 * X)), options=Options())
     found = verdict(gauge.measure()[""], gauge.f.audit)
     assert (found.kind, "worse than a constant" in found.sentence) == ("straight", True)
+
+
+@pytest.mark.parametrize("x", [X[:1], np.repeat(X[:1], 5, axis=0)], ids=["one", "the same"])
+def test_of_one_point_nothing_is_said_of_what_lies_between(x):
+    gauge = Gauge(model_of(lambda x: x**2), make_probe(x), options=Options())
+    measurement = gauge.measure()[""]
+    assert verdict(measurement, gauge.f.audit).kind == "one point"
+    numbers = statistics.headline(measurement)
+    assert numbers["mean"] == pytest.approx(2)
+    assert np.isnan([numbers["slope_change"], numbers["hidden_fraction"]]).all()
 
 
 def test_the_sentence_names_the_layer_that_stops_the_derivative():

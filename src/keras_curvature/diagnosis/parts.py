@@ -125,14 +125,12 @@ class Part:
         shapes: what they are.
         ops: those that can be looked at: in the traced graph itself, not in a loop or function.
         whole: whether these are all of them.
-        op_types: of all of them.
     """
 
     layer: str
     shapes: tuple[Shape, ...]
     ops: tuple[tf.Operation, ...]
     whole: bool
-    op_types: tuple[str, ...]
 
     @property
     def kinked(self) -> bool:
@@ -195,7 +193,6 @@ def _part(model: Any, f: FlatFunction, places: Sequence[Place]) -> Part:
         shapes=tuple(shapes),
         ops=ops,
         whole=len(ops) == len(visible),
-        op_types=tuple(place.op_type for place in places),
     )
 
 

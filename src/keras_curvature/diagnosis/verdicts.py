@@ -9,7 +9,7 @@ import numpy as np
 from keras_curvature import sketch
 from keras_curvature.engines.audit import Audit, Dependence
 from keras_curvature.meanings import percent
-from keras_curvature.measurement import Measurement, Verdict
+from keras_curvature.measurement import Measurement, Segments, Verdict
 from keras_curvature.sketch import Sketch
 from keras_curvature.statistics import (
     gain_of_a_parabola,
@@ -43,7 +43,8 @@ def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
         audit: what is known of the model's graph.
         output: which of the model's outputs this is.
     """
-    early = _without_numbers(audit, output, bool(np.isfinite(measurement.diagonal).any()))
+    finite = bool(np.isfinite(measurement.diagonal).any())
+    early = _without_numbers(audit, output, finite, measurement.segments)
     if early is not None:
         return early
     # In d inputs points lie apart as sqrt(d), and what bends as much on the way does so slowly.
@@ -54,7 +55,7 @@ def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
 
 def verdict_of_sketch(s: Sketch, audit: Audit, output: int = 0) -> Verdict:
     """The same of a model of many inputs, from what is seen along random directions."""
-    early = _without_numbers(audit, output, bool(np.isfinite(s.traces).any()))
+    early = _without_numbers(audit, output, bool(np.isfinite(s.traces).any()), s.segments)
     if early is not None:
         return early
     return _judged(sketch.headline(s), sketch.straightness(s), WORTH_LEARNING)
@@ -72,7 +73,7 @@ def between_classes(v: Verdict, output: str) -> Verdict:
     )
 
 
-def _without_numbers(audit: Audit, output: int, finite: bool) -> Verdict | None:
+def _without_numbers(audit: Audit, output: int, finite: bool, between: Segments) -> Verdict | None:
     """What can be said whatever the numbers are."""
     dependence = audit.dependence[output]
     if dependence is Dependence.NONE:
@@ -89,6 +90,12 @@ def _without_numbers(audit: Audit, output: int, finite: bool) -> Verdict | None:
         return Verdict(
             "not finite",
             "No second derivative is finite: look for NaN or infinity in the weights.",
+        )
+    if not between.lengths.any():
+        return Verdict(
+            "one point",
+            "The probe is one point only, so that nothing can be said of what lies between: give "
+            "different points for slope_change, hidden_fraction and a verdict.",
         )
     return None
 

@@ -186,8 +186,10 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
         )
     size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
     if size is not None and not -size <= output < size:
-        what = "outputs" if several else "entries on the output's last axis"
-        raise ValueError(f"`output` is {output}, but the model has {size} {what}.")
+        what = f"the model's {size} outputs" if several else "the output's last axis"
+        raise ValueError(
+            f"`output` must be an index of {what}, from {-size} to {size - 1}. Received: {output}."
+        )
     if several:
         return leaves[output]
     return leaves[0][..., output : output + 1 or None]
