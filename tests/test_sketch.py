@@ -140,6 +140,7 @@ def test_exact_where_affordable_and_as_asked(size, directions, kind, said):
     )  # fmt: skip
     assert type(gauge) is kind
     assert said in " ".join(gauge.method("raw"))
+    assert kind is Gauge or "Taylor propagation" in " ".join(gauge.method("raw"))
 
 
 @pytest.mark.slow

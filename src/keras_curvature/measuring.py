@@ -121,7 +121,7 @@ class Gauge:
         )
         lines = [
             f"{n} probe points, {d} input(s), {m} output(s): the slope and {second}.",
-            f"{str(self.choice).capitalize()}; in {self.f.dtype.name}.",
+            f"{methods.begun(str(self.choice))}; in {self.f.dtype.name}.",
             f"Curvature at the scale: central second differences over h = "
             f"{methods.few(self._scale)}, in {self._scale_problem.f.dtype.name}, at "
             f"{len(self._scaled)} points, averaged over those whose window lies inside the probe's "
