@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
-from keras_curvature import affording, sketch
+from keras_curvature import affording, sketch, sketching
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.engines.signs import random_thirds
 from keras_curvature.measuring import Gauge
@@ -103,6 +103,14 @@ def test_segments_and_ladder_are_those_of_the_exact_monitor():
     assert np.mean(off <= lines.integration_errors + allowed + 1e-5) > 0.9  # not a bound
     for name, found in vars(sketcher.ladders({"": few})[""]).items():
         np.testing.assert_allclose(found, getattr(all_.ladder, name), err_msg=name)
+
+
+def test_directions_too_many_to_keep_are_drawn_anew_and_are_the_same(monkeypatch):
+    kept = sketched(PROBE[:50], directions=4)
+    monkeypatch.setattr(sketching, "KEPT_DRAW", 0)
+    anew = sketched(PROBE[:50], directions=4)
+    for name in ("traces", "scale_traces", "squared_slopes"):
+        np.testing.assert_allclose(getattr(anew, name), getattr(kept, name), rtol=1e-9)
 
 
 def test_directions_look_normal_up_to_the_fourth_moment():
