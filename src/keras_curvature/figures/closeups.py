@@ -289,11 +289,12 @@ def _strongest_channel(image: Array) -> Array:
 
 def _facts(seen: Closeup) -> list[str]:
     """What one example has to say, in pieces."""
-    return [
+    facts = [
         f"output {seen.component}: {seen.value:.3g}",
         f"slope {seen.slope:.3g}",
-        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}".replace("-", "−"),
+        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}",
     ]
+    return [fact.replace("-", "−") for fact in facts]
 
 
 def _label(seen: Closeup) -> str:
