@@ -1,9 +1,10 @@
 """What a step of the monitor costs where inputs are many, in forward passes over the probe.
 
 One network in each process: the seconds of a step after the first, against a forward pass of the
-same points through the same graph, and the memory that measuring added, tracing
-included. `--directions all`
-takes exact second derivatives along every input, as the monitor does where it can afford to.
+same points through the model, by the clock and by the processor time that all threads took, which
+other programs disturb less, and the memory that measuring added, tracing included.
+`--directions all` takes exact second derivatives along every input, as the monitor does where it
+can afford to.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import argparse
-import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -79,6 +80,13 @@ class Memory:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
 def measure(name: str, directions: int | str | None, steps: int) -> None:
     keras.utils.set_random_seed(0)
     build, points = NETWORKS[name]
@@ -92,19 +100,17 @@ def measure(name: str, directions: int | str | None, steps: int) -> None:
     monitor.set_model(model)
     monitor.on_train_begin()
     monitor._step(0)
-    shares, seconds = [], []
+    forwards, measured = [], []
     for step in range(1, steps + 1):
-        begin = time.perf_counter()
-        forward(x).numpy()
-        one = time.perf_counter() - begin
-        begin = time.perf_counter()
-        monitor._step(step)
-        seconds.append(time.perf_counter() - begin)
-        shares.append(seconds[-1] / one)
+        forwards.append(timed(lambda: forward(x).numpy()))
+        measured.append(timed(lambda step=step: monitor._step(step)))
+    one, seconds = np.array(forwards), np.array(measured)
+    by_clock, by_processor = np.median(seconds, axis=0) / np.median(one, axis=0)
     print(
         f"{name:9s} {points:3d} points, {np.prod(x.shape[1:]):6d} inputs, "
-        f"directions={directions}: {statistics.median(seconds):7.2f} s a step, "
-        f"{statistics.median(shares):7.1f} forward passes, {memory.added():5d} MiB more",
+        f"directions={directions}: {np.median(seconds[:, 0]):7.2f} s a step, forward passes: "
+        f"{by_clock:5.1f} by the clock, {by_processor:5.1f} by the processor; "
+        f"{memory.added():5d} MiB more",
         flush=True,
     )
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
-from keras_curvature import affording, sketch
+from keras_curvature import affording, sketch, sketching
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.engines.signs import random_thirds
 from keras_curvature.measuring import Gauge
@@ -105,6 +105,14 @@ def test_segments_and_ladder_are_those_of_the_exact_monitor():
         np.testing.assert_allclose(found, getattr(all_.ladder, name), err_msg=name)
 
 
+def test_directions_too_many_to_keep_are_drawn_anew_and_are_the_same(monkeypatch):
+    kept = sketched(PROBE[:50], directions=4)
+    monkeypatch.setattr(sketching, "KEPT_DRAW", 0)
+    anew = sketched(PROBE[:50], directions=4)
+    for name in ("traces", "scale_traces", "squared_slopes"):
+        np.testing.assert_allclose(getattr(anew, name), getattr(kept, name), rtol=1e-9)
+
+
 def test_directions_look_normal_up_to_the_fourth_moment():
     drawn = np.sqrt(3) * random_thirds([2_000], 5, tf.range(100)).numpy().reshape(-1).astype(float)
     moments = [np.mean(drawn**k) for k in (1, 2, 3, 4)]
@@ -140,6 +148,7 @@ def test_exact_where_affordable_and_as_asked(size, directions, kind, said):
     )  # fmt: skip
     assert type(gauge) is kind
     assert said in " ".join(gauge.method("raw"))
+    assert kind is Gauge or "Taylor propagation" in " ".join(gauge.method("raw"))
 
 
 @pytest.mark.slow

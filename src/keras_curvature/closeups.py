@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from keras_curvature.engines import chunks, nested
 from keras_curvature.engines.choice import ENGINES
@@ -42,7 +43,8 @@ class Closeup:
     """One example.
 
     Attributes:
-        example: what the model is given, as it came: an array, or ids of tokens.
+        tokens: ids, `(time steps,)`, where a layer made what is differentiated by of them;
+            else `None`.
         shape: of what is differentiated by, without the batch.
         point: that, `(d,)`.
         component: which output, the largest one of the example.
@@ -55,7 +57,7 @@ class Closeup:
         residual: how far off an eigenvalue `eigenvalue` may be.
     """
 
-    example: Array
+    tokens: NDArray[np.integer] | None
     shape: tuple[int, ...]
     point: Array
     component: int
@@ -143,7 +145,7 @@ def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str
     end = int(np.abs(values).argmax())
     exact = len(found["point"][0]) <= EXACT_INPUTS
     return Closeup(
-        example=leaves[0][i].numpy(),
+        tokens=_tokens(f, leaves, i),
         shape=f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else (f.inputs.width,),
         point=found["point"][0],
         component=int(found["component"][0]),
@@ -157,3 +159,12 @@ def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str
         direction=found["direction"][0, end],
         residual=float(found["residual"][0, end]),
     )
+
+
+def _tokens(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int) -> NDArray[np.integer] | None:
+    """The ids of an example; whole numbers that are themselves differentiated by are no ids."""
+    if f.traced.tapped is None:
+        return None
+    steps = f.inputs.shapes[0][:1]
+    ids = [leaf for leaf in leaves if leaf.dtype.is_integer and tuple(leaf.shape[1:]) == steps]
+    return ids[0][i].numpy() if ids else None

@@ -14,6 +14,16 @@ UNITS = {
 }
 
 
+def begun(clause: str) -> str:
+    """A clause as the beginning of a sentence; names in it keep their capitals.
+
+    Example:
+        >>> begun("exact, by Taylor propagation")
+        'Exact, by Taylor propagation'
+    """
+    return clause[:1].upper() + clause[1:]
+
+
 def remarks(*problems: Problem) -> tuple[str, ...]:
     """What else a reader has to know: where memory ran out, and what was mended."""
     fitting: Mapping[Any, int] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_curvature import diagnosis, sketch, statistics, verification, workers
 from keras_curvature.affording import checked_directions, gauge_for
@@ -20,6 +21,7 @@ from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.faults import Fault, Tolerance
 from keras_curvature.findings import Diagnosis
+from keras_curvature.labelled import asks_for_loss, with_loss
 from keras_curvature.measurement import Measurement, Report, Spectrum, Verdict
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
@@ -65,7 +67,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
             takes, `(x, y)` with known values of the function, or a batched
             `tf.data.Dataset` of either.
         log_dir: where TensorBoard looks. `None` writes nothing.
-        output: which output, as in `keras_curvature.derivatives`. Default: all of it.
+        output: which output, as in `keras_curvature.derivatives`. Default: all of it. `"loss"`,
+            or a loss (an object of Keras, a function of labels and predictions): the loss of each
+            example at the labels of a probe `(x, y)`, `"loss"` as the model was compiled with it,
+            without weights of examples and without regularisation.
         wrt: with respect to what, as there. Default: the model's input.
         reference: known second derivatives along each input at the probe, in the shape of
             `hessian_diagonal`, or a function of the probe's `x` that gives them.
@@ -76,11 +81,13 @@ class CurvatureMonitor(keras.callbacks.Callback):
             Numbers per feature and their pictures are always in `"std"`.
         directions: `None`: exact second derivatives along every input where these take at most
             512 forward passes over the probe or there are at most 64 inputs, else estimates from
-            8 random directions at each point, the same at every step, which take 11 passes
-            and little more. `"all"`: exact ones at any price. An int: estimates from so many.
-            The summary says which. Estimates come with standard errors, not by feature.
+            8 random directions at each point, the same at every step, which take 11 passes (9
+            for networks of ReLU) and about one more. `"all"`: exact ones at any price. An int:
+            estimates from so many. The summary says which. Estimates come with standard errors,
+            not by feature.
         vocabulary: of a model of token ids (`wrt="embedding"`): the words in the order of their
-            ids, as from `TextVectorization.get_vocabulary()`, for pictures.
+            ids, as from `TextVectorization.get_vocabulary()`, for pictures; ids beyond it are
+            shown as numbers.
         freq: `"epoch"`, an int n for every n-th epoch, or a function that is given Keras's
             epoch (from 0) and says whether to measure at its end.
         engine: as in `keras_curvature.derivatives`.
@@ -144,6 +151,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.reports: dict[str, Report] = {}
         self.diagnosis: Diagnosis | None = None
         self.verification: Verification | None = None
+        self._output = output
         self._options = Options(output, wrt, engine, dtype, batch_size)
         self._reference = reference
         self._scale = scale
@@ -154,6 +162,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._feature_names = feature_names
         self._verifies = verify
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
+        self._subject: Any = None
         self._gauge: Gauge | Sketcher | None = None
         self._measurements: dict[str, Measurement | Sketch] = {}
         self._closeups: dict[str, tuple[Closeup, ...]] = {}
@@ -176,20 +185,21 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy holds: all that was measured, but neither the model nor the open log."""
-        return vars(self) | {"_model": None, "_gauge": None, "_writer": None}
+        return vars(self) | dict.fromkeys(("_model", "_subject", "_gauge", "_writer"))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
         if not self.model.built:
             _build(self.model, self.probe)
+        self._subject, probe, self._options = self._asked_for()
         self._gauge = gauge_for(
-            self.model,
-            self.probe,
+            self._subject,
+            probe,
             options=self._options,
             directions=self._directions,
             units=self._units,
             scale=self._scale,
-            reference=self._reference,
+            reference=self._known(),
             names=self._feature_names,
         )
         if self._verifies and self.verification is None:
@@ -302,10 +312,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def _names_of(self, seen: Sequence[Closeup]) -> list[list[str]] | None:
         """The words of each example, or the user's names for the inputs."""
+        rows = [one.tokens for one in seen if one.tokens is not None]
         words = self._vocabulary
-        if words is not None and seen[0].example.dtype.kind in "iu":
-            ids = [[int(token) for token in one.example.reshape(-1)] for one in seen]
-            return [[str(words[i]) if 0 <= i < len(words) else f"#{i}" for i in row] for row in ids]
+        if rows:
+            return None if words is None else [[_word(words, int(i)) for i in row] for row in rows]
         return None if self._feature_names is None else [list(self._feature_names)] * len(seen)
 
     def _last(self, output: str) -> tuple[Measurement | Sketch, Report]:
@@ -444,7 +454,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 features={},
                 interactions=None,
                 verdict=self._said(diagnosis.verdict_of_sketch(measurement, gauge.f.audit, i)),
-                method=gauge.method(self._units),
+                method=self._method(gauge),
                 units=self._units,
             )
         shown = self._in_units(measurement)
@@ -457,7 +467,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             features=statistics.feature_curvature(measurement),
             interactions=statistics.interactions(measurement),
             verdict=self._said(diagnosis.verdict(measurement, gauge.f.audit, i)),
-            method=gauge.method(self._units),
+            method=self._method(gauge),
             units=self._units,
             spectrum=statistics.spectrum(measurement),
         )
@@ -469,9 +479,31 @@ class CurvatureMonitor(keras.callbacks.Callback):
             return diagnosis.between_classes(verdict, asked)
         return verdict
 
+    def _asked_for(self) -> tuple[keras.Model, Probe, Options]:
+        """What is differentiated, where, and how: the model, or its loss at the probe's labels."""
+        asked = dataclasses.replace(self._options, output=self._output)
+        if not asks_for_loss(self.model, self._output):
+            return self.model, self.probe, asked
+        subject, probe = with_loss(self.model, self.probe, self._output)
+        return subject, probe, dataclasses.replace(asked, output=None)
+
+    def _method(self, gauge: Gauge | Sketcher) -> tuple[str, ...]:
+        """What is measured, how and why, one sentence each."""
+        lines = gauge.method(self._units)
+        if self._subject is self.model:
+            return lines
+        return (
+            "Of the loss of each example at its label; on a line at the label of its start.",
+            *lines,
+        )
+
+    def _known(self) -> Any:
+        """The known second derivatives at the probe."""
+        return self._reference(self.probe.x) if callable(self._reference) else self._reference
+
     def _verify(self, gauge: Gauge | Sketcher) -> None:
         """Checks the derivatives once; raises or warns if one is wrong."""
-        found = verification.examine(self.model, gauge.problem, self._options)
+        found = verification.examine(self._subject, gauge.problem, self._options)
         self.verification = found
         if found.ok:
             return
@@ -493,7 +525,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         problem = self._gauge.problem
 
         def examine() -> None:
-            self.diagnosis = diagnosis.examine(self.model, problem, self._options, self._scale)
+            self.diagnosis = diagnosis.examine(self._subject, problem, self._options, self._scale)
             self._diagnosed_step = step
             self._writer.write_diagnosis(step, self.diagnosis)
 
@@ -587,13 +619,23 @@ def _words(vocabulary: Any) -> list[str] | None:
     """The vocabulary as a list."""
     if vocabulary is None:
         return None
-    words = None if isinstance(vocabulary, str | bytes) else list(vocabulary)
-    if not words or not all(isinstance(word, str) for word in words):
+    # A dict or a set has an order too, but not that of the ids.
+    array = isinstance(vocabulary, np.ndarray) and vocabulary.ndim == 1
+    words = list(vocabulary) if array or isinstance(vocabulary, (list, tuple)) else []
+    wrong = next((word for word in words if not isinstance(word, str)), None)
+    if not words or wrong is not None:
+        received = type(vocabulary).__name__ if wrong is None else f"{wrong!r} among the words"
         raise TypeError(
-            "`vocabulary` must be a list of words, the one at i for the token id i. "
-            f"Received: {vocabulary!r}."
+            "`vocabulary` must be a list of words, the one at i for the token id i, as from "
+            "`TextVectorization.get_vocabulary()`. Of a dict from words to ids make one: "
+            f"`sorted(ids, key=ids.get)`. Received: {received}."
         )
-    return words
+    return [str(word) for word in words]
+
+
+def _word(words: Sequence[str], token: int) -> str:
+    """The word of a token, or its id where the vocabulary has none."""
+    return words[token] if 0 <= token < len(words) else f"#{token}"
 
 
 def _require_name(name: Any) -> None:

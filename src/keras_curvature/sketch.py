@@ -32,7 +32,7 @@ class Sketch:
         directions: behind each of the two.
         squared_slopes: an estimate of each gradient's squared length, `(n, m)`.
         scale: half-width of the window of the curvature at the scale, per input, `(d,)`.
-        scale_traces: second differences over the window along two directions, which estimate
+        scale_traces: change of slope over the window along two directions, which estimates
             the trace too, at some of the points, `(s, m, 2)`.
         segments: the function between probe points.
         target: known values of the function, `(n, m)`, or `None`.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_curvature import known, ladder, methods, rounding, scales, segments
-from keras_curvature.engines import chunks, finite_difference
+from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, Engine, needs_float64
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
 from keras_curvature.engines.function import FlatFunction
@@ -26,11 +26,22 @@ from keras_curvature.typing import Model
 DIRECTIONS = 8
 """Of each point, where the monitor chooses."""
 
-POINTS_PER_LINE, LEAST_LINES, PIECES = 40, 2, 3
+POINTS_PER_LINE, LEAST_LINES, PIECES = 40, 1, 3
 """Probe points for each line between them, how many lines at least, and the pieces of each.
 
 A line takes 44 rows, in forward passes of one point: about one pass over the probe.
 """
+
+KEPT_DRAW = 2**27
+"""Bytes up to which directions are kept for all steps: drawing them anew takes as long as a forward
+pass of a small network.
+
+A direction takes a quarter of a point's memory. 256 probe points of 224 x 224 x 3 still fit with
+the monitor's own number of directions.
+"""
+
+DRAWN_AT_ONCE = 2**22
+"""Entries of directions, while they are drawn to be kept."""
 
 POINTS_PER_RAIL = 80
 """Probe points for each line on which the curvature is taken over many distances.
@@ -41,8 +52,11 @@ A line takes 33 rows in float64. They are for a picture, and taken only when it 
 DIAGNOSED_ACTIVATIONS = 2 * 10**6
 """Numbers in all intermediate results of an example, up to which the monitor diagnoses a model."""
 
-POINTS_PER_WINDOW, LEAST_WINDOWS = 16, 4
-"""Probe points for each at which the curvature at the scale is taken, and how many at least."""
+POINTS_PER_WINDOW, LEAST_WINDOWS = 16, 3
+"""Probe points for each at which the curvature at the scale is taken, and how many at least.
+
+One takes 8 rows: half a pass over the probe, and a standard error wants three at least.
+"""
 
 
 class Sketcher:
@@ -84,6 +98,7 @@ class Sketcher:
         self.probe = probe
         self._half = max(1, -(-directions // 2))
         self._why, self._units, self._seed = why, units, seed
+        self._directions: tf.Tensor | None = None
         self.choice = self._problem.evaluator.choice(options.engine, (LAPLACIAN,))
         z = f.point(self._problem.inputs.leaves)[0]
         self._spread = scales.spread(tf.cast(z, tf.float64)).numpy()
@@ -129,8 +144,8 @@ class Sketcher:
             "over the probe.",
             "mean: Hutchinson's estimate of the Laplacian. rms: the Hessian's Frobenius norm, from "
             "how two halves of the directions differ. Each has a standard error beside it.",
-            f"Curvature at the scale: second differences in float64 along two random directions "
-            f"at {len(self._windows)} points, over a window of half-width h = "
+            f"Curvature at the scale: how much the slope changes along two random directions at "
+            f"{len(self._windows)} points, over a window of half-width h = "
             f"{methods.few(self._scale)}, in sum over the directions of the inputs.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
             f"probe points, in {PIECES} pieces each.",
@@ -218,45 +233,74 @@ class Sketcher:
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
 
-    def _draw(self, examples: tf.Tensor, shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
-        """Directions `(*shape, n, d)` for the examples of these numbers, in the result's units."""
-        d = self.f.inputs.width
-        thirds = random_thirds([*shape, d], self._seed, examples)
-        thirds = tf.transpose(thirds, [*range(1, len(shape) + 1), 0, len(shape) + 1])
-        length = np.full(d, math.sqrt(3))
+    def _draw(self, examples: tf.Tensor) -> tf.Tensor:
+        """Two groups of directions for the examples of these numbers, int8 `(n, 2, half, d)`."""
+        return random_thirds([2, self._half, self.f.inputs.width], self._seed, examples)
+
+    def _kept(self) -> tf.Tensor:
+        """The directions of all points, or, where these are too many, the points' numbers."""
+        if self._directions is None:
+            n, each = self.probe.size, 2 * self._half * self.f.inputs.width
+            numbers = tf.range(n)
+            if n * each > KEPT_DRAW:
+                self._directions = numbers
+            else:
+
+                def compute(index: tf.Tensor) -> dict[str, tf.Tensor]:
+                    return {"drawn": self._draw(index)}
+
+                size = max(1, DRAWN_AT_ONCE // each)
+                found = run_chunked(self._problem, self._key("draw"), compute, [numbers], size, {})
+                self._directions = found["drawn"]
+        return self._directions
+
+    def _along(self, kept: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """Directions `(2, half, n, d)` in the result's units, from a part of what is kept."""
+        thirds = self._draw(kept) if kept.shape.rank == 1 else kept
+        length = np.full(self.f.inputs.width, math.sqrt(3))
         if self._units == "std":
             length = length * self._spread
-        return tf.cast(thirds, dtype) * tf.constant(length, dtype)
+        return tf.cast(tf.transpose(thirds, [1, 2, 0, 3]), dtype) * tf.constant(length, dtype)
 
     def _at_points(self) -> dict[str, tf.Tensor]:
-        f, engine, half = self.f, self.engine, self._half
+        f, engine = self.f, self.engine
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, index = tensors
+            *leaves, kept = tensors
             z, rest = f.point(leaves)
-            groups = self._draw(index, [2, half], z.dtype)
-            return engine.groups(f, z, rest, groups)
+            return engine.groups(f, z, rest, self._along(kept, z.dtype))
 
-        size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * half + 3))
-        tensors = [*self._problem.inputs.leaves, tf.range(self.probe.size)]
-        return run_chunked(self._problem, self._key("points"), compute, tensors, size, {})
+        size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * self._half + 3))
+        key, tensors = self._key("points"), self._at_all_points()
+        return run_chunked(self._problem, key, compute, tensors, size, {})
 
     def _at_scale(self) -> tf.Tensor:
-        f = dataclasses.replace(self.f, dtype=tf.float64)
+        """Slopes differ less from each other than values do: no need for float64 here."""
+        f, engine, spread = self.f, self.engine, self._scale
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, index = tensors
+            *leaves, kept = tensors
             z, rest = f.point(leaves)
-            v = self._draw(index, [2], z.dtype)
+            v = self._along(kept, z.dtype)[:, 0]  # one of each group: these are independent
             # To where `x + tv` leaves the ellipsoid with half-axes h.
-            steps = 1 / tf.maximum(tf.norm(v / tf.constant(self._scale), axis=2), 1e-12)
-            return {"scale": finite_difference.second_differences(f, z, rest, v, steps)}
+            steps = 1 / tf.maximum(tf.norm(v / tf.constant(spread, z.dtype), axis=2), 1e-12)
+            ends = tf.stack([z + steps[..., None] * v, z - steps[..., None] * v])
+            rows = tf.reshape(ends, [-1, f.inputs.width])
+            along = tf.reshape(tf.stack([v, v]), [1, -1, f.inputs.width])
+            others = [tf.tile(part, [4, *[1] * (part.shape.rank - 1)]) for part in rest]
+            slopes = engine.along(f, rows, others, along)[SLOPE]
+            ahead, behind = tf.unstack(tf.reshape(slopes, [2, 2, -1, f.outputs.width]))
+            change = (ahead - behind) / (2 * steps[..., None])
+            return {"scale": tf.transpose(change, [1, 2, 0])}
 
-        size = self._options.batch_size or max(1, self._rows_forward(f) // 5)
-        tensors = [tf.gather(leaf, self._windows) for leaf in self._problem.inputs.leaves]
-        tensors.append(tf.constant(self._windows, tf.int32))
+        size = self._options.batch_size or max(1, engine.rows_along(f) // 8)
+        tensors = [tf.gather(part, self._windows) for part in self._at_all_points()]
         key = self._key("scale")
         return run_chunked(self._problem, key, compute, tensors, size, {})["scale"]
+
+    def _at_all_points(self) -> list[tf.Tensor]:
+        """The points as the model takes them, and what is kept of their directions."""
+        return [*self._problem.inputs.leaves, self._kept()]
 
     def _on_ladder(self) -> dict[str, tf.Tensor]:
         f, rails = dataclasses.replace(self.f, dtype=tf.float64), self._rails

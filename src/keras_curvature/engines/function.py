@@ -13,6 +13,7 @@ from keras_curvature.engines.audit import Audit, Dependence, Place, audit
 from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout
+from keras_curvature.engines.losses import LOSS, labels_of
 from keras_curvature.engines.tracing import Trace, find_layer, trace
 from keras_curvature.engines.walker import run, widened
 from keras_curvature.typing import Model, Output, Wrt
@@ -108,8 +109,12 @@ def flatten(
     elif chosen is not None:
         source, structure = (traced.inputs[chosen],), None
     else:
-        source, structure = traced.inputs[: len(inputs.names)], inputs.structure
-    names = [tap] if tap else [inputs.names[chosen]] if chosen is not None else inputs.names
+        # The labels of a loss come behind the points, masks behind both.
+        labels = labels_of(model)
+        source = traced.inputs[: len(inputs.names) - labels]
+        structure = inputs.structure[0] if labels else inputs.structure
+    points = _names_of_points(model, inputs)
+    names = [tap] if tap else [points[chosen]] if chosen is not None else points
     _require_floats(source, names)
     _require_numbers(traced.outputs)
     ends = [*source, *keras.tree.flatten(traced.outputs)]
@@ -143,17 +148,23 @@ def _chosen_input(model: Model, inputs: Inputs, wrt: Wrt) -> int | None:
             "`wrt` must be None, the index or name of an input, or the name of a layer. "
             f"Received: {wrt!r}."
         )
+    names = _names_of_points(model, inputs)
     if isinstance(wrt, str):
-        if wrt in inputs.names:
-            return inputs.names.index(wrt)
+        if wrt in names:
+            return names.index(wrt)
         find_layer(model, wrt)
         return None
-    if not -len(inputs.names) <= wrt < len(inputs.names):
+    if not -len(names) <= wrt < len(names):
         raise ValueError(
-            f"`wrt` must be an index into the model's {len(inputs.names)} input(s) "
-            f"{list(inputs.names)}. Received: {wrt}."
+            f"`wrt` must be an index into the model's {len(names)} input(s) {names}. "
+            f"Received: {wrt}."
         )
-    return wrt % len(inputs.names)
+    return wrt % len(names)
+
+
+def _names_of_points(model: Model, inputs: Inputs) -> list[str]:
+    """The names of the inputs that are no labels."""
+    return list(inputs.names)[: len(inputs.names) - labels_of(model)]
 
 
 def selector(model: Model, output: Output) -> Callable[[Any], Any]:
@@ -180,6 +191,13 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
             return leaves[names.index(output)]
         if output in OF_A_CLASSIFIER:
             return OF_A_CLASSIFIER[output](_scores(output, leaves))
+        if output == LOSS:
+            raise ValueError(
+                "`output='loss'` needs labels, which the monitor takes from its probe (x, y). "
+                "Elsewhere differentiate a function of x and y: `kc.laplacian(lambda given: "
+                "loss(given['y'], model(given['x']))[:, None], {'x': x, 'y': y}, wrt='x')`, with "
+                "a loss whose reduction is None."
+            )
         raise ValueError(
             f"`output` must name one of the model's outputs {names}, or be one of "
             f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."

@@ -51,7 +51,7 @@ def prepare(model: Model, x: Structure) -> Inputs:
         TypeError: for something that is not numbers.
     """
     _require_built(model)
-    declared = _declared_inputs(model)
+    declared = declared_inputs(model)
     leaves = keras.tree.flatten(x)
     if leaves and all(isinstance(leaf, numbers.Number) for leaf in leaves):
         x = np.asarray(x)  # nested lists of numbers are an array, not a structure
@@ -64,7 +64,7 @@ def prepare(model: Model, x: Structure) -> Inputs:
             f"tuple or dict in the model's own structure. Received {len(leaves)} arrays."
         )
     if isinstance(x, dict) and declared:
-        declared = _in_order_of(x, declared)
+        declared = in_order_of(x, declared)
     tensors, specs = [], []
     for i, leaf in enumerate(leaves):
         target = declared[i] if declared else None
@@ -94,13 +94,13 @@ def _require_built(model: Model) -> None:
         )
 
 
-def _declared_inputs(model: Model) -> list[Any]:
+def declared_inputs(model: Model) -> list[Any]:
     """The Keras tensors that a functional or Sequential model takes, else nothing."""
     inputs = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
     return list(inputs) if inputs else []
 
 
-def _in_order_of(x: dict[str, Any], declared: Sequence[Any]) -> list[Any]:
+def in_order_of(x: dict[str, Any], declared: Sequence[Any]) -> list[Any]:
     """Keras matches a dict's entries to inputs by their names."""
     by_name = {tensor.name: tensor for tensor in declared}
     if set(by_name) != set(x):

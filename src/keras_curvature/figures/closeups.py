@@ -42,7 +42,7 @@ def examples(
         theme: of the page.
     """
     shape = closeups[0].shape
-    if closeups[0].example.dtype.kind in "iu":
+    if closeups[0].tokens is not None:
         return _tokens(closeups, report, names, theme)
     if (len(shape) == 3 and shape[-1] in COLOURS) or (len(shape) == 2 and _square(shape)):
         return _images(closeups, report, theme)
@@ -168,15 +168,14 @@ def _tokens(
     theme: Theme,
 ) -> Picture:
     """Words on coloured ground, as they stand in the text."""
+    steps = closeups[0].shape[0]
+    bends = [seen.diagonal.reshape(steps, -1).sum(axis=1) for seen in closeups]
+    leans = [np.linalg.norm(seen.direction.reshape(steps, -1), axis=1) for seen in closeups]
     texts = [
-        list(names[i]) if names else [str(token) for token in seen.example.reshape(-1)]
+        _unpadded(names[i] if names else [str(token) for token in seen.tokens])
         for i, seen in enumerate(closeups)
+        if seen.tokens is not None
     ]
-    bends = [seen.diagonal.reshape(len(seen.example), -1).sum(axis=1) for seen in closeups]
-    leans = [
-        np.linalg.norm(seen.direction.reshape(len(seen.example), -1), axis=1) for seen in closeups
-    ]
-    texts = [_unpadded(words) for words in texts]
     heights = [0.3 + LINE * (1 + max(line for line, _, _ in _lines(words))) for words in texts]
     figure = page(report, _which(closeups), (9.2, HEADER + sum(heights) + 1.0), theme)
     axes = figure.subplots(len(closeups), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -290,11 +289,12 @@ def _strongest_channel(image: Array) -> Array:
 
 def _facts(seen: Closeup) -> list[str]:
     """What one example has to say, in pieces."""
-    return [
+    facts = [
         f"output {seen.component}: {seen.value:.3g}",
         f"slope {seen.slope:.3g}",
-        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}".replace("-", "−"),
+        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}",
     ]
+    return [fact.replace("-", "−") for fact in facts]
 
 
 def _label(seen: Closeup) -> str:
