@@ -44,11 +44,6 @@ def remarks(*problems: Problem) -> tuple[str, ...]:
     return tuple(said)
 
 
-def begun(words: str) -> str:
-    """With a capital letter at the beginning, and names in them as they are."""
-    return words[:1].upper() + words[1:]
-
-
 def few(values: Array) -> str:
     """One number per input: their one value, all of them, or how far they range if many."""
     if len(values) <= 3:
