@@ -29,6 +29,7 @@ from keras_curvature.engines.inputs import Inputs, numbers_in, prepare
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.signs import random_signs
+from keras_curvature.engines.taylor import rules
 from keras_curvature.engines.walker import widened
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
@@ -320,11 +321,11 @@ _evaluators = weakref.WeakKeyDictionary()
 
 
 def _evaluator(model: Model, key: Hashable, make: Callable[[], FlatFunction]) -> Evaluator:
-    """The traced model for `key`, if the model is still what it was."""
+    """The traced model for `key`, if the model and the rules are still what they were."""
     if not isinstance(model, keras.Layer):
         return Evaluator(make())  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
-    key = (key, fingerprint(model))
+    key = (key, fingerprint(model), rules.revision())
     if key not in kept:
         kept[key] = Evaluator(make(), replicas.replicas_here(model))
         if len(kept) > KEPT_PER_MODEL:
