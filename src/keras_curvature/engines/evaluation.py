@@ -84,7 +84,7 @@ class Evaluator:
     choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
     fitting: dict[Hashable, int] = field(default_factory=dict)
-    """Examples at a time, where the memory ran out with more."""
+    """Examples at a time on each device, where the memory ran out with more."""
 
     def choice(self, asked: str, names: Collection[str]) -> EngineChoice:
         """The engine for these quantities, settled once."""
@@ -259,22 +259,24 @@ def run_chunked(
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
-    strategy = problem.evaluator.strategy
+    strategy, devices = problem.evaluator.strategy, 1
     if strategy is not None and not replicas.in_one():
         compute = replicas.shared_out(compute, strategy)
-        key, size = (key, "shared"), size * replicas.count(strategy)
+        key, devices = (key, "shared"), replicas.count(strategy)
     function = problem.evaluator.function(key, compute, tensors)
     fitting = problem.evaluator.fitting
 
     def smaller(fewer: int) -> None:
-        fitting[key] = fewer
+        fitting[key] = fewer = -(-fewer // devices)
+        on_each = " on each device" if devices > 1 else ""
         warnings.warn(
-            f"The memory ran out; the derivatives are computed for {fewer} examples at a time "
-            f"from now on. `batch_size={fewer}` does so from the beginning.",
+            f"The memory ran out; the derivatives are computed for {fewer} examples at a "
+            f"time{on_each} from now on. `batch_size={fewer}` does so from the beginning.",
             stacklevel=2,
         )
 
-    return chunks.as_fits(function, tensors, min(size, fitting.get(key, size)), smaller)
+    size = devices * min(size, fitting.get(key, size))
+    return chunks.as_fits(function, tensors, size, smaller)
 
 
 def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
