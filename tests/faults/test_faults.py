@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -214,6 +215,47 @@ def test_weights_that_are_not_finite_are_data(value, on_error, tmp_path, recwarn
     assert steps(tmp_path, "curvature-detail/nonfinite_fraction") == [0, 1, 2, 3, 4]
     assert monitor.reports[""].verdict.kind == "not finite"
     assert "No second derivative is finite" in text(tmp_path, "curvature-summary/in_words")
+
+
+PLENTY = 2**20
+
+
+class Greedy(keras.layers.Layer):
+    """An identity that asks for a petabyte if it is told to, outside of training."""
+
+    def build(self, shape):
+        plenty = keras.initializers.Constant(PLENTY)
+        self.limit = self.add_weight((), plenty, dtype="int32", trainable=False)
+
+    def call(self, x, training=False):
+        if training:
+            return x
+        greedy = tf.shape(x)[0] > tf.convert_to_tensor(self.limit)
+        return x + tf.fill([tf.where(greedy, tf.constant(2**48, tf.int64), 1)], 0.0)[0]
+
+
+@pytest.mark.slow
+def test_memory_that_really_runs_out_is_made_do_with():
+    """TensorFlow's own error, from the middle of a compiled derivative."""
+
+    def trained(limit, monitor):
+        model = keras.Sequential([keras.Input((2,)), greedy := Greedy(), *network().layers])
+        model.compile("adam", "mse")
+        short = During(lambda: greedy.limit.assign(limit), lambda: greedy.limit.assign(PLENTY))
+        return left_behind(*train(short, monitor, model=model))
+
+    enough = kc.CurvatureMonitor(PROBE)
+    tight, none = (kc.CurvatureMonitor(PROBE, on_error="warn") for _ in range(2))
+    as_it_was = trained(PLENTY, enough)
+    with pytest.warns(UserWarning, match="memory ran out.*2 examples at a time"):
+        # A line between two points is looked at in 32 rows, so that two of them do not fit.
+        assert_same(trained(60, tight), as_it_was)
+    assert tight.faults == ()
+    # The same float32 numbers from other batches.
+    assert tight.history["mean"] == pytest.approx(enough.history["mean"], rel=1e-5)
+    with pytest.warns(UserWarning, match="does not suffice for one example"):
+        assert_same(trained(0, none), as_it_was)
+    np.testing.assert_array_equal(np.isnan(none.history["mean"]), [0, 0, 1, 1, 0])
 
 
 @pytest.mark.parametrize("directions", [None, 4], ids=["exact", "estimates"])
