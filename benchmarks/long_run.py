@@ -6,6 +6,7 @@ Writes nothing but its own temporary log; prints the table of docs/long-runs.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -23,8 +24,11 @@ import numpy as np
 
 import keras_curvature as kc
 
-AT = (10, 100, 500, 1000, 1500, 2000)
+AT = (1, 10, 100, 500, 1000, 1500, 2000)
 """Epochs at which memory and log are looked at."""
+
+SETTLED = 10
+"""The epoch from which memory is compared: the first ones fill TensorFlow's own pools."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class Look:
         epoch: counted from 1.
         memory: resident set, bytes.
         log: size of the run on the disk, bytes.
-        traces: how often the model's own code was run to trace it.
+        traces: how often the monitor has run the model's own code to trace it: once for all
+            its numbers, and once to ask TensorFlow itself for the diagnosis. What Keras traces
+            for the training is not in it.
         functions: compiled functions that the monitor holds.
     """
 
@@ -57,6 +63,33 @@ class Counted(keras.layers.Layer):
         return x
 
 
+class Watching(kc.CurvatureMonitor):
+    """Counts the calls of the model's own code that are its doing."""
+
+    calls = 0
+
+    @contextlib.contextmanager
+    def _counting(self):
+        before = Counted.calls
+        yield
+        self.calls += Counted.calls - before
+
+    def on_train_begin(self, logs=None):
+        """Counts what preparing takes."""
+        with self._counting():
+            super().on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts what step 0 and the diagnosis take."""
+        with self._counting():
+            super().on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Counts what every other step takes."""
+        with self._counting():
+            super().on_epoch_end(epoch, logs)
+
+
 class Looks(keras.callbacks.Callback):
     """Looks at the process and at the log."""
 
@@ -72,7 +105,7 @@ class Looks(keras.callbacks.Callback):
         gc.collect()
         log = sum(f.stat().st_size for f in self._log_dir.rglob("*") if f.is_file())
         functions = len(self._monitor._gauge.problem.evaluator.compiled)
-        self.looks.append(Look(epoch + 1, resident(), log, Counted.calls, functions))
+        self.looks.append(Look(epoch + 1, resident(), log, self._monitor.calls, functions))
 
 
 def resident():
@@ -84,7 +117,6 @@ def resident():
 def watch(epochs, inputs=2, at=AT):
     """Trains and looks."""
     keras.utils.set_random_seed(0)
-    Counted.calls = 0
     x = np.random.default_rng(0).normal(size=(64, inputs)).astype("float32")
     y = np.sin(x[:, :1])
     model = keras.Sequential(
@@ -97,7 +129,7 @@ def watch(epochs, inputs=2, at=AT):
     )
     model.compile("adam", "mse")
     with tempfile.TemporaryDirectory() as log_dir:
-        monitor = kc.CurvatureMonitor((x, y), log_dir)
+        monitor = Watching((x, y), log_dir)
         looks = Looks(monitor, log_dir, at)
         model.fit(x, y, epochs=epochs, batch_size=64, verbose=0, callbacks=[monitor, looks])
     return looks.looks, monitor
@@ -109,13 +141,15 @@ def main(arguments=None):
     parser.add_argument("--inputs", type=int, default=2)
     given = parser.parse_args(arguments)
     looks, _ = watch(given.epochs, given.inputs)
-    print("| epoch | memory, MB | since epoch 10, MB | log, kB | kB per epoch | traces |")
-    print("|---|---|---|---|---|---|")
+    settled = next(look.memory for look in looks if look.epoch >= SETTLED)
+    columns = ("epoch", "memory, MB", f"since epoch {SETTLED}, MB", "log, kB", "kB per epoch")
+    print("|", " | ".join([*columns, "traces", "functions"]), "|")
+    print("|---" * 7 + "|")
     for look in looks:
         print(
             f"| {look.epoch} | {look.memory / 1e6:.0f} "
-            f"| {(look.memory - looks[0].memory) / 1e6:.1f} | {look.log / 1e3:.0f} "
-            f"| {look.log / 1e3 / look.epoch:.2f} | {look.traces} |"
+            f"| {(look.memory - settled) / 1e6:.1f} | {look.log / 1e3:.0f} "
+            f"| {look.log / 1e3 / look.epoch:.2f} | {look.traces} | {look.functions} |"
         )
 
 

@@ -225,6 +225,25 @@ def test_gradient_with_respect_to_the_weights(engine, batch_size):
     np.testing.assert_allclose(gradient[1, 3], (above - below) / 2e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [5, None])
+def test_gradient_with_respect_to_x_in_chunks_is_a_tensor(rows):
+    """Not `IndexedSlices`, which most code that takes a gradient cannot handle."""
+    kinds = []
+
+    @tf.function(input_signature=[tf.TensorSpec([rows, 2], tf.float64)])
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            second = kc.laplacian(lambda x: x**4, x, batch_size=2)
+        found = tape.gradient(second, x)
+        kinds.append(tf.is_tensor(found) and not isinstance(found, tf.IndexedSlices))
+        return found
+
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    np.testing.assert_allclose(gradient(x), 24 * x)
+    assert kinds == [True]
+
+
 def test_gradient_with_respect_to_x_is_the_third_derivative():
     x = tf.constant([[2.0]], tf.float64)
     with tf.GradientTape() as tape:

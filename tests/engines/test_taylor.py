@@ -136,6 +136,38 @@ def test_a_rule_of_ones_own_is_used():
 
 
 @pytest.mark.usefixtures("registered")
+def test_another_rule_counts_for_a_model_that_was_asked_before():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Activation(tf.square)])
+    for second in (7.0, None, 2.0):
+        kc.taylor.deregister("Square")
+        if second is not None:
+            rule = kc.taylor.elementwise(lambda x, y: 2 * x, lambda x, y, b=second: b + 0 * x)
+            kc.taylor.register("Square", rule)
+        found = kc.laplacian(model, [[1.0]], engine="taylor")
+        assert float(found[0, 0]) == (second or 2)  # without a rule TensorFlow's derivatives
+        if second is None:
+            kc.taylor.register("Square", rule)
+
+
+REFUSED = {
+    "register": [("Op", None), ("Op", lambda x: x), (3, kc.taylor.linear())],
+    "deregister": [(None,), (["Tanh"],)],
+    "is_registered": [({},)],
+    "elementwise": [(3,), (None,), (tf.cos, 3)],
+    "through": [("tf.cos",)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [(name, given) for name, calls in REFUSED.items() for given in calls]
+)
+def test_what_makes_no_rule_is_refused_at_once(name, given):
+    with pytest.raises(TypeError, match=r"must be.*Received"):
+        getattr(kc.taylor, name)(*given)
+    assert not kc.taylor.is_registered("Op")
+
+
+@pytest.mark.usefixtures("registered")
 def test_a_formula_stands_for_an_op():
     kc.taylor.deregister("Softplus")
     kc.taylor.register("Softplus", kc.taylor.through(lambda op, x: tf.math.log(1 + tf.exp(x))))

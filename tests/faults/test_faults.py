@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -216,6 +217,47 @@ def test_weights_that_are_not_finite_are_data(value, on_error, tmp_path, recwarn
     assert "No second derivative is finite" in text(tmp_path, "curvature-summary/in_words")
 
 
+PLENTY = 2**20
+
+
+class Greedy(keras.layers.Layer):
+    """An identity that asks for a petabyte if it is told to, outside of training."""
+
+    def build(self, shape):
+        plenty = keras.initializers.Constant(PLENTY)
+        self.limit = self.add_weight((), plenty, dtype="int32", trainable=False)
+
+    def call(self, x, training=False):
+        if training:
+            return x
+        greedy = tf.shape(x)[0] > tf.convert_to_tensor(self.limit)
+        return x + tf.fill([tf.where(greedy, tf.constant(2**48, tf.int64), 1)], 0.0)[0]
+
+
+@pytest.mark.slow
+def test_memory_that_really_runs_out_is_made_do_with():
+    """TensorFlow's own error, from the middle of a compiled derivative."""
+
+    def trained(limit, monitor):
+        model = keras.Sequential([keras.Input((2,)), greedy := Greedy(), *network().layers])
+        model.compile("adam", "mse")
+        short = During(lambda: greedy.limit.assign(limit), lambda: greedy.limit.assign(PLENTY))
+        return left_behind(*train(short, monitor, model=model))
+
+    enough = kc.CurvatureMonitor(PROBE)
+    tight, none = (kc.CurvatureMonitor(PROBE, on_error="warn") for _ in range(2))
+    as_it_was = trained(PLENTY, enough)
+    with pytest.warns(UserWarning, match="memory ran out.*2 examples at a time"):
+        # A line between two points is looked at in 32 rows, so that two of them do not fit.
+        assert_same(trained(60, tight), as_it_was)
+    assert tight.faults == ()
+    # The same float32 numbers from other batches.
+    assert tight.history["mean"] == pytest.approx(enough.history["mean"], rel=1e-5)
+    with pytest.warns(UserWarning, match="does not suffice for one example"):
+        assert_same(trained(0, none), as_it_was)
+    np.testing.assert_array_equal(np.isnan(none.history["mean"]), [0, 0, 1, 1, 0])
+
+
 @pytest.mark.parametrize("directions", [None, 4], ids=["exact", "estimates"])
 def test_too_little_memory_is_made_do_with_and_said(directions, tmp_path, monkeypatch, alone):
     enough = kc.CurvatureMonitor(PROBE, directions=directions)
@@ -259,9 +301,9 @@ def test_an_interrupt_in_the_middle_passes_and_closes_the_log(tmp_path, monkeypa
 
 
 @contextlib.contextmanager
-def small_disk(where, size):
-    where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)]
+def small_disk(where, options):
+    where.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
     if os.name != "posix" or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
@@ -272,7 +314,7 @@ def small_disk(where, size):
 
 def test_a_full_disk_costs_only_what_does_not_fit(tmp_path, alone):
     disk = tmp_path / "disk"
-    with small_disk(disk, "2m"):
+    with small_disk(disk, "size=2m"):
         ballast = disk / "ballast"
         monitor = kc.CurvatureMonitor(PROBE, disk, on_error="warn")
 
@@ -292,6 +334,22 @@ def test_a_full_disk_costs_only_what_does_not_fit(tmp_path, alone):
         assert all(path.stat().st_size for path in (disk / "curvature").iterdir())
 
 
+@pytest.mark.slow
+def test_a_file_system_that_really_turns_read_only(tmp_path, alone):
+    """Another one is mounted over the log's: one with open files cannot be turned read-only."""
+    log = tmp_path / "log"
+    monitor = kc.CurvatureMonitor(PROBE, log, on_error="warn")
+    with contextlib.ExitStack() as mounted:
+        turned = During(lambda: mounted.enter_context(small_disk(log, "ro")), mounted.close)
+        with pytest.warns(UserWarning, match=r"could not write the log.*Read-only file system"):
+            watched = left_behind(*train(turned, monitor))
+    assert_same(watched, alone)
+    assert np.isfinite(monitor.history["mean"]).all()
+    # Step 2 went into the file that was open before that file was missed.
+    assert steps(log) in ([0, 1, 4], [0, 1, 2, 4])
+    assert "Read-only file system" in text(log, "curvature-summary/faults")
+
+
 def test_a_user_function_that_fails_does_so_before_the_first_batch():
     def lost(x):
         raise LookupError("no such file")
@@ -305,14 +363,14 @@ def test_a_user_function_that_fails_does_so_before_the_first_batch():
             assert model.optimizer.iterations == 0
 
 
-def test_a_probe_stays_what_it_was():
+def test_a_probe_stays_what_it_was(alone):
     x, reference = PROBE.copy(), np.ones((8, 1, 2))
     monitor = kc.CurvatureMonitor({"input": x}["input"], reference=reference)
 
     def spoil():
         x[:], reference[:] = np.nan, np.nan
 
-    train(During(spoil), monitor)
+    assert_same(left_behind(*train(During(spoil), monitor)), alone)
     assert np.isfinite(monitor.history["mean"]).all()
     assert np.isfinite(monitor.history["reference_rmse"]).all()
     with pytest.raises(ValueError, match="read-only"):

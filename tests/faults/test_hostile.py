@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import operator
 import warnings
 from pathlib import Path
 
@@ -82,27 +84,43 @@ FUNCTIONS = {
     "directional_curvature": "xv", "hessian_vector_product": "xv", "derivatives": "xn",
     "engine_choice": "xn", "scale_curvature": "xs", "hidden_fraction": "xs", "diagnose": "x",
     "DerivativeOutput": "n", "CurvaturePenalty": "s", "CurvatureMonitor": "x", "kinks": "ss",
-    "smooth": "s", "verify": "x", "estimate": "xe", "hparams_metrics": "",
+    "smooth": "s", "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
+    "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
+    "taylor.linear": "", "taylor.through": "",
 }  # fmt: skip
 COMMON = ["output", "wrt", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
+    "laplacian": [*COMMON, "directions", "seed"],
+    "derivatives": [*COMMON, "v"],
     "engine_choice": COMMON[:4],
     "scale_curvature": ["output", "wrt", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "engine", "batch_size", "along"],
     "diagnose": ["output", "wrt", "dtype", "batch_size", "scale"],
     "verify": [*COMMON, "seed"],
-    "estimate": [*COMMON, "directions", "seed", "tolerance"],
-    "DerivativeOutput": ["output", "wrt", "engine", "batch_size"],
-    "CurvaturePenalty": ["output", "wrt", "scale"],
+    "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
+    "DerivativeOutput": ["output", "wrt", "engine"],
+    "CurvaturePenalty": ["scale", "directions", "seed", "output", "wrt", "engine", "metric_name"],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "freq", "feature_names", "name", "on_error",
         "verify", "directions", "vocabulary",
     ],
     "kinks": ["output"],
     "smooth": [],
-    "hparams_metrics": [],
+    "hparams_metrics": [], "taylor.register": [], "taylor.deregister": [],
+    "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
 }  # fmt: skip
-USUAL = {"x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"]}
+RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
+USUAL = {
+    "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
+    "f": lambda x, y: y,
+}  # fmt: skip
+OTHERWISE = {
+    "kinks": (RELU, MODELS), "smooth": (RELU, MODELS), "hparams_metrics": ("name", ODD),
+    "taylor.register": ("NoOp", ODD), "taylor.deregister": ("NoOp", ODD),
+    "taylor.is_registered": ("NoOp", ODD), "taylor.elementwise": (np.cos, ODD),
+    "taylor.linear": (0, ODD), "taylor.through": (np.cos, ODD),
+}  # fmt: skip
+"""What comes first where that is no model like the others', as it should be and odd ones."""
 
 
 @st.composite
@@ -111,9 +129,8 @@ def calls(draw):
     name = draw(st.sampled_from(sorted(FUNCTIONS)))
     # One call in ten has no fault in its positions.
     odd = draw(st.sets(st.integers(0, 3), max_size=1))
-    arguments = [RELU if name in ("kinks", "smooth") else MODEL]
-    if 0 in odd:
-        arguments = [draw(st.sampled_from(MODELS))]
+    first, others = OTHERWISE.get(name, (MODEL, MODELS))
+    arguments = [draw(st.sampled_from(others)) if 0 in odd else first]
     for i, kind in enumerate(FUNCTIONS[name], 1):
         pool = ARRAYS if kind in "xv" else ODD
         arguments.append(draw(st.sampled_from(pool)) if i in odd else USUAL[kind])
@@ -138,16 +155,19 @@ def watched(model, probe, **keywords):
 def called(name, arguments, keywords):
     if name == "CurvatureMonitor":
         return watched(*arguments, **keywords)
-    found = getattr(kc, name)(*arguments, **keywords)
+    found = operator.attrgetter(name)(kc)(*arguments, **keywords)
+    if name == "taylor.register":
+        kc.taylor.deregister(arguments[0])
     return found(GOOD) if name in ("DerivativeOutput", "CurvaturePenalty") else found
 
 
 def assert_right(name, arguments, keywords, found):
     """Compares with the closed form, where the call asked for just that."""
-    model, x = arguments[:2]
-    chosen = {keywords.get(key) is None for key in ("output", "wrt")} == {True}
-    if model is not MODEL or not chosen or name in ("DerivativeOutput", "CurvaturePenalty"):
+    if arguments[0] is not MODEL or name in ("DerivativeOutput", "CurvaturePenalty"):
         return
+    if any(keywords.get(key) is not None for key in ("output", "wrt", "directions")):
+        return
+    x = arguments[1]
     x = x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
     x = tf.cast(x["a"] if isinstance(x, dict) else x, tf.float64).numpy()
     v = GOOD[0]
@@ -195,7 +215,23 @@ def test_every_public_entry_is_called_above():
     results = {"Check", "Diagnosis", "Finding", "Kinks", "Verification", "WrongDerivativeError"}
     results |= {"Eigenvalues", "Estimate"}
     entries = {name for name in kc.__all__ if callable(getattr(kc, name))} - results
-    assert entries <= set(FUNCTIONS)
+    entries |= {f"taylor.{name}" for name in kc.taylor.__all__} - {"taylor.Rule"}
+    assert entries == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_keyword_is_given_above(name):
+    given = inspect.signature(operator.attrgetter(name)(kc)).parameters.values()
+    names = {one.name for one in given if one.kind is one.KEYWORD_ONLY}
+    assert names <= set(KEYWORDS[name])
+
+
+@pytest.mark.parametrize("log_dir", [0, 1.5, True, [], b"x", object(), "", "a\0b"], ids=repr)
+def test_a_log_dir_that_is_no_path_is_refused_at_the_start(log_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((TypeError, ValueError), match="log_dir"):
+        watched(MODEL, GOOD, log_dir=log_dir)
+    assert list(tmp_path.iterdir()) == []
 
 
 HARM = ["../../up", "/etc/passwd", "<img src=x onerror=alert(1)>", "$(touch gone)", "a\nb", "C:\\x"]
@@ -248,11 +284,19 @@ CALLS = {
     "popen",
     "enable_unsafe_deserialization",
 }
+SAFE = {"allow_pickle": False, "safe_mode": True, "shell": False}
 
 
-@pytest.mark.parametrize(
-    "path", sorted(Path(kc.__file__).parent.rglob("*.py")), ids=lambda path: path.stem
-)
+SOURCES = Path(kc.__file__).parents[1]
+FILES = sorted(path for path in SOURCES.glob("keras_curvature*/**/*.py"))
+
+
+def test_all_packages_are_looked_into():
+    names = {path.relative_to(SOURCES).parts[0] for path in FILES}
+    assert names == {"keras_curvature", "keras_curvature_cli", "keras_curvature_tensorboard"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCES)))
 def test_the_package_unpickles_nothing_and_starts_nothing(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -262,5 +306,6 @@ def test_the_package_unpickles_nothing_and_starts_nothing(path):
             function = node.func
             called = getattr(function, "id", getattr(function, "attr", ""))
             assert called not in CALLS
-        if isinstance(node, ast.keyword):
-            assert node.arg not in ("allow_pickle", "safe_mode", "shell")
+        if isinstance(node, ast.keyword) and node.arg in SAFE:
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is SAFE[node.arg]

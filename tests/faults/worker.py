@@ -60,9 +60,18 @@ def train(strategy, log_dir, epochs, at_epoch=lambda epoch: None):
     return monitor
 
 
+def fit(strategy):
+    """As it would be without a loop of one's own."""
+    with strategy.scope():
+        model, optimizer = build()
+        model.compile(optimizer, "mse", jit_compile=False)
+    model.fit(X, Y, batch_size=BATCH, verbose=0)
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("log_dir")
+    parser.add_argument("log_dir", nargs="?")
+    parser.add_argument("--fit", action="store_true")
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--killed-at", type=int, default=-1)
     given = parser.parse_args()
@@ -74,6 +83,9 @@ def main():
     strategy = (
         tf.distribute.get_strategy() if given.alone else tf.distribute.MultiWorkerMirroredStrategy()
     )
+    if given.fit:
+        fit(strategy)
+        return
     monitor = train(strategy, given.log_dir, 3, at_epoch)
     print(json.dumps(monitor.history))
 

@@ -113,6 +113,15 @@ def as_fits(
         smaller(size)
 
 
+def filled_up(tensor: tf.Tensor, rows: Any) -> tf.Tensor:
+    """`tensor` with copies of its last row behind it, as many as make it `rows`.
+
+    Not gathered, for the gradient of that is `IndexedSlices`, which would come out at the user's.
+    """
+    missing = rows - tf.shape(tensor)[0]
+    return tf.concat([tensor, tf.repeat(tensor[-1:], missing, axis=0)], axis=0)
+
+
 def in_graph(
     compute: Chunk,
     tensors: Sequence[tf.Tensor],
@@ -129,10 +138,9 @@ def in_graph(
     count = tf.shape(tensors[0])[0] if n is None else n
     size = even(count, tf.minimum(size, count) if n is None else size)
     chunks = -(-count // size)
-    rows = tf.minimum(tf.range(chunks * size), count - 1)
 
     def stacked(tensor: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(tf.gather(tensor, rows), [chunks, size, *tensor.shape[1:]])
+        return tf.reshape(filled_up(tensor, chunks * size), [chunks, size, *tensor.shape[1:]])
 
     found = tf.map_fn(
         lambda given: compute(*given),

@@ -29,6 +29,7 @@ from keras_curvature.engines.inputs import Inputs, numbers_in, prepare
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.signs import random_signs
+from keras_curvature.engines.taylor import rules
 from keras_curvature.engines.walker import widened
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
@@ -83,7 +84,7 @@ class Evaluator:
     choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
     fitting: dict[Hashable, int] = field(default_factory=dict)
-    """Examples at a time, where the memory ran out with more."""
+    """Examples at a time on each device, where the memory ran out with more."""
 
     def choice(self, asked: str, names: Collection[str]) -> EngineChoice:
         """The engine for these quantities, settled once."""
@@ -260,22 +261,24 @@ def run_chunked(
     """
     if not tf.executing_eagerly():
         return chunks.in_graph(compute, tensors, size, signature)
-    strategy = problem.evaluator.strategy
+    strategy, devices = problem.evaluator.strategy, 1
     if strategy is not None and not replicas.in_one():
         compute = replicas.shared_out(compute, strategy)
-        key, size = (key, "shared"), size * replicas.count(strategy)
+        key, devices = (key, "shared"), replicas.count(strategy)
     function = problem.evaluator.function(key, compute, tensors)
     fitting = problem.evaluator.fitting
 
     def smaller(fewer: int) -> None:
-        fitting[key] = fewer
+        fitting[key] = fewer = -(-fewer // devices)
+        on_each = " on each device" if devices > 1 else ""
         warnings.warn(
-            f"The memory ran out; the derivatives are computed for {fewer} examples at a time "
-            f"from now on. `batch_size={fewer}` does so from the beginning.",
+            f"The memory ran out; the derivatives are computed for {fewer} examples at a "
+            f"time{on_each} from now on. `batch_size={fewer}` does so from the beginning.",
             stacklevel=2,
         )
 
-    return chunks.as_fits(function, tensors, min(size, fitting.get(key, size)), smaller)
+    size = devices * min(size, fitting.get(key, size))
+    return chunks.as_fits(function, tensors, size, smaller)
 
 
 def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
@@ -322,11 +325,11 @@ _evaluators = weakref.WeakKeyDictionary()
 
 
 def _evaluator(model: Model, key: Hashable, make: Callable[[], FlatFunction]) -> Evaluator:
-    """The traced model for `key`, if the model is still what it was."""
+    """The traced model for `key`, if the model and the rules are still what they were."""
     if not isinstance(model, keras.Layer):
         return Evaluator(make())  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
-    key = (key, fingerprint(model))
+    key = (key, fingerprint(model), rules.revision())
     if key not in kept:
         kept[key] = Evaluator(make(), replicas.replicas_here(model))
         if len(kept) > KEPT_PER_MODEL:

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.chunks import filled_up
 
 Compute = Callable[..., dict[str, tf.Tensor]]
 
@@ -21,7 +22,8 @@ def replicas_here(model: Any) -> tf.distribute.Strategy | None:
 
     Other processes are left out: what needs no answer from them cannot hang with them.
     """
-    strategy = getattr(model, "distribute_strategy", None)
+    # Not `distribute_strategy`: that of a model made outside of any is whichever is entered now.
+    strategy = getattr(model, "_distribute_strategy", None)
     return strategy if isinstance(strategy, MIRRORED) and count(strategy) > 1 else None
 
 
@@ -64,14 +66,13 @@ def shared_out(compute: Compute, strategy: tf.distribute.Strategy) -> Compute:
     def shared(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         n = tf.shape(tensors[0])[0]
         size = -(-n // shares)
-        rows = tf.minimum(tf.range(shares * size), n - 1)
+        whole = [filled_up(tensor, shares * size) for tensor in tensors]
 
         def on_one() -> dict[str, tf.Tensor]:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group % shares
-            mine = rows[replica * size : (replica + 1) * size]
             token = _sharing.set(True)
             try:
-                return compute(*(tf.gather(tensor, mine) for tensor in tensors))
+                return compute(*(tensor[replica * size : (replica + 1) * size] for tensor in whole))
             finally:
                 _sharing.reset(token)
 

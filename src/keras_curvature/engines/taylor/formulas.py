@@ -13,7 +13,7 @@ from keras_curvature.engines.taylor.jets import Jet
 from keras_curvature.engines.taylor.passages import passages
 from keras_curvature.engines.taylor.program import gradients_by, propagate
 from keras_curvature.engines.taylor.recorder import Live, Recorder
-from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+from keras_curvature.engines.taylor.rules import Jets, Rule, Step, require_function
 from keras_curvature.engines.taylor.structure import batch_leads
 from keras_curvature.engines.walker import Environment
 
@@ -26,7 +26,11 @@ def through(formula: Formula) -> Rule:
     Args:
         formula: from the `tf.Operation`, whose attributes it may read, and the op's inputs to
             its first output, in TensorFlow ops.
+
+    Raises:
+        TypeError: for what is no function.
     """
+    require_function("formula", formula)
 
     def propagate_through(step: Step, jets: Jets, carrier: Carrier) -> Jets:
         traced = _traced(formula, step.op, step.inputs)

@@ -12,7 +12,7 @@ from keras_curvature.engines.taylor.batch import Keeps, always, never
 from keras_curvature.engines.taylor.carriers import Bilinear, Carrier, Pointwise
 from keras_curvature.engines.taylor.composing import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
-from keras_curvature.engines.taylor.rules import Jets, Rule, Step
+from keras_curvature.engines.taylor.rules import Jets, Rule, Step, require_function
 
 Derivative = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From an op's input and output to a derivative, all of one shape."""
@@ -27,7 +27,13 @@ def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
     Args:
         first: from the input `x` and the output `y` to `dy/dx`.
         second: to `d²y/dx²`; `None` where it is 0, as for a piecewise linear function.
+
+    Raises:
+        TypeError: for what is no function.
     """
+    require_function("first", first)
+    if second is not None:
+        require_function("second", second)
 
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
         x, y, jet = step.inputs[0], step.outputs[0], jets[0]

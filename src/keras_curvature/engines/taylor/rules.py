@@ -69,6 +69,17 @@ class Rule:
 
 
 _rules: dict[str, Rule] = {}
+_revision = 0
+
+
+def revision() -> int:
+    """Another number after each change of the rules: what was compiled before has the old ones."""
+    return _revision
+
+
+def _changed() -> None:
+    global _revision  # noqa: PLW0603
+    _revision += 1
 
 
 def register(op_type: str, rule: Rule) -> None:
@@ -80,12 +91,20 @@ def register(op_type: str, rule: Rule) -> None:
 
     Raises:
         ValueError: if the type has a rule; `deregister` it first.
+        TypeError: for something else than a name and a rule.
     """
+    _require_name(op_type)
+    if not isinstance(rule, Rule):
+        raise TypeError(
+            "`rule` must be what `elementwise`, `linear` or `through` of `keras_curvature.taylor` "
+            f"give. Received: {rule!r}."
+        )
     if op_type in _rules:
         raise ValueError(
             f"There is a rule for {op_type!r} already. Call `deregister({op_type!r})` first."
         )
     _rules[op_type] = rule
+    _changed()
 
 
 def deregister(op_type: str) -> None:
@@ -93,10 +112,13 @@ def deregister(op_type: str) -> None:
 
     Raises:
         ValueError: if there is none.
+        TypeError: for something else than a name.
     """
+    _require_name(op_type)
     if op_type not in _rules:
         raise ValueError(f"There is no rule for {op_type!r}. There are {sorted(_rules)}.")
     del _rules[op_type]
+    _changed()
 
 
 @contextlib.contextmanager
@@ -110,10 +132,29 @@ def without(op_type: str) -> Iterator[None]:
 
 
 def is_registered(op_type: str) -> bool:
-    """Whether a type of op has a rule."""
+    """Whether a type of op has a rule.
+
+    Raises:
+        TypeError: for something else than a name.
+    """
+    _require_name(op_type)
     return op_type in _rules
 
 
 def lookup(op_type: str) -> Rule | None:
     """The rule for a type of op, if there is one."""
     return _rules.get(op_type)
+
+
+def _require_name(op_type: object) -> None:
+    if not isinstance(op_type, str):
+        raise TypeError(
+            "`op_type` must be the name of a type of op, as in `tf.Operation.type`. "
+            f"Received: {op_type!r}."
+        )
+
+
+def require_function(what: str, given: object) -> None:
+    """Refuses as `what` anything that cannot be called."""
+    if not callable(given):
+        raise TypeError(f"`{what}` must be a function of tensors. Received: {given!r}.")
