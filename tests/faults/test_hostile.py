@@ -226,7 +226,7 @@ def test_every_keyword_is_given_above(name):
     assert names <= set(KEYWORDS[name])
 
 
-@pytest.mark.parametrize("log_dir", [0, 1.5, True, [], b"x", object(), "", "a\0b"], ids=repr)
+@pytest.mark.parametrize("log_dir", [0, 1.5, True, [], b"x", Ellipsis, "", "a\0b"], ids=repr)
 def test_a_log_dir_that_is_no_path_is_refused_at_the_start(log_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((TypeError, ValueError), match="log_dir"):
