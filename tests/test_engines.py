@@ -49,6 +49,14 @@ def answers_another_question(case, engine):
     return engine == "finite_difference" and (hidden or case.id == "applications/ResNet50")
 
 
+LONG = (
+    "networks/language_model",
+    "ops/fold",
+    "ops/logdet",
+    "tensorflow/matrix_exponential",
+)
+"""Cases that take 7 to 20 seconds each in their quickest way."""
+
 EVERY_WAY = ("networks/mlp", "networks/quadratic", "networks/residual", "networks/layer_norm")
 """What `make test` has in all combinations, not with the Taylor engine in float64 alone."""
 
@@ -63,7 +71,7 @@ def rows():
                 if answers_another_question(case, engine):
                     continue
                 quick = (dtype, engine) == ("float64", "taylor") or case.id.startswith(EVERY_WAY)
-                slow = "slow" in case.tags or not quick or "loop" in case.tags
+                slow = case.tags & {"slow", "loop"} or case.id in LONG or not quick
                 marks = [pytest.mark.slow] if slow else []
                 yield pytest.param(
                     case, dtype, engine, id=f"{case.id}-{dtype}-{engine}", marks=marks
@@ -127,7 +135,16 @@ def test_the_exact_engines_agree_on_every_quantity(case):
         np.testing.assert_allclose(taylor, nested, rtol=0, atol=1e-7 * size, err_msg=name)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if "slow" not in c.tags], ids=lambda c: c.id)
+def walked():
+    """`make test` has what is made of several ops, `make test-all` the single ones too."""
+    for case in CASES:
+        if "slow" not in case.tags:
+            slow = case.id in LONG or case.id.startswith(("activations/", "ops/"))
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(case, id=case.id, marks=marks)
+
+
+@pytest.mark.parametrize("case", walked())
 def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
     """Op by op, without TensorFlow's graph optimiser, which may fuse the two differently."""
     if case.id in REFUSED and "dilation" not in case.id:

@@ -258,6 +258,7 @@ def test_memory_that_really_runs_out_is_made_do_with():
     np.testing.assert_array_equal(np.isnan(none.history["mean"]), [0, 0, 1, 1, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("directions", [None, 4], ids=["exact", "estimates"])
 def test_too_little_memory_is_made_do_with_and_said(directions, tmp_path, monkeypatch, alone):
     enough = kc.CurvatureMonitor(PROBE, directions=directions)

@@ -93,6 +93,7 @@ def test_restored_from_a_backup_in_the_same_process(tmp_path):
     assert monitor.history["mean"][:4] == whole.history["mean"][:4]
 
 
+@pytest.mark.slow
 def test_going_back_to_an_earlier_backup_forgets_what_came_after(tmp_path):
     monitor = kc.CurvatureMonitor(PROBE, tmp_path)
     model, _ = train(monitor, epochs=5)

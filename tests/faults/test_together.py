@@ -144,6 +144,7 @@ def test_mlflow_logs_it_by_itself(flavor, tmp_path, monkeypatch):
     assert [metric.value for metric in logged] == monitor.history["mean"][1:]
 
 
+@pytest.mark.slow
 def test_two_trainings_in_two_threads(tmp_path):
     models = [network(seed) for seed in range(2)]
     monitors = [kc.CurvatureMonitor(PROBE, tmp_path / str(i)) for i in range(2)]
