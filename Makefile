@@ -8,7 +8,8 @@ WORKERS ?= 2
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
 MATRIX_FLAGS ?=
-# The benchmark's own environment; BENCH_FLAGS: --quick, --only PATTERN, ...
+# The benchmark's own environment, with every peer on Python 3.12: BENCH_PYTHON=python3.12;
+# BENCH_FLAGS: --quick, --only PATTERN, ...
 BENCH_PYTHON ?= $(PYTHON)
 BENCH_VENV ?= .venv-bench
 BENCH_FLAGS ?=
@@ -67,7 +68,7 @@ docs: $(VENV)/.installed ## Build the documentation: build/docs/index.html
 pictures: $(VENV)/.installed ## Draw the documentation's pictures again (half a minute)
 	$(BIN)/python docs/pictures.py
 
-bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (25 min)
+bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (40 min)
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_FLAGS)
 
 bench-import: $(VENV)/.installed ## Measure what importing the library costs
