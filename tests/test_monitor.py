@@ -347,7 +347,7 @@ def tokens_model():
 
 ERRORS = {
     "shape": (lambda: kc.CurvatureMonitor(X[:, :2]), ValueError, r"must have shape \(n, 3\)"),
-    "no such output": (lambda: kc.CurvatureMonitor(PROBE, output=1), ValueError, "`output` must be"),
+    "no such output": (lambda: kc.CurvatureMonitor(PROBE, output=1), ValueError, "`output` must"),
     "no such layer": (lambda: kc.CurvatureMonitor(PROBE, wrt="nope"), ValueError, "'nope'"),
     "nan": (lambda: kc.CurvatureMonitor(PROBE * np.nan), ValueError, "NaN"),
     "empty": (lambda: kc.CurvatureMonitor(PROBE[:0]), ValueError, "at least one example"),
