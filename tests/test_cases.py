@@ -189,8 +189,8 @@ def test_the_truth_along_a_direction_does_not_depend_on_the_step(case):
     else:
         other = truth.directional_second_difference(flat, flat.z, v, case.h / 2, case.order)
     found = true_directional(case)
-    # 1e-5: steps of 1e-7 between the kinks of a deep network leave an error of 4e-6.
-    np.testing.assert_allclose(other, found, atol=1e-5 * np.abs(found).max())
+    # Steps of 1e-7 between the kinks of a deep network leave 4e-6 or 1.1e-5, by processor.
+    np.testing.assert_allclose(other, found, atol=3e-5 * np.abs(found).max())
 
 
 @parametrized(selected("closed_form", without=DIFFERENCES_ARE_NOT_DERIVATIVES))
