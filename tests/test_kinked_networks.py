@@ -66,6 +66,7 @@ def test_its_curvature_at_a_scale_is_that_of_its_kinks_and_near_2(quadratic, h):
     assert found.mean() == pytest.approx(1.8, abs=0.25)  # it has not learned all of x**2 yet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("h", [0.2, 0.3, 0.4])
 def test_the_curvature_of_a_wave_averaged_by_the_kernel(wave, h):
     """-9 sin(3 x) averaged by the triangle is sin(3 x) (2 cos(3 h) - 2) / h**2."""

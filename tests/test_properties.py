@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +58,7 @@ def networks(draw):
     return model, rng.normal(size=(2, inputs)), rng.normal(size=(2, inputs))
 
 
+@pytest.mark.slow
 @given(networks())
 @few
 def test_all_quantities_agree_with_the_hessian_and_with_differences(network):
@@ -90,6 +92,7 @@ def test_all_quantities_agree_with_the_hessian_and_with_differences(network):
     assert np.abs(narrow - along)[settled].max(initial=0.0) < 1e-6 * size
 
 
+@pytest.mark.slow
 @given(networks(), st.integers(1, 3))
 @few
 def test_chunks_change_nothing(network, size):

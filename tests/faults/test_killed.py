@@ -70,6 +70,7 @@ def test_killed_and_resumed_it_is_one_curve(tmp_path):
     assert 0 < start <= before[-1] + 1  # it did not begin anew
 
 
+@pytest.mark.slow
 def test_restored_from_a_backup_in_the_same_process(tmp_path):
     """The numbers are those of the training that was not broken off."""
     whole = kc.CurvatureMonitor(PROBE)
