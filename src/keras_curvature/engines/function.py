@@ -176,8 +176,7 @@ def selector(model: Model, output: Output) -> Callable[[Any], Any]:
     if isinstance(output, bool) or not isinstance(output, (int, str)):
         raise TypeError(
             "`output` must be None, an int, the name of an output, 'predicted', 'margin', or a "
-            "function of the "
-            f"model's output. Received: {output!r}."
+            f"function of the model's output. Received: {output!r}."
         )
     return lambda outputs: _selected(model, outputs, output)
 
