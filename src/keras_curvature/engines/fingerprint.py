@@ -69,12 +69,14 @@ def _settings(layer: keras.Layer) -> Hashable:
     # `adapt` sets tensors; other layers that hold some may set them anew in every call.
     adapts = hasattr(layer, "adapt")
     bookkeeping = _bookkeeping()
-    own = (
-        (name, _constant(value, adapts))
-        for name, value in vars(layer).items()
-        if name not in bookkeeping and not name.startswith("_self_")  # TensorFlow's
-    )
-    return tuple((name, value) for name, value in own if value is not _NOTHING)
+    found = []
+    for name, value in vars(layer).items():
+        if name in bookkeeping or name.startswith("_self_"):  # Keras's and TensorFlow's
+            continue
+        constant = _constant(value, adapts)
+        if constant is not _NOTHING:
+            found.append((name, constant))
+    return tuple(found)
 
 
 def _constant(value: Any, adapts: bool) -> Hashable:

@@ -69,7 +69,7 @@ def unflatten(tensor: tf.Tensor, *layouts: Layout) -> Any:
 
 def _unfold(tensor: Any, axis: int, layouts: Sequence[Layout], shape: list[int]) -> Any:
     if not layouts:
-        return tf.reshape(tensor, [-1, *shape])
+        return tensor if _has(tensor, shape) else tf.reshape(tensor, [-1, *shape])
     layout, *rest = layouts
     parts = tf.split(tensor, layout.sizes, axis=axis) if len(layout.shapes) > 1 else [tensor]
     return layout.pack(
@@ -78,3 +78,7 @@ def _unfold(tensor: Any, axis: int, layouts: Sequence[Layout], shape: list[int])
             for part, part_shape in zip(parts, layout.shapes, strict=True)
         ]
     )
+
+
+def _has(tensor: tf.Tensor, shape: list[int]) -> bool:
+    return tensor.shape.rank == len(shape) + 1 and tensor.shape[1:].as_list() == shape
