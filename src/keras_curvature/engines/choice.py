@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_curvature.engines import chunks, finite_difference, nested
+from keras_curvature.engines import chunks, finite_difference, halves, nested
 from keras_curvature.engines.audit import Place
 from keras_curvature.engines.function import FlatFunction, NotDifferentiableError
 from keras_curvature.engines.quantities import (
@@ -26,6 +27,10 @@ from keras_curvature.engines.quantities import (
     trace_by_products,
 )
 from keras_curvature.engines.taylor import engine as taylor
+
+
+def _never(f: FlatFunction, directions: int) -> float:
+    return math.inf
 
 
 def _all_axes(f: FlatFunction, names: Collection[str]) -> int:
@@ -47,6 +52,7 @@ class Engine:
         repeats_examples: whether every output of an example takes a row of its own.
         why: what it is good for, as a clause.
         directions: how many directions it goes through for named derivatives.
+        halves: from how many examples on, with so many directions each, it is faster in halves.
     """
 
     name: str
@@ -59,6 +65,7 @@ class Engine:
     repeats_examples: bool
     why: str
     directions: Callable[[FlatFunction, Collection[str]], int] = _all_axes
+    halves: Callable[[FlatFunction, int], float] = _never
 
     def plan(self, f: FlatFunction, names: Collection[str]) -> tuple[int, int]:
         """Examples and directions that go through at once within the memory budget."""
@@ -66,6 +73,13 @@ class Engine:
         rows = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
         per_example = f.outputs.width if self.repeats_examples else 1
         return chunks.plan(rows, per_example, self.directions(f, names))
+
+    def halved_from(self, f: FlatFunction, names: Collection[str]) -> float:
+        """From how many examples on named derivatives are faster in halves."""
+        directions = self.directions(f, names)
+        if ALONG_AXES & set(names) and directions < f.inputs.width:
+            return math.inf  # the axes of a narrow beginning would be looked for twice
+        return self.halves(f, directions)
 
     def compute(
         self,
@@ -170,6 +184,7 @@ ENGINES = {
             repeats_examples=False,
             why="exact, by second-order Taylor propagation",
             directions=taylor.directions,
+            halves=halves.least_examples,
         ),
         Engine(
             "nested",

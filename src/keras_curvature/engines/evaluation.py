@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import warnings
 import weakref
 from collections import OrderedDict
@@ -13,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunks, quantities, replicas
+from keras_curvature.engines import chunks, halves, quantities, replicas
 from keras_curvature.engines.choice import (
     ENGINES,
     Engine,
@@ -83,6 +85,7 @@ class Evaluator:
     compiled: dict[Hashable, Compute] = field(default_factory=dict)
     choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+    halving: dict[Hashable, float] = field(default_factory=dict)
     fitting: dict[Hashable, int] = field(default_factory=dict)
     """Examples at a time on each device, where the memory ran out with more."""
 
@@ -99,6 +102,12 @@ class Evaluator:
         if key not in self.plans:
             self.plans[key] = engine.plan(self.f, names)
         return self.plans[key]
+
+    def halved_from(self, key: Hashable, least: Callable[[], float]) -> float:
+        """From how many examples on to compute in halves, settled once."""
+        if key not in self.halving:
+            self.halving[key] = least()
+        return self.halving[key]
 
     def function(self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor]) -> Compute:
         """`compute` compiled for tensors like these with any batch, on first use.
@@ -205,7 +214,8 @@ def estimate_laplacian(
     size = options.batch_size or max(1, engine.rows_along(f) // (directions + 2))
     signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
     key = (engine.name, "estimate", directions)
-    found = run_chunked(problem, key, compute, (*leaves, signs), size, signature)
+    from_ = problem.evaluator.halved_from(key, lambda: engine.halves(f, directions))
+    found = run_chunked(problem, key, compute, (*leaves, signs), size, signature, from_)
     return unflatten(tf.cast(found[LAPLACIAN], problem.result_dtype), *problem.layouts(LAPLACIAN))
 
 
@@ -243,7 +253,9 @@ def flat_derivatives(
     }
     key = (engine.name, names, directions_at_once)
     tensors = leaves if v is None else (*leaves, v)
-    return run_chunked(problem, key, compute, tensors, batch_size or examples, signature)
+    size = batch_size or examples
+    from_ = problem.evaluator.halved_from(key, lambda: engine.halved_from(f, names))
+    return run_chunked(problem, key, compute, tensors, size, signature, from_)
 
 
 def run_chunked(
@@ -253,8 +265,11 @@ def run_chunked(
     tensors: Sequence[tf.Tensor],
     size: int,
     signature: dict[str, tf.TensorSpec],
+    halved_from: float = math.inf,
 ) -> dict[str, tf.Tensor]:
     """Runs `compute(*tensors)` on at most `size` examples at a time, on each device.
+
+    From `halved_from` examples on in two halves side by side, where there is one device.
 
     Eagerly through a compiled function, made once for `key`, and with fewer examples at a time
     if the memory runs out; inside a `tf.function` as part of it.
@@ -265,7 +280,8 @@ def run_chunked(
     if strategy is not None and not replicas.in_one():
         compute = replicas.shared_out(compute, strategy)
         key, devices = (key, "shared"), replicas.count(strategy)
-    function = problem.evaluator.function(key, compute, tensors)
+        halved_from = math.inf
+    function = functools.partial(_run, problem.evaluator, key, compute, halved_from)
     fitting = problem.evaluator.fitting
 
     def smaller(fewer: int) -> None:
@@ -279,6 +295,14 @@ def run_chunked(
 
     size = devices * min(size, fitting.get(key, size))
     return chunks.as_fits(function, tensors, size, smaller)
+
+
+def _run(
+    evaluator: Evaluator, key: Hashable, compute: Compute, halved_from: float, *tensors: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    if tensors[0].shape[0] >= halved_from:
+        return evaluator.function((key, "halved"), halves.side_by_side(compute), tensors)(*tensors)
+    return evaluator.function(key, compute, tensors)(*tensors)
 
 
 def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:

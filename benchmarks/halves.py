@@ -1,0 +1,87 @@
+"""What Taylor propagation takes with the batch as a whole, and in two halves side by side.
+
+Both in one process, in turns: `python -m benchmarks.halves`. The last column is what the library
+does by itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import contextlib
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+from benchmarks import work as works
+from benchmarks.contenders import CALL
+from benchmarks.peers import ours
+from benchmarks.work import Work
+from keras_curvature.engines import halves
+
+ROUNDS = 15
+
+WORKS = [
+    works.mlp(works.LAPLACIAN, 16, 64),
+    works.mlp(works.LAPLACIAN, 4, 512),
+    *works.EXACT[:3],
+    *works.EXACT[5:7],
+    *works.EXACT[9:11],
+    works.GROWTH["depth"][32],
+    works.TRACES[0],
+    works.DEEP_TRACES[0],
+]
+
+WAYS = {"whole": {"LEAST_NUMBERS": math.inf}, "halves": {"LEAST_NUMBERS": 0, "MOST_OPS": math.inf}}
+
+
+@contextlib.contextmanager
+def limits(numbers: dict[str, float]) -> Iterator[None]:
+    """Sets the constants by which the library decides."""
+    with contextlib.ExitStack() as stack:
+        for name, number in numbers.items():
+            stack.enter_context(mock.patch.object(halves, name, number))
+        yield
+
+
+def prepared(work: Work, numbers: dict[str, float]) -> Callable[[], object]:
+    """A call of the library, after the first two."""
+    with limits(numbers):
+        call = ours.prepare(work, "taylor", CALL)
+        call()
+        call()
+    return call
+
+
+def measure(work: Work) -> dict[str, list[float]]:
+    """Seconds of a call, by the way."""
+    calls = {way: prepared(work, numbers) for way, numbers in WAYS.items()}
+    calls["default"] = prepared(work, {})
+    found: dict[str, list[float]] = {way: [] for way in calls}
+    for _ in range(ROUNDS):
+        for way, call in calls.items():
+            call()
+            begin = time.perf_counter()
+            call()
+            found[way].append(time.perf_counter() - begin)
+    return found
+
+
+def main() -> None:
+    """Prints a table."""
+    print("| work | whole, ms | halves, ms | by itself, ms |")
+    print("|---|---|---|---|")
+    for work in WORKS:
+        seconds = measure(work)
+        figures = " | ".join(f"{1e3 * statistics.median(found):.3g}" for found in seconds.values())
+        depth = f", {work.network.depth} layers" if work is works.GROWTH["depth"][32] else ""
+        print(f"| {work.title}{depth} | {figures} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
