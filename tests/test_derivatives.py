@@ -384,3 +384,27 @@ def test_errors_say_what_was_expected(case):
     call, error, message = ERRORS[case]
     with pytest.raises(error, match=message):
         call()
+
+
+IN_A_GRAPH = {
+    **{name: getattr(kc, name) for name in ("jacobian", "hessian", "hessian_diagonal")},
+    "laplacian": kc.laplacian,
+    "trace": lambda model, x: kc.laplacian(model, x, directions=2),
+    "directional_curvature": lambda model, x: kc.directional_curvature(model, x, tf.ones(2)),
+    "hessian_vector_product": lambda model, x: kc.hessian_vector_product(model, x, tf.ones(2)),
+    "engine_choice": lambda model, x: [kc.engine_choice(model, x, ["hessian"]), x][1],
+    "scale_curvature": lambda model, x: kc.scale_curvature(model, x, scale=0.1),
+    "estimate": lambda model, x: kc.estimate(model, x, "trace", directions=2)["trace"].value,
+}
+
+
+@pytest.mark.parametrize("name", IN_A_GRAPH)
+def test_autograph_has_nothing_to_say(name, caplog):
+    """In a `tf.function` it would rewrite the library too, and print what it cannot rewrite."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "gelu")])
+    tf.get_logger().addHandler(caplog.handler)
+    try:
+        tf.function(IN_A_GRAPH[name])(model, tf.ones((2, 2)))
+    finally:
+        tf.get_logger().removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records] == []

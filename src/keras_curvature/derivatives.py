@@ -230,6 +230,7 @@ def hessian_diagonal(
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def laplacian(
     model: Model,
     x: Structure,
@@ -376,6 +377,7 @@ def hessian_vector_product(
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def engine_choice(
     model: Model,
     x: Structure,
