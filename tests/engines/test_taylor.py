@@ -13,7 +13,7 @@ from cases.flat import model_of
 from keras_curvature.engines.evaluation import Options, pose
 from keras_curvature.engines.signs import random_signs
 from keras_curvature.engines.taylor import engine
-from keras_curvature.engines.taylor.carriers import Collapsed
+from keras_curvature.engines.taylor.carriers import ADDED_UP, Collapsed
 from keras_curvature.engines.taylor.program import advance
 from keras_curvature.engines.taylor.recorder import Live
 from keras_curvature.engines.taylor.recording import record
@@ -212,6 +212,21 @@ def test_squares_are_summed_where_xla_compiles_and_where_it_does_not(compiled):
     exact = kc.laplacian(compiled_by_its_author, x, engine="nested")
     found = tf.function(laplacian, jit_compile=True)(x) if compiled else laplacian(x)
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [3, ADDED_UP + 1])
+def test_directions_are_added_up_under_xla(inputs):
+    """A few as additions, many as a reduction, of squares and of products."""
+    x = np.random.default_rng(0).normal(size=(4, inputs)).astype(np.float32)
+
+    def f(x):
+        return tf.matmul(tf.tanh(x)[:, None], tf.sin(x)[:, :, None])[:, 0]
+
+    found = tf.function(lambda x: kc.laplacian(f, x, engine="taylor"), jit_compile=True)(x)
+    z = x.astype(float)
+    t, slope = np.tanh(z), 1 - np.tanh(z) ** 2
+    exact = -2 * t * slope * np.sin(z) + 2 * slope * np.cos(z) - t * np.sin(z)
+    np.testing.assert_allclose(found, exact.sum(axis=1, keepdims=True), rtol=0, atol=1e-5)
 
 
 def test_a_sum_of_squares_of_0_has_a_gradient():

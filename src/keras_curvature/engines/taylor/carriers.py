@@ -33,6 +33,7 @@ from keras_curvature.engines.taylor.jets import (
     stretch,
     times,
 )
+from keras_curvature.engines.tensorflow_private import inside_xla
 
 Map = Callable[[tf.Tensor], tf.Tensor]
 
@@ -76,6 +77,11 @@ class Bilinear:
 
 
 Term = Pointwise | Bilinear
+
+
+ADDED_UP = 16
+"""Directions up to which XLA gets a sum over them as additions, which it fuses and shares out over
+the cores; a reduction along the first axis keeps one core busy."""
 
 
 class UnsuitedError(Exception):
@@ -196,13 +202,18 @@ class Collapsed(PerDirection):
         """The sum of the products."""
         if a is b and a.dtype.is_floating and stands_alone():
             return summed_squares(a)
-        return tf.reduce_sum(super().contract(a, b), axis=0, keepdims=True)
+        return self._sum(super().contract(a, b))
 
     def multiply(self, term: Bilinear) -> tf.Tensor:
         """The sum of the products."""
         if term.summed is not None:
             return term.summed(term.a, term.b)
-        return tf.reduce_sum(super().multiply(term), axis=0, keepdims=True)
+        return self._sum(super().multiply(term))
+
+    def _sum(self, products: tf.Tensor) -> tf.Tensor:
+        if inside_xla() and self.directions <= ADDED_UP:
+            return tf.add_n(tf.split(products, self.directions))
+        return tf.reduce_sum(products, axis=0, keepdims=True)
 
 
 class FirstOrder(Carrier):
