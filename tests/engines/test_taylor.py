@@ -349,17 +349,51 @@ def test_a_narrow_entry_of_any_rank(name, rank):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12 * max(1, np.abs(exact).max()))
 
 
-def test_training_through_a_narrow_entry():
-    """The basis of the entry is not differentiated; the Laplacian's slope must not miss it."""
+@pytest.mark.parametrize("rank", [1, 4])
+def test_training_through_a_narrow_entry(rank):
+    """As through the whole, also where the kernel's columns depend on each other."""
     model = mlp(4, inputs=9)
     x = tf.constant(points(d=9))
     kernel = model.layers[0].kernel
+    rng = np.random.default_rng(1)
+    kernel.assign(rng.normal(size=(9, rank)) @ rng.normal(size=(rank, 4)))
     gradients = []
     for name in ("taylor", "nested"):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(kc.laplacian(model, x, engine=name) ** 2)
+            loss = tf.reduce_sum(kc.laplacian(model, x, engine=name, dtype="float64") ** 2)
         gradients.append(tape.gradient(loss, kernel).numpy())
-    np.testing.assert_allclose(*gradients, rtol=0, atol=1e-4 * np.abs(gradients[1]).max())
+    np.testing.assert_allclose(*gradients, rtol=0, atol=1e-5 * np.abs(gradients[1]).max())
+
+
+@pytest.mark.parametrize("rank", [3, 4])
+def test_the_gradients_gradient_through_a_narrow_entry(rank):
+    """By differences of gradients in a direction of the kernel; NaN where it is not known."""
+    model = mlp(4, inputs=9)
+    x = tf.constant(points(d=9).astype("float64"))
+    kernel = model.layers[0].kernel
+    before, v = kernel.numpy(), np.random.default_rng(2).normal(size=(9, 4))
+    before[:, rank:] = 0
+    kernel.assign(before)
+
+    @tf.function
+    def slope():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(kc.laplacian(model, x, dtype="float64") ** 2)
+        return tape.gradient(loss, kernel.value)
+
+    with tf.GradientTape() as tape:
+        along = tf.reduce_sum(slope() * tf.constant(v, "float32"))
+    found = tape.gradient(along, kernel.value).numpy()
+    if rank < 4:
+        assert np.isnan(found).all()
+        return
+    step, slopes = 2e-3, []
+    for sign in (-1, 1):
+        kernel.assign(before + sign * step * v)
+        slopes.append(slope().numpy())
+    difference = (slopes[1] - slopes[0]) / (2 * step)
+    # The third derivative times the step's square, and float32 weights.
+    np.testing.assert_allclose(found, difference, rtol=0, atol=2e-3 * np.abs(difference).max())
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])

@@ -36,6 +36,7 @@ from keras_curvature.engines.taylor.passages import Passage, passages
 from keras_curvature.engines.taylor.program import propagate, rule_for
 from keras_curvature.engines.taylor.recorder import Live
 from keras_curvature.engines.taylor.recording import Recording, record
+from keras_curvature.engines.taylor.spanning import spanning_rows
 from keras_curvature.engines.taylor.structure import (
     Cut,
     as_steps,
@@ -132,22 +133,8 @@ def laplacian(recording: Recording, at_once: int) -> tf.Tensor:
             at_once,
         )
     cut, jacobian = entry
-    rows = _along_basis(jacobian)
+    rows = spanning_rows(jacobian)
     return _summed(lambda some: _trace(recording, cut.start(some), cut), rows, at_once)
-
-
-def _along_basis(jacobian: tf.Tensor) -> tf.Tensor:
-    """What a `(d, w)` jacobian makes of an orthonormal basis of its columns' span, `(w, w)`.
-
-    The Hessian is 0 across the basis `B = J V`, so its trace over it is whole. The basis itself
-    need not be differentiated: to first order the trace does not depend on its choice. So
-    `Bᵀ J = Vᵀ Jᵀ J`, with a gradient by the last `J` only, needs no second product with it.
-    """
-    gram = tf.matmul(tf.stop_gradient(jacobian), jacobian, transpose_a=True)
-    squares, vectors = tf.linalg.eigh(tf.stop_gradient(gram))
-    tiny = squares[-1] * tf.constant(np.finfo(squares.dtype.as_numpy_dtype).eps, squares.dtype)
-    lengths = tf.where(squares > tiny, tf.math.rsqrt(squares), tf.zeros_like(squares))
-    return tf.matmul(tf.stop_gradient(vectors * lengths), gram, transpose_a=True)
 
 
 def _trace(recording: Recording, jets: Sequence[Jet], cut: Cut | None = None) -> tf.Tensor:
