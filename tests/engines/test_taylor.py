@@ -214,9 +214,9 @@ def test_squares_are_summed_where_xla_compiles_and_where_it_does_not(compiled):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("inputs", [3, ADDED_UP + 1])
+@pytest.mark.parametrize("inputs", [3, ADDED_UP[0], ADDED_UP[-1] + 1])
 def test_directions_are_added_up_under_xla(inputs):
-    """A few as additions, many as a reduction, of squares and of products."""
+    """Some as additions, others as a reduction, of squares and of products."""
     x = np.random.default_rng(0).normal(size=(4, inputs)).astype(np.float32)
 
     def f(x):
