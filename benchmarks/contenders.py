@@ -11,7 +11,7 @@ from benchmarks.work import Work
 OURS, TENSORFLOW, DEEPXDE = "keras-curvature", "TensorFlow", "DeepXDE"
 JAX_HESSIAN, JET, FOLX = "jax.hessian", "jax.experimental.jet", "folx"
 TORCH_FUNC, TORCH_JET = "torch.func", "jet-for-pytorch"
-MACHINE, PRODUCTS = "the machine", "products alone"
+MACHINE, PRODUCTS, BY_HAND = "the machine", "products alone", "by hand, with TensorFlow"
 
 PEERS = (TENSORFLOW, DEEPXDE, JAX_HESSIAN, JET, FOLX, TORCH_FUNC, TORCH_JET)
 
@@ -65,6 +65,7 @@ GROWERS = [
 ]
 PRODUCT = Contender(MACHINE, "matrix product", "eager", "tensorflow_recipes")
 BOUNDS = _table(PRODUCTS, "products", [PRODUCTS], [GRAPH, XLA])
+WRITTEN_OUT = _table(BY_HAND, "by_hand", ["written out"], [GRAPH, XLA])
 
 
 def field(work: Work) -> list[Contender]:
@@ -77,7 +78,8 @@ def field(work: Work) -> list[Contender]:
     if work not in [*works.EXACT, *works.TRACES, *works.STEPS]:
         return [*_table(OURS, "ours", ["auto"], [CALL]), *GROWERS]
     bounds = [] if isinstance(work.network, Transformer) else BOUNDS
-    return [*_ours(work), *OTHERS, *bounds, *[PRODUCT] * (work == works.DENSE)]
+    by_hand = WRITTEN_OUT if work.quantity == works.LAPLACIAN else []
+    return [*_ours(work), *OTHERS, *by_hand, *bounds, *[PRODUCT] * (work == works.DENSE)]
 
 
 def _ours(work: Work) -> list[Contender]:

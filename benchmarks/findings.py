@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import work as works
-from benchmarks.contenders import FOLX, GROWERS, MACHINE, OURS, PRODUCTS, TENSORFLOW
+from benchmarks.contenders import FOLX, GROWERS, MACHINE, OURS, TENSORFLOW
 from benchmarks.networks import Mlp
 from benchmarks.results import Measurement, Run, ratio
 from benchmarks.work import Work
@@ -26,10 +26,10 @@ def _grown(run: Run, work: Work, peer: str) -> Measurement | None:
     return min(ways, key=lambda m: m.median, default=None)
 
 
-def bound(run: Run, work: Work, peer: str) -> float | None:
-    """How many times as fast as a peer's best the products alone are, if they were measured."""
-    best, alone = run.best(work.name, peer), run.best(work.name, PRODUCTS)
-    return ratio(best, alone) if best and alone else None
+def times_as_fast(run: Run, work: Work, peer: str, other: str) -> float | None:
+    """How many times as fast as a peer's best way another one's is, if both were measured."""
+    best, mine = run.best(work.name, peer), run.best(work.name, other)
+    return ratio(best, mine) if best and mine else None
 
 
 def multiplications(work: Work) -> float:

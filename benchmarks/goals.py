@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks import work as works
-from benchmarks.contenders import FOLX, TENSORFLOW
-from benchmarks.findings import bound, compiling, multiplications, ours, peak_rate
+from benchmarks.contenders import BY_HAND, FOLX, PRODUCTS, TENSORFLOW
+from benchmarks.findings import compiling, multiplications, ours, peak_rate, times_as_fast
 from benchmarks.results import Run, ratio
 from benchmarks.work import Work
 
@@ -24,6 +24,7 @@ class Goal:
         at_least: whether more is better.
         unit: behind both numbers.
         bound: what the matrix products alone would reach, `None` if that is not known.
+        by_hand: what code written for this network alone reaches, `None` if there is none.
     """
 
     what: str
@@ -32,6 +33,7 @@ class Goal:
     at_least: bool = True
     unit: str = "×"
     bound: float | None = None
+    by_hand: float | None = None
 
     @property
     def reached(self) -> bool | None:
@@ -71,7 +73,10 @@ def _speed(run: Run) -> Iterator[Goal]:
                 mine, best = ours(run, work), run.best(work.name, peer)
                 measured = ratio(best, mine) if mine and best else None
                 what = f"{work.title}: {SPEEDS[peer]}"
-                yield Goal(what, times, measured, bound=bound(run, work, peer))
+                bound, by_hand = (
+                    times_as_fast(run, work, peer, other) for other in (PRODUCTS, BY_HAND)
+                )
+                yield Goal(what, times, measured, bound=bound, by_hand=by_hand)
 
 
 def _memory(run: Run) -> Iterator[Goal]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from benchmarks import work as works
-from benchmarks.contenders import MACHINE, OURS, PEERS, PRODUCTS
+from benchmarks.contenders import BY_HAND, MACHINE, OURS, PEERS, PRODUCTS
 from benchmarks.findings import grown, multiplications, ours, peak_rate
 from benchmarks.goals import Goal, goals
 from benchmarks.results import Measurement, Run, ratio
@@ -132,7 +132,7 @@ def _best_of_each(run: Run, work: Work) -> str:
     mine = ours(run, work)
     rows = [_row(f"**{OURS}**", mine, mine)] if mine else []
     absent = []
-    for peer in PEERS:
+    for peer in (*PEERS, BY_HAND):
         ways = run.of(work.name, peer)
         best = run.best(work.name, peer)
         if best is not None:
@@ -243,19 +243,23 @@ def _every_way(run: Run) -> str:
 BOUND = """\
 **Bound**: what would be reached if nothing but the matrix products and convolutions of second-order
 propagation took time, measured in the same turns (`benchmarks/peers/products.py`; the faster of
-graph and XLA): d + 2 rows for each point and layer, and no activation."""
+graph and XLA): d + 2 rows for each point and layer, and no activation. **By hand**: what the same
+propagation reaches if it is written out for this network (`benchmarks/peers/by_hand.py`)."""
 
 
 def _to_reach(run: Run) -> str:
     rows = [_goal_row(goal) for goal in goals(run)]
     return f"## To reach\n\n{BOUND}\n\n" + table(
-        ("", "asked", "measured", "reached", "bound"), rows
+        ("", "asked", "measured", "reached", "bound", "by hand"), rows
     )
 
 
 def _goal_row(goal: Goal) -> tuple[str, ...]:
-    bound = "at least" if goal.at_least else "at most"
+    asked = "at least" if goal.at_least else "at most"
     measured = "n/a" if goal.measured is None else f"{_digits(goal.measured)}{goal.unit}"
     reached = {True: "yes", False: "**no**", None: "not measured"}[goal.reached]
-    most = "" if goal.bound is None else f"{_digits(goal.bound)}{goal.unit}"
-    return goal.what, f"{bound} {goal.asked:g}{goal.unit}", measured, reached, most
+    others = (
+        "" if other is None else f"{_digits(other)}{goal.unit}"
+        for other in (goal.bound, goal.by_hand)
+    )
+    return goal.what, f"{asked} {goal.asked:g}{goal.unit}", measured, reached, *others
