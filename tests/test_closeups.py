@@ -12,6 +12,7 @@ from keras import layers
 import keras_curvature as kc
 from drawn import texts
 from keras_curvature import figures
+from keras_curvature.arguments import words
 
 RNG = np.random.default_rng(0)
 
@@ -53,7 +54,7 @@ def test_a_picture_shows_what_is_there(shape, title, notes):
     shown = " ".join(texts(figure))
     assert title in shown
     assert all(note in shown for note in notes)
-    for i, seen in enumerate(monitor._closeups[""]):
+    for i, seen in enumerate(monitor._album.seen[""]):
         exact = (6 * factors * x[i]).reshape(-1)
         np.testing.assert_allclose(seen.diagonal, exact, rtol=1e-9)  # up to 512 inputs
         assert np.all(seen.error == 0)
@@ -121,4 +122,4 @@ def test_words_come_in_a_list(vocabulary):
 
 @pytest.mark.parametrize("vocabulary", [["a", "b"], ("a", "b"), np.array(["a", "b"])])
 def test_a_list_may_be_a_tuple_or_an_array(vocabulary):
-    assert kc.CurvatureMonitor(np.zeros((2, 3)), vocabulary=vocabulary)._vocabulary == ["a", "b"]
+    assert words(vocabulary) == ["a", "b"]

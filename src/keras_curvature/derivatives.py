@@ -75,8 +75,8 @@ def derivatives(
             or bfloat16 model. `"float64"` evaluates any model in float64, with the weights
             that it has.
         batch_size: examples at a time. `None`: as many as keep the intermediate results within
-            about 256 MiB, whatever the number of examples. The result comes on top, up to
-            three times its size while its parts are joined.
+            512 MiB by a generous estimate, whatever the number of examples. The result comes on
+            top, up to three times its size while its parts are joined.
 
     Returns:
         A dict from each name to its result.

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from keras_curvature import known, ladder, methods, rounding, scales, segments, slices
 from keras_curvature.engines import chunks
-from keras_curvature.engines.choice import ENGINES, EngineChoice, needs_float64
+from keras_curvature.engines.choice import ENGINES, EngineChoice
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
-from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import Array, Ladder, Measurement, Segments
+from keras_curvature.posed import Posed
 from keras_curvature.probes import Probe, feature_names
 from keras_curvature.slices import Slices
 from keras_curvature.typing import Model
@@ -37,7 +37,7 @@ ROUNDING_LIMIT = 1e-3
 """Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
 
 
-class Gauge:
+class Gauge(Posed):
     """A model, a probe and all that is measured there.
 
     Everything that can be known to be wrong is raised on construction.
@@ -64,37 +64,21 @@ class Gauge:
                 of `x` that gives them.
             names: of the inputs.
         """
-        self._options = options
-        inside = needs_float64(options.engine)
-        self._problem = pose(model, probe.x, options, in_float64=inside)
+        super().__init__(model, probe, options, scale)
         f = self._problem.f
-        self.probe = probe
         self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
         self.choice = self._choice(self._quantities)
         self.names = feature_names(names, probe.columns, f.input_names, f.inputs.shapes)
-        z = f.point(self._problem.inputs.leaves)[0]
-        self._spread = scales.spread(tf.cast(z, tf.float64)).numpy()
-        self._scale = scales.resolve(scale, f.inputs, lambda: tf.constant(self._spread)).numpy()
         self._scale_problem = self._problem
         if _needs_float64(self._scale / self._spread):
             self._scale_problem = pose(model, probe.x, options, in_float64=True)
         self._scaled = _scaled(probe.size, f.inputs.width)
-        self._inside = _inside(z.numpy(), self._scale, self._scaled)
-        self._targets = known.targets(probe, options.output, f)
+        z = self._points()
+        self._inside = _inside(z, self._scale, self._scaled)
         self._references = known.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
-        self._rails = ladder.rails(z.numpy().astype(np.float64), self._spread)
-        self._cuts = slices.cuts(z.numpy().astype(np.float64), self._spread)
-
-    @property
-    def problem(self) -> Problem:
-        """The traced model and the probe's points."""
-        return self._problem
-
-    @property
-    def f(self) -> FlatFunction:
-        """The model as a function of one vector."""
-        return self._problem.f
+        self._rails = ladder.rails(z, self._spread)
+        self._cuts = slices.cuts(z, self._spread)
 
     @property
     def _quantities(self) -> tuple[str, ...]:
@@ -216,7 +200,9 @@ class Gauge:
             return {"z": z, **found}
 
         size = self._options.batch_size or examples
-        return self._run(("points", names, directions), compute, self._problem, size)
+        key, leaves = ("monitor", "points", names, directions), self._problem.inputs.leaves
+        halved_from = self._problem.evaluator.halved_from(engine, names)
+        return run_chunked(self._problem, key, compute, leaves, size, {}, halved_from)
 
     def _at_scale(self) -> tf.Tensor:
         problem = self._scale_problem
@@ -292,10 +278,9 @@ class Gauge:
         compute: Callable[..., dict[str, tf.Tensor]],
         problem: Problem,
         size: int,
-        tensors: Sequence[tf.Tensor] | None = None,
+        tensors: Sequence[tf.Tensor],
     ) -> dict[str, tf.Tensor]:
-        given = problem.inputs.leaves if tensors is None else tensors
-        return run_chunked(problem, ("monitor", key), compute, given, size, {})
+        return run_chunked(problem, ("monitor", key), compute, tensors, size, {})
 
 
 def _needs_float64(scale: Array) -> bool:

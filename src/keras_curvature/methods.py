@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from keras_curvature.engines import chunks
 from keras_curvature.engines.evaluation import Problem
 from keras_curvature.measurement import Array
 
@@ -33,7 +34,7 @@ def remarks(*problems: Problem) -> tuple[str, ...]:
     if fitting:
         said.append(
             "The memory ran out once: derivatives are computed for as few as "
-            f"{min(fitting.values())} examples at a time since."
+            f"{chunks.counted(min(fitting.values()))} at a time since."
         )
     mended = problems[0].f.audit.mended
     if mended:

@@ -6,25 +6,26 @@ import contextlib
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_curvature import diagnosis, sketch, statistics, verification, workers
+from keras_curvature import diagnosis, reporting, verification, workers
 from keras_curvature.affording import checked_directions, gauge_for
+from keras_curvature.album import Album
+from keras_curvature.arguments import require_name, require_one_of, words
 from keras_curvature.checks import Verification, WrongDerivativeError
-from keras_curvature.closeups import Closeup, closeups
-from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.evaluation import Options
 from keras_curvature.faults import Fault, Tolerance
 from keras_curvature.findings import Diagnosis
+from keras_curvature.history import History, forget_after, record
 from keras_curvature.labelled import asks_for_loss, with_loss
-from keras_curvature.measurement import Measurement, Report, Spectrum, Verdict
+from keras_curvature.measurement import Measurement, Report
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
+from keras_curvature.reporting import Reporter, in_units
 from keras_curvature.schedule import PictureBudget, continued, due
 from keras_curvature.sketch import Sketch
 from keras_curvature.sketching import Sketcher
@@ -141,13 +142,13 @@ class CurvatureMonitor(keras.callbacks.Callback):
         verify: bool = False,
     ) -> None:
         super().__init__()
-        _require_one_of("units", units, ("raw", "std"))
-        _require_one_of("on_error", on_error, ("raise", "warn"))
-        _require_name(name)
+        require_one_of("units", units, ("raw", "std"))
+        require_one_of("on_error", on_error, ("raise", "warn"))
+        require_name(name)
         self.probe = make_probe(probe)
         self.log_dir = log_dir
         self.name = name
-        self.history: dict[str, list[Any]] = {"step": []}
+        self.history: History = {"step": []}
         self.reports: dict[str, Report] = {}
         self.diagnosis: Diagnosis | None = None
         self.verification: Verification | None = None
@@ -157,7 +158,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._scale = scale
         self._units: Any = units
         self._directions = checked_directions(directions)
-        self._vocabulary = _words(vocabulary)
+        self._album = Album(words(vocabulary), feature_names)
         self._is_due = due(freq)
         self._feature_names = feature_names
         self._verifies = verify
@@ -165,9 +166,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._subject: Any = None
         self._gauge: Gauge | Sketcher | None = None
         self._measurements: dict[str, Measurement | Sketch] = {}
-        self._closeups: dict[str, tuple[Closeup, ...]] = {}
         self._slices: dict[str, Slices] = {}
-        self._spectra: dict[str, list[tuple[int, Spectrum]]] = {}
         self._writer: Any = None
         self._pictures = PictureBudget()
         self._pictured_step = -1
@@ -261,17 +260,15 @@ class CurvatureMonitor(keras.callbacks.Callback):
         Returns:
             A `matplotlib.figure.Figure`; a notebook shows it, `figure.savefig(path)` keeps it.
         """
-        from keras_curvature import figures
-
-        _require_one_of("picture", picture, ("shape", "distances", "examples"))
+        require_one_of("picture", picture, ("shape", "distances", "examples"))
         measurement, report = self._last(output)
         if picture == "distances":
             self._look_over_distances()
-            report, spectra = self.reports[report.output], self._spectra[report.output]
-            return figures.draw_distances(measurement, report, spectra, theme=theme)
+            return self._album.distances(measurement, self.reports[report.output], theme)
         if isinstance(measurement, Sketch) or picture == "examples":
-            return self._draw_examples(report, theme)
-        return figures.draw(measurement, report, theme=theme)
+            assert self._gauge is not None, "reports come from it"
+            return self._album.examples(self._gauge, self._options, report, theme)
+        return self._album.shape(measurement, report, theme)
 
     def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
         """Prints the verdict and the numbers of the last measurement.
@@ -283,40 +280,6 @@ class CurvatureMonitor(keras.callbacks.Callback):
         from keras_curvature import meanings
 
         print_fn(meanings.table(self._last(output)[1]))
-
-    def _draw_examples(self, report: Report, theme: str = "light") -> Any:
-        """Looks at some examples, unless that was done at this step, and draws them."""
-        from keras_curvature import figures
-
-        gauge = self._gauge
-        assert gauge is not None, "reports come from it"
-        if report.output not in self._closeups:
-            i = gauge.f.output_names.index(report.output)
-            start = sum(gauge.f.outputs.sizes[:i])
-            part = slice(start, start + gauge.f.outputs.sizes[i])
-            self._closeups[report.output] = closeups(gauge.problem, self._options, part)
-        seen = self._closeups[report.output]
-        return figures.draw_examples(seen, report, names=self._names_of(seen), theme=theme)
-
-    def _figures(self, report: Report, theme: str) -> Iterator[tuple[str, Any]]:
-        """The pictures of an output in a theme, by their names."""
-        from keras_curvature import figures
-
-        measurement = self._measurements[report.output]
-        if isinstance(measurement, Sketch):
-            yield "examples", self._draw_examples(report, theme)
-        else:
-            yield "shape", figures.draw(measurement, report, theme=theme)
-        spectra = self._spectra[report.output]
-        yield "distances", figures.draw_distances(measurement, report, spectra, theme=theme)
-
-    def _names_of(self, seen: Sequence[Closeup]) -> list[list[str]] | None:
-        """The words of each example, or the user's names for the inputs."""
-        rows = [one.tokens for one in seen if one.tokens is not None]
-        words = self._vocabulary
-        if rows:
-            return None if words is None else [[_word(words, int(i)) for i in row] for row in rows]
-        return None if self._feature_names is None else [list(self._feature_names)] * len(seen)
 
     def _last(self, output: str) -> tuple[Measurement | Sketch, Report]:
         if not self._measurements:
@@ -332,8 +295,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Measures once; returns the numbers as they go to `logs`."""
         begin = time.perf_counter()
         measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
-        numbers, features = self._numbers() if measured else ({}, {})
-        self._record(step, numbers | features)
+        numbers = reporting.numbers(self.reports) if measured else {}
+        features = reporting.features(self.reports) if measured else {}
+        record(self.history, step, numbers | features)
         self._log(step, measured)
         # NaN for what is not known: lists of Keras's history keep their length.
         self._published = numbers or dict.fromkeys(self._published, float("nan"))
@@ -357,33 +321,20 @@ class CurvatureMonitor(keras.callbacks.Callback):
             )
         logs.update({f"{self.name}_{key}": value for key, value in numbers.items()})
 
-    def _numbers(self) -> tuple[dict[str, float], dict[str, float]]:
-        """The last measurement's numbers as they go to `logs`, and those per input."""
-        numbers = {
-            _joined(output, key): value
-            for output, report in self.reports.items()
-            for key, value in report.scalars.items()
-        }
-        features = {
-            _joined(output, f"feature/{key}"): value
-            for output, report in self.reports.items()
-            for key, value in report.features.items()
-        }
-        return numbers, features
-
     def _measure(self, step: int, begin: float) -> None:
         assert self._gauge is not None, "measuring before `on_train_begin`"
+        reporter = self._reporter(self._gauge)
         found: dict[str, Measurement | Sketch] = {**self._gauge.measure()}
         reports = {
-            output: self._report(step, i, output, measurement, begin)
+            output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
             for i, (output, measurement) in enumerate(found.items())
         }
-        self._measurements, self.reports, self._closeups = found, reports, {}
+        self._measurements, self.reports = found, reports
+        self._album.seen = {}
         if self._writer is not None and isinstance(self._gauge, Gauge):
             self._slices = self._gauge.measure_slices()
-        for output, report in reports.items():
-            if report.spectrum is not None:
-                self._spectra.setdefault(output, []).append((step, report.spectrum))
+        for report in reports.values():
+            self._album.add(report)
 
     def _log(self, step: int, measured: bool) -> None:
         """Writes and draws what was measured, and what went wrong."""
@@ -418,7 +369,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             measurement = self._measurements[output]
             self._writer.write_numbers(report)
             if isinstance(measurement, Measurement):  # the dice would widen an estimate's
-                self._writer.write_distribution(report, self._in_units(measurement))
+                shown = in_units(measurement, self._units)
+                self._writer.write_distribution(report, shown)
                 self._writer.write_spectrum(report)
             self._writer.write_tab(report, measurement, self._slices.get(output))
         self._writer.flush()
@@ -430,54 +382,12 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if all(report.spectrum is not None for report in self.reports.values()):
             return
         sketches = {k: m for k, m in self._measurements.items() if isinstance(m, Sketch)}
-        for output, found in self._gauge.ladders(sketches).items():
-            spectrum = statistics.spectrum_of(found, sketches[output].output_spread)
-            report = dataclasses.replace(self.reports[output], spectrum=spectrum)
+        for output, report in reporting.over_distances(self._gauge, sketches, self.reports).items():
             self.reports[output] = report
-            self._spectra.setdefault(output, []).append((report.step, spectrum))
+            self._album.add(report)
             if self._writer is not None:
                 self._writer.write_spectrum(report)
                 self._writer.write_distances(report, sketches[output])
-
-    def _report(
-        self, step: int, i: int, output: str, measurement: Measurement | Sketch, begin: float
-    ) -> Report:
-        gauge = self._gauge
-        assert gauge is not None
-        if isinstance(measurement, Sketch):
-            return Report(
-                step=step,
-                output=output,
-                headline=sketch.headline(measurement),
-                reference={},
-                detail=sketch.detail(measurement) | {"seconds": time.perf_counter() - begin},
-                features={},
-                interactions=None,
-                verdict=self._said(diagnosis.verdict_of_sketch(measurement, gauge.f.audit, i)),
-                method=self._method(gauge),
-                units=self._units,
-            )
-        shown = self._in_units(measurement)
-        return Report(
-            step=step,
-            output=output,
-            headline=statistics.headline(shown),
-            reference=statistics.reference_errors(shown),
-            detail=statistics.detail(shown) | {"seconds": time.perf_counter() - begin},
-            features=statistics.feature_curvature(measurement),
-            interactions=statistics.interactions(measurement),
-            verdict=self._said(diagnosis.verdict(measurement, gauge.f.audit, i)),
-            method=self._method(gauge),
-            units=self._units,
-            spectrum=statistics.spectrum(measurement),
-        )
-
-    def _said(self, verdict: Verdict) -> Verdict:
-        """The verdict, of a classifier's best classes without blaming its activations."""
-        asked = self._options.output
-        if isinstance(asked, str) and asked in OF_A_CLASSIFIER:
-            return diagnosis.between_classes(verdict, asked)
-        return verdict
 
     def _asked_for(self) -> tuple[keras.Model, Probe, Options]:
         """What is differentiated, where, and how: the model, or its loss at the probe's labels."""
@@ -487,15 +397,15 @@ class CurvatureMonitor(keras.callbacks.Callback):
         subject, probe = with_loss(self.model, self.probe, self._output)
         return subject, probe, dataclasses.replace(asked, output=None)
 
-    def _method(self, gauge: Gauge | Sketcher) -> tuple[str, ...]:
-        """What is measured, how and why, one sentence each."""
+    def _reporter(self, gauge: Gauge | Sketcher) -> Reporter:
+        """Made anew at each step: its method says what has happened to the gauge until then."""
         lines = gauge.method(self._units)
-        if self._subject is self.model:
-            return lines
-        return (
-            "Of the loss of each example at its label; on a line at the label of its start.",
-            *lines,
-        )
+        if self._subject is not self.model:
+            lines = (
+                "Of the loss of each example at its label; on a line at the label of its start.",
+                *lines,
+            )
+        return Reporter(gauge.f.audit, self._options.output, lines, self._units)
 
     def _known(self) -> Any:
         """The known second derivatives at the probe."""
@@ -532,20 +442,19 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._attempt(step, "diagnose", examine)
         self._tell_faults(step)
 
-    def _in_units(self, measurement: Measurement) -> Measurement:
-        if self._units == "std":
-            return statistics.in_standard_units(measurement)
-        return measurement
-
     def _picture(self) -> None:
         """Draws and writes the pictures and the text of the last step."""
         from keras_curvature import figures
 
         with self._pictures.spending():
             self._look_over_distances()
+            assert self._gauge is not None, "reports come from it"
             for report in self.reports.values():
+                measurement = self._measurements[report.output]
                 for theme in ("light", "dark"):
-                    for name, figure in self._figures(report, theme):
+                    for name, figure in self._album.all_of(
+                        self._gauge, self._options, measurement, report, theme
+                    ):
                         self._writer.write_picture(report, figures.to_png(figure), name, theme)
                 self._writer.write_summary(report)
                 self._pictured_step = report.step
@@ -556,7 +465,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         answer: list[bool] = []
         if self._attempt(self._ended, "ask `freq`", lambda: answer.append(self._is_due(epoch))):
             return answer[0]
-        self._record(self._ended, {})
+        record(self.history, self._ended, {})
         self._tell_faults(self._ended)
         return False
 
@@ -578,20 +487,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def _forget_after(self, step: int) -> None:
         """Drops what came after a backup from which the training goes on."""
-        count = sum(measured <= step for measured in self.history["step"])
-        for values in self.history.values():
-            del values[count:]
-        for spectra in self._spectra.values():
-            spectra[:] = [(at, spectrum) for at, spectrum in spectra if at <= step]
+        forget_after(self.history, step)
+        self._album.forget_after(step)
         self._diagnosed_step = min(self._diagnosed_step, step)
-
-    def _record(self, step: int, numbers: dict[str, float]) -> None:
-        """Appends to the history, NaN where a number is not known at this step."""
-        count = len(self.history["step"])
-        for key in numbers:
-            self.history.setdefault(key, [float("nan")] * count)
-        for key, values in self.history.items():
-            values.append(step if key == "step" else numbers.get(key, float("nan")))
 
 
 def _build(model: keras.Model, probe: Probe) -> None:
@@ -604,44 +502,3 @@ def _build(model: keras.Model, probe: Probe) -> None:
             f"The model {model.name!r} has no build shape yet, and calling it on one example of "
             f"`probe` to build it failed: {error}"
         ) from error
-
-
-def _joined(output: str, key: str) -> str:
-    return f"{output}_{key}" if output else key
-
-
-def _require_one_of(what: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{what}` must be one of {list(allowed)}. Received: {value!r}.")
-
-
-def _words(vocabulary: Any) -> list[str] | None:
-    """The vocabulary as a list."""
-    if vocabulary is None:
-        return None
-    # A dict or a set has an order too, but not that of the ids.
-    array = isinstance(vocabulary, np.ndarray) and vocabulary.ndim == 1
-    words = list(vocabulary) if array or isinstance(vocabulary, (list, tuple)) else []
-    wrong = next((word for word in words if not isinstance(word, str)), None)
-    if not words or wrong is not None:
-        received = type(vocabulary).__name__ if wrong is None else f"{wrong!r} among the words"
-        raise TypeError(
-            "`vocabulary` must be a list of words, the one at i for the token id i, as from "
-            "`TextVectorization.get_vocabulary()`. Of a dict from words to ids make one: "
-            f"`sorted(ids, key=ids.get)`. Received: {received}."
-        )
-    return [str(word) for word in words]
-
-
-def _word(words: Sequence[str], token: int) -> str:
-    """The word of a token, or its id where the vocabulary has none."""
-    return words[token] if 0 <= token < len(words) else f"#{token}"
-
-
-def _require_name(name: Any) -> None:
-    """The name becomes a folder and a part of tags and keys."""
-    if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
-        raise ValueError(
-            "`name` must be made of letters, digits, '_' and '-': it becomes a folder and a "
-            f"prefix. Received: {name!r}."
-        )

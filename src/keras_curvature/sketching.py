@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature import known, ladder, methods, rounding, scales, segments
+from keras_curvature import ladder, methods, rounding, segments
 from keras_curvature.engines import chunks
-from keras_curvature.engines.choice import ENGINES, Engine, needs_float64
-from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
+from keras_curvature.engines.choice import ENGINES, Engine
+from keras_curvature.engines.evaluation import Options, run_chunked
 from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
 from keras_curvature.engines.signs import random_thirds
 from keras_curvature.measurement import Array, Ladder, Segments
+from keras_curvature.posed import Posed
 from keras_curvature.probes import Probe
 from keras_curvature.sketch import Sketch
 from keras_curvature.typing import Model
@@ -59,7 +60,7 @@ One takes 8 rows: half a pass over the probe, and a standard error wants three a
 """
 
 
-class Sketcher:
+class Sketcher(Posed):
     """A model, a probe and what is seen of it along random directions.
 
     Stands in for `measuring.Gauge` where the second derivatives along all inputs would cost too
@@ -91,37 +92,18 @@ class Sketcher:
             scale: as in `scale_curvature`, one scale.
             seed: of the directions.
         """
-        self._options = options
-        inside = needs_float64(options.engine)
-        self._problem = pose(model, probe.x, options, in_float64=inside)
-        f = self._problem.f
-        self.probe = probe
+        super().__init__(model, probe, options, scale)
         self._half = max(1, -(-directions // 2))
         self._why, self._units, self._seed = why, units, seed
         self._directions: tf.Tensor | None = None
         self.choice = self._problem.evaluator.choice(options.engine, (LAPLACIAN,))
-        z = f.point(self._problem.inputs.leaves)[0]
-        self._spread = scales.spread(tf.cast(z, tf.float64)).numpy()
-        self._scale = scales.resolve(scale, f.inputs, lambda: tf.constant(self._spread)).numpy()
-        self._targets = known.targets(probe, options.output, f)
         n = probe.size
         lines = max(LEAST_LINES, n // POINTS_PER_LINE)
         self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))
-        rails = z.numpy().astype(np.float64)
         lines = min(max(1, n // POINTS_PER_RAIL), ladder.CENTRES)
-        self._rails = ladder.rails(rails, self._spread, lines)
+        self._rails = ladder.rails(self._points(), self._spread, lines)
         windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
         self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
-
-    @property
-    def problem(self) -> Problem:
-        """The traced model and the probe's points."""
-        return self._problem
-
-    @property
-    def f(self) -> FlatFunction:
-        """The model as a function of one vector."""
-        return self._problem.f
 
     @property
     def diagnosable(self) -> bool:
@@ -272,7 +254,8 @@ class Sketcher:
 
         size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * self._half + 3))
         key, tensors = self._key("points"), self._at_all_points()
-        return run_chunked(self._problem, key, compute, tensors, size, {})
+        halved_from = self._problem.evaluator.halved_along(engine, 2 * self._half)
+        return run_chunked(self._problem, key, compute, tensors, size, {}, halved_from)
 
     def _at_scale(self) -> tf.Tensor:
         """Slopes differ less from each other than values do: no need for float64 here."""

@@ -73,7 +73,7 @@ def shown_units(m: Measurement | Sketch, report: Report) -> tuple[float, float, 
     """
     if len(m.input_spread) == 1 and report.units == "raw":
         x, y = float(m.input_spread[0]), float(np.sqrt(np.mean(m.output_spread**2)))
-        return x, y / x**2, ("x", "y per x²")
+        return x, y / x**2, ("x", "y/x²")
     return 1.0, 1.0, ("standard deviations of the inputs", "σy/σx²")
 
 

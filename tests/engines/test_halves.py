@@ -33,6 +33,14 @@ def centred():
     return keras.Model(x, keras.layers.Dense(1)(y))
 
 
+def held():
+    """The same, where no derivative passes between the examples: the ops on the way do not show."""
+    x = keras.Input((3,))
+    mean = keras.layers.Lambda(lambda x: keras.ops.stop_gradient(keras.ops.mean(x, axis=0)))(x)
+    y = keras.layers.Dense(16, "tanh")(x - mean)
+    return keras.Model(x, keras.layers.Dense(1)(y))
+
+
 @pytest.fixture
 def halved(monkeypatch):
     """How many examples each pair of halves had, with halves for whatever allows them."""
@@ -139,6 +147,13 @@ def test_where_halves_pay(model, names, engine, least):
     problem = pose(model, points(4, model.input_shape[1]), Options(), in_float64=False)
     found = ENGINES[engine].halved_from(problem.f, names)
     assert found == pytest.approx(least)
+
+
+@pytest.mark.parametrize("model", [centred(), held()], ids=["centred", "held"])
+def test_examples_that_influence_each_other_stay_together(model, halved):
+    with pytest.warns(UserWarning, match="influence each other"):
+        kc.directional_curvature(model, points(6), np.ones(3, "float32"))
+    assert halved == []
 
 
 def test_a_gpu_runs_one_op_after_the_other(monkeypatch):

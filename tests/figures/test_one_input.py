@@ -26,7 +26,7 @@ def test_one_input_shows_function_slope_and_curvature_against_x():
     assert line(curvature, "known").get_linestyle() == "--"
     titles = [axes.get_title(loc="left") for axes in (function, slope, curvature)]
     assert titles == ["Function", "Slope ∂y/∂x", "Curvature ∂²y/∂x²"]
-    assert [axes.get_ylabel() for axes in (slope, curvature)] == ["[y per x]", "[y per x²]"]
+    assert [axes.get_ylabel() for axes in (slope, curvature)] == ["[y/x]", "[y/x²]"]
     assert curvature.get_xlabel() == "x"
 
 

@@ -21,7 +21,7 @@ def test_two_inputs_show_maps_of_function_and_laplacian():
     assert (exact.vmin, exact.vmax) == (at_scale.vmin, at_scale.vmax)
     assert exact.vmin == -exact.vmax
     assert (maps[0].get_xlabel(), maps[0].get_ylabel()) == ("width", "height")
-    assert [bar.get_xlabel() for bar in bars] == ["y", "∂²y/∂x₁² + ∂²y/∂x₂²  [y per x²]"]
+    assert [bar.get_xlabel() for bar in bars] == ["y", "∂²y/∂x₁² + ∂²y/∂x₂²  [y/x²]"]
 
 
 def test_a_map_takes_no_more_points_than_it_can_show():

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
+from keras_curvature.engines.traced_ops import BRANCHES, CALLS, LOOPS, SWITCHES, static_value
 from keras_curvature.engines.tracing import Trace
-from keras_curvature.engines.walker import BRANCHES, CALLS, LOOPS, SWITCHES, static_value
 
 
 class Dependence(IntEnum):

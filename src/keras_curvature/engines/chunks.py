@@ -50,6 +50,11 @@ def rows_forward(activations: int, widest: int, inputs: int, dtype: tf.DType) ->
     return max(1, MEMORY_BUDGET // (dtype.size * max(1, live + 4 * inputs)))
 
 
+def counted(examples: int) -> str:
+    """So many examples, in words."""
+    return f"{examples} example{'s' * (examples != 1)}"
+
+
 def even(count: Any, size: Any) -> Any:
     """The size of equal chunks, none larger than `size`; the fewest that are needed."""
     chunks = -(-count // size)

@@ -24,6 +24,7 @@ from keras_curvature.engines.choice import (
     needs_float64,
 )
 from keras_curvature.engines.compiling import compiled, standing_alone
+from keras_curvature.engines.emitting import widened
 from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.engines.independence import warn_if_coupled
@@ -32,7 +33,6 @@ from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.signs import random_signs
 from keras_curvature.engines.taylor import rules
-from keras_curvature.engines.walker import widened
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 Compute = Callable[..., dict[str, tf.Tensor]]
@@ -82,6 +82,9 @@ class Evaluator:
     strategy: tf.distribute.Strategy | None = None
     """Shares each chunk out over several devices."""
 
+    coupled: bool = False
+    """Whether the examples of a batch have been seen to influence each other."""
+
     compiled: dict[Hashable, Compute] = field(default_factory=dict)
     choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
@@ -103,10 +106,20 @@ class Evaluator:
             self.plans[key] = engine.plan(self.f, names)
         return self.plans[key]
 
-    def halved_from(self, key: Hashable, least: Callable[[], float]) -> float:
-        """From how many examples on to compute in halves, settled once."""
+    def halved_from(self, engine: Engine, names: Collection[str]) -> float:
+        """From how many examples on these quantities are computed in halves, settled once."""
+        key = (engine.name, frozenset(names))
         if key not in self.halving:
-            self.halving[key] = least()
+            least = engine.halved_from(self.f, names)
+            self.halving[key] = math.inf if self.coupled else least
+        return self.halving[key]
+
+    def halved_along(self, engine: Engine, directions: int) -> float:
+        """The same for so many directions at each example."""
+        key = (engine.name, directions)
+        if key not in self.halving:
+            least = engine.halves(self.f, directions)
+            self.halving[key] = math.inf if self.coupled else least
         return self.halving[key]
 
     def function(self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor]) -> Compute:
@@ -172,11 +185,9 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
         inside.name,
     )
 
-    def make() -> FlatFunction:
+    def make(strategy: tf.distribute.Strategy | None) -> Evaluator:
         f = flatten(model, inputs, options.output, options.wrt, inside)
-        if tf.executing_eagerly():
-            warn_if_coupled(f, inputs.leaves)
-        return f
+        return Evaluator(f, strategy, tf.executing_eagerly() and warn_if_coupled(f, inputs.leaves))
 
     evaluator = _evaluator(model, key, make)
     return Problem(evaluator, inputs, widened(evaluator.f.native, options.narrowest))
@@ -214,8 +225,8 @@ def estimate_laplacian(
     size = options.batch_size or max(1, engine.rows_along(f) // (directions + 2))
     signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
     key = (engine.name, "estimate", directions)
-    from_ = problem.evaluator.halved_from(key, lambda: engine.halves(f, directions))
-    found = run_chunked(problem, key, compute, (*leaves, signs), size, signature, from_)
+    halved_from = problem.evaluator.halved_along(engine, directions)
+    found = run_chunked(problem, key, compute, (*leaves, signs), size, signature, halved_from)
     return unflatten(tf.cast(found[LAPLACIAN], problem.result_dtype), *problem.layouts(LAPLACIAN))
 
 
@@ -253,9 +264,8 @@ def flat_derivatives(
     }
     key = (engine.name, names, directions_at_once)
     tensors = leaves if v is None else (*leaves, v)
-    size = batch_size or examples
-    from_ = problem.evaluator.halved_from(key, lambda: engine.halved_from(f, names))
-    return run_chunked(problem, key, compute, tensors, size, signature, from_)
+    size, halved_from = batch_size or examples, problem.evaluator.halved_from(engine, names)
+    return run_chunked(problem, key, compute, tensors, size, signature, halved_from)
 
 
 def run_chunked(
@@ -288,7 +298,7 @@ def run_chunked(
         fitting[key] = fewer = -(-fewer // devices)
         on_each = " on each device" if devices > 1 else ""
         warnings.warn(
-            f"The memory ran out; the derivatives are computed for {fewer} examples at a "
+            f"The memory ran out; the derivatives are computed for {chunks.counted(fewer)} at a "
             f"time{on_each} from now on. `batch_size={fewer}` does so from the beginning.",
             stacklevel=2,
         )
@@ -344,18 +354,20 @@ def _compatible(wanted: list[Any], shapes: list[Any]) -> bool:
     )
 
 
+MakeEvaluator = Callable[[tf.distribute.Strategy | None], Evaluator]
+
 _evaluators: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Evaluator]]
 _evaluators = weakref.WeakKeyDictionary()
 
 
-def _evaluator(model: Model, key: Hashable, make: Callable[[], FlatFunction]) -> Evaluator:
+def _evaluator(model: Model, key: Hashable, make: MakeEvaluator) -> Evaluator:
     """The traced model for `key`, if the model and the rules are still what they were."""
     if not isinstance(model, keras.Layer):
-        return Evaluator(make())  # a function's closure may have changed: never reuse
+        return make(None)  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
     key = (key, fingerprint(model), rules.revision())
     if key not in kept:
-        kept[key] = Evaluator(make(), replicas.replicas_here(model))
+        kept[key] = make(replicas.replicas_here(model))
         if len(kept) > KEPT_PER_MODEL:
             kept.popitem(last=False)
     kept.move_to_end(key)

@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from keras_curvature.engines.audit import Audit, Dependence, Place, audit
 from keras_curvature.engines.classes import OF_A_CLASSIFIER
+from keras_curvature.engines.emitting import widened
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.losses import LOSS, labels_of
 from keras_curvature.engines.tracing import Trace, find_layer, trace
-from keras_curvature.engines.walker import run, widened
+from keras_curvature.engines.walker import run
 from keras_curvature.typing import Model, Output, Wrt
 
 

@@ -17,15 +17,16 @@ TOLERANCE = 1e-3
 float32 network; coupled examples differ by far more."""
 
 
-def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> None:
-    """Warns where `influence` is more than rounding.
+def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> bool:
+    """Whether `influence` is more than rounding, of which it warns.
 
     All derivatives here are per example: the gradient of a batch's sum is taken apart into
     its examples. Where one example's output depends on another's input (a statistic over the
     batch, say), that is not a derivative of anything.
     """
     found = influence(f, leaves)
-    if found > TOLERANCE:  # False for NaN: that is another problem
+    coupled = found > TOLERANCE  # False for NaN: that is another problem
+    if coupled:
         warnings.warn(
             "The model gives an example another output when other examples are in the batch "
             f"(up to {found:.1%} of the largest output here): its examples "
@@ -33,6 +34,7 @@ def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> None:
             "for such a model, and what is computed is the derivative of the batch's sum.",
             stacklevel=2,
         )
+    return coupled
 
 
 def influence(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> float:

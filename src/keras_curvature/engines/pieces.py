@@ -16,7 +16,8 @@ import tensorflow as tf
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.audit import SHAPES_ONLY, Place
 from keras_curvature.engines.function import FlatFunction
-from keras_curvature.engines.walker import BRANCHES, CALLS, Environment, Walker, given
+from keras_curvature.engines.traced_ops import BRANCHES, CALLS
+from keras_curvature.engines.walker import Environment, Walker, given
 
 
 class Degree(IntEnum):

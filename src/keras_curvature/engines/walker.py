@@ -9,30 +9,34 @@ branches around their walked bodies.
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import replicas
 from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.emitting import call, emit_plainly, listed, widen, widened
 from keras_curvature.engines.mending import (
     SUPPLIED,
     is_stopped_mean_of_moments,
     with_derivatives_of,
 )
+from keras_curvature.engines.traced_ops import (
+    BRANCHES,
+    CALLS,
+    LOOPS,
+    SWITCHES,
+    gradient_formula,
+    has_custom_gradient,
+    is_inexact,
+    known_bound,
+    static_value,
+)
 from keras_curvature.engines.tracing import Trace
 
 Environment = dict[Any, tf.Tensor]
 """Tensor reference in the traced graph -> the tensor that now stands for it."""
-
-CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
-LOOPS = {"While", "StatelessWhile"}
-BRANCHES = {"If", "StatelessIf"}
-SWITCHES = {"Case", "StatelessCase"}
 
 
 @tf.autograph.experimental.do_not_convert
@@ -62,21 +66,6 @@ def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Envi
             environment[inner.ref()] = widen(outer, dtype)
     environment.update(feeds)
     return environment
-
-
-def widen(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Casts a float tensor to `dtype` where that is wider."""
-    wide = widened(tensor.dtype, dtype)
-    return tensor if wide == tensor.dtype else tf.cast(tensor, wide)
-
-
-def widened(narrow: tf.DType, dtype: tf.DType) -> tf.DType:
-    """The dtype that stands for `narrow` in an evaluation in `dtype`."""
-    if narrow.is_floating and narrow.size < dtype.size:
-        return dtype
-    if narrow == tf.complex64 and dtype == tf.float64:
-        return tf.complex128
-    return narrow
 
 
 class Walker:
@@ -168,12 +157,12 @@ class Walker:
             return SUPPLIED[op.type](op, *values)
 
         def value(*values: tf.Tensor) -> tf.Tensor:
-            return _call(op, values, self.dtype)[0]
+            return call(op, values, self.dtype)[0]
 
         if not private.has_kernel(op.type, inputs[0].dtype):
             return [formula(*inputs)]
         try:
-            _, *others = _call(op, inputs, self.dtype)
+            _, *others = call(op, inputs, self.dtype)
             first = with_derivatives_of(formula, value)(*inputs)
         except (AttributeError, TypeError, ValueError, tf.errors.InvalidArgumentError):
             # TensorFlow has no such op in this dtype, or none in `raw_ops`.
@@ -197,7 +186,7 @@ class Walker:
             return self.enter(graph, full, op.inputs)
 
         compiled = tf.function(body, autograph=False, jit_compile=True)
-        return _listed(compiled(*(inputs[i] for i in given)))
+        return listed(compiled(*(inputs[i] for i in given)))
 
     def _branch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         def branch(name: str) -> Callable[[], list[tf.Tensor]]:
@@ -207,14 +196,14 @@ class Walker:
         known = static_value(inputs[0])
         if known is not None:  # the other branch may not even fit the shapes
             return branch("then_branch" if known else "else_branch")()
-        return _listed(tf.cond(inputs[0], branch("then_branch"), branch("else_branch")))
+        return listed(tf.cond(inputs[0], branch("then_branch"), branch("else_branch")))
 
     def _switch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         def branch(graph: tf.Graph) -> Callable[[], list[tf.Tensor]]:
             return lambda: self.enter(graph, inputs[1:], list(op.inputs)[1:])
 
         branches = [branch(graph) for graph in private.branch_graphs(op, "branches")]
-        return _listed(tf.switch_case(inputs[0], branches))
+        return listed(tf.switch_case(inputs[0], branches))
 
     def _loop(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         """Re-emits a loop around its walked body.
@@ -248,7 +237,7 @@ class Walker:
             # XLA has to know how often a loop turns in order to differentiate it.
             maximum_iterations=known_bound(op.inputs[1]),
         )
-        return all_values(_listed(results))
+        return all_values(listed(results))
 
     def _custom_gradient(
         self, op: tf.Operation, inputs: Sequence[Any], environment: Environment
@@ -258,7 +247,7 @@ class Walker:
         if formula is None:
             return emit_plainly(op, inputs, self.dtype)
         upstream, gradients = formula
-        differentiable = [i for i, tensor in enumerate(op.inputs) if _is_inexact(tensor)]
+        differentiable = [i for i, tensor in enumerate(op.inputs) if is_inexact(tensor)]
 
         @tf.custom_gradient
         def identity(*values: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
@@ -273,79 +262,10 @@ class Walker:
             return [tf.identity(value) for value in values], gradient
 
         outputs = list(inputs)
-        results = _listed(identity(*(inputs[i] for i in differentiable)))
+        results = listed(identity(*(inputs[i] for i in differentiable)))
         for i, result in zip(differentiable, results, strict=True):
             outputs[i] = result
         return outputs
-
-
-def emit_plainly(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
-    """Emits one op on new inputs, in `dtype` where the op exists in it."""
-    if op.type == "Const":
-        value = tf.make_ndarray(op.get_attr("value"))
-        return [widen(tf.constant(value, dtype=op.outputs[0].dtype), dtype)]
-    try:
-        return _call(op, inputs, dtype)
-    except (TypeError, ValueError, tf.errors.InvalidArgumentError):
-        if all(widened(t.dtype, dtype) == t.dtype for t in (*op.inputs, *op.outputs)):
-            raise
-    warnings.warn(
-        f"TensorFlow has no {op.type} in {dtype.name} ({op.name!r}): it is evaluated in its own "
-        "dtype, and its rounding limits what comes out.",
-        stacklevel=2,
-    )
-    narrow = [
-        tf.cast(value, tensor.dtype) if value.dtype != tensor.dtype else value
-        for value, tensor in zip(inputs, op.inputs, strict=True)
-    ]
-    return [widen(output, dtype) for output in _call(op, narrow, op.outputs[0].dtype)]
-
-
-def _call(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
-    function, names = private.raw_op(op.type)
-    arguments = {**_input_arguments(op, inputs), **_attribute_arguments(op, dtype)}
-    # Some arguments are called otherwise in `raw_ops` (Mean: reduction_indices -> axis);
-    # they come in the same order.
-    free = iter([name for name in names if name not in arguments])
-    renamed = {k if k in names else next(free): v for k, v in arguments.items()}
-    return _listed(function(**renamed))
-
-
-def _input_arguments(op: tf.Operation, inputs: Sequence[Any]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    position = 0
-    for argument in op.op_def.input_arg:
-        if argument.number_attr or argument.type_list_attr:
-            length = (
-                op.get_attr(argument.number_attr)
-                if argument.number_attr
-                else len(op.get_attr(argument.type_list_attr))
-            )
-            arguments[argument.name] = list(inputs[position : position + length])
-            position += length
-        else:
-            arguments[argument.name] = inputs[position]
-            position += 1
-    return arguments
-
-
-def _attribute_arguments(op: tf.Operation, dtype: tf.DType) -> dict[str, Any]:
-    inferred = {
-        name
-        for argument in op.op_def.input_arg
-        for name in (argument.type_attr, argument.number_attr, argument.type_list_attr)
-    }
-    attributes = {}
-    for attribute in op.op_def.attr:
-        if attribute.name in inferred:
-            continue
-        value = op.get_attr(attribute.name)
-        if attribute.type == "type":
-            value = widened(tf.as_dtype(value), dtype)
-        elif attribute.type == "list(type)":
-            value = [widened(tf.as_dtype(v), dtype) for v in value]
-        attributes[attribute.name] = value
-    return attributes
 
 
 def _needed(
@@ -367,70 +287,3 @@ def _needed(
         stack.append((tensor, True))
         stack.extend((source, False) for source in reversed(op.inputs))
     return wanted
-
-
-def has_custom_gradient(op: tf.Operation) -> bool:
-    """Whether `op` is where a `tf.custom_gradient` function ends."""
-    return op.type == "IdentityN" and "_gradient_op_type" in op.node_def.attr
-
-
-def gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
-    """The gradient of a `tf.custom_gradient` function, written into the op's own graph.
-
-    Returns:
-        Placeholders for the upstream gradients and the gradients of the op's inputs, or
-        `None` where the Python function is gone (a graph read from a file) or refuses
-        (`tf.recompute_grad` its second derivative).
-    """
-    known = getattr(op, "_curvature_gradient_formula", None)
-    if known is not None:
-        return known
-    try:
-        function = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
-    except LookupError:
-        function = None
-    if function is None:
-        return None
-    with op.graph.as_default(), contextlib.suppress(NotImplementedError):
-        upstream = [
-            tf.raw_ops.Placeholder(dtype=output.dtype, shape=output.shape)
-            if _is_inexact(output)
-            else None
-            for output in op.outputs
-        ]
-        op._curvature_gradient_formula = (upstream, list(function(op, *upstream)))
-    return getattr(op, "_curvature_gradient_formula", None)
-
-
-def known_bound(maximum_iterations: tf.Tensor) -> int | None:
-    """How often a loop turns at most, where that is known before it runs."""
-    bound = static_value(maximum_iterations)
-    return None if bound is None or bound < 0 else int(bound)
-
-
-def static_value(tensor: tf.Tensor) -> np.ndarray | None:
-    """The value of a tensor of a graph that depends on constants only, if it does."""
-    value = tf.get_static_value(tensor)
-    if (
-        value is not None
-        or tf.executing_eagerly()
-        or not tensor.op.inputs
-        or tensor.op.op_def.is_stateful
-    ):
-        return value
-    inputs = [static_value(source) for source in tensor.op.inputs]
-    if any(value is None for value in inputs) or tensor.op.type in CALLS | LOOPS | BRANCHES:
-        return None
-    with tf.init_scope():
-        outputs = _call(tensor.op, [tf.constant(v) for v in inputs], tf.float16)
-    return outputs[tensor.value_index].numpy()
-
-
-def _is_inexact(tensor: tf.Tensor) -> bool:
-    return tensor.dtype.is_floating or tensor.dtype.is_complex
-
-
-def _listed(value: Any) -> list[Any]:
-    if isinstance(value, tf.Operation) or value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

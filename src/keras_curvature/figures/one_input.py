@@ -34,7 +34,7 @@ def curves(m: Measurement, report: Report, column: int, theme: Theme) -> Picture
     for panel, title, unit in zip(
         panels,
         ("Function", "Slope ∂y/∂x", "Curvature ∂²y/∂x²"),
-        ("y", "y per x", "y per x²"),
+        ("y", "y/x", "y/x²"),
         strict=True,
     ):
         panel.set_title(title)

@@ -48,7 +48,7 @@ def maps(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:
         painted.append(_map(panel, view.x, mesh, values, colours, norm, theme))
     axes[0].set_ylabel(plain(m.feature_names[1], 30))
     _colour_bar(figure, painted[0], axes[:1], "y")
-    _colour_bar(figure, painted[1], axes[1:], "∂²y/∂x₁² + ∂²y/∂x₂²  [y per x²]")
+    _colour_bar(figure, painted[1], axes[1:], "∂²y/∂x₁² + ∂²y/∂x₂²  [y/x²]")
     h = ", ".join(f"{s:.3g}" for s in m.scale)
     notes = [f"h = {h}"]
     if not view.inside.all():

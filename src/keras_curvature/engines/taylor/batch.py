@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.walker import static_value
+from keras_curvature.engines.traced_ops import static_value
 
 Keeps = Callable[[tf.Operation], bool]
 """From an op of a traced graph to whether it does."""

@@ -17,7 +17,7 @@ from keras_curvature.engines.taylor.lists import zero_list
 from keras_curvature.engines.taylor.program import propagate
 from keras_curvature.engines.taylor.recorder import Live, Recorder
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
-from keras_curvature.engines.walker import SWITCHES, known_bound, static_value
+from keras_curvature.engines.traced_ops import SWITCHES, known_bound, static_value
 
 
 @dataclass(frozen=True)

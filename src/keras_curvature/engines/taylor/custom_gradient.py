@@ -15,7 +15,7 @@ from keras_curvature.engines.taylor.carriers import Adjoint, Carrier, FirstOrder
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.recorder import Live, Recorder
 from keras_curvature.engines.taylor.rules import Jets, Step
-from keras_curvature.engines.walker import gradient_formula
+from keras_curvature.engines.traced_ops import gradient_formula
 
 Push = Callable[[Iterable[Step], Live, Carrier], None]
 """Adds the jets of all that some steps compute."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.taylor.program import rule_for
 from keras_curvature.engines.taylor.recorder import may_carry
-from keras_curvature.engines.walker import CALLS
+from keras_curvature.engines.traced_ops import CALLS
 
 
 @dataclass(frozen=True, eq=False)

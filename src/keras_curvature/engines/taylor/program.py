@@ -13,7 +13,7 @@ from keras_curvature.engines.taylor.carriers import Carrier, Gradients
 from keras_curvature.engines.taylor.jets import Base, Jet
 from keras_curvature.engines.taylor.recorder import Live, may_carry
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step, lookup
-from keras_curvature.engines.walker import has_custom_gradient
+from keras_curvature.engines.traced_ops import has_custom_gradient
 
 
 def propagate(steps: Iterable[Step], live: Live, carrier: Carrier) -> None:

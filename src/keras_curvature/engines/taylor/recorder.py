@@ -11,7 +11,8 @@ from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import Base, Jet
 from keras_curvature.engines.taylor.rules import Step
-from keras_curvature.engines.walker import CALLS, Environment, Walker
+from keras_curvature.engines.traced_ops import CALLS
+from keras_curvature.engines.walker import Environment, Walker
 
 
 class Recorder(Walker):

@@ -16,7 +16,7 @@ from keras_curvature.engines.taylor.jets import sizes, spread, stretch
 from keras_curvature.engines.taylor.kinds import identity, linear
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
 from keras_curvature.engines.tensorflow_private import inside_xla
-from keras_curvature.engines.walker import static_value
+from keras_curvature.engines.traced_ops import static_value
 
 
 def behind(axes: Any, rank: int) -> tf.Tensor:

@@ -1,0 +1,24 @@
+"""The numbers of a training, step by step: lists of one length under their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+History = dict[str, list[Any]]
+"""By name the values at each measured step; `"step"` says which these are."""
+
+
+def record(history: History, step: int, numbers: dict[str, float]) -> None:
+    """Appends a step, NaN where a number is not known at it or was not before."""
+    count = len(history["step"])
+    for key in numbers:
+        history.setdefault(key, [float("nan")] * count)
+    for key, values in history.items():
+        values.append(step if key == "step" else numbers.get(key, float("nan")))
+
+
+def forget_after(history: History, step: int) -> None:
+    """Drops what came after a backup from which the training goes on."""
+    count = sum(measured <= step for measured in history["step"])
+    for values in history.values():
+        del values[count:]
