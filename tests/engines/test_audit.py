@@ -16,6 +16,7 @@ X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
 
 
 def with_layer(function, name="culprit"):
+    keras.utils.set_random_seed(0)
     return keras.Sequential(
         [
             keras.Input((3,)),
@@ -95,8 +96,8 @@ def test_dependence_through_a_loop_that_hands_it_round():
 
     found = kc.hessian_diagonal(with_layer(rotate), X)
     truth = kc.hessian_diagonal(with_layer(lambda x: x**2), X)
-    assert np.abs(found).max() > 0
-    assert found.shape == truth.shape
+    assert np.abs(truth).max() > 0.1
+    np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-6)  # float32
 
 
 def test_coupled_examples_are_warned_of():
