@@ -206,6 +206,15 @@ def direction_of(case: Case) -> np.ndarray:
 
 
 @functools.cache
+def true_slope(case: Case) -> np.ndarray:
+    """The first derivative along `direction_of(case)` in float64, `(n, m)`."""
+    flat, v = true_flat_of(case), direction_of(case)
+    if "truth_from_gradient" in case.tags:
+        return flat.slope(flat.z, v)
+    return truth.difference(flat, flat.z, v, case.h, case.order)
+
+
+@functools.cache
 def true_directional(case: Case) -> np.ndarray:
     """The second derivative along `direction_of(case)` in float64, `(n, m)`."""
     v = direction_of(case)
