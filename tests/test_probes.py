@@ -19,26 +19,26 @@ class Frame:
         return X
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        X,
-        X.tolist(),
-        tf.constant(X),
-        (X, Y),
-        (X,),
-        tf.data.Dataset.from_tensor_slices(X).batch(2),
-        tf.data.Dataset.from_tensor_slices((X, Y)).batch(2),
-        Frame(),
-    ],
-    ids=["array", "list", "tensor", "x y", "x only", "dataset", "dataset of x y", "frame"],
-)
-def test_forms_of_a_probe(given):
+FORMS = {
+    "array": (X, None),
+    "list": (X.tolist(), None),
+    "tensor": (tf.constant(X), None),
+    "x y": ((X, Y), Y),
+    "x only": ((X,), None),
+    "dataset": (tf.data.Dataset.from_tensor_slices(X).batch(2), None),
+    "dataset of x y": (tf.data.Dataset.from_tensor_slices((X, Y)).batch(2), Y),
+    "frame": (Frame(), None),
+}
+
+
+@pytest.mark.parametrize(("given", "y"), FORMS.values(), ids=FORMS)
+def test_forms_of_a_probe(given, y):
     probe = make_probe(given)
     np.testing.assert_array_equal(probe.x, X)
     assert probe.size == 3
-    if probe.y is not None:
-        np.testing.assert_array_equal(probe.y, Y)
+    assert (probe.y is None) == (y is None)
+    if y is not None:
+        np.testing.assert_array_equal(probe.y, y)
 
 
 def test_several_inputs_come_in_a_list_or_dict():
