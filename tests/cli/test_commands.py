@@ -23,6 +23,7 @@ from keras_curvature_cli.app import app
 ROOT = Path(__file__).parents[2]
 X = np.random.default_rng(0).uniform(-1, 1, size=(24, 2))
 Y = X[:, :1] ** 2 + X[:, 1:]
+RIGHT = X + 2
 
 
 def net(activation, outputs=1):
@@ -38,7 +39,8 @@ def files(tmp_path_factory):
     net("relu").save(directory / "relu.keras")
     net("silu", outputs=3).save(directory / "three.keras")
     sides = [keras.Input((2,), name=name) for name in ("left", "right")]
-    keras.Model(sides, keras.layers.Multiply()(sides)).save(directory / "two.keras")
+    square = keras.layers.Multiply()([sides[0], *sides])
+    keras.Model(sides, square).save(directory / "two.keras")
     unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x**2)])
     unsafe.save(directory / "lambda.keras")
     (directory / "damaged.keras").write_bytes(b"no zip")
@@ -46,7 +48,7 @@ def files(tmp_path_factory):
     np.save(directory / "x.npy", X)
     np.save(directory / "nan.npy", X * np.nan)
     np.savez(directory / "xy.npz", x=X, y=Y)
-    np.savez(directory / "two.npz", left=X, right=X)
+    np.savez(directory / "two.npz", right=RIGHT, left=X)
     np.savez(directory / "abc.npz", a=X, b=X, c=Y)
     np.save(directory / "flat.npy", X[:, 0])
     table = np.hstack([X, Y])
@@ -70,8 +72,12 @@ def test_report(run):
 
 
 def test_several_inputs_are_the_arrays_of_their_names(run):
-    result = run("verify", "two.keras", "two.npz")
+    """Left squared times right bends by twice the right one, along the left one alone."""
+    result = run("report", "two.keras", "two.npz", "--json")
     assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.stdout)["outputs"].values()
+    assert report["numbers"]["mean"] == pytest.approx(2 * RIGHT.mean(), rel=1e-5)
+    assert run("verify", "two.keras", "two.npz").exit_code == 0
 
 
 def test_report_as_json_is_what_the_library_says(run):
