@@ -1,4 +1,4 @@
-"""Sets up TensorFlow for the tests of tests/ and the doctests of src/."""
+"""What the tests of tests/ and the doctests of src/ share: TensorFlow set up, rules put back."""
 
 import os
 
@@ -25,3 +25,14 @@ def names_in_doctests(doctest_namespace):
     import keras_curvature as kc
 
     doctest_namespace.update(kc=kc, keras=keras, np=np, tf=tf)
+
+
+@pytest.fixture
+def rules_as_before():
+    """What a test does to the rules of the Taylor engine is undone after it."""
+    from keras_curvature.engines.taylor import rules
+
+    before = dict(rules._rules)
+    yield
+    rules._rules.clear()
+    rules._rules.update(before)

@@ -114,17 +114,11 @@ def check(block: Block, namespace: dict, capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.fixture
-def fresh_program():
+def fresh_program(rules_as_before):
     """Layers are numbered from the start, and rules for ops that a page registers are undone."""
     import keras
 
-    from keras_curvature.engines.taylor import rules
-
     keras.utils.clear_session(free_memory=False)
-    before = dict(rules._rules)
-    yield
-    rules._rules.clear()
-    rules._rules.update(before)
 
 
 @pytest.mark.usefixtures("fresh_program")

@@ -10,22 +10,14 @@ from pathlib import Path
 import pytest
 
 import keras_curvature as kc
-from keras_curvature.engines.taylor import rules
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src"
 PAPERS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
 
 
-@pytest.fixture
-def rules_as_before():
-    before = dict(rules._rules)
-    yield
-    rules._rules.clear()
-    rules._rules.update(before)
-
-
-def test_the_rule_of_the_guide_can_be_added(rules_as_before, capsys):
+@pytest.mark.usefixtures("rules_as_before")
+def test_the_rule_of_the_guide_can_be_added(capsys):
     text = (ROOT / "CONTRIBUTING.md").read_text()
     namespace: dict = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

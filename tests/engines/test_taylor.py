@@ -17,7 +17,6 @@ from keras_curvature.engines.taylor.carriers import ADDED_UP, Collapsed
 from keras_curvature.engines.taylor.program import advance
 from keras_curvature.engines.taylor.recorder import Live
 from keras_curvature.engines.taylor.recording import record
-from keras_curvature.engines.taylor.rules import _rules
 
 LAYERS = [c for c in CASES if c.family in ("layers", "activations") and "loop" not in c.tags]
 
@@ -119,15 +118,7 @@ def test_a_custom_gradient_that_looks_like_a_known_one_keeps_its_meaning():
     np.testing.assert_allclose(found, [[3.0]])
 
 
-@pytest.fixture
-def registered():
-    before = dict(_rules)
-    yield
-    _rules.clear()
-    _rules.update(before)
-
-
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("rules_as_before")
 def test_a_rule_of_ones_own_is_used():
     kc.taylor.deregister("Square")
     kc.taylor.register("Square", kc.taylor.elementwise(lambda x, y: 3 * x, lambda x, y: 7 + 0 * x))
@@ -135,7 +126,7 @@ def test_a_rule_of_ones_own_is_used():
     assert float(found[0, 0]) == 7
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("rules_as_before")
 def test_another_rule_counts_for_a_model_that_was_asked_before():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Activation(tf.square)])
     for second in (7.0, None, 2.0):
@@ -167,7 +158,7 @@ def test_what_makes_no_rule_is_refused_at_once(name, given):
     assert not kc.taylor.is_registered("Op")
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("rules_as_before")
 def test_a_formula_stands_for_an_op():
     kc.taylor.deregister("Softplus")
     kc.taylor.register("Softplus", kc.taylor.through(lambda op, x: tf.math.log(1 + tf.exp(x))))
