@@ -37,3 +37,5 @@ def test_what_is_right_passes(case):
         assert report.ok or report.causes
     else:
         assert report.ok, str(report)
+        assert all(check.judged for check in report.checks), str(report)
+        assert report.checks
