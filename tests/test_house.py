@@ -14,6 +14,8 @@ import keras_curvature as kc
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src"
 PAPERS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
+TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/*.py")]
+"""What tells a reader to call `make`."""
 
 
 @pytest.mark.usefixtures("rules_as_before")
@@ -34,8 +36,12 @@ def test_what_a_paper_points_to_is_there(paper):
     text = (ROOT / paper).read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_is_to_be_made_is_a_target(path):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)) <= targets
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", path.read_text(), re.MULTILINE)) <= targets
 
 
 def test_files_that_the_guides_name_are_there():
