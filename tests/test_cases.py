@@ -17,7 +17,6 @@ from cases import (
     EXCLUSIONS,
     TAGS,
     Case,
-    Exact,
     direction_of,
     flat_of,
     model_of,
@@ -64,14 +63,6 @@ def test_everything_public_has_a_case_or_a_reason(module):
     assert _without_a_case(module) == []
 
 
-def test_every_layer_has_a_case():
-    covered = {name for case in ALL_CASES for name in case.covers}
-    for name, value in _public("layers"):
-        if name not in EXCLUSIONS:
-            twins = [other for other, same in _public("layers") if same is value]
-            assert covered & set(twins), f"{name} has neither a case nor a reason"
-
-
 def test_a_layer_without_a_case_is_found_by_its_name(monkeypatch):
     monkeypatch.setattr(keras.layers, "Forgotten", type("Forgotten", (), {}), raising=False)
     assert _without_a_case("layers") == ["layers.Forgotten"]
@@ -90,10 +81,8 @@ def test_tags_are_known_and_in_use():
 
 
 def test_selection():
-    assert all(
-        "loop" in case.tags and "moments" not in case.tags
-        for case in selected("loop", without=["moments"])
-    )
+    wanted = [case for case in CASES if "loop" in case.tags and "moments" not in case.tags]
+    assert selected("loop", without=["moments"]) == wanted != []
     assert [case.id for case in named("layers/LSTM", "ops/exp")] == ["layers/LSTM", "ops/exp"]
     with pytest.raises(ValueError, match="Unknown tags"):
         selected("loops")
@@ -205,11 +194,10 @@ def test_closed_forms_are_the_derivatives_of_the_values(case):
 
 @parametrized(selected("closed_form"))
 def test_closed_forms_have_the_right_shapes(case):
-    exact = Exact(true_gradient(case), true_hessian(case))
     n, m = true_value(case).shape
     d = direction_of(case).shape[1]
-    assert exact.gradient.shape == (n, m, d)
-    assert exact.hessian.shape == (n, m, d, d)
+    assert true_gradient(case).shape == (n, m, d)
+    assert true_hessian(case).shape == (n, m, d, d)
 
 
 @pytest.mark.parametrize("tag", sorted(DIFFERENCES_ARE_NOT_DERIVATIVES))
