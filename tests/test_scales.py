@@ -212,7 +212,7 @@ WRONG = {
     "word": ({"scale": "large"}, ValueError, "`scale` must be 'auto'"),
     "two for three": ({"scale": np.array([0.1, 0.2])}, ValueError, "in the shape of one example"),
     "not finite": ({"scale": np.inf}, ValueError, "positive"),
-    "None": ({"scale": None}, (TypeError, ValueError), "`scale` must be 'auto'"),
+    "None": ({"scale": None}, ValueError, "`scale` must be 'auto'"),
 }
 
 

@@ -96,16 +96,16 @@ def test_a_broken_record_leaves_the_other_steps_and_runs_alone(tmp_path, open_ta
         record(tmp_path / "bad", "steps", step, blob)
     with tensorboard(tmp_path, runs=2) as address:
         tab = open_tab(address, runs=["good", "bad"])
-        healthy = tab.column("bad").locator(".verdict").inner_text
+        said = tab.column("bad").locator(".verdict").inner_text
         for step in range(2, 2 + len(RUBBISH)):
             tab.move(step)
             assert tab.column("good").locator(".moment").inner_text() == f"epoch {step}"
             assert tab.column("bad").locator(".moment").inner_text() == f"epoch {step}"
         tab.move(3)
-        assert healthy() == "The record of this step cannot be read."
+        assert said() == "The record of this step cannot be read."
         assert not tab.column("bad").locator(".charts").is_visible()
         tab.move(1)
-        assert healthy().startswith("The function bends")
+        assert said().startswith("The function bends")
         np.testing.assert_allclose(tab.table("bad", "Slope")["exact [y/x]"][-1], 2.0)
 
 

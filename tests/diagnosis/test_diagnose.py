@@ -90,7 +90,7 @@ def test_the_report_is_text():
 def test_names_cannot_break_the_text():
     finding = kc.Finding("flat", "relu in 'a\n\x1b[31m'", ("a",), "f\x00", "m", "d", 1.0)
     text = str(kc.Diagnosis("model\r" + "x" * 99, (finding,), ()))
-    assert text.isprintable() or not set("\x00\x1b\r") & set(text)
+    assert not set("\x00\x1b\r") & set(text)
     assert len(text.splitlines()[0]) < 80
 
 

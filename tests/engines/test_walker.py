@@ -91,7 +91,7 @@ SILENTLY_WRONG = {
 
 
 @pytest.mark.parametrize("name", SILENTLY_WRONG)
-def test_right_where_tensorflow_is_silently_wrong(name, capsys):
+def test_right_where_tensorflow_is_silently_wrong(name):
     """Fails by its second assertion on the day on which TensorFlow is mended."""
     function, shape = SILENTLY_WRONG[name]
     x = np.random.default_rng(0).normal(size=(3, *shape))
@@ -175,7 +175,7 @@ def test_narrow_models_are_evaluated_in_float32(policy):
     assert relative(found.numpy(), kc.hessian(wide, X).numpy()) < 1e-3
 
 
-def test_float64_brings_a_float32_network_closer_to_the_truth(capsys):
+def test_float64_brings_a_float32_network_closer_to_the_truth():
     model, wide = network(), network("float64")
     wide.set_weights(model.get_weights())
     truth = differences(lambda x: wide(x, training=False), X)

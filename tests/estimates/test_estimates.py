@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -182,9 +184,7 @@ def test_the_same_seed_gives_the_same_numbers_however_they_are_computed():
             return {name: vars(result) for name, result in found.items()}
 
         parts = inside(tf.constant(x))
-        ways[f"graph, XLA {jit}"] = {name: type("", (), part)() for name, part in parts.items()}
-        for name, part in parts.items():
-            vars(ways[f"graph, XLA {jit}"][name]).update(part)
+        ways[f"graph, XLA {jit}"] = {n: SimpleNamespace(**part) for n, part in parts.items()}
     for way, found in ways.items():
         for name, part in leaves(found).items():
             if "direction" in name:  # their sign is free

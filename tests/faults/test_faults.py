@@ -366,7 +366,7 @@ def test_a_user_function_that_fails_does_so_before_the_first_batch():
 
 def test_a_probe_stays_what_it_was(alone):
     x, reference = PROBE.copy(), np.ones((8, 1, 2))
-    monitor = kc.CurvatureMonitor({"input": x}["input"], reference=reference)
+    monitor = kc.CurvatureMonitor(x, reference=reference)
 
     def spoil():
         x[:], reference[:] = np.nan, np.nan

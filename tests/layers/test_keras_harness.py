@@ -42,8 +42,7 @@ CASES = {
         kc.CurvaturePenalty,
         network,
         {"strength": 0.1},
-        # the seed of the directions, and the two numbers of the metric
-        {"expected_num_seed_generators": 1, "expected_num_losses": 0},
+        {"expected_num_seed_generators": 1, "expected_num_losses": 0},  # it draws directions
         (3, 4),
     ),
     "penalty at a scale": (

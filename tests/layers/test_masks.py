@@ -122,12 +122,12 @@ def test_of_two_inputs_each_has_its_own_mask():
     inputs = {name: keras.Input((STEPS, FEATURES), name=name) for name in "ab"}
     pooled = [layers.GlobalAveragePooling1D()(layers.Dense(4, "tanh")(t)) for t in inputs.values()]
     net = keras.Model(inputs, layers.Dense(1)(layers.Multiply()(pooled)))
-    for name in "ab":
+    for name, other in ("ab", "ba"):
         x = {"a": tf.constant(X), "b": tf.constant(X)}
         x[name] = layers.Masking()(X)
         found = kc.DerivativeOutput(net, ["value", "jacobian"])(x)
         np.testing.assert_allclose(found["value"], net(x), atol=1e-6)
-        masked, whole = (found["jacobian"][n].numpy() for n in (name, "ba"["ba".index(name) ^ 1]))
+        masked, whole = (found["jacobian"][n].numpy() for n in (name, other))
         assert np.all(masked[~THERE[:, None]] == 0)
         assert np.all(np.abs(whole[~THERE[:, None]]).max(axis=-1) > 0)
 
