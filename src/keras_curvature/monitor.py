@@ -354,7 +354,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._tell_faults(step)
 
     def _tell_faults(self, step: int) -> None:
-        if not self._tolerance.untold:
+        if self._writer is None or not self._tolerance.untold:
             return
         if self._attempt(step, "write the log", lambda: self._write_faults(step)):
             self._tolerance.told()

@@ -175,6 +175,15 @@ def test_warn_lets_the_training_go_on_as_if_nothing_watched(case, tmp_path, monk
     assert case.message in text(log, "curvature-summary/faults").replace("\\", "")
 
 
+def test_without_a_log_a_fault_is_one_fault(monkeypatch):
+    """And not one more because there is nowhere to write it down."""
+    monitor = kc.CurvatureMonitor(PROBE, on_error="warn")
+    freq = During(lambda: freq_fails(monitor, None, monkeypatch), monkeypatch.undo)
+    with pytest.warns(UserWarning, match="could not ask `freq` at step 2"):
+        train(freq, monitor)
+    assert [(fault.doing, fault.count) for fault in monitor.faults] == [("ask `freq`", 2)]
+
+
 @pytest.mark.parametrize("name", ["engine", "freq", "log deleted"])
 def test_raise_stops_at_once_and_leaves_a_log_that_can_be_read(name, tmp_path, monkeypatch):
     case, log = CASES[name], tmp_path / "log"
