@@ -13,6 +13,7 @@ MATRIX_FLAGS ?=
 BENCH_PYTHON ?= $(PYTHON)
 BENCH_VENV ?= .venv-bench
 BENCH_FLAGS ?=
+BROWSER_FLAGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -22,11 +23,12 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-browser lint format docs pictures lock clean distclean
-.PHONY: bench bench-import bench-long bench-monitor bench-memory bench-survey
+.PHONY: bench bench-activations bench-devices bench-import bench-long bench-monitor bench-memory
+.PHONY: bench-survey bench-wide
 .PHONY: architecture build test-matrix
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed ## Train on x**2 and see its curvature (examples/quadratic.py)
 	$(BIN)/python examples/quadratic.py
@@ -71,6 +73,12 @@ pictures: $(VENV)/.installed ## Draw the documentation's pictures again (half a 
 bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (40 min)
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_FLAGS)
 
+bench-activations: $(VENV)/.installed ## Compare activations: docs/activations.md (two minutes)
+	$(BIN)/python benchmarks/activations.py
+
+bench-devices: $(VENV)/.installed ## Measure a probe on one device and shared out over two
+	$(BIN)/python benchmarks/sharing.py
+
 bench-import: $(VENV)/.installed ## Measure what importing the library costs
 	$(BIN)/python benchmarks/import_time.py
 
@@ -87,6 +95,9 @@ bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000
 bench-survey: $(VENV)/.installed ## Survey TensorFlow's own second derivatives
 	$(BIN)/python benchmarks/tensorflow_survey.py
 
+bench-wide: $(VENV)/.installed ## Measure a step of the monitor where inputs are many
+	$(BIN)/python benchmarks/wide_monitor.py
+
 lock: $(VENV)/.installed ## Pin what pyproject.toml asks for (LOCK_FLAGS=--upgrade: newest)
 	$(INSTALL) uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 \
@@ -95,8 +106,8 @@ lock: $(VENV)/.installed ## Pin what pyproject.toml asks for (LOCK_FLAGS=--upgra
 		--quiet --output-file constraints.txt $(LOCK_FLAGS)
 
 clean: ## Remove what the tools left behind, but not the environment
-	rm -rf build dist logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks docs examples src tests -name __pycache__ -exec rm -rf {} +
+	rm -rf build dist logs __pycache__ .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks docs examples src tests tools -name __pycache__ -exec rm -rf {} +
 
 distclean: clean ## Remove the environments too
 	rm -rf $(VENV) $(BENCH_VENV) .venv-matrix
