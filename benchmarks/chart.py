@@ -33,12 +33,13 @@ FURTHEST = 40
 def draw(run: Run, path: Path) -> None:
     """Writes the picture; the format is that of the path."""
     measured = [w for w in [*works.EXACT, *works.TRACES, *works.STEPS] if ours(run, w)]
-    grown = any(run.of(work.name) for work in works.GROWING)
-    heights = [1 + 0.3 * len(measured), 2.6 * grown]
+    growing = any(run.of(work.name) for work in works.GROWING)
+    heights = [1 + 0.3 * len(measured), 2.6 * growing]
     figure = Figure(figsize=(11, sum(heights)), layout="constrained")
-    parts = figure.subfigures(1 + grown, 1, height_ratios=heights[: 1 + grown], squeeze=False)[:, 0]
+    ratios = heights[: 1 + growing]
+    parts = figure.subfigures(1 + growing, 1, height_ratios=ratios, squeeze=False)[:, 0]
     _comparison(parts[0].subplots(), run, measured)
-    if grown:
+    if growing:
         _all_growth(parts[1].subplots(1, 4), run)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 

@@ -55,7 +55,7 @@ def measure(name, devices):
         model, points = NETWORKS[name](keras)
     shape = (points, *model.input_shape[1:])
     probe = make_probe(np.random.default_rng(0).normal(size=shape).astype("float32"))
-    if model.input_shape[-1] == 10:
+    if len(shape) == 2:  # a few inputs: exact, as the monitor measures them
         gauge = Gauge(model, probe, options=Options())
     else:
         gauge = Sketcher(model, probe, options=Options(), directions=8, why="it is wide")

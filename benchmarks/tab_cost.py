@@ -54,8 +54,8 @@ def build(shape: tuple[int, ...]) -> keras.Model:
     return model
 
 
-class Clock(kc.CurvatureMonitor):
-    """A monitor that notes how long it takes after each epoch."""
+class Timed(kc.CurvatureMonitor):
+    """A monitor that notes how long it takes after each epoch, and how long for the tab."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
@@ -72,14 +72,14 @@ class Clock(kc.CurvatureMonitor):
 
 
 @contextmanager
-def tab_timed(clock: Clock) -> Iterator[None]:
-    """Adds what is done for the tab alone to `clock.within`."""
+def tab_timed(monitor: Timed) -> Iterator[None]:
+    """Adds what is done for the tab alone to `monitor.within`."""
 
     def timed(work: Callable) -> Callable:
         def run(*arguments):
             begin = time.perf_counter()
             found = work(*arguments)
-            clock.within += time.perf_counter() - begin
+            monitor.within += time.perf_counter() - begin
             return found
 
         return run
@@ -111,7 +111,7 @@ def measure(shape: tuple[int, ...], points: int, epochs: int) -> str:
     x = rng.normal(size=(points, *shape)).astype("float32")
     y = np.sin(x.reshape(points, -1)[:, :1])
     with tempfile.TemporaryDirectory() as log_dir:
-        monitor = Clock((x, y), log_dir)
+        monitor = Timed((x, y), log_dir)
         with tab_timed(monitor):
             build(shape).fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor])
         tab, rest = sizes(Path(log_dir))

@@ -27,7 +27,7 @@ CHECKED_IMAGES = 8
 """The same for trace estimates, whose differences cost 64 evaluations per example."""
 
 STEP = 0.005
-"""Of the differences: half and twice of it agree to 1e-8 on both networks."""
+"""Of the differences: half and twice of it agree to 1e-8 on the networks of `work.TRACES`."""
 
 SECOND_WEIGHTS = np.array([8 / 5, -1 / 5, 8 / 315, -1 / 560])
 """Of `f(kh) - 2 f(0) + f(-kh)`, k = 1 to 4, in `h² f''` to order 8."""

@@ -12,6 +12,7 @@ from typing import Any
 import deepxde
 import tensorflow as tf
 
+from benchmarks.contenders import XLA
 from benchmarks.networks import Mlp
 from benchmarks.work import RATE, Work
 
@@ -60,7 +61,7 @@ class Kept(tf.keras.optimizers.Optimizer):
 def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
     """See `benchmarks.peers`."""
     assert isinstance(work.network, Mlp)
-    if mode == "XLA":
+    if mode == XLA:
         deepxde.config.enable_xla_jit(True)
     net = deepxde.nn.FNN(list(work.network.widths), "tanh", "Glorot uniform")
     data = Points(work)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks import work as works
+from benchmarks.contenders import XLA
 from benchmarks.peers import keras_networks
 from benchmarks.work import Work
 
@@ -33,7 +34,7 @@ class Recipe:
 
 def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
     """See `benchmarks.peers`."""
-    xla = mode == "XLA"
+    xla = mode == XLA
     if recipe == "matrix product":
         return _matrix_product()
     model = keras_networks.build(work.network)
