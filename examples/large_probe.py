@@ -1,4 +1,4 @@
-"""Second derivatives at a million points, shared out over several processes or machines.
+"""Second derivatives at more points than fit into memory, shared out over several processes.
 
 Run it: `python examples/large_probe.py` does the same work with one process and with two, prints
 what each took and checks that both find the same. docs/distributed.md explains it.

@@ -41,7 +41,7 @@ def position(t: np.ndarray, c: float = DAMPING, k: float = STIFFNESS, v: float =
 
 
 def velocity(t: np.ndarray) -> np.ndarray:
-    """From the energy of the wave: ẋ(0) = 0 and ẍ(0) = -k."""
+    """Of the motion that starts at 1 and at rest: ẋ(0) = 0 and ẍ(0) = -k."""
     frequency = np.sqrt(STIFFNESS - DAMPING**2 / 4)
     return -STIFFNESS / frequency * np.exp(-DAMPING * t / 2) * np.sin(frequency * t)
 
