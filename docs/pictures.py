@@ -42,9 +42,9 @@ def standardise() -> keras.Layer:
     return keras.layers.Normalization(mean=X.mean(), variance=X.var())
 
 
-def figure_of(theme: Theme, panels: int, width: float, height: float, **kwargs):
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor=theme.page)
-    return figure, figure.subplots(1, panels, **kwargs)
+def three_panels(theme: Theme):
+    figure = Figure(figsize=(10, 3), layout="constrained", facecolor=theme.page)
+    return figure, figure.subplots(1, 3)
 
 
 def staircase(relu: keras.Model) -> Callable[[Theme], Figure]:
@@ -57,7 +57,7 @@ def staircase(relu: keras.Model) -> Callable[[Theme], Figure]:
     found = kc.kinks(relu, low, high)
 
     def draw(theme: Theme) -> Figure:
-        figure, (left, middle, right) = figure_of(theme, 3, 10, 3)
+        figure, (left, middle, right) = three_panels(theme)
         left.plot(t, t**2, "--", color=theme.target, lw=1.5, label="x²")
         left.plot(t, value, color=theme.exact, lw=2, label="network")
         left.set_title("The function")
@@ -89,7 +89,7 @@ def answer(relu: keras.Model, silu: keras.Model) -> Callable[[Theme], Figure]:
     fits = {"ReLU": relu(X), "SiLU": silu(X)}
 
     def draw(theme: Theme) -> Figure:
-        figure, (fit, *rest) = figure_of(theme, 3, 10, 3)
+        figure, (fit, *rest) = three_panels(theme)
         fit.plot(X, Y, color=theme.target, lw=6, alpha=0.5, label="x²")
         for (name, values), line in zip(fits.items(), ("-", ":"), strict=True):
             fit.plot(X, values, line, color=theme.ink, lw=1.6, label=f"{name} network")
