@@ -23,8 +23,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-browser lint format docs pictures lock clean distclean
-.PHONY: bench bench-activations bench-devices bench-import bench-long bench-monitor bench-memory
-.PHONY: bench-survey bench-wide
+.PHONY: bench bench-activations bench-devices bench-halves bench-import bench-long bench-monitor
+.PHONY: bench-memory bench-survey bench-wide
 .PHONY: architecture build test-matrix
 
 help: ## Show this list
@@ -78,6 +78,9 @@ bench-activations: $(VENV)/.installed ## Compare activations: docs/activations.m
 
 bench-devices: $(VENV)/.installed ## Measure a probe on one device and shared out over two
 	$(BIN)/python benchmarks/sharing.py
+
+bench-halves: $(BENCH_VENV)/.installed ## Measure large batches as a whole and in two halves
+	$(BENCH_VENV)/bin/python -m benchmarks.halves
 
 bench-import: $(VENV)/.installed ## Measure what importing the library costs
 	$(BIN)/python benchmarks/import_time.py

@@ -1,6 +1,6 @@
 """What Taylor propagation takes with the batch as a whole, and in two halves side by side.
 
-Both in one process, in turns: `python -m benchmarks.halves`. The last column is what the library
+Both in one process, in turns: `make bench-halves`. The last column is what the library
 does by itself.
 """
 
