@@ -24,6 +24,11 @@ def test_a_page_shows_what_was_measured(page):
     assert text == ratios.filled(page, text), "run: python docs/ratios.py"
 
 
+def test_the_groups_are_those_of_the_report():
+    """One of another name would leave its rows out, and nobody would miss them."""
+    assert set(ratios.GROUPS) <= {title for title, *_ in report.GROUPS}
+
+
 def test_ratios_are_read_from_a_report():
     first, second = works.EXACT[:2]
     grown = next(iter(works.GROWTH["points"].values()))
