@@ -108,18 +108,17 @@ class Evaluator:
 
     def halved_from(self, engine: Engine, names: Collection[str]) -> float:
         """From how many examples on these quantities are computed in halves, settled once."""
-        key = (engine.name, frozenset(names))
-        if key not in self.halving:
-            least = engine.halved_from(self.f, names)
-            self.halving[key] = math.inf if self.coupled else least
-        return self.halving[key]
+        return self._least(
+            (engine.name, frozenset(names)), lambda: engine.halved_from(self.f, names)
+        )
 
     def halved_along(self, engine: Engine, directions: int) -> float:
         """The same for so many directions at each example."""
-        key = (engine.name, directions)
+        return self._least((engine.name, directions), lambda: engine.halves(self.f, directions))
+
+    def _least(self, key: Hashable, find: Callable[[], float]) -> float:
         if key not in self.halving:
-            least = engine.halves(self.f, directions)
-            self.halving[key] = math.inf if self.coupled else least
+            self.halving[key] = math.inf if self.coupled else find()
         return self.halving[key]
 
     def function(self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor]) -> Compute:

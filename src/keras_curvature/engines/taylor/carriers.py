@@ -79,9 +79,9 @@ class Bilinear:
 Term = Pointwise | Bilinear
 
 
-ADDED_UP = range(4, 17)
+ADDED_UP = range(4, 9)
 """Numbers of directions whose sum XLA gets as additions, which it fuses and shares out over the
-cores; a reduction along the first axis keeps one core busy. Of two or three it is the faster."""
+cores; a reduction along the first axis keeps one core busy, and is the faster of fewer and more."""
 
 
 class UnsuitedError(Exception):

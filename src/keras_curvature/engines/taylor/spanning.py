@@ -21,8 +21,7 @@ def spanning_rows(jacobian: tf.Tensor) -> tf.Tensor:
     """
     gram = tf.matmul(jacobian, jacobian, transpose_a=True)
     lower = _cholesky(gram)
-    found = tf.reduce_all(tf.math.is_finite(tf.linalg.diag_part(lower)))
-    return tf.cond(found, lambda: tf.transpose(lower), lambda: _along_basis(jacobian))
+    return tf.cond(_is_there(lower), lambda: tf.transpose(lower), lambda: _along_basis(jacobian))
 
 
 @tf.custom_gradient
@@ -31,14 +30,17 @@ def _cholesky(gram: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tens
     lower = tf.linalg.cholesky(gram)
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        found = tf.reduce_all(tf.math.is_finite(tf.linalg.diag_part(lower)))
-        safe = tf.where(found, gram, tf.eye(gram.shape[-1], dtype=gram.dtype))
+        safe = tf.where(_is_there(lower), gram, tf.eye(gram.shape[-1], dtype=gram.dtype))
         with tf.GradientTape() as tape:
             tape.watch(safe)
             again = tf.linalg.cholesky(safe)
         return tape.gradient(again, safe, upstream)
 
     return lower, gradient
+
+
+def _is_there(lower: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(tf.math.is_finite(tf.linalg.diag_part(lower)))
 
 
 def _along_basis(jacobian: tf.Tensor) -> tf.Tensor:
