@@ -13,10 +13,11 @@ from cases.flat import model_of
 from keras_curvature.engines.evaluation import Options, pose
 from keras_curvature.engines.signs import random_signs
 from keras_curvature.engines.taylor import engine
-from keras_curvature.engines.taylor.carriers import ADDED_UP, Collapsed
+from keras_curvature.engines.taylor.carriers import Collapsed
 from keras_curvature.engines.taylor.program import advance
 from keras_curvature.engines.taylor.recorder import Live
 from keras_curvature.engines.taylor.recording import record
+from keras_curvature.engines.taylor.sums import ADDED_UP
 
 LAYERS = [c for c in CASES if c.family in ("layers", "activations") and "loop" not in c.tags]
 

@@ -268,6 +268,9 @@ CONTROL_FLOW = {
         lambda r: tf.cond(r[0] > 0, lambda: moments(r[None])[0], lambda: tf.exp(r[:1])), x
     ),
     "switch_case": lambda x: tf.switch_case(tf.constant(1), [lambda: x[:, :1], lambda: moments(x)]),
+    "switch_case, out of range": lambda x: tf.switch_case(
+        tf.constant(7), [lambda: x[:, :1], lambda: moments(x)]
+    ),
     "while_loop": lambda x: tf.while_loop(
         lambda i, y: i < 3, lambda i, y: (i + 1, tf.sin(y) + moments(y)), [0, x]
     )[1],

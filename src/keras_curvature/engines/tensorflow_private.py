@@ -61,7 +61,15 @@ def registered_gradient(name: str) -> Callable[..., Any] | None:
     return ops.gradient_registry.lookup(name)
 
 
-def author_of_gradient(function: Callable[..., Any]) -> str:
+SILU = "tensorflow.python.ops.nn_impl.swish.<locals>.swish_impl.<locals>.grad"
+
+
+def is_gradient_of_silu(function: Callable[..., Any]) -> bool:
+    """Whether a custom gradient is that of `tf.nn.silu`, which only saves memory."""
+    return _author_of_gradient(function) == SILU
+
+
+def _author_of_gradient(function: Callable[..., Any]) -> str:
     """The qualified name of the Python function behind a custom gradient, or `""`."""
     for variable in ("tape_grad_fn", "grad_fn"):
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
@@ -69,6 +77,14 @@ def author_of_gradient(function: Callable[..., Any]) -> str:
             return ""
         function = cells[variable].cell_contents
     return f"{function.__module__}.{function.__qualname__}"
+
+
+def held_dtype(values: tf.Tensor) -> tf.DType:
+    """The dtype of a list's tensors, from its making."""
+    data = getattr(values, "_handle_data", None)
+    if data is not None and data.shape_and_type:
+        return tf.as_dtype(data.shape_and_type[0].dtype)
+    return tf.as_dtype(values.op.get_attr("element_dtype"))
 
 
 def on_this_replica(variable: tf.Variable) -> tf.Variable:

@@ -33,7 +33,7 @@ from keras_curvature.engines.taylor.jets import (
     stretch,
     times,
 )
-from keras_curvature.engines.tensorflow_private import inside_xla
+from keras_curvature.engines.taylor.sums import summed, summed_squares
 
 Map = Callable[[tf.Tensor], tf.Tensor]
 
@@ -79,11 +79,6 @@ class Bilinear:
 Term = Pointwise | Bilinear
 
 
-ADDED_UP = range(4, 9)
-"""Numbers of directions whose sum XLA gets as additions, which it fuses and shares out over the
-cores; a reduction along the first axis keeps one core busy, and is the faster of fewer and more."""
-
-
 class UnsuitedError(Exception):
     """This way of carrying the second order cannot go through an op."""
 
@@ -93,7 +88,10 @@ class Carrier(ABC):
 
     Attributes:
         directions: how many there are.
+        has_second: whether second derivatives are handed on.
     """
+
+    has_second = True
 
     def __init__(self, directions: int) -> None:
         """Makes a carrier for so many directions."""
@@ -202,22 +200,19 @@ class Collapsed(PerDirection):
         """The sum of the products."""
         if a is b and a.dtype.is_floating and stands_alone():
             return summed_squares(a)
-        return self._sum(super().contract(a, b))
+        return summed(super().contract(a, b))
 
     def multiply(self, term: Bilinear) -> tf.Tensor:
         """The sum of the products."""
         if term.summed is not None:
             return term.summed(term.a, term.b)
-        return self._sum(super().multiply(term))
-
-    def _sum(self, products: tf.Tensor) -> tf.Tensor:
-        if inside_xla() and self.directions in ADDED_UP:
-            return added_up(products)
-        return tf.reduce_sum(products, axis=0, keepdims=True)
+        return summed(super().multiply(term))
 
 
 class FirstOrder(Carrier):
     """Leaves the second order out."""
+
+    has_second = False
 
     def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         """Never needed."""
@@ -318,27 +313,6 @@ class Adjoint(FirstOrder):
 
     def _add(self, part: tf.Tensor) -> None:
         self._total = part if self._total is None else self._total + part
-
-
-@tf.custom_gradient
-def summed_squares(stack: tf.Tensor) -> tuple[tf.Tensor, Map]:
-    """The sum of a stack's squares over the directions, in one pass over the memory.
-
-    `tf.square` and `tf.reduce_sum` take three. The op has no kernel for XLA, which needs none:
-    it fuses the two. The norm's own gradient is not finite at 0, where that of its square is 0.
-    """
-    norm = tf.math.reduce_euclidean_norm(stack, axis=0, keepdims=True)
-    return tf.square(norm), lambda upstream: 2 * stack * upstream
-
-
-@tf.custom_gradient
-def added_up(products: tf.Tensor) -> tuple[tf.Tensor, Map]:
-    """The sum of a stack over the directions, for XLA; with the gradient of a reduction.
-
-    That of the additions would be put together from slices.
-    """
-    total = tf.add_n(tf.split(products, products.shape[0]))
-    return total, lambda upstream: tf.broadcast_to(upstream, tf.shape(products))
 
 
 def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:

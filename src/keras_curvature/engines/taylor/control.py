@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
@@ -188,9 +189,8 @@ def _branches(step: Step, jets: Jets, carrier: Carrier) -> Jets:
     values, jets = step.inputs[1:], _settled(jets, carrier)[1:]
     known = static_value(step.inputs[0])
     if known is not None:
-        return _with_values(
-            step.outputs, _enter(step, graphs[int(known)], values, jets, 1, carrier)[1]
-        )
+        graph = graphs[_taken(op, known, len(graphs))]
+        return _with_values(step.outputs, _enter(step, graph, values, jets, 1, carrier)[1])
 
     def result(graph: tf.Graph) -> Jets:
         return _enter(step, graph, values, jets, 1, carrier)[1]
@@ -205,6 +205,13 @@ def _branches(step: Step, jets: Jets, carrier: Carrier) -> Jets:
     index = tf.cast(step.inputs[0], tf.int32)
     packed = tf.switch_case(index, [branch(graph) for graph in graphs])
     return _with_values(step.outputs, present.unpack(packed, len(step.outputs))[1])
+
+
+def _taken(op: tf.Operation, known: np.ndarray, count: int) -> int:
+    """Which branch TensorFlow takes; the last one for an index of a `Case` out of range."""
+    if op.type not in SWITCHES:
+        return int(bool(known))
+    return int(known) if 0 <= known < count else count - 1
 
 
 def _compiled(step: Step, jets: Jets, carrier: Carrier) -> Jets:
@@ -225,14 +232,14 @@ def _compiled(step: Step, jets: Jets, carrier: Carrier) -> Jets:
 
 def loop() -> Rule:
     """`While`: the body carries the stacks beside its values."""
-    return Rule(_loop, "loop", keeps_batch=never)
+    return Rule(_loop, keeps_batch=never)
 
 
 def branches() -> Rule:
     """`If` and `Case`."""
-    return Rule(_branches, "branch", keeps_batch=never)
+    return Rule(_branches, keeps_batch=never)
 
 
 def compiled() -> Rule:
     """A call of a function with `jit_compile=True`; all others are entered."""
-    return Rule(_compiled, "function", keeps_batch=never)
+    return Rule(_compiled, keeps_batch=never)

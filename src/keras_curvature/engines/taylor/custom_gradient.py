@@ -49,15 +49,16 @@ def propagate(step: Step, live: Live, carrier: Carrier, push: Push) -> Jets:
         inner = dict(step.environment)
         inner |= {upstream[i].ref(): seed for i, seed in zip(seeded, seeds, strict=True)}
         found = recorder.walk(inner, [g for g, _ in known])
-        changing = live.firsts(carrier)
-        first_order = FirstOrder(carrier.directions)
-        push(recorder.steps, changing, first_order)
         along = [_dots(stack, g) for stack, g in zip(firsts, found, strict=True)]
-        turning = [
-            _dots(stack, spread(first_order.settle(jet).base.first, g))
-            for stack, g in zip(firsts, found, strict=True)
-            if (jet := changing.of(g)) is not None
-        ]
+        turning: list[list[tf.Tensor]] = []
+        if carrier.has_second:
+            changing, first_order = live.firsts(carrier), FirstOrder(carrier.directions)
+            push(recorder.steps, changing, first_order)
+            turning = [
+                _dots(stack, spread(first_order.settle(jet).base.first, g))
+                for stack, g in zip(firsts, found, strict=True)
+                if (jet := changing.of(g)) is not None
+            ]
         inherited = [
             _dots(spread(base.second, g), g)
             for base, g in zip(bases, found, strict=True)

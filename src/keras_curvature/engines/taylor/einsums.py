@@ -155,4 +155,4 @@ def einsum_product() -> Rule:
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
         return both.propagate(step, jets if len(jets) > 1 else [*jets, None], carrier)
 
-    return Rule(propagate, "product", keeps_batch=batch.einsum)
+    return Rule(propagate, is_multilinear=True, keeps_batch=batch.einsum)

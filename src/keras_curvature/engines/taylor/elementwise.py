@@ -34,7 +34,7 @@ def _by_attribute(name: str, derivatives: Any) -> Rule:
         slope = derivatives(x, step.op.get_attr(name))
         return [carrier.elementwise(y, [Argument(jet, slope)], {})]
 
-    return Rule(propagate, "piecewise linear")
+    return Rule(propagate)
 
 
 def leaky_relu() -> Rule:
@@ -55,7 +55,7 @@ def swish() -> Rule:
         second = beta * s * (1 - s) * (2 + beta * x * (1 - 2 * s))
         return [carrier.elementwise(step.outputs[0], [Argument(jet, first)], {(0, 0): second})]
 
-    return Rule(lambda *args: [*propagate(*args), None, None], "elementwise")
+    return Rule(lambda *args: [*propagate(*args), None, None])
 
 
 def power(x: tf.Tensor, p: tf.Tensor, y: tf.Tensor) -> Partials:

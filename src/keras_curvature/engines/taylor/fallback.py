@@ -43,8 +43,14 @@ def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
         return [outputs[i] for i in wanted]
 
     outputs = [step.outputs[i] for i in wanted]
-    stacked = _mapped(lambda v: _along(function, values, outputs, v), firsts, [*outputs, *outputs])
     count = len(wanted)
+
+    def first_along(v: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return _along(function, values, outputs, v)[:count]
+
+    if not carrier.has_second:
+        return _placed(step, wanted, _mapped(first_along, firsts, outputs))
+    stacked = _mapped(lambda v: _along(function, values, outputs, v), firsts, [*outputs, *outputs])
     found, bends = stacked[:count], stacked[count:]
     seconds: list[tf.Tensor | None] = list(bends)
     if isinstance(carrier, Collapsed):
@@ -55,14 +61,22 @@ def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
             tf.zeros_like(first[:slices]) if base.second is None else spread(base.second, x)
             for base, first, x in zip(bases, firsts, values, strict=True)
         ]
-        carried = _mapped(
-            lambda v: _along(function, values, outputs, v)[:count], inherited, outputs
-        )
+        carried = _mapped(first_along, inherited, outputs)
         seconds = [plus(own, more) for own, more in zip(seconds, carried, strict=True)]
-    results: list[Jet | None] = [None] * len(step.outputs)
-    for i, first, second in zip(wanted, found, seconds, strict=True):
-        results[i] = Jet(step.outputs[i], Base(first, second))
-    return results
+    return _placed(step, wanted, found, seconds)
+
+
+def _placed(
+    step: Step,
+    wanted: Sequence[int],
+    firsts: Sequence[tf.Tensor],
+    seconds: Sequence[tf.Tensor | None] | None = None,
+) -> list[Jet | None]:
+    """The jets of an op's outputs, of which only some have derivatives."""
+    jets: list[Jet | None] = [None] * len(step.outputs)
+    for i, first, second in zip(wanted, firsts, seconds or [None] * len(firsts), strict=True):
+        jets[i] = Jet(step.outputs[i], Base(first, second))
+    return jets
 
 
 def _along(

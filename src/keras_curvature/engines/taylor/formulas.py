@@ -62,7 +62,7 @@ def through(formula: Formula) -> Rule:
             return False
         return batch_leads(passages(traced.graph, traced.inputs, traced.outputs))
 
-    return Rule(propagate_through, "formula", keeps_batch=keeps_batch)
+    return Rule(propagate_through, keeps_batch=keeps_batch)
 
 
 def _traced(formula: Formula, op: tf.Operation, inputs: Sequence[tf.Tensor]) -> Any:

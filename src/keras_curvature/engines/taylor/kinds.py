@@ -43,8 +43,7 @@ def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
         found = carrier.elementwise(y, [Argument(jet, first(x, y))], bends)
         return [found, *[None] * (len(step.outputs) - 1)]
 
-    kind = "piecewise linear" if second is None else "elementwise"
-    return Rule(propagate, kind)
+    return Rule(propagate)
 
 
 def identity() -> Rule:
@@ -55,12 +54,12 @@ def identity() -> Rule:
         pairs = zip(step.outputs, jets, strict=False)
         return [j and Jet(y, j.of) for y, j in pairs]
 
-    return Rule(propagate, "identity", is_linear=True)
+    return Rule(propagate, is_linear=True)
 
 
 def nothing() -> Rule:
     """Ends every derivative, as its author meant."""
-    return Rule(lambda step, jets, carrier: [None] * len(step.outputs), "no derivative", True)
+    return Rule(lambda step, jets, carrier: [None] * len(step.outputs), is_linear=True, ends=True)
 
 
 Partials = tuple[Sequence[Any], Mapping[tuple[int, int], Any]]
@@ -68,14 +67,14 @@ Partials = tuple[Sequence[Any], Mapping[tuple[int, int], Any]]
 
 
 def partials(
-    derivatives: Callable[..., Partials], *, kind: str = "elementwise", is_linear: bool = False
+    derivatives: Callable[..., Partials], *, is_linear: bool = False, is_multilinear: bool = False
 ) -> Rule:
     """An elementwise function of several arguments, which may be broadcast.
 
     Args:
         derivatives: from the inputs and the output to the partial derivatives.
-        kind: what it is, in a word.
         is_linear: whether it is linear in all arguments together.
+        is_multilinear: whether it is linear in each argument alone.
     """
 
     def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
@@ -89,7 +88,7 @@ def partials(
         }
         return [carrier.elementwise(step.outputs[0], arguments, bends)]
 
-    return Rule(propagate, kind, is_linear)
+    return Rule(propagate, is_linear, is_multilinear)
 
 
 def linear(
@@ -136,7 +135,7 @@ def linear_in(
         assert first is not None
         return [Jet(step.outputs[0], Base(first, second))]
 
-    return Rule(propagate, "linear", True, keeps_batch)
+    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
 
 
 def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch: Keeps) -> Rule:
@@ -165,7 +164,7 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch
         none = all(stack is None for stack in seconds)
         return [Jet(y, Base(first, None if none else joined(seconds, carrier.slices)))]
 
-    return Rule(propagate, "linear", True, keeps_batch)
+    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
 
 
 def parting(
@@ -196,7 +195,7 @@ def parting(
             for y, first, second in zip(step.outputs, firsts, seconds, strict=True)
         ]
 
-    return Rule(propagate, "linear", True, keeps_batch)
+    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
 
 
 def folding(operand: int = 0) -> Rule:
@@ -249,7 +248,7 @@ def slicewise_linear(operand: int = 0) -> Rule:
 
 def piecewise(rule: Rule) -> Rule:
     """An op that is linear between kinks: which piece it is on depends on the example."""
-    return replace(rule, kind="piecewise linear", is_linear=False)
+    return replace(rule, is_linear=False)
 
 
 def product(
@@ -290,7 +289,7 @@ def product(
         assert first is not None
         return [carrier.finish(step.outputs[0], first, second, terms)]
 
-    return Rule(propagate, "product")
+    return Rule(propagate, is_multilinear=True)
 
 
 def normalised(
@@ -317,4 +316,4 @@ def normalised(
         second = None if base.second is None else first(step, base.second)
         return [carrier.finish(step.outputs[0], first(step, base.first), second, [term])]
 
-    return Rule(propagate, "normalisation")
+    return Rule(propagate)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.taylor.batch import never
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
@@ -30,16 +31,8 @@ def zero_list(values: tf.Tensor, count: int, dtype: tf.DType | None = None) -> t
     return tf.raw_ops.TensorListReserve(
         element_shape=_element_shape(made.inputs[0], count) if known else tf.constant(-1),
         num_elements=tf.raw_ops.TensorListLength(input_handle=values),
-        element_dtype=dtype or _element_dtype(values),
+        element_dtype=dtype or private.held_dtype(values),
     )
-
-
-def _element_dtype(values: tf.Tensor) -> tf.DType:
-    """What a list holds, from its making."""
-    data = getattr(values, "_handle_data", None)
-    if data is not None and data.shape_and_type:
-        return tf.as_dtype(data.shape_and_type[0].dtype)
-    return tf.as_dtype(values.op.get_attr("element_dtype"))
 
 
 Part = Callable[[Step, tf.Tensor, int], tf.Tensor]
@@ -57,7 +50,7 @@ def _reading(part: Part) -> Rule:
         second = None if base.second is None else part(step, base.second, carrier.slices)
         return [Jet(step.outputs[0], Base(first, second))]
 
-    return Rule(propagate, "list", is_linear=True, keeps_batch=never)
+    return Rule(propagate, is_linear=True, keeps_batch=never)
 
 
 def _from_tensor(step: Step, stack: tf.Tensor, count: int) -> tf.Tensor:
@@ -138,7 +131,7 @@ def get_item() -> Rule:
 
 def set_item() -> Rule:
     """`TensorListSetItem`."""
-    return Rule(_set_item, "list", is_linear=True, keeps_batch=never)
+    return Rule(_set_item, is_linear=True, keeps_batch=never)
 
 
 def stack() -> Rule:

@@ -94,4 +94,4 @@ def _back(nodes: Sequence[_Node], live: set[Any], wanted: set[Any]) -> list[Pass
 def ends_derivatives(op: tf.Operation) -> bool:
     """Whether an op has no derivative by anything."""
     rule = rule_for(op)
-    return rule is not None and rule.kind == "no derivative"
+    return rule is not None and rule.ends

@@ -61,17 +61,13 @@ def rule_for(op: tf.Operation) -> Rule | None:
     return lookup(op.type)
 
 
-SWISH = "tensorflow.python.ops.nn_impl.swish.<locals>.swish_impl.<locals>.grad"
-"""The gradient of `tf.nn.silu`, which only saves memory."""
-
-
 def _custom_gradient_rule(op: tf.Operation) -> Rule | None:
     """A custom gradient is what its author says, unless it is that of a known function."""
     try:
         gradient = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
     except LookupError:  # read from a file, where only the ops are left
         return lookup("Identity")
-    known = gradient is not None and private.author_of_gradient(gradient) == SWISH
+    known = gradient is not None and private.is_gradient_of_silu(gradient)
     return lookup("Swish") if known else None
 
 

@@ -7,6 +7,7 @@ one is left to be computed in the size of the input.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeGuard
 
 import tensorflow as tf
@@ -30,7 +31,7 @@ def reduction() -> Rule:
             return [Jet(step.outputs[0], _Sum(step, axes, carrier).of(function))]
         return plain.propagate(step, jets, carrier)
 
-    return Rule(propagate, plain.kind, plain.is_linear, plain.keeps_batch)
+    return replace(plain, propagate=propagate)
 
 
 def _reduced(step: Step, stack: tf.Tensor) -> tf.Tensor:

@@ -57,14 +57,16 @@ class Rule:
 
     Attributes:
         propagate: from the jets of the inputs to those of the outputs.
-        kind: what it is, in a word.
         is_linear: whether nothing of second order arises in it.
+        is_multilinear: whether nothing does where the others of its inputs are constant.
+        ends: whether nothing passes at all: it has no derivative by anything.
         keeps_batch: whether the examples stay in order along the first axis.
     """
 
     propagate: Propagate
-    kind: str
     is_linear: bool = False
+    is_multilinear: bool = False
+    ends: bool = False
     keeps_batch: Keeps = always
 
 
@@ -125,10 +127,12 @@ def deregister(op_type: str) -> None:
 def without(op_type: str) -> Iterator[None]:
     """For a while there is no rule for a type of op, to see what its rule does."""
     rule = _rules.pop(op_type)
+    _changed()
     try:
         yield
     finally:
         _rules[op_type] = rule
+        _changed()
 
 
 def is_registered(op_type: str) -> bool:

@@ -42,10 +42,11 @@ def batch_leads(way: Iterable[Passage]) -> bool:
 
     Seen in the traced graph, where only the batch has no known size.
     """
-    return all(_keeps_batch(passage) for passage in way)
+    return all(keeps_batch(passage) for passage in way)
 
 
-def _keeps_batch(passage: Passage) -> bool:
+def keeps_batch(passage: Passage) -> bool:
+    """Whether an op hands on examples along the first axis, in order."""
     rule = rule_for(passage.op)
     if rule is None or not rule.keeps_batch(passage.op):
         return False
@@ -110,7 +111,7 @@ def linear_entry(
 
 def _starts_linearly(rule: Rule, alone: bool) -> bool:
     """Whether an op is linear, of one live input `alone` or of several."""
-    return rule.is_linear or (alone and rule.kind == "product")
+    return rule.is_linear or (alone and rule.is_multilinear)
 
 
 def _width(tensor: tf.Tensor) -> int | None:

@@ -9,9 +9,11 @@ import tensorflow as tf
 from keras_curvature.engines.mending import SUPPLIED
 from keras_curvature.engines.taylor import (
     batch,
+    choosing,
     control,
     lists,
     matrices,
+    rows,
     shapes,
 )
 from keras_curvature.engines.taylor import (
@@ -53,17 +55,15 @@ LINEAR: dict[str, Rule] = {
     "PreventGradient": identity(),
     "Snapshot": identity(),
     "Cast": linear(as_it_is),
-    "Neg": partials(lambda x, y: ([-tf.ones([], y.dtype)], {}), kind="linear", is_linear=True),
+    "Neg": partials(lambda x, y: ([-tf.ones([], y.dtype)], {}), is_linear=True),
     # sums
-    "Add": partials(lambda a, b, y: ([None, None], {}), kind="linear", is_linear=True),
-    "AddN": partials(lambda *xs: ([None] * (len(xs) - 1), {}), kind="linear", is_linear=True),
-    "AddV2": partials(lambda a, b, y: ([None, None], {}), kind="linear", is_linear=True),
+    "Add": partials(lambda a, b, y: ([None, None], {}), is_linear=True),
+    "AddN": partials(lambda *xs: ([None] * (len(xs) - 1), {}), is_linear=True),
+    "AddV2": partials(lambda a, b, y: ([None, None], {}), is_linear=True),
     "BiasAdd": linear_in((0,), lambda step, i, stack: stack),
     "Cumsum": linear(shapes.along_axis, batch.along(1)),
     "Mean": reduction(),
-    "Sub": partials(
-        lambda a, b, y: ([None, -tf.ones([], y.dtype)], {}), kind="linear", is_linear=True
-    ),
+    "Sub": partials(lambda a, b, y: ([None, -tf.ones([], y.dtype)], {}), is_linear=True),
     "Sum": reduction(),
     # convolutions and means over windows
     "AvgPool": folding(),
@@ -144,21 +144,19 @@ LINEAR: dict[str, Rule] = {
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
     "Abs": elementwise(lambda x, y: tf.sign(x)),
-    "ClipByValue": partials(functions.clipped, kind="piecewise linear"),
-    "FloorMod": partials(
-        lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {}), kind="piecewise linear"
-    ),
+    "ClipByValue": partials(functions.clipped),
+    "FloorMod": partials(lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {})),
     "LeakyRelu": functions.leaky_relu(),
-    "Max": piecewise(linear(shapes.extreme, batch.along(1))),
-    "MaxPool": piecewise(linear(shapes.pooled)),
-    "Maximum": partials(functions.chosen(tf.greater_equal), kind="piecewise linear"),
-    "Min": piecewise(linear(shapes.extreme, batch.along(1))),
-    "Minimum": partials(functions.chosen(tf.less_equal), kind="piecewise linear"),
+    "Max": piecewise(linear(choosing.extreme, batch.along(1))),
+    "MaxPool": piecewise(linear(choosing.pooled)),
+    "Maximum": partials(functions.chosen(tf.greater_equal)),
+    "Min": piecewise(linear(choosing.extreme, batch.along(1))),
+    "Minimum": partials(functions.chosen(tf.less_equal)),
     "Relu": elementwise(lambda x, y: functions.where_positive(y, 1.0, 0.0)),
     "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype)),
-    "Select": piecewise(linear_in((1, 2), shapes.selected)),
-    "SelectV2": piecewise(linear_in((1, 2), shapes.selected)),
-    "TopKV2": shapes.largest_values(),
+    "Select": piecewise(linear_in((1, 2), choosing.selected)),
+    "SelectV2": piecewise(linear_in((1, 2), choosing.selected)),
+    "TopKV2": choosing.largest_values(),
 }
 
 ELEMENTWISE: dict[str, Rule] = {
@@ -233,7 +231,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "Atan2": partials(functions.angle_of),
     "Div": partials(functions.quotient),
     "DivNoNan": partials(functions.safe_quotient),
-    "Mul": partials(lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), kind="product"),
+    "Mul": partials(lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), is_multilinear=True),
     "Pow": partials(functions.power),
     "RealDiv": partials(functions.quotient),
     "SquaredDifference": partials(functions.squared_difference),
@@ -246,9 +244,9 @@ OF_WHOLE_ROWS: dict[str, Rule] = {
     "BatchMatMulV2": matrices.matrix_product(),
     "BatchMatMulV3": matrices.matrix_product(),
     "Einsum": einsum_product(),
-    "LogSoftmax": matrices.log_softmax(),
+    "LogSoftmax": rows.log_softmax(),
     "MatMul": matrices.matrix_product(),
-    "Softmax": matrices.softmax(),
+    "Softmax": rows.softmax(),
 }
 
 CONTROL: dict[str, Rule] = {
@@ -263,8 +261,8 @@ CONTROL: dict[str, Rule] = {
 }
 
 BY_FORMULA: dict[str, Rule] = {
-    "CumulativeLogsumexp": through(matrices.cumulative_logsumexp),
-    "SparseSoftmaxCrossEntropyWithLogits": through(matrices.cross_entropy),
+    "CumulativeLogsumexp": through(rows.cumulative_logsumexp),
+    "SparseSoftmaxCrossEntropyWithLogits": through(rows.cross_entropy),
     # The formulas that mend TensorFlow's own derivatives, where no row above says more.
     **{
         op_type: through(formula)
