@@ -161,3 +161,38 @@ def test_a_gpu_runs_one_op_after_the_other(monkeypatch):
     assert halves.least_examples(problem.f, 3) < math.inf
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     assert halves.least_examples(problem.f, 3) == math.inf
+
+
+def blocks(count=3, stop=False):
+    """Blocks of a transformer, of so many ops that XLA gets halves."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4, 6))
+    y = keras.layers.Dense(8)(x)
+    for _ in range(count):
+        z = keras.layers.LayerNormalization()(y)
+        y = y + keras.layers.MultiHeadAttention(2, 4)(z, z)
+        y = y + keras.layers.Dense(8, "gelu")(keras.layers.LayerNormalization()(y))
+    if stop:
+        mean = keras.layers.Lambda(lambda y: keras.ops.stop_gradient(keras.ops.mean(y, axis=0)))
+        y = y - mean(y)
+    return keras.Model(x, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling1D()(y)))
+
+
+@pytest.mark.parametrize(
+    ("model", "halved"),
+    [(blocks(), True), (blocks(count=1), False), (blocks(stop=True), False)],
+    ids=["many ops", "few ops", "coupled behind a stopped gradient"],
+)
+def test_xla_gets_halves_of_many_ops_and_of_examples_that_stay_apart(model, halved, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(5, 4, 6)).astype("float32")
+    given, side_by_side = [], halves.side_by_side
+    monkeypatch.setattr(
+        halves, "side_by_side", lambda compute: given.append(compute) or side_by_side(compute)
+    )
+    compiled = tf.function(lambda x: kc.laplacian(model, x, directions=8), jit_compile=True)
+    found = compiled(x)
+    assert bool(given) == halved
+    assert found.shape == (5, 1)
+    bare = tf.function(lambda x: kc.laplacian(model, x, directions=8))
+    np.testing.assert_allclose(found, bare(x), rtol=1e-3, atol=1e-5)
+    assert bool(given) == halved  # none of them outside XLA

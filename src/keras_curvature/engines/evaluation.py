@@ -33,6 +33,7 @@ from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.signs import random_signs
 from keras_curvature.engines.taylor import rules
+from keras_curvature.engines.tensorflow_private import inside_xla
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 Compute = Callable[..., dict[str, tf.Tensor]]
@@ -116,7 +117,8 @@ class Evaluator:
         """The same for so many directions at each example."""
         return self._least((engine.name, directions), lambda: engine.halves(self.f, directions))
 
-    def _least(self, key: Hashable, find: Callable[[], float]) -> float:
+    def _least(self, asked: Hashable, find: Callable[[], float]) -> float:
+        key = (asked, inside_xla())
         if key not in self.halving:
             self.halving[key] = math.inf if self.coupled else find()
         return self.halving[key]
@@ -278,12 +280,16 @@ def run_chunked(
 ) -> dict[str, tf.Tensor]:
     """Runs `compute(*tensors)` on at most `size` examples at a time, on each device.
 
-    From `halved_from` examples on in two halves side by side, where there is one device.
+    From `halved_from` examples on in two halves side by side, where there is one device; in a
+    `tf.function` only inside XLA, and only all of them at once.
 
     Eagerly through a compiled function, made once for `key`, and with fewer examples at a time
     if the memory runs out; inside a `tf.function` as part of it.
     """
     if not tf.executing_eagerly():
+        count = tensors[0].shape[0]
+        if inside_xla() and count is not None and halved_from <= count <= size:
+            compute = halves.side_by_side(compute)
         return chunks.in_graph(compute, tensors, size, signature)
     strategy, devices = problem.evaluator.strategy, 1
     if strategy is not None and not replicas.in_one():

@@ -1,7 +1,8 @@
 """Two halves of a batch side by side: the cores have work while one waits for memory or a lock.
 
 TensorFlow runs the ops of a graph in parallel that do not need each other, and a network in which
-each op needs the one before it leaves it none. Several ops have a kernel for one core only.
+each op needs the one before it leaves it none. Several ops have a kernel for one core only. XLA
+shares large ops out over the cores, and leaves small ones to one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import tensorflow as tf
 
 from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.taylor import engine as taylor
+from keras_curvature.engines.taylor.apart import examples_apart
 from keras_curvature.engines.taylor.structure import batch_leads
+from keras_curvature.engines.tensorflow_private import inside_xla
 
 Compute = Callable[..., dict[str, tf.Tensor]]
 
@@ -27,15 +30,26 @@ LEAST_NUMBERS = 2**18
 """That an op works on, on average, from which it pays to halve them: 1 MiB in float32."""
 
 
+LEAST_OPS = 64
+"""Live ops from which XLA is faster in halves: it keeps one core busy with each that is small."""
+
+
 def least_examples(f: FlatFunction, directions: int) -> float:
     """From how many examples on Taylor propagation is faster in halves; `inf` for never.
+
+    Inside XLA another number than outside.
 
     Args:
         f: the model.
         directions: how many each example is propagated along.
     """
-    ops = len(f.audit.live)
-    if not 0 < ops <= MOST_OPS or _has_gpu() or not batch_leads(taylor.way(f)):
+    ops, compiled = len(f.audit.live), inside_xla()
+    few_or_many = ops >= LEAST_OPS if compiled else 0 < ops <= MOST_OPS
+    if not few_or_many or _has_gpu():
+        return math.inf
+    if compiled:  # where nobody can try whether the examples of a batch influence each other
+        return 2 if examples_apart(f.traced) else math.inf
+    if not batch_leads(taylor.way(f)):
         return math.inf
     return max(2, LEAST_NUMBERS * ops / (directions * f.audit.activations))
 
@@ -49,7 +63,8 @@ def side_by_side(compute: Compute) -> Compute:
     """`compute` in a graph, from two halves of its tensors, which have at least two examples."""
 
     def halved(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        middle = tf.shape(tensors[0])[0] // 2
+        count = tensors[0].shape[0]
+        middle = (tf.shape(tensors[0])[0] if count is None else count) // 2
         one = compute(*(tensor[:middle] for tensor in tensors))
         other = compute(*(tensor[middle:] for tensor in tensors))
         return {name: tf.concat([one[name], other[name]], axis=0) for name in one}
