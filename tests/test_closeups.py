@@ -13,16 +13,9 @@ import keras_curvature as kc
 from drawn import texts
 from keras_curvature import figures
 from keras_curvature.arguments import words
+from watched import untrained
 
 RNG = np.random.default_rng(0)
-
-
-def watched(model, probe, **options):
-    monitor = kc.CurvatureMonitor(probe, **options)
-    monitor.set_model(model)
-    monitor.on_train_begin()
-    monitor._step(0)
-    return monitor
 
 
 def bending(shape, dtype="float64"):
@@ -49,7 +42,7 @@ def bending(shape, dtype="float64"):
 def test_a_picture_shows_what_is_there(shape, title, notes):
     model, factors = bending(shape)
     x = RNG.uniform(0.5, 1.5, size=(4, *shape))
-    monitor = watched(model, x, directions=4)
+    monitor = untrained(model, x, directions=4)
     figure = monitor.plot(picture="examples")
     shown = " ".join(texts(figure))
     assert title in shown
@@ -72,7 +65,7 @@ def test_whole_numbers_are_pixels_unless_a_layer_embeds_them():
          layers.Flatten(), layers.Dense(1)]
     )  # fmt: skip
     x = RNG.integers(0, 256, size=(4, 8, 8, 1)).astype("uint8")
-    figure = watched(net, x, directions=4).plot()
+    figure = untrained(net, x, directions=4).plot()
     assert "Second derivative by pixel" in texts(figure)
 
 
@@ -90,7 +83,7 @@ def reader():
 
 def test_words_stand_in_their_order_and_stay_what_they_are(reader):
     ids = np.roll(np.arange(12), -1)[None].repeat(2, axis=0)  # the padding, 0, comes last
-    monitor = watched(reader, ids, wrt="embedding", directions=2, vocabulary=HOSTILE)
+    monitor = untrained(reader, ids, wrt="embedding", directions=2, vocabulary=HOSTILE)
     monitor.plot()  # what it warns of, it does not warn of again
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -106,7 +99,7 @@ def test_words_stand_in_their_order_and_stay_what_they_are(reader):
 
 def test_ids_stand_for_themselves_without_words(reader):
     ids = np.arange(24).reshape(2, 12) % 12
-    figure = watched(reader, ids, wrt="embedding", directions=2).plot()
+    figure = untrained(reader, ids, wrt="embedding", directions=2).plot()
     assert {str(i) for i in range(12)} <= set(texts(figure))
 
 

@@ -10,6 +10,7 @@ from keras import layers
 import keras_curvature as kc
 from keras_curvature.labelled import asks_for_loss, with_loss
 from keras_curvature.probes import make_probe
+from watched import untrained
 
 N, INPUTS, CLASSES = 12, 3, 4
 RNG = np.random.default_rng(0)
@@ -35,13 +36,6 @@ class Linear(keras.Model):
 def linear(weights=WEIGHTS):
     inputs = keras.Input((len(weights),), dtype="float64")
     return keras.Model(inputs, Linear(weights).dense(inputs))
-
-
-def watched(model, probe, output="loss", **options):
-    monitor = kc.CurvatureMonitor(probe, output=output, **options)
-    monitor.set_model(model)
-    monitor.on_train_begin()
-    return monitor, monitor._step(0)
 
 
 def laplacians(model, probe, output="loss", **options):
@@ -120,11 +114,11 @@ def test_inputs_keep_their_names_and_whole_numbers_are_converted():
     model = keras.Model({"b": one, "a": other}, layers.Dense(CLASSES, "tanh")(joined))
     model.compile("sgd", SPARSE)
     x = {"b": np.arange(2 * N).reshape(N, 2) % 3, "a": X[:, :1]}
-    monitor, numbers = watched(model, (x, CLASS))
+    monitor = untrained(model, (x, CLASS), output="loss")
     assert list(monitor.reports[""].features) == ["a", "b[0]", "b[1]"]
     assert any("loss of each example" in line for line in monitor.reports[""].method)
 
-    assert "r2" not in numbers  # labels are no values of the loss
+    assert "r2" not in monitor.history  # labels are no values of the loss
 
     def loss(given):
         each = keras.losses.SparseCategoricalCrossentropy(reduction=None, **BY_LOGITS)
@@ -136,9 +130,9 @@ def test_inputs_keep_their_names_and_whole_numbers_are_converted():
         found = laplacians(model, (x, CLASS), wrt=name)
         np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-5)  # float32
     whole = laplacians(model, (x, CLASS)).mean()
-    assert numbers["mean"] == pytest.approx(whole, rel=1e-4)
+    assert monitor.history["mean"] == pytest.approx([whole], rel=1e-4)
     with pytest.raises(ValueError, match="wrt"):
-        watched(model, (x, CLASS), wrt="y")
+        untrained(model, (x, CLASS), output="loss", wrt="y")
 
 
 @pytest.mark.slow
@@ -151,11 +145,12 @@ def test_estimates_of_tokens(policy):
          layers.GlobalAveragePooling1D(dtype=policy), layers.Dense(CLASSES, "tanh", dtype=policy)]
     )  # fmt: skip
     model.compile("sgd", SPARSE)
-    options = {"wrt": "embedding", "dtype": "float64"}
-    exact = watched(model, (ids, CLASS), **options)[1]
-    few = watched(model, (ids, CLASS), directions=8, **options)
-    assert abs(few[1]["mean"] - exact["mean"]) < 4 * few[1]["mean_standard_error"]
-    assert few[0].plot().axes
+    options = {"output": "loss", "wrt": "embedding", "dtype": "float64"}
+    exact = untrained(model, (ids, CLASS), **options).history
+    estimating = untrained(model, (ids, CLASS), directions=8, **options)
+    few = estimating.history
+    assert abs(few["mean"][0] - exact["mean"][0]) < 4 * few["mean_standard_error"][0]
+    assert estimating.plot().axes
 
 
 @pytest.mark.slow
@@ -204,7 +199,7 @@ def test_what_is_missing_is_told_before_training(make, compiled, probe, output, 
     model = make()
     model.compile("sgd", compiled)
     with pytest.raises(ValueError, match=said):
-        watched(model, probe, output)
+        untrained(model, probe, output=output)
 
 
 def test_functions_without_labels_say_where_they_are():

@@ -15,6 +15,7 @@ from keras_curvature.engines.signs import random_thirds
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import make_probe
 from keras_curvature.sketching import Sketcher
+from watched import untrained
 
 INPUTS = 12
 
@@ -162,20 +163,16 @@ def test_the_monitor_watches_images(tmp_path):
     assert np.all(np.array(history["rms"]) > 3 * np.array(history["rms_standard_error"]))
     assert {"p05", "max", "positive_fraction"}.isdisjoint(history)  # biased by noise
     # The same directions at every step: without training the numbers stay.
-    again = kc.CurvatureMonitor(x)
-    again.set_model(net)
-    again.on_train_begin()
-    first = again._step(0)
-    assert {k: v for k, v in first.items() if k != "seconds"} == pytest.approx(
-        {k: v for k, v in again._step(1).items() if k != "seconds"}, rel=1e-4, nan_ok=True
-    )
-    np.testing.assert_allclose(first["mean"], history["mean"][-1], rtol=1e-4)
+    again = untrained(net, x, steps=2).history
+    for name in again.keys() - {"step", "seconds"}:
+        assert again[name][1] == pytest.approx(again[name][0], rel=1e-4, nan_ok=True)
+    np.testing.assert_allclose(again["mean"][0], history["mean"][-1], rtol=1e-4)
     # And true: the exact Laplacian lies within their errors.
     exact = kc.laplacian(net, x).numpy()
-    assert abs(exact.mean() - first["mean"]) < 4 * first["mean_standard_error"]
+    assert abs(exact.mean() - again["mean"][0]) < 4 * again["mean_standard_error"][0]
     hessian = kc.hessian(net, x[:4]).numpy().reshape(4, 3, 576, 576)
     norm = np.sqrt((hessian**2).sum(axis=(2, 3)).mean())
-    np.testing.assert_allclose(first["rms"], norm, rtol=0.3)  # four points against 32
+    np.testing.assert_allclose(again["rms"][0], norm, rtol=0.3)  # four points against 32
     lines: list[str] = []
     monitor.summary(print_fn=lines.append)
     assert "8 random directions" in lines[0]
@@ -190,10 +187,7 @@ def test_kinks_between_classes_are_not_blamed_on_the_activation():
     x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
     said = {}
     for output in (None, "margin"):
-        monitor = kc.CurvatureMonitor(x, output=output, directions=4)
-        monitor.set_model(net)
-        monitor.on_train_begin()
-        monitor._step(0)
+        monitor = untrained(net, x, output=output, directions=4)
         said[output] = monitor.reports[""].verdict
     assert said[None].kind == "healthy"
     assert "piecewise linear" in said["margin"].sentence.lower()

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
+import keras_curvature as kc
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 2)).astype("float32")
 Y = np.sin(X[:, :1]) * X[:, 1:]
@@ -32,6 +34,17 @@ def train(*callbacks, model=None, epochs=4, **kwargs):
     model = network() if model is None else model
     given = {"epochs": epochs, "batch_size": 16, "verbose": 0} | kwargs
     return model, model.fit(X, Y, callbacks=list(callbacks), **given)
+
+
+def untrained(model, probe, steps=1, **options):
+    """A monitor that has measured so many steps of a training in which nothing happens."""
+    monitor = kc.CurvatureMonitor(probe, **options)
+    monitor.set_model(model)
+    monitor.on_train_begin()
+    monitor.on_epoch_begin(0)
+    for epoch in range(steps - 1):
+        monitor.on_epoch_end(epoch, {})
+    return monitor
 
 
 def left_behind(model, fit):

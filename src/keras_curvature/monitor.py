@@ -25,6 +25,7 @@ from keras_curvature.labelled import asks_for_loss, with_loss
 from keras_curvature.measurement import Measurement, Report
 from keras_curvature.measuring import Gauge
 from keras_curvature.probes import Probe, make_probe
+from keras_curvature.publishing import Publisher
 from keras_curvature.reporting import Reporter, in_units
 from keras_curvature.schedule import PictureBudget, continued, due
 from keras_curvature.sketch import Sketch
@@ -171,8 +172,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._pictures = PictureBudget()
         self._pictured_step = -1
         self._diagnosed_step = -1
-        self._published: dict[str, float] = {}
-        self._namesake = False
+        self._publisher = Publisher(name)
         self._begun = False
         self._offset = 0
         self._ended = 0
@@ -228,12 +228,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and publishes the numbers in `logs`."""
         self._ended = epoch + 1 + self._offset
-        if not self._asked(epoch):
-            return
-        before = self._published
-        numbers = self._step(self._ended)
-        if logs is not None:
-            self._publish(logs, numbers, before)
+        if self._asked(epoch):
+            self._step(self._ended, logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last picture and closes the log."""
@@ -291,35 +287,15 @@ class CurvatureMonitor(keras.callbacks.Callback):
             raise ValueError(f"`output` must be one of {names}. Received: {output!r}.")
         return self._measurements[output], self.reports[output]
 
-    def _step(self, step: int) -> dict[str, float]:
-        """Measures once; returns the numbers as they go to `logs`."""
+    def _step(self, step: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures once, and adds the numbers to `logs`."""
         begin = time.perf_counter()
         measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
         numbers = reporting.numbers(self.reports) if measured else {}
         features = reporting.features(self.reports) if measured else {}
         record(self.history, step, numbers | features)
         self._log(step, measured)
-        # NaN for what is not known: lists of Keras's history keep their length.
-        self._published = numbers or dict.fromkeys(self._published, float("nan"))
-        return self._published
-
-    def _publish(
-        self, logs: dict[str, Any], numbers: dict[str, float], before: dict[str, float]
-    ) -> None:
-        """Adds the numbers to `logs`, with a warning where another monitor has done so."""
-        taken = [key for key in numbers if f"{self.name}_{key}" in logs]
-        # A loop of the user's own may hand the same dict to every epoch.
-        if not self._namesake and any(
-            logs[f"{self.name}_{key}"] is not before.get(key) for key in taken
-        ):
-            self._namesake = True
-            warnings.warn(
-                f"Another callback has written `{self.name}_{taken[0]}` to `logs` in this epoch, "
-                "and is overwritten. Give each of several monitors in one training its own "
-                f"`name`. Received for this one: name={self.name!r}.",
-                stacklevel=3,
-            )
-        logs.update({f"{self.name}_{key}": value for key, value in numbers.items()})
+        self._publisher.publish(numbers, logs)
 
     def _measure(self, step: int, begin: float) -> None:
         assert self._gauge is not None, "measuring before `on_train_begin`"
