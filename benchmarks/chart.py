@@ -32,7 +32,8 @@ FURTHEST = 40
 
 def draw(run: Run, path: Path) -> None:
     """Writes the picture; the format is that of the path."""
-    measured = [w for w in [*works.EXACT, *works.TRACES, *works.STEPS] if ours(run, w)]
+    compared = [*works.EXACT, *works.TRACES, *works.DEEP_TRACES, *works.STEPS]
+    measured = [work for work in compared if ours(run, work)]
     growing = any(run.of(work.name) for work in works.GROWING)
     heights = [1 + 0.3 * len(measured), 2.6 * growing]
     figure = Figure(figsize=(11, sum(heights)), layout="constrained")

@@ -32,7 +32,7 @@ def times_as_fast(run: Run, work: Work, peer: str, other: str) -> float | None:
     return ratio(best, mine) if best and mine else None
 
 
-def multiplications(work: Work) -> float:
+def operations(work: Work) -> float:
     """Floating-point operations of the matrix products in a collapsed Taylor propagation.
 
     `2 n (d + 2) Σ w_in w_out`: d directions, the value and the second order pass each layer.

@@ -27,11 +27,9 @@ from keras_curvature.engines import halves
 ROUNDS = 15
 
 WORKS = [
-    works.mlp(works.LAPLACIAN, 16, 64),
-    works.mlp(works.LAPLACIAN, 4, 512),
-    *works.EXACT[:3],
-    *works.EXACT[5:7],
-    *works.EXACT[9:11],
+    *works.tanh(works.LAPLACIAN, (16, 64), (4, 512), *works.SIZES),
+    *works.tanh(works.DIAGONAL, *works.SIZES[1:]),
+    *works.tanh(works.HESSIAN, *works.SIZES[1:]),
     works.GROWTH["depth"][32],
     works.TRACES[0],
     works.DEEP_TRACES[0],

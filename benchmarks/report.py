@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from benchmarks import work as works
 from benchmarks.contenders import BY_HAND, MACHINE, OURS, PEERS, PRODUCTS
-from benchmarks.findings import grown, multiplications, ours, peak_rate
+from benchmarks.findings import grown, operations, ours, peak_rate
 from benchmarks.goals import Goal, goals
 from benchmarks.results import Measurement, Run, ratio
 from benchmarks.work import Work
@@ -186,7 +186,7 @@ def _rates(run: Run) -> str:
     mine, peak = ours(run, works.DENSE), peak_rate(run)
     if mine is None or peak is None:
         return ""
-    work = multiplications(works.DENSE)
+    work = operations(works.DENSE)
     rate = work / mine.median
     return (
         f"The matrix products of a collapsed Taylor propagation, `2 n (d + 2) Σ w_in w_out`, are "

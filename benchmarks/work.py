@@ -119,6 +119,11 @@ def mlp(quantity: str, inputs: int, points: int) -> Work:
     return Work(quantity, Mlp(inputs, 256, 4), points)
 
 
+def tanh(quantity: str, *sizes: tuple[int, int]) -> list[Work]:
+    """On the same network with each of some numbers of inputs and of points."""
+    return [mlp(quantity, *size) for size in sizes]
+
+
 WIDE = Mlp(784, 128, 3)
 DENSE = mlp(LAPLACIAN, 64, 128)
 """Where the arithmetic rate and the peak memory are asked for."""
@@ -129,7 +134,7 @@ SIZES = ((1, 1000), (8, 512), (64, 128))
 EXACT = [
     work
     for quantity in (LAPLACIAN, DIAGONAL, HESSIAN)
-    for work in [*[mlp(quantity, *size) for size in SIZES], Work(quantity, WIDE, 64)]
+    for work in [*tanh(quantity, *SIZES), Work(quantity, WIDE, 64)]
 ]
 TRACES = [
     Work(TRACE, ConvNet(32, 3, (32, 64, 128)), 32),
@@ -141,7 +146,7 @@ DEEP_TRACES = [
 ]
 """For networks of the size that the estimates are made for; beside TensorFlow alone."""
 
-STEPS = [mlp(STEP, 2, 1024), mlp(STEP, 8, 512)]
+STEPS = tanh(STEP, (2, 1024), (8, 512))
 RESNET = Work(ALONG, Application("ResNet50", 224), 1)
 """How long does a deep network take to trace and to compile?"""
 

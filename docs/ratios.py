@@ -14,7 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
-GROUPS = ("Exact second derivatives", "Trace estimates", "Training steps", "A deep network")
+GROUPS = (
+    "Exact second derivatives",
+    "Trace estimates",
+    "Trace estimates of deep networks",
+    "Training steps",
+)
 
 BEGIN, END = "<!-- ratios, by docs/ratios.py -->\n", "<!-- end of ratios -->"
 MARKED = re.compile(f"(?<={re.escape(BEGIN)}).*?(?={re.escape(END)})", re.DOTALL)
