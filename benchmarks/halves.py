@@ -1,7 +1,7 @@
 """What Taylor propagation takes with the batch as a whole, and in two halves side by side.
 
-Both in one process, in turns: `make bench-halves`. The last column is what the library
-does by itself.
+Both in one process, in turns: `make bench-halves`; called plainly, then compiled by XLA. The last
+column is what the library does by itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from unittest import mock
 
 from benchmarks import work as works
-from benchmarks.contenders import CALL
+from benchmarks.contenders import CALL, XLA
 from benchmarks.peers import ours
 from benchmarks.work import Work
 from keras_curvature.engines import halves
@@ -34,8 +34,18 @@ WORKS = [
     works.TRACES[0],
     works.DEEP_TRACES[0],
 ]
+COMPILED = [
+    *works.tanh(works.LAPLACIAN, *works.SIZES),
+    works.GROWTH["depth"][32],
+    *works.TRACES,
+    works.DEEP_TRACES[1],
+]
+"""For XLA, which is slow at a ResNet."""
 
-WAYS = {"whole": {"LEAST_NUMBERS": math.inf}, "halves": {"LEAST_NUMBERS": 0, "MOST_OPS": math.inf}}
+WAYS = {
+    "whole": {"LEAST_NUMBERS": math.inf, "LEAST_OPS": math.inf},
+    "halves": {"LEAST_NUMBERS": 0, "MOST_OPS": math.inf, "LEAST_OPS": 0},
+}
 
 
 @contextlib.contextmanager
@@ -47,19 +57,19 @@ def limits(numbers: dict[str, float]) -> Iterator[None]:
         yield
 
 
-def prepared(work: Work, numbers: dict[str, float]) -> Callable[[], object]:
+def prepared(work: Work, mode: str, numbers: dict[str, float]) -> Callable[[], object]:
     """A call of the library, after the first two."""
     with limits(numbers):
-        call = ours.prepare(work, "taylor", CALL)
+        call = ours.prepare(work, "taylor", mode)
         call()
         call()
     return call
 
 
-def measure(work: Work) -> dict[str, list[float]]:
+def measure(work: Work, mode: str) -> dict[str, list[float]]:
     """Seconds of a call, by the way."""
-    calls = {way: prepared(work, numbers) for way, numbers in WAYS.items()}
-    calls["default"] = prepared(work, {})
+    calls = {way: prepared(work, mode, numbers) for way, numbers in WAYS.items()}
+    calls["default"] = prepared(work, mode, {})
     found: dict[str, list[float]] = {way: [] for way in calls}
     for _ in range(ROUNDS):
         for way, call in calls.items():
@@ -74,11 +84,12 @@ def main() -> None:
     """Prints a table."""
     print("| work | whole, ms | halves, ms | by itself, ms |")
     print("|---|---|---|---|")
-    for work in WORKS:
-        seconds = measure(work)
+    for work, mode in [*((work, CALL) for work in WORKS), *((work, XLA) for work in COMPILED)]:
+        seconds = measure(work, mode)
         figures = " | ".join(f"{1e3 * statistics.median(found):.3g}" for found in seconds.values())
         depth = f", {work.network.depth} layers" if work is works.GROWTH["depth"][32] else ""
-        print(f"| {work.title}{depth} | {figures} |", flush=True)
+        compiled = ", XLA" if mode == XLA else ""
+        print(f"| {work.title}{depth}{compiled} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

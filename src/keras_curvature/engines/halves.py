@@ -23,12 +23,11 @@ Compute = Callable[..., dict[str, tf.Tensor]]
 MOST_OPS = 128
 """Live ops up to which a graph is taken for a chain; a ResNet has more, and no use for halves.
 
-For this and the next see `benchmarks/halves.py`.
+For this and the next two see `benchmarks/halves.py`.
 """
 
 LEAST_NUMBERS = 2**18
 """That an op works on, on average, from which it pays to halve them: 1 MiB in float32."""
-
 
 LEAST_OPS = 64
 """Live ops from which XLA is faster in halves: it keeps one core busy with each that is small."""
@@ -43,13 +42,20 @@ def least_examples(f: FlatFunction, directions: int) -> float:
         f: the model.
         directions: how many each example is propagated along.
     """
-    ops, compiled = len(f.audit.live), inside_xla()
-    few_or_many = ops >= LEAST_OPS if compiled else 0 < ops <= MOST_OPS
-    if not few_or_many or _has_gpu():
+    if _has_gpu():
         return math.inf
-    if compiled:  # where nobody can try whether the examples of a batch influence each other
-        return 2 if examples_apart(f.traced) else math.inf
-    if not batch_leads(taylor.way(f)):
+    return _inside_xla(f) if inside_xla() else _outside_xla(f, directions)
+
+
+def _inside_xla(f: FlatFunction) -> float:
+    """There nobody can try whether the examples of a batch influence each other."""
+    pays = len(f.audit.live) >= LEAST_OPS
+    return 2 if pays and examples_apart(f.traced) else math.inf
+
+
+def _outside_xla(f: FlatFunction, directions: int) -> float:
+    ops = len(f.audit.live)
+    if not 0 < ops <= MOST_OPS or not batch_leads(taylor.way(f)):
         return math.inf
     return max(2, LEAST_NUMBERS * ops / (directions * f.audit.activations))
 
