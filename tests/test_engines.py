@@ -148,7 +148,7 @@ def walked():
             yield pytest.param(case, id=case.id, marks=marks)
 
 
-@pytest.mark.parametrize("case", walked())
+@pytest.mark.parametrize("case", list(walked()))
 def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
     """Op by op, without TensorFlow's graph optimiser, which may fuse the two differently."""
     if case.id in REFUSED and "dilation" not in case.id:
