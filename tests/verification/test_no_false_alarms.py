@@ -18,7 +18,7 @@ ANOTHER_FUNCTION = {"stop_gradient", "straight_through"}
 REFUSED = {"ops/associative_scan", "ops/average", "ops/ctc_loss", "ops/jvp", "ops/lu_factor"}
 """What cannot be traced for any batch, or has no derivative: see `tests/test_engines.py`."""
 
-QUICK = {"networks/mlp_relu", "layers/LayerNormalization"}
+QUICK = {"networks/mlp_relu", "layers/LayerNormalization", "tensorflow/straight_through"}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def judged(
     can_tell = doubt <= JUDGEABLE
     error = np.where(np.isfinite(answer.value), error, np.inf)
     allowed = tolerance.size + IN_DOUBT * doubt
-    worst = np.unravel_index(np.where(can_tell, error / allowed, -1.0).argmax(), error.shape)
+    share = np.divide(error, allowed, out=np.full(error.shape, -1.0), where=can_tell)
+    worst = np.unravel_index(share.argmax(), error.shape)
     return Check(
         name=name,
         engine=answer.engine,
