@@ -87,13 +87,15 @@ def closeups(
     """
     f, leaves = problem.f, problem.inputs.leaves
     engine = ENGINES[problem.evaluator.choice(options.engine, (PRODUCT,)).name]
-    d = f.inputs.width
+    d, first, last = f.inputs.width, part.start, part.stop
+    fitting = chunks.rows_at_once(f.audit.activations + 4 * d, f.dtype)
+    at_once = max(1, min(PRODUCTS_AT_ONCE, fitting))
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         *given, signs, start = tensors
         z, rest = f.point(given)
-        y = f(z, rest)[:, part]
-        chosen = tf.argmax(y, axis=1) + part.start
+        y = f(z, rest)[:, first:last]
+        chosen = tf.argmax(y, axis=1) + first
         seeds = tf.one_hot(chosen, f.outputs.width, dtype=z.dtype)
 
         def multiply(v: tf.Tensor) -> tf.Tensor:
@@ -105,14 +107,12 @@ def closeups(
         return {
             **found,
             "point": z,
-            "component": tf.cast(chosen - part.start, z.dtype),
+            "component": tf.cast(chosen - first, z.dtype),
             "y": tf.reduce_max(y, axis=1),
             "slope": tf.norm(gradient, axis=1),
             "samples": samples,
         }
 
-    fitting = chunks.rows_at_once(f.audit.activations + 4 * d, f.dtype)
-    at_once = max(1, min(PRODUCTS_AT_ONCE, fitting))
     count = min(count, int(leaves[0].shape[0]))
     if d <= EXACT_INPUTS:
         signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
@@ -121,8 +121,7 @@ def closeups(
         signs = random_signs([count, directions, d], seed=0)
     start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
     tensors = [*(leaf[:count] for leaf in leaves), signs, start]
-    key = ("closeups", engine.name, part.start, part.stop)
-    function = problem.evaluator.function(key, compute, tensors)
+    function = problem.evaluator.function(compute, tensors)
     rows = [function(*(t[i : i + 1] for t in tensors)) for i in range(count)]
     return tuple(_closeup(f, leaves, i, row) for i, row in enumerate(rows))
 

@@ -123,15 +123,15 @@ def _along(
 ) -> dict[str, Array]:
     """What `segments.along` gives, in chunks."""
     f = problem.f
-    spread = tf.ones([f.inputs.width], f.dtype)
 
     def compute(start: tf.Tensor, end: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
+        spread = tf.ones([f.inputs.width], f.dtype)
         return segments.along(engine, f, start, end, rest, spread)
 
     at_once = chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
     size = batch_size or max(1, at_once // segments.rows_of_one(f))
     tensors = [tf.constant(start, f.dtype), tf.constant(end, f.dtype), *rest]
-    found = run_chunked(problem, ("hidden", engine.name), compute, tensors, size, {})
+    found = run_chunked(problem, compute, tensors, size, {})
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 

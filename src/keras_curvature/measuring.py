@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keras_curvature import known, ladder, methods, rounding, scales, segments, slices
 from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, EngineChoice
-from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
+from keras_curvature.engines.evaluation import Options, pose, run_chunked
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import Array, Ladder, Measurement, Segments
 from keras_curvature.posed import Posed
@@ -200,26 +200,26 @@ class Gauge(Posed):
             return {"z": z, **found}
 
         size = self._options.batch_size or examples
-        key, leaves = ("monitor", "points", names, directions), self._problem.inputs.leaves
         halved_from = self._problem.evaluator.halved_from(engine, names)
-        return run_chunked(self._problem, key, compute, leaves, size, {}, halved_from)
+        leaves = self._problem.inputs.leaves
+        return run_chunked(self._problem, compute, leaves, size, {}, halved_from)
 
     def _at_scale(self) -> tf.Tensor:
         problem = self._scale_problem
         f, d = problem.f, problem.f.inputs.width
-        scale = tf.constant(self._scale)
         rows = chunks.rows_at_once(f.audit.activations + 2 * d, f.dtype)
         examples, windows = chunks.plan(rows, 2, d)
 
-        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, scale = tensors
             z, rest = f.point(leaves)
             h = tf.repeat(tf.cast(scale, z.dtype)[None, None], tf.shape(z)[0], axis=0)
             return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
         size = self._options.batch_size or examples
         tensors = [tf.gather(leaf, self._scaled) for leaf in problem.inputs.leaves]
-        found = self._run(("scale", tuple(self._scale)), compute, problem, size, tensors)
-        return found["scale"]
+        constants = [tf.constant(self._scale)]
+        return run_chunked(problem, compute, tensors, size, {}, constants=constants)["scale"]
 
     def _on_ladder(self) -> Array:
         f = dataclasses.replace(self.f, dtype=tf.float64)
@@ -234,14 +234,14 @@ class Gauge(Posed):
         size = self._options.batch_size or max(1, rows // len(ladder.PLACES))
         leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
         tensors = [*leaves, tf.constant(rails.unit)]
-        return self._run("ladder", compute, self._problem, size, tensors)["values"].numpy()
+        return run_chunked(self._problem, compute, tensors, size, {})["values"].numpy()
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
         f = self.f
-        spread = tf.constant(self._spread)
         engine = ENGINES[self._choice((DIRECTIONAL,)).name]
 
-        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, spread = tensors
             half = len(leaves) // 2
             start, rest = f.point(leaves[:half])
             end, _ = f.point(leaves[half:])
@@ -252,15 +252,16 @@ class Gauge(Posed):
         starts, ends = (
             [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
         )
-        return self._run("segments", compute, self._problem, size, [*starts, *ends])
+        constants = [tf.constant(self._spread)]
+        return run_chunked(self._problem, compute, [*starts, *ends], size, {}, constants=constants)
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
         problem = self._scale_problem
-        f, scale = problem.f, tf.constant(self._scale)
+        f = problem.f
         engine = ENGINES[self._choice((DIRECTIONAL,)).name]
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, axis, position = tensors
+            *leaves, axis, position, scale = tensors
             z, rest = f.point(leaves)
             return slices.along(engine, f, z, rest, axis, position, scale)
 
@@ -269,18 +270,9 @@ class Gauge(Posed):
         every = [cuts.index] * cuts.positions.size
         tensors = [tf.gather(leaf, every) for leaf in problem.inputs.leaves]
         tensors += [tf.constant(cuts.axes), tf.constant(cuts.positions.reshape(-1))]
-        found = self._run(("slices", tuple(self._scale)), compute, problem, size, tensors)
+        constants = [tf.constant(self._scale)]
+        found = run_chunked(problem, compute, tensors, size, {}, constants=constants)
         return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
-
-    def _run(
-        self,
-        key: Any,
-        compute: Callable[..., dict[str, tf.Tensor]],
-        problem: Problem,
-        size: int,
-        tensors: Sequence[tf.Tensor],
-    ) -> dict[str, tf.Tensor]:
-        return run_chunked(problem, ("monitor", key), compute, tensors, size, {})
 
 
 def _needs_float64(scale: Array) -> bool:

@@ -144,23 +144,23 @@ def _at_scales(
     rows_each = 2 if kernel == "triangle" else 2 * m
     windows = s if of == DIRECTIONAL else s * d
     examples, windows_at_once = chunks.plan(at_once, rows_each, windows)
+    count, result_dtype = len(leaves), problem.result_dtype
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        z, rest = f.point(tensors[: len(leaves)])
-        h, *v = tensors[len(leaves) :]
+        z, rest = f.point(tensors[:count])
+        h, *v = tensors[count:]
         if of == DIRECTIONAL:
             found = along_direction(f, z, rest, h, v[0], windows_at_once, kernel)
         else:
             found = along_axes(f, z, rest, h, windows_at_once, kernel)
         if of == LAPLACIAN:
             found = tf.reduce_sum(found, axis=-1)
-        return {"scale": tf.cast(found, problem.result_dtype)}
+        return {"scale": tf.cast(found, result_dtype)}
 
     shape = [None, m, s, d] if of == DIAGONAL else [None, m, s]
-    signature = {"scale": tf.TensorSpec(shape, problem.result_dtype)}
-    key = ("scale", of, kernel, windows_at_once)
+    signature = {"scale": tf.TensorSpec(shape, result_dtype)}
     size = batch_size or examples
-    return run_chunked(problem, key, compute, (*leaves, *given), size, signature)["scale"]
+    return run_chunked(problem, compute, (*leaves, *given), size, signature)["scale"]
 
 
 def along_axes(

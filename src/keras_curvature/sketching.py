@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,37 @@ One takes 8 rows: half a pass over the probe, and a standard error wants three a
 """
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Two groups of random directions at each example.
+
+    Attributes:
+        half: how many in each group.
+        width: their length, the number of inputs.
+        seed: chooses them.
+    """
+
+    half: int
+    width: int
+    seed: int
+
+    def thirds(self, examples: tf.Tensor) -> tf.Tensor:
+        """For the examples of these numbers, int8 `(n, 2, half, d)`."""
+        return random_thirds([2, self.half, self.width], self.seed, examples)
+
+    def along(self, kept: tf.Tensor, unit: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """Directions `(2, half, n, d)`.
+
+        Args:
+            kept: what `thirds` gave, or the examples' numbers.
+            unit: of each input, `(d,)`.
+            dtype: of the result.
+        """
+        thirds = self.thirds(kept) if kept.shape.rank == 1 else kept
+        length = tf.cast(math.sqrt(3) * unit, dtype)
+        return tf.cast(tf.transpose(thirds, [1, 2, 0, 3]), dtype) * length
+
+
 class Sketcher(Posed):
     """A model, a probe and what is seen of it along random directions.
 
@@ -94,7 +126,9 @@ class Sketcher(Posed):
         """
         super().__init__(model, probe, options, scale)
         self._half = max(1, -(-directions // 2))
-        self._why, self._units, self._seed = why, units, seed
+        self._why, self._units = why, units
+        self._draw = Draw(self._half, self.f.inputs.width, seed)
+        self._unit = self._spread if units == "std" else np.ones_like(self._spread)
         self._directions: tf.Tensor | None = None
         self.choice = self._problem.evaluator.choice(options.engine, (LAPLACIAN,))
         n = probe.size
@@ -215,10 +249,6 @@ class Sketcher(Posed):
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
 
-    def _draw(self, examples: tf.Tensor) -> tf.Tensor:
-        """Two groups of directions for the examples of these numbers, int8 `(n, 2, half, d)`."""
-        return random_thirds([2, self._half, self.f.inputs.width], self._seed, examples)
-
     def _kept(self) -> tf.Tensor:
         """The directions of all points, or, where these are too many, the points' numbers."""
         if self._directions is None:
@@ -227,46 +257,39 @@ class Sketcher(Posed):
             if n * each > KEPT_DRAW:
                 self._directions = numbers
             else:
+                draw = self._draw
 
                 def compute(index: tf.Tensor) -> dict[str, tf.Tensor]:
-                    return {"drawn": self._draw(index)}
+                    return {"drawn": draw.thirds(index)}
 
                 size = max(1, DRAWN_AT_ONCE // each)
-                found = run_chunked(self._problem, self._key("draw"), compute, [numbers], size, {})
+                found = run_chunked(self._problem, compute, [numbers], size, {})
                 self._directions = found["drawn"]
         return self._directions
 
-    def _along(self, kept: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        """Directions `(2, half, n, d)` in the result's units, from a part of what is kept."""
-        thirds = self._draw(kept) if kept.shape.rank == 1 else kept
-        length = np.full(self.f.inputs.width, math.sqrt(3))
-        if self._units == "std":
-            length = length * self._spread
-        return tf.cast(tf.transpose(thirds, [1, 2, 0, 3]), dtype) * tf.constant(length, dtype)
-
     def _at_points(self) -> dict[str, tf.Tensor]:
-        f, engine = self.f, self.engine
+        f, engine, draw = self.f, self.engine, self._draw
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, kept = tensors
+            *leaves, kept, unit = tensors
             z, rest = f.point(leaves)
-            return engine.groups(f, z, rest, self._along(kept, z.dtype))
+            return engine.groups(f, z, rest, draw.along(kept, unit, z.dtype))
 
         size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * self._half + 3))
-        key, tensors = self._key("points"), self._at_all_points()
+        tensors, constants = self._at_all_points(), [tf.constant(self._unit)]
         halved_from = self._problem.evaluator.halved_along(engine, 2 * self._half)
-        return run_chunked(self._problem, key, compute, tensors, size, {}, halved_from)
+        return run_chunked(self._problem, compute, tensors, size, {}, halved_from, constants)
 
     def _at_scale(self) -> tf.Tensor:
         """Slopes differ less from each other than values do: no need for float64 here."""
-        f, engine, spread = self.f, self.engine, self._scale
+        f, engine, draw = self.f, self.engine, self._draw
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, kept = tensors
+            *leaves, kept, unit, scale = tensors
             z, rest = f.point(leaves)
-            v = self._along(kept, z.dtype)[:, 0]  # one of each group: these are independent
+            v = draw.along(kept, unit, z.dtype)[:, 0]  # one of each group: these are independent
             # To where `x + tv` leaves the ellipsoid with half-axes h.
-            steps = 1 / tf.maximum(tf.norm(v / tf.constant(spread, z.dtype), axis=2), 1e-12)
+            steps = 1 / tf.maximum(tf.norm(v / tf.cast(scale, z.dtype), axis=2), 1e-12)
             ends = tf.stack([z + steps[..., None] * v, z - steps[..., None] * v])
             rows = tf.reshape(ends, [-1, f.inputs.width])
             along = tf.reshape(tf.stack([v, v]), [1, -1, f.inputs.width])
@@ -278,33 +301,34 @@ class Sketcher(Posed):
 
         size = self._options.batch_size or max(1, engine.rows_along(f) // 8)
         tensors = [tf.gather(part, self._windows) for part in self._at_all_points()]
-        key = self._key("scale")
-        return run_chunked(self._problem, key, compute, tensors, size, {})["scale"]
+        constants = [tf.constant(self._unit), tf.constant(self._scale)]
+        found = run_chunked(self._problem, compute, tensors, size, {}, constants=constants)
+        return found["scale"]
 
     def _at_all_points(self) -> list[tf.Tensor]:
         """The points as the model takes them, and what is kept of their directions."""
         return [*self._problem.inputs.leaves, self._kept()]
 
     def _on_ladder(self) -> dict[str, tf.Tensor]:
-        f, rails = dataclasses.replace(self.f, dtype=tf.float64), self._rails
+        own, rails = self.f, self._rails
+        f = dataclasses.replace(own, dtype=tf.float64)
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, unit = tensors
             z, rest = f.point(leaves)
-            single = self.f(*self.f.point(leaves))
+            single = own(*own.point(leaves))
             return {"values": ladder.values(f, z, unit, rest), "single": single}
 
         size = self._options.batch_size or max(1, self._rows_forward(f) // len(ladder.PLACES))
         leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
         tensors = [*leaves, tf.constant(rails.unit)]
-        key = self._key("ladder")
-        return run_chunked(self._problem, key, compute, tensors, size, {})
+        return run_chunked(self._problem, compute, tensors, size, {})
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
         f, engine = self.f, self.engine
-        spread = tf.constant(self._spread)
 
-        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, spread = tensors
             half = len(leaves) // 2
             start, rest = f.point(leaves[:half])
             end, _ = f.point(leaves[half:])
@@ -315,13 +339,8 @@ class Sketcher(Posed):
         starts, ends = (
             [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
         )
-        tensors = [*starts, *ends]
-        return run_chunked(self._problem, self._key("segments"), compute, tensors, size, {})
-
-    def _key(self, name: str) -> tuple[Any, ...]:
-        """What the compiled function depends on besides its tensors."""
-        constants = hash(self._scale.tobytes() + self._spread.tobytes())
-        return ("sketch", name, self._half, self._units, self._seed, constants)
+        constants = [tf.constant(self._spread)]
+        return run_chunked(self._problem, compute, [*starts, *ends], size, {}, constants=constants)
 
     @staticmethod
     def _rows_forward(f: FlatFunction) -> int:

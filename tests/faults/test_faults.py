@@ -68,7 +68,7 @@ def never_enough_memory(monitor, log, patch):
 def exhausted_above(limit):
     """In place of `Evaluator.function`: more examples at a time do not fit."""
 
-    def function(evaluator, key, compute, tensors):
+    def function(evaluator, compute, tensors, *constants, **arranged):
         def tight(*given):
             if given[0].shape[0] > limit:
                 raise OUT_OF_MEMORY
@@ -275,8 +275,8 @@ def test_too_little_memory_is_made_do_with_and_said(directions, tmp_path, monkey
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, directions=directions)
     original = Evaluator.function
 
-    def tight(evaluator, key, compute, tensors):
-        return exhausted_above(3)(evaluator, key, original(evaluator, key, compute, tensors), ())
+    def tight(evaluator, *given, **arranged):
+        return exhausted_above(3)(evaluator, original(evaluator, *given, **arranged), ())
 
     short = During(lambda: monkeypatch.setattr(Evaluator, "function", tight), monkeypatch.undo)
     with pytest.warns(UserWarning, match="memory ran out.*2 examples at a time"):

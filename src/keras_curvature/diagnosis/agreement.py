@@ -124,13 +124,14 @@ def _suspect(size: float) -> Finding:
 
 def _differences(s: Subject, count: int, h: float) -> tuple[Array, Array]:
     """Of values and of slopes along `v`, over `h` to both sides."""
+    f = s.f64
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         *leaves, v, h = tensors
-        z, rest = s.f64.point(leaves)
+        z, rest = f.point(leaves)
         ends = tf.concat([z + h * v, z - h * v], axis=0)
         others = [tf.concat([r, r], axis=0) for r in rest]
-        value, jacobian = nested.value_and_jacobian(s.f64, ends, others)
+        value, jacobian = nested.value_and_jacobian(f, ends, others)
         slope = tf.reduce_sum(jacobian * tf.concat([v, v], axis=0)[:, None], axis=-1)
         ahead, behind = tf.split(tf.stack([value, slope]), 2, axis=1)
         first, second = tf.unstack((ahead - behind) / (2 * h))
@@ -138,7 +139,7 @@ def _differences(s: Subject, count: int, h: float) -> tuple[Array, Array]:
 
     steps = np.full((count, 1), h)
     tensors = (*s.first(count), s.v[:count], steps)
-    found = s.run("differences", compute, tensors, 2 * s.f64.outputs.width)
+    found = s.run(compute, tensors, 2 * f.outputs.width)
     return found["slope"], found["curvature"]
 
 

@@ -85,12 +85,13 @@ def lines_of(s: Subject, z: Array, rest: Sequence[tf.Tensor]) -> Lines:
 
 
 def _followed(s: Subject, start: Array, end: Array, rest: Sequence[tf.Tensor]) -> Lines:
-    spread = tf.constant(s.spread)
+    f = s.f64
 
-    def compute(start: tf.Tensor, end: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
-        return segments.along(ENGINE, s.f64, start, end, rest, spread)
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        start, end, *rest, spread = tensors
+        return segments.along(ENGINE, f, start, end, rest, spread)
 
-    found = s.run("lines", compute, (start, end, *rest), segments.rows_of_one(s.f64))
+    found = s.run(compute, (start, end, *rest), segments.rows_of_one(f), [s.spread])
     along = Segments(
         lengths=found["lengths"],
         standard_lengths=found["standard_lengths"],

@@ -51,7 +51,7 @@ def look(
     Of a layer in a loop the graph itself may hold the first step only, which says nothing of
     the others: such parts are left out.
     """
-    visible = [part for part in parts if part.whole]
+    visible = tuple(part for part in parts if part.whole)
     if not visible:
         return []
 
@@ -60,7 +60,7 @@ def look(
 
     evaluator = s.problem.evaluator
     tensors = [tf.cast(z, f.dtype), *rest]
-    function = evaluator.function(("diagnosis", "inside", f.dtype.name), compute, tensors)
+    function = evaluator.function(compute, tensors)
     found = {name: tensor.numpy() for name, tensor in function(*tensors).items()}
     return [
         State(

@@ -50,6 +50,15 @@ class Mixed(FlatFunction):
         """The mixtures, `(n, mixtures)`."""
         return self.whole(z, rest) @ tf.constant(self.mixing, z.dtype)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same trace in the same mixtures."""
+        alike = super().__eq__(other)
+        if alike is not True or not isinstance(other, Mixed):
+            return alike
+        return np.array_equal(self.mixing, other.mixing)
+
+    __hash__ = FlatFunction.__hash__
+
 
 def few_outputs(f: FlatFunction) -> Mixed:
     """The function itself if it has few outputs, else a mixture of them."""
@@ -106,15 +115,16 @@ class Subject:
 
     def run(
         self,
-        name: str,
         compute: Callable[..., dict[str, tf.Tensor]],
         tensors: Sequence[Any],
         rows_per_example: int = 1,
+        constants: Sequence[Any] = (),
     ) -> dict[str, Any]:
-        """`compute(*tensors)`, compiled once per `name` and model, in chunks of bounded memory."""
+        """`compute(*tensors, *constants)`, compiled once, in chunks of bounded memory."""
         given = [tf.convert_to_tensor(tensor) for tensor in tensors]
         size = self.options.batch_size or max(1, rows_at_once(self.f64) // rows_per_example)
-        found = run_chunked(self.problem, ("diagnosis", name), compute, given, size, {})
+        shared = [tf.convert_to_tensor(constant) for constant in constants]
+        found = run_chunked(self.problem, compute, given, size, {}, constants=shared)
         arrays = {key: tensor.numpy() for key, tensor in found.items()}
         return {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 
@@ -200,21 +210,21 @@ def sample(s: Subject, f: Mixed, count: int | None = None) -> Sample:
 
     count = s.count if count is None else count
     tensors = (*s.first(count), s.v[:count])
-    found = s.run(f"sample in {f.dtype.name}", compute, tensors, f.outputs.width)
+    found = s.run(compute, tensors, f.outputs.width)
     return Sample(**found)
 
 
 def noise(s: Subject, count: int = 8) -> Array:
     """Standard deviation of the rounding in one value of the function in float64, `(k,)`."""
-    offsets = rounding.offsets()
+    f, offsets = s.f64, rounding.offsets()
+    times = len(offsets)
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        *leaves, v = tensors
-        z, rest = s.f64.point(leaves)
-        rows = z[:, None] + tf.constant(offsets)[:, None] * v[:, None]
-        times = len(offsets)
-        y = s.f64(tf.reshape(rows, [-1, z.shape[1]]), [tf.repeat(r, times, axis=0) for r in rest])
-        return {"values": tf.reshape(y, [-1, times, s.f64.outputs.width])}
+        *leaves, v, offsets = tensors
+        z, rest = f.point(leaves)
+        rows = z[:, None] + offsets[:, None] * v[:, None]
+        y = f(tf.reshape(rows, [-1, z.shape[1]]), [tf.repeat(r, times, axis=0) for r in rest])
+        return {"values": tf.reshape(y, [-1, times, f.outputs.width])}
 
-    found = s.run("noise", compute, (*s.first(count), s.v[:count]), len(offsets))
+    found = s.run(compute, (*s.first(count), s.v[:count]), times, [offsets])
     return rounding.noise(found["values"])

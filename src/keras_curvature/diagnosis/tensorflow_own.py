@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_curvature.diagnosis.parts import layers_of, named
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
 from keras_curvature.engines.audit import Place
+from keras_curvature.engines.compiling import compiled, standing_alone
 from keras_curvature.engines.function import selector
 from keras_curvature.engines.tracing import called, tapping, unnoticed
 from keras_curvature.findings import Finding
@@ -76,8 +77,9 @@ def own_answer(s: Subject, taken: Sample) -> Own:
     ]
     try:
         with unnoticed(s.model):
-            evaluator = s.problem.evaluator
-            function = evaluator.function(("diagnosis", "own"), _nested_tapes(s), [*leaves, v])
+            specs = [tf.TensorSpec(t.shape, t.dtype) for t in (*leaves, v)]
+            with standing_alone():
+                function = compiled(_nested_tapes(s), specs)
         answers = [function(*leaves, v)["own"].numpy() * length[:, 0] ** 2 for _ in range(CALLS)]
     except Exception as error:  # whatever TensorFlow raises is the answer
         return Own(np.nan, 0, _reason(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 import weakref
@@ -24,6 +23,7 @@ from keras_curvature.engines.choice import (
     needs_float64,
 )
 from keras_curvature.engines.compiling import compiled, standing_alone
+from keras_curvature.engines.computation_key import key_of
 from keras_curvature.engines.emitting import widened
 from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.function import FlatFunction, flatten
@@ -123,17 +123,49 @@ class Evaluator:
             self.halving[key] = math.inf if self.coupled else find()
         return self.halving[key]
 
-    def function(self, key: Hashable, compute: Compute, tensors: Sequence[tf.Tensor]) -> Compute:
-        """`compute` compiled for tensors like these with any batch, on first use.
+    def function(
+        self,
+        compute: Compute,
+        tensors: Sequence[tf.Tensor],
+        constants: Sequence[tf.Tensor] = (),
+        *,
+        halved: bool = False,
+        shared: bool = False,
+    ) -> Compute:
+        """`compute(*tensors, *constants)` compiled for tensors like these with any batch.
 
-        Traced here and not by calling a `tf.function`, which warns of retracing when the same
-        code is compiled for many models.
+        Traced on first use, here and not by calling a `tf.function`, which warns of retracing
+        when the same code is compiled for many models.
+
+        Args:
+            compute: kept by its code and the constants in its closure, see `computation_key`.
+            tensors: have the examples as their first axis.
+            constants: do not; they are the same for all examples.
+            halved: in two halves side by side.
+            shared: shared out over the devices of the strategy.
         """
-        specs = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors)
-        if (key, specs) not in self.compiled:
+        specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors]
+        specs += [tf.TensorSpec(t.shape, t.dtype) for t in constants]
+        count = len(tensors)
+        key = (key_of(compute), count, tuple(specs), halved, shared)
+        if key not in self.compiled:
+
+            def whole(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+                of_examples = bound(compute, given[count:])
+                if halved:
+                    of_examples = halves.side_by_side(of_examples)
+                if shared:
+                    of_examples = replicas.shared_out(of_examples, self.strategy)
+                return of_examples(*given[:count])
+
             with standing_alone():
-                self.compiled[key, specs] = compiled(compute, specs)
-        return self.compiled[key, specs]
+                self.compiled[key] = compiled(whole, specs)
+        return self.compiled[key]
+
+
+def bound(compute: Compute, constants: Sequence[tf.Tensor]) -> Compute:
+    """`compute` as a function of its first tensors, with `constants` behind them."""
+    return lambda *tensors: compute(*tensors, *constants)
 
 
 @dataclass(frozen=True)
@@ -225,9 +257,8 @@ def estimate_laplacian(
 
     size = options.batch_size or max(1, engine.rows_along(f) // (directions + 2))
     signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
-    key = (engine.name, "estimate", directions)
     halved_from = problem.evaluator.halved_along(engine, directions)
-    found = run_chunked(problem, key, compute, (*leaves, signs), size, signature, halved_from)
+    found = run_chunked(problem, compute, (*leaves, signs), size, signature, halved_from)
     return unflatten(tf.cast(found[LAPLACIAN], problem.result_dtype), *problem.layouts(LAPLACIAN))
 
 
@@ -250,10 +281,11 @@ def flat_derivatives(
     f = problem.f
     examples, directions_at_once = problem.evaluator.plan(engine, names)
     leaves = problem.inputs.leaves
+    count, along_v = len(leaves), v is not None
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        z, rest = f.point(tensors[: len(leaves)])
-        direction = None if v is None else tensors[-1]
+        z, rest = f.point(tensors[:count])
+        direction = tensors[-1] if along_v else None
         return engine.compute(f, z, rest, direction, names, directions_at_once)
 
     signature = {
@@ -263,41 +295,56 @@ def flat_derivatives(
         )
         for name in names
     }
-    key = (engine.name, names, directions_at_once)
     tensors = leaves if v is None else (*leaves, v)
     size, halved_from = batch_size or examples, problem.evaluator.halved_from(engine, names)
-    return run_chunked(problem, key, compute, tensors, size, signature, halved_from)
+    return run_chunked(problem, compute, tensors, size, signature, halved_from)
 
 
 def run_chunked(
     problem: Problem,
-    key: Hashable,
     compute: Compute,
     tensors: Sequence[tf.Tensor],
     size: int,
     signature: dict[str, tf.TensorSpec],
     halved_from: float = math.inf,
+    constants: Sequence[tf.Tensor] = (),
 ) -> dict[str, tf.Tensor]:
-    """Runs `compute(*tensors)` on at most `size` examples at a time, on each device.
+    """Runs `compute(*tensors, *constants)` on at most `size` examples at a time, on each device.
 
     From `halved_from` examples on in two halves side by side, where there is one device; in a
     `tf.function` only inside XLA, and only all of them at once.
 
-    Eagerly through a compiled function, made once for `key`, and with fewer examples at a time
-    if the memory runs out; inside a `tf.function` as part of it.
+    Eagerly through a function that is compiled once, and with fewer examples at a time if the
+    memory runs out; inside a `tf.function` as part of it.
+
+    Args:
+        problem: the traced model.
+        compute: its closure holds constants that can be told apart, see `computation_key`.
+        tensors: with the examples as the first axis.
+        size: how many examples at a time.
+        signature: of the results.
+        halved_from: from how many examples on halves are faster.
+        constants: arrays that all examples share.
     """
     if not tf.executing_eagerly():
+        compute = bound(compute, constants)
         count = tensors[0].shape[0]
         if inside_xla() and count is not None and halved_from <= count <= size:
             compute = halves.side_by_side(compute)
         return chunks.in_graph(compute, tensors, size, signature)
     strategy, devices = problem.evaluator.strategy, 1
-    if strategy is not None and not replicas.in_one():
-        compute = replicas.shared_out(compute, strategy)
-        key, devices = (key, "shared"), replicas.count(strategy)
-        halved_from = math.inf
-    function = functools.partial(_run, problem.evaluator, key, compute, halved_from)
-    fitting = problem.evaluator.fitting
+    shared = strategy is not None and not replicas.in_one()
+    if shared:
+        devices, halved_from = replicas.count(strategy), math.inf
+
+    def run(*some: tf.Tensor) -> dict[str, tf.Tensor]:
+        halved = some[0].shape[0] >= halved_from
+        function = problem.evaluator.function(
+            compute, some, constants, halved=halved, shared=shared
+        )
+        return function(*some, *constants)
+
+    fitting, key = problem.evaluator.fitting, (key_of(compute), shared)
 
     def smaller(fewer: int) -> None:
         fitting[key] = fewer = -(-fewer // devices)
@@ -309,15 +356,7 @@ def run_chunked(
         )
 
     size = devices * min(size, fitting.get(key, size))
-    return chunks.as_fits(function, tensors, size, smaller)
-
-
-def _run(
-    evaluator: Evaluator, key: Hashable, compute: Compute, halved_from: float, *tensors: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    if tensors[0].shape[0] >= halved_from:
-        return evaluator.function((key, "halved"), halves.side_by_side(compute), tensors)(*tensors)
-    return evaluator.function(key, compute, tensors)(*tensors)
+    return chunks.as_fits(run, tensors, size, smaller)
 
 
 def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:

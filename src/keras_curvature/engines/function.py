@@ -48,6 +48,16 @@ class FlatFunction:
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same trace, by the same inputs, in the same dtype."""
+        if not isinstance(other, FlatFunction) or type(other) is not type(self):
+            return NotImplemented
+        ours, theirs = ([id(tensor) for tensor in f.source] for f in (self, other))
+        return self.traced is other.traced and self.dtype == other.dtype and ours == theirs
+
+    def __hash__(self) -> int:
+        return hash((id(self.traced), self.dtype))
+
     def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
         """Emits the model into the current graph."""
         results = run(self.traced, self.feeds(z, rest), self.fetches, self.dtype)

@@ -143,6 +143,7 @@ def _sampled(
     engine = _engine(problem, options, PRODUCT if by_products else LAPLACIAN)
     signs = random_signs([_count(leaves[0]), directions, f.inputs.width], seed)
     size, at_once = _plan(f, engine, directions, by_products)
+    wanted = tuple(names)
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         z, rest = f.point(tensors[:-1])
@@ -150,7 +151,7 @@ def _sampled(
         if not by_products:
             along = engine.along(f, z, rest, tf.transpose(v, [1, 0, 2]))[CURVATURE]
             return _flat({TRACE: hutchinson.trace(along)})
-        return _flat(_from_products(engine, f, z, rest, v, names, at_once))
+        return _flat(_from_products(engine, f, z, rest, v, wanted, at_once))
 
     out, arg = f.outputs.width, f.inputs.width
     shapes = {name: [None, out, arg] if name == DIAGONAL else [None, out] for name in names}
@@ -159,10 +160,7 @@ def _sampled(
         for name in names
         for part in ("", "_error")
     }
-    key = ("estimate", engine.name, tuple(sorted(names)), directions, at_once)
-    found = run_chunked(
-        problem, key, compute, (*leaves, signs), options.batch_size or size, signature
-    )
+    found = run_chunked(problem, compute, (*leaves, signs), options.batch_size or size, signature)
 
     def shaped(name: str, part: str) -> Any:
         layouts = (f.outputs, f.inputs) if name == DIAGONAL else (f.outputs,)
@@ -240,8 +238,7 @@ def _eigenvalues(
     }
     rows = chunks.rows_at_once(f.audit.activations + (steps + 4) * d, f.dtype)
     size = options.batch_size or max(1, rows // m)
-    key = ("eigenvalues", engine.name, steps, tolerance)
-    found = run_chunked(problem, key, compute, (*leaves, start), size, signature)
+    found = run_chunked(problem, compute, (*leaves, start), size, signature)
     cast = {name: tf.cast(part, problem.result_dtype) for name, part in found.items()}
     return Eigenvalues(
         value=unflatten(cast["value"], f.outputs, PAIR),

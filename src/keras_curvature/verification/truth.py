@@ -155,14 +155,16 @@ def _values(s: Subject, directions: Array) -> Array:
 
 
 def _on_lines(s: Subject, example: NDArray[np.integer], directions: Array) -> Array:
+    f = s.f64
+
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         *leaves, along, t = tensors
-        z, rest = s.f64.point(leaves)
-        return {"values": s.f64(z + t * along, rest)}
+        z, rest = f.point(leaves)
+        return {"values": f(z + t * along, rest)}
 
     times = len(PLACES)
     rows = np.repeat(example, times)
     leaves = [tf.gather(leaf, rows) for leaf in s.leaves]
     t = np.tile(PLACES, len(example))[:, None]
-    found = s.run("lines", compute, (*leaves, np.repeat(directions, times, axis=0), t))
+    found = s.run(compute, (*leaves, np.repeat(directions, times, axis=0), t))
     return found["values"].reshape(len(example), times, -1)
