@@ -60,6 +60,75 @@ def test_one_of_several_inputs(wrt):
     np.testing.assert_allclose(part[1], whole[1][1][1], atol=1e-6)
 
 
+def with_keys(kind):
+    """`sin(u) + u v²` of a dict with the keys u and v, whatever its inputs are called."""
+    names = {"by other names": ("p", "q")}.get(kind, ("u", "v"))
+    u, v = (keras.Input((1,), name=name) for name in names)
+    bent = layers.Lambda(lambda t: tf.sin(t[0]) + t[0] * t[1] ** 2, output_shape=(1,))([u, v])
+    if kind == "by other names":
+        with pytest.warns(UserWarning, match="all keys in the dict must match"):
+            return keras.Model({"u": u, "v": v}, bent)
+    return keras.Model([u, v] if kind == "of a list" else {"u": u, "v": v}, bent)
+
+
+@pytest.mark.parametrize("more", [{}, {"a": B[:, 0]}, {"w": A}], ids=["no", "before", "behind"])
+@pytest.mark.parametrize("kind", ["of a list", "of a dict", "by other names"])
+def test_of_a_dict_a_model_takes_what_it_has_inputs_for(kind, more, recwarn):
+    """Keras takes the first keys of the alphabet where a model made of a dict gets more."""
+    model, x = with_keys(kind), {"u": A[:, :1], "v": A[:, 1:]}
+    u, v = A[:, 0], A[:, 1]
+    hessian = kc.hessian(model, {**x, **more}, dtype="float64")
+    assert set(hessian) == {"u", "v"}
+    for one, other, truth in (("u", "u", -np.sin(u)), ("u", "v", 2 * v), ("v", "v", 2 * u)):
+        np.testing.assert_allclose(hessian[one][other][:, 0, 0, 0], truth, atol=1e-12)
+    alone = kc.hessian_diagonal(model, {**x, **more}, wrt="v", dtype="float64")
+    np.testing.assert_allclose(alone[:, 0, 0], 2 * u, atol=1e-12)
+    assert not [one for one in recwarn if "structure" in str(one.message)]
+
+
+LISTS = {"names": ["b", "a"], "indexes": (1, 0), "one": ["b"], "mixed": [-1, "a"]}
+
+
+@pytest.mark.parametrize("structure", ["dict", "list"])
+@pytest.mark.parametrize("wrt", LISTS.values(), ids=LISTS)
+def test_some_of_several_inputs_are_a_dict_by_their_names(wrt, structure):
+    """In the order of the list, and directions by name, whatever stands beside them."""
+    x, v = GIVEN[structure], {"a": A[0], "b": B[0], "c": None}
+    names = ["b", "a"][: len(wrt)]
+    whole = kc.hessian(joined(structure), x)
+    keys = dict(zip("abfs", KEYS[structure], strict=True))
+    found = kc.derivatives(
+        joined(structure), x, ["hessian", "laplacian", "hessian_vector_product"], v=v, wrt=wrt
+    )
+    hessian, product = found["hessian"][keys["f"]], found["hessian_vector_product"][keys["f"]]
+    assert list(hessian) == list(product) == names
+    for one in names:
+        blocks = {other: whole[keys["f"]][keys[one]][keys[other]].numpy() for other in names}
+        for other, block in blocks.items():
+            np.testing.assert_allclose(hessian[one][other], block, atol=1e-6)
+        along = [np.tensordot(block, v[other], v[other].ndim) for other, block in blocks.items()]
+        np.testing.assert_allclose(product[one], sum(along), atol=1e-5)
+    # float32, summed in another order
+    traces = [np.einsum(TRACES[one], hessian[one][one]) for one in names]
+    np.testing.assert_allclose(found["laplacian"][keys["f"]], sum(traces), atol=1e-6)
+
+
+TRACES = {"a": "noii->no", "b": "noijij->no"}
+
+
+def test_a_list_of_inputs_elsewhere():
+    model, x, options = joined("list"), [A, B], {"wrt": ["b", "a"], "output": 0}
+    shapes = {"b": (5, 1, 3, 1), "a": (5, 1, 2)}
+    scaled = kc.scale_curvature(model, x, np.array([0.1, 0.1, 0.1, 9, 9]), **options)
+    alone = kc.scale_curvature(model, x, 0.1, output=0, wrt="b")
+    np.testing.assert_allclose(scaled["b"], alone, atol=1e-6)  # scales lie as the list does
+    diagonal = kc.estimate(model, x, ["diagonal"], **options)["diagonal"].value
+    for found in (scaled, diagonal):
+        assert {name: array.shape for name, array in found.items()} == shapes
+    assert kc.verify(model, x, **options).ok
+    assert kc.diagnose(model, x, **options).healthy
+
+
 @pytest.mark.parametrize("output", ["second", 1])
 def test_one_of_several_outputs(output):
     x = GIVEN["list"]
@@ -67,11 +136,26 @@ def test_one_of_several_outputs(output):
     np.testing.assert_allclose(kc.laplacian(joined("list"), x, output=output), whole[1], atol=1e-6)
 
 
+def by(wrt):
+    return kc.hessian(joined("list"), [A, B], wrt=wrt)
+
+
 WRONG = {
     "too few": (lambda: kc.hessian(joined("list"), [A]), ValueError, "takes 2 inputs"),
     "other names": (lambda: kc.hessian(joined("dict"), {"a": A, "c": B}), ValueError, "called"),
     "other lengths": (lambda: kc.hessian(joined("list"), [A, B[:3]]), ValueError, "same number"),
     "no such input": (lambda: kc.hessian(joined("list"), [A, B], wrt=2), ValueError, "index into"),
+    "an empty list": (lambda: by([]), ValueError, "hold at least one.*Leave it out"),
+    "twice": (lambda: by(["a", "b", 0]), ValueError, "each input once.*'a' is there more"),
+    "unknown in a list": (lambda: by(["a", "c"]), ValueError, r"inputs \['a', 'b'\].*'c'\."),
+    "no such index in a list": (lambda: by([0, 2]), ValueError, "index into"),
+    "a layer in a list": (lambda: by(["a", "first"]), ValueError, "stands alone: `wrt='first'`"),
+    "a number in a list": (lambda: by([0.5]), TypeError, "or a list of"),
+    "a direction too few": (
+        lambda: kc.hessian_vector_product(joined("list"), [A, B], {"a": A}, wrt=["a", "b"]),
+        ValueError,
+        r"without \['b'\]",
+    ),
     "no such output": (
         lambda: kc.hessian(joined("list"), [A, B], output="third"),
         ValueError,

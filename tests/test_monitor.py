@@ -93,15 +93,17 @@ def test_the_numbers_are_those_of_the_model_as_it_is():
 
 @pytest.mark.parametrize(
     ("freq", "steps"),
-    [(2, [0, 2, 4]), (lambda epoch: epoch == 0, [0, 1]), (9, [0])],
+    [(2, [0, 1, 2, 4]), (lambda epoch: epoch == 2, [0, 1, 3]), (9, [0, 1])],
     ids=["every second", "a function", "never"],
 )
 def test_freq(freq, steps):
     monitor = kc.CurvatureMonitor(PROBE, freq=freq)
     _, trained = fit(monitor, epochs=5)
     assert monitor.history["step"] == steps
-    # As with Keras's `validation_freq`: nothing is invented for the epochs between.
-    assert len(trained.history.get("curvature_mean", [])) == len(steps) - 1
+    by_step = dict(zip(steps, monitor.history["mean"], strict=True))
+    told = [max(step for step in steps if step <= epoch) for epoch in range(1, 6)]
+    assert trained.history["curvature_step"] == told
+    assert trained.history["curvature_mean"] == [by_step[step] for step in told]
 
 
 def test_initial_epoch_is_where_the_steps_begin():
@@ -298,6 +300,31 @@ def test_several_outputs_have_their_names_in_between(tmp_path):
     assert "mean" in one.history
 
 
+@pytest.mark.parametrize("way", ["array", "dataset"])
+def test_some_inputs_of_several_in_the_order_of_the_list(way):
+    """And of a dict what the model takes, as with Keras."""
+    inputs = {name: keras.Input((1,), name=name) for name in ("rate", "spot", "time")}
+    product = keras.layers.Multiply()([inputs["spot"], inputs["time"], inputs["time"]])
+    model = keras.Model(inputs, keras.layers.Add()([product, inputs["rate"]]))
+    x = {name: X[:, i : i + 1] for i, name in enumerate(inputs)}
+    model.compile("sgd", "mse")
+    probe = ({**x, "id": np.arange(64)}, Y)
+    if way == "dataset":
+        probe = tf.data.Dataset.from_tensor_slices(probe).batch(16)
+    chosen = {"wrt": ["time", "spot"], "feature_names": ["T", "S"]}
+    monitor = kc.CurvatureMonitor(probe, units="raw", **chosen)
+    squared = keras.losses.MeanSquaredError()
+    loss = kc.CurvatureMonitor(probe, output=squared, name="loss", **chosen)
+    model.fit(x, Y, verbose=0, epochs=1, callbacks=[monitor, loss])
+    # spot time²: its Laplacian is 2 spot
+    assert monitor.history["mean"][-1] == pytest.approx(2 * X[:, 1].mean(), rel=1e-5)
+    assert monitor.history["feature/T"][-1] > 0
+    assert monitor.history["feature/S"][-1] == 0
+    off = X[:, 1] * X[:, 2] ** 2 + X[:, 0] - Y[:, 0]
+    second = 2 * X[:, 2] ** 4 + 8 * (X[:, 1] * X[:, 2]) ** 2 + 4 * off * X[:, 1]
+    assert loss.history["mean"][-1] == pytest.approx(second.mean(), rel=1e-4)
+
+
 def test_a_layer_to_differentiate_by():
     model = keras.Sequential(
         [
@@ -364,6 +391,14 @@ ERRORS = {
         ValueError,
         "`reference` must have shape",
     ),
+    "single examples": (
+        lambda: kc.CurvatureMonitor(tf.data.Dataset.from_tensor_slices(X)),
+        ValueError,
+        r"batches of shape \('n', 3\).*Batch it first: `dataset.batch\(n\)`",
+    ),
+    "generator": (lambda: kc.CurvatureMonitor(x for x in [X]), TypeError, "used? up"),
+    "wrt": (lambda: kc.CurvatureMonitor(PROBE, wrt=[]), ValueError, "`wrt` as a list must"),
+    "wrt twice": (lambda: kc.CurvatureMonitor(PROBE, wrt=[0, 0]), ValueError, "each input once"),
     "y": (lambda: kc.CurvatureMonitor((PROBE, X[:16])), ValueError, "`y` must have shape"),
 }  # fmt: skip
 
@@ -379,6 +414,21 @@ def test_a_log_dir_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises((ValueError, OSError), match="log_dir"):
         fit(kc.CurvatureMonitor(PROBE, tmp_path / "file"), Bomb())
+
+
+def test_a_relative_log_dir_stays_where_training_began(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    leave = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: epoch or monkeypatch.chdir(tmp_path / "elsewhere")
+    )
+    monitor = kc.CurvatureMonitor(PROBE, "log")
+    fit(leave, monitor, keras.callbacks.TensorBoard("log"), epochs=2)
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert {path.name for path in (tmp_path / "log").iterdir()} == {"curvature", "train"}
+    events = EventAccumulator(str(tmp_path / "log" / "curvature"), size_guidance={"tensors": 0})
+    events.Reload()
+    assert [event.step for event in events.Tensors("curvature/mean")] == [0, 1, 2]
 
 
 def test_integer_inputs_need_a_layer():

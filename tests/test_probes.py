@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +22,32 @@ class Frame:
         return X
 
 
+class Batches(keras.utils.PyDataset):
+    """Two batches, each made by `make(x, y)`."""
+
+    def __init__(self, make, count=2):
+        super().__init__()
+        self.make, self.count = make, count
+
+    @property
+    def num_batches(self):
+        return self.count
+
+    def __getitem__(self, i):
+        random.random(), np.random.rand()  # noqa: NPY002
+        return self.make(X[2 * i : 2 * i + 2], Y[2 * i : 2 * i + 2])
+
+
+class Loader:
+    """Stands in for PyTorch's, which makes lists of batches."""
+
+    def __iter__(self):
+        return iter([[X[:2], Y[:2]], [X[2:], Y[2:]]])
+
+
+Loader.__name__, Loader.__module__ = "DataLoader", "torch.utils.data.dataloader"
+WEIGHT = np.arange(3.0)
+
 FORMS = {
     "array": (X, None),
     "list": (X.tolist(), None),
@@ -28,7 +57,20 @@ FORMS = {
     "dataset": (tf.data.Dataset.from_tensor_slices(X).batch(2), None),
     "dataset of x y": (tf.data.Dataset.from_tensor_slices((X, Y)).batch(2), Y),
     "frame": (Frame(), None),
-}
+    "x y weight": ((X, Y, WEIGHT), Y),
+    "x y no weight": ((X, Y, None), Y),
+    "x no y": ((X, None), None),
+    "dataset of x y weight": (
+        tf.data.Dataset.from_tensor_slices((X, Y, WEIGHT)).batch(2), Y
+    ),
+    "one batch": (tf.data.Dataset.from_tensors(X), None),
+    "PyDataset of x": (Batches(lambda x, y: x), None),
+    "PyDataset of x y": (Batches(lambda x, y: (x, y)), Y),
+    "PyDataset of a list": (Batches(lambda x, y: [x, y]), Y),
+    "PyDataset of x y weight": (Batches(lambda x, y: (tf.constant(x), y, y[:, 0])), Y),
+    "PyDataset without y": (Batches(lambda x, y: (x, None)), None),
+    "loader": (Loader(), Y),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("given", "y"), FORMS.values(), ids=FORMS)
@@ -61,8 +103,24 @@ BAD = {
     "text": (np.array(["a"]), TypeError, "must hold numbers"),
     "lengths": ([X, X[:2]], ValueError, "same number of examples"),
     "length of y": ((X, Y[:2]), ValueError, "3 points x, but y of shape"),
-    "three of them": ((X, X, X), ValueError, r"must be \(x, y\)"),
+    "four of them": ((X, X, X, X), ValueError, r"must be \(x,\), \(x, y\) or"),
+    "length of weights": ((X, Y, WEIGHT[:2]), ValueError, "weights of shape"),
     "endless": (tf.data.Dataset.from_tensors(X).repeat(), ValueError, "without end"),
+    "endless PyDataset": (Batches(lambda x, y: x, None), ValueError, "PyDataset without end"),
+    "generator": ((batch for batch in [(X, Y)]), TypeError, r"`next\(generator\)`"),
+    "examples": (
+        tf.data.Dataset.from_tensor_slices((X, Y)), ValueError, r"\(2,\), \(1,\).*Batch it first",
+    ),
+    "scalars": (tf.data.Dataset.from_tensor_slices(X[:, 0]), ValueError, "Batch it first"),
+    "batches that do not fit": (
+        Batches(lambda x, y: x[:, : len(x)]), ValueError, "cannot be joined",
+    ),
+    "batches of two kinds": (
+        Batches(lambda x, y: x if len(x) > 1 else (x, y)), ValueError, "same structure",
+    ),
+    "ragged": (
+        tf.data.Dataset.from_tensors(tf.ragged.constant([[1.0], [2.0, 3.0]])), TypeError, "dense",
+    ),
     "empty dataset": (tf.data.Dataset.from_tensors(X).take(0), ValueError, "empty dataset"),
 }  # fmt: skip
 
@@ -72,6 +130,23 @@ def test_bad_probes(case):
     given, error, message = BAD[case]
     with pytest.raises(error, match=message):
         make_probe(given)
+
+
+def test_reading_leaves_the_order_of_a_training_and_random_numbers_as_they_were():
+    """A dataset counts how often it has been read, and shuffles by that."""
+
+    def trained(look):
+        tf.random.set_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        data = tf.data.Dataset.range(64).shuffle(64).batch(8)
+        if look:
+            for probe in (data, data.take(2), Batches(lambda x, y: x)):
+                make_probe(probe)
+        drawn = (random.random(), np.random.rand(), tf.random.uniform([]).numpy())  # noqa: NPY002
+        return [np.concatenate(list(data)).tolist() for _ in range(2)], drawn
+
+    assert trained(True) == trained(False)
 
 
 def test_names():

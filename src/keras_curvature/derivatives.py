@@ -57,7 +57,8 @@ def derivatives(
         model: a built Keras model or layer, run in inference mode (`training=False`), or any
             function of a tensor.
         x: the batch, shape `(batch, *input_shape)`, or the list, tuple or dict of batches that
-            the model takes. Arrays or tensors.
+            the model takes. Arrays or tensors. Of a dict, what the model has no input for is
+            left out.
         names: any of the names in the table.
         v: the direction for `"directional_curvature"` and `"hessian_vector_product"`, in the
             shape of `x` (one for each example) or of one example.
@@ -66,8 +67,9 @@ def derivatives(
             of one. The name of an output. A function of the model's output. Of a classifier
             `"predicted"`, the largest entry on the last axis, or `"margin"`, how far it is above
             the second largest; of the logits, where the model outputs them.
-        wrt: with respect to what. `None`: all inputs. The index or name of an input. The name
-            of a layer: that layer's output, the only meaningful choice for token ids.
+        wrt: with respect to what. `None`: all inputs. The index or name of an input. A list of
+            these: a dict by the inputs' names in place of the structure of `x`. The name of a
+            layer: that layer's output, the only meaningful choice for token ids.
         engine: `"taylor"`, second-order Taylor propagation; `"nested"`, reverse over reverse;
             `"finite_difference"`, central differences of exact gradients in float64; or
             `"auto"`, the exact one that takes less: `engine_choice` says which, and why.

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_curvature.engines.inputs import declared_inputs, in_order_of
+from keras_curvature.engines.inputs import matched
 from keras_curvature.engines.losses import LOSS, WithLoss, is_loss, loss_by_example
 from keras_curvature.probes import Probe
 from keras_curvature.typing import Output
@@ -44,10 +44,9 @@ def with_loss(model: keras.Model, probe: Probe, output: Output) -> tuple[WithLos
         )
     given = _compiled_loss(model) if output == LOSS else output
     labels = keras.tree.flatten(probe.y)
-    wrapped = WithLoss(
-        model, loss_by_example(given), _declared(model, probe.x, labels), len(labels)
-    )
-    return wrapped, dataclasses.replace(probe, x=[probe.x, probe.y], y=None)
+    x, points = matched(model, probe.x)
+    wrapped = WithLoss(model, loss_by_example(given), _declared(points, labels), len(labels))
+    return wrapped, dataclasses.replace(probe, x=[x, probe.y], y=None)
 
 
 def _compiled_loss(model: keras.Model) -> Any:
@@ -68,13 +67,10 @@ def _compiled_loss(model: keras.Model) -> Any:
     return alone[0]
 
 
-def _declared(model: keras.Model, x: Any, labels: Sequence[Any]) -> list[Any]:
+def _declared(points: Sequence[Any], labels: Sequence[Any]) -> list[Any]:
     """The Keras tensors of points and labels; none where the model declares none."""
-    points = declared_inputs(model)
     if not points:
         return []
-    if isinstance(x, dict):
-        points = in_order_of(x, points)
     names = ["y"] if len(labels) == 1 else [f"y_{i}" for i in range(len(labels))]
     return [*points, *(_tensor_like(y, name) for y, name in zip(labels, names, strict=True))]
 

@@ -24,10 +24,10 @@ from keras_curvature.history import History, forget_after, record
 from keras_curvature.labelled import asks_for_loss, with_loss
 from keras_curvature.measurement import Measurement, Report
 from keras_curvature.measuring import Gauge
-from keras_curvature.probes import Probe, make_probe
+from keras_curvature.probes import Probe, make_probe, require_batches
 from keras_curvature.publishing import Publisher
 from keras_curvature.reporting import Reporter, in_units
-from keras_curvature.schedule import PictureBudget, continued, due
+from keras_curvature.schedule import PictureBudget, continued, due, leaves_out
 from keras_curvature.sketch import Sketch
 from keras_curvature.sketching import Sketcher
 from keras_curvature.slices import Slices
@@ -58,17 +58,20 @@ class CurvatureMonitor(keras.callbacks.Callback):
     place the monitor before those that are to read it (EarlyStopping, ModelCheckpoint,
     CSVLogger) and after those that change weights at the end of an epoch
     (`SwapEMAWeights`), and after Keras's TensorBoard, which would draw each number again.
-    In epochs that `freq` leaves out, `logs` has no curvature, as with `validation_freq` in
-    Keras.
+    In epochs that `freq` leaves out, `logs` repeats the numbers of the step before, and
+    `curvature_step` says which that was: they are no improvement, so that a `patience` counts
+    epochs and must be longer than `freq`.
 
     Watching changes nothing: weights, optimizer, metrics and random numbers are what they
     would be without it.
 
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
-            takes, `(x, y)` with known values of the function, or a batched
-            `tf.data.Dataset` of either.
-        log_dir: where TensorBoard looks. `None` writes nothing.
+            takes, `(x, y)` with known values of the function, or batches of either as Keras
+            takes them: a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, a `DataLoader`.
+            They are read once, here. `(x, y, weights)` is taken too; the weights have no effect.
+        log_dir: where TensorBoard looks; a relative path begins where the process is when
+            training begins. `None` writes nothing.
         output: which output, as in `keras_curvature.derivatives`. Default: all of it. `"loss"`,
             or a loss (an object of Keras, a function of labels and predictions): the loss of each
             example at the labels of a probe `(x, y)`, `"loss"` as the model was compiled with it,
@@ -91,7 +94,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             ids, as from `TextVectorization.get_vocabulary()`, for pictures; ids beyond it are
             shown as numbers.
         freq: `"epoch"`, an int n for every n-th epoch, or a function that is given Keras's
-            epoch (from 0) and says whether to measure at its end.
+            epoch (from 0) and says whether to measure at its end. The first epoch of a training
+            is measured in any case: other callbacks begin with its numbers.
         engine: as in `keras_curvature.derivatives`.
         dtype: as there.
         batch_size: as there.
@@ -161,6 +165,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._directions = checked_directions(directions)
         self._album = Album(words(vocabulary), feature_names)
         self._is_due = due(freq)
+        self._leaves_out = leaves_out(freq)
         self._feature_names = feature_names
         self._verifies = verify
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
@@ -173,7 +178,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._pictured_step = -1
         self._diagnosed_step = -1
         self._publisher = Publisher(name)
-        self._begun = False
+        self._begun = self._is_first = False
         self._offset = 0
         self._ended = 0
 
@@ -190,6 +195,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Checks everything against the model and opens the log."""
         if not self.model.built:
             _build(self.model, self.probe)
+        require_batches(self.probe, self.model)
         self._subject, probe, self._options = self._asked_for()
         self._gauge = gauge_for(
             self._subject,
@@ -210,7 +216,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
             self._writer = RunWriter(self.log_dir, self.name)
         self._pictures = PictureBudget()
-        self._begun = False
+        self._begun, self._is_first = False, True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once before the first epoch."""
@@ -228,8 +234,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and publishes the numbers in `logs`."""
         self._ended = epoch + 1 + self._offset
-        if self._asked(epoch):
+        first, self._is_first = self._is_first, False
+        if first or self._asked(epoch):
             self._step(self._ended, logs)
+        else:
+            self._publisher.repeat(logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last picture and closes the log."""
@@ -295,7 +304,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         features = reporting.features(self.reports) if measured else {}
         record(self.history, step, numbers | features)
         self._log(step, measured)
-        self._publisher.publish(numbers, logs)
+        when = {"step": float(step)} if measured and self._leaves_out else {}
+        self._publisher.publish(numbers | when, logs)
 
     def _measure(self, step: int, begin: float) -> None:
         assert self._gauge is not None, "measuring before `on_train_begin`"

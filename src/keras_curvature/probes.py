@@ -8,13 +8,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_curvature.engines.inputs import numbers_in
-from keras_curvature.typing import Structure
-
-LARGEST_PROBE = 2**30
-"""Bytes of a dataset beyond which it is taken to have no end."""
+from keras_curvature import batches
+from keras_curvature.engines.inputs import matched, numbers_in
+from keras_curvature.typing import Model, Structure
 
 
 @dataclass(frozen=True)
@@ -25,11 +22,13 @@ class Probe:
         x: the points, in the structure that the model takes.
         y: known values of the function there, or `None`.
         columns: names of the inputs where `x` brought some (a data frame), or `None`.
+        from_batches: whether it was read in batches.
     """
 
     x: Structure
     y: Any
     columns: tuple[str, ...] | None
+    from_batches: bool = False
 
     @property
     def size(self) -> int:
@@ -42,15 +41,15 @@ def make_probe(given: Any) -> Probe:
 
     Args:
         given: an array or the model's structure of arrays; a tuple `(x, y)` of points and
-            known values; or a batched `tf.data.Dataset` of either, which has to end.
+            known values, or `(x, y, weights)`; or batches of either as Keras reads them, which
+            have to end.
 
     Raises:
         ValueError: for an empty probe, NaN or infinity in it, or `y` of another length.
-        TypeError: for something that is not numbers.
+        TypeError: for something that is not numbers, and for a generator.
     """
-    if isinstance(given, tf.data.Dataset):
-        given = _read(given)
-    x, y = _parted(given)
+    from_batches = batches.in_batches(given)
+    x, y, weights = _parted(batches.joined(given) if from_batches else given)
     columns = tuple(str(c) for c in x.columns) if hasattr(x, "columns") else None
     x = keras.tree.map_structure(lambda leaf: _numbers(leaf, "probe"), _as_array(x))
     leaves = keras.tree.flatten(x)
@@ -65,68 +64,54 @@ def make_probe(given: Any) -> Probe:
             "All arrays of `probe` must hold the same number of examples. "
             f"Received: shapes {[leaf.shape for leaf in leaves]}."
         )
-    if y is not None:
-        y = keras.tree.map_structure(lambda leaf: _numbers(leaf, "probe's y"), _as_array(y))
-        for leaf in keras.tree.flatten(y):
-            if leaf.ndim == 0 or leaf.shape[0] not in sizes:
-                raise ValueError(
-                    f"`probe` has {sizes.pop()} points x, but y of shape {leaf.shape}. "
-                    "Give one y per point. Several inputs go in a list, not in a tuple."
-                )
-    return Probe(x, y, columns)
-
-
-def _parted(given: Any) -> tuple[Any, Any]:
-    """A tuple is `(x, y)`, as everywhere in Keras; several inputs come in a list or dict."""
-    if not isinstance(given, tuple):
-        return given, None
-    if len(given) == 1:
-        return given[0], None
-    if len(given) == 2:
-        return given
-    raise ValueError(
-        "`probe` as a tuple must be (x, y). Several inputs go in a list or a dict. "
-        f"Received: a tuple of {len(given)}."
+    (size,) = sizes
+    y, _ = (
+        None if part is None else _per_point(_as_array(part), what, size)
+        for part, what in ((y, "y"), (weights, "weights"))
     )
+    return Probe(x, y, columns, from_batches)
 
 
-def _read(dataset: tf.data.Dataset) -> Any:
-    """All batches of a dataset, joined."""
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+def require_batches(probe: Probe, model: Model) -> None:
+    """Raises ValueError for a dataset of single examples, which only the model can tell."""
+    if not probe.from_batches:
+        return
+    x, declared = matched(model, probe.x)
+    for leaf, tensor in zip(keras.tree.flatten(x), declared, strict=False):
+        if leaf.ndim == len(tensor.shape) - 1:
+            raise ValueError(
+                f"`probe` must give batches of shape {('n', *tensor.shape[1:])}, as the model's "
+                f"input {tensor.name!r} takes. Received: elements of {leaf.ndim} axes, as of a "
+                "dataset of single examples. Batch it first: `dataset.batch(n)`."
+            )
+
+
+def _parted(given: Any) -> tuple[Any, Any, Any]:
+    """A tuple is `(x, y, weights)`, as everywhere in Keras; several inputs come in a list or dict.
+
+    The weights weigh nothing here, as in Keras's own `metrics`.
+    """
+    if not isinstance(given, tuple):
+        return given, None, None
+    if not 1 <= len(given) <= 3:
         raise ValueError(
-            "`probe` is a dataset without end (it repeats). Give one that ends, for example "
-            "`dataset.take(1)`."
+            "`probe` as a tuple must be (x,), (x, y) or (x, y, weights). Several inputs go in a "
+            f"list or a dict. Received: a tuple of {len(given)}."
         )
-    batches = _batches(dataset)
-    if not batches:
-        raise ValueError("`probe` is an empty dataset. It must hold at least one batch.")
-    try:
-        return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0).numpy(), *batches)
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(
-            "`probe` is a dataset whose elements cannot be joined along their first axis. "
-            f"Batch it first: `dataset.batch(n)`. TensorFlow says: {error.message}"
-        ) from error
+    x, y, weights = (*given, None, None)[:3]
+    return x, y, weights
 
 
-def _batches(dataset: tf.data.Dataset) -> list[Any]:
-    batches, size = [], 0
-    try:
-        for batch in dataset:
-            batches.append(batch)
-            size += sum(tf.size(leaf).numpy() * leaf.dtype.size for leaf in tf.nest.flatten(batch))
-            if size > LARGEST_PROBE:
-                raise ValueError(
-                    f"`probe` is a dataset of more than {LARGEST_PROBE >> 20} MiB, or has no end. "
-                    "A probe is held in memory and looked at each time: give a part of it, for "
-                    "example `dataset.take(10)`."
-                )
-    except tf.errors.OpError as error:
-        raise ValueError(
-            f"`probe` is a dataset that failed after {len(batches)} batches. A probe is read once, "
-            f"before training, and must be complete. TensorFlow says: {error.message}"
-        ) from error
-    return batches
+def _per_point(given: Any, what: str, size: int) -> Any:
+    """Arrays with something for each point."""
+    arrays = keras.tree.map_structure(lambda leaf: _numbers(leaf, f"probe's {what}"), given)
+    for leaf in keras.tree.flatten(arrays):
+        if leaf.ndim == 0 or leaf.shape[0] != size:
+            raise ValueError(
+                f"`probe` has {size} points x, but {what} of shape {leaf.shape}. "
+                f"Give one {what} per point. Several inputs go in a list, not in a tuple."
+            )
+    return arrays
 
 
 def _as_array(value: Any) -> Any:

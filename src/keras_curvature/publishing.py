@@ -28,6 +28,20 @@ class Publisher:
         """
         before = self._last
         self._last = numbers or dict.fromkeys(before, float("nan"))
+        self._add(before, logs)
+
+    def repeat(self, logs: dict[str, Any] | None) -> None:
+        """Adds the numbers of the step before once more, for an epoch that is not measured.
+
+        Keras's callbacks take NaN for a first best value that nothing improves on, save at each
+        epoch that lacks the number to save by, and write no columns that the first epoch lacks.
+
+        Args:
+            logs: `None` where Keras has none.
+        """
+        self._add(self._last, logs)
+
+    def _add(self, before: dict[str, float], logs: dict[str, Any] | None) -> None:
         if logs is None:
             return
         # A loop of the user's own may hand the same dict to every epoch.
@@ -42,6 +56,6 @@ class Publisher:
                 f"Another callback has written `{self._name}_{taken[0]}` to `logs` in this epoch, "
                 "and is overwritten. Give each of several monitors in one training its own "
                 f"`name`. Received for this one: name={self._name!r}.",
-                stacklevel=4,
+                stacklevel=5,
             )
         logs.update({f"{self._name}_{key}": value for key, value in self._last.items()})

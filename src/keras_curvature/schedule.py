@@ -29,6 +29,11 @@ def due(freq: Any) -> Callable[[int], bool]:
     return lambda epoch: (epoch + 1) % freq == 0
 
 
+def leaves_out(freq: Any) -> bool:
+    """Whether some epochs may not be measured."""
+    return freq not in ("epoch", 1)
+
+
 def continued(epoch: int, offset: int, ended: int) -> int:
     """What to add to Keras's epochs so that several trainings make one curve.
 

@@ -323,6 +323,8 @@ def _writable(log_dir: object, name: str) -> str:
             "`log_dir` must be the path of a directory, for example 'logs/run1'. "
             f"Received: {log_dir!r}."
         )
+    if "://" not in path:
+        path = os.path.abspath(path)  # the working directory may be another one later
     directory = tf.io.gfile.join(path, name)
     trial = tf.io.gfile.join(directory, f".writable-{os.getpid()}")
     try:

@@ -20,5 +20,5 @@ Model: TypeAlias = Callable[..., Any]
 Output: TypeAlias = int | str | Callable[[Any], Any] | None
 """Which output to differentiate: see `keras_curvature.derivatives`."""
 
-Wrt: TypeAlias = int | str | None
+Wrt: TypeAlias = int | str | Sequence[int | str] | None
 """With respect to what: see `keras_curvature.derivatives`."""

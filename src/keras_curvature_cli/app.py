@@ -77,7 +77,10 @@ Y = Annotated[
 ]
 Output = Annotated[str | None, typer.Option(help="Which output, an index or a name.")]
 Wrt = Annotated[
-    str | None, typer.Option(help="With respect to what: an input or a layer, index or name.")
+    str | None,
+    typer.Option(
+        help="With respect to what: inputs (several with commas between) or a layer, index or name."
+    ),
 ]
 EngineOption = Annotated[Engine, typer.Option("--engine", help="What computes.")]
 DtypeOption = Annotated[
@@ -264,11 +267,17 @@ def _asked(
 ) -> work.Asked:
     return work.Asked(
         output=_index_or_name(output),
-        wrt=_index_or_name(wrt),
+        wrt=_one_or_several(wrt),
         engine=engine.value,
         dtype=None if dtype is None else dtype.value,
         batch_size=batch_size,
     )
+
+
+def _one_or_several(text: str | None) -> int | str | list[int | str] | None:
+    if text is None or "," not in text:
+        return _index_or_name(text)
+    return [found for part in text.split(",") if (found := _index_or_name(part)) is not None]
 
 
 def _index_or_name(text: str | None) -> int | str | None:

@@ -20,14 +20,14 @@ class Asked:
 
     Attributes:
         output: which output, an index or a name.
-        wrt: with respect to what, likewise.
+        wrt: with respect to what, likewise, or a list of inputs.
         engine: that computes.
         dtype: the narrowest to compute in.
         batch_size: examples at a time.
     """
 
     output: int | str | None = None
-    wrt: int | str | None = None
+    wrt: int | str | Sequence[int | str] | None = None
     engine: str = "auto"
     dtype: str | None = None
     batch_size: int | None = None
@@ -63,9 +63,10 @@ def _require_fitting(model: Any, probe: probes.ProbeFile, name: str) -> None:
     """Says it in the words of the files; what else does not fit the library says itself."""
     inputs: list[Any] = list(getattr(model, "inputs", None) or [])
     if isinstance(probe.x, dict):
-        if len(inputs) == 1:
+        if 0 < len(inputs) < len(probe.x):
+            count = "one input" if len(inputs) == 1 else f"{len(inputs)} inputs"
             raise UnusableError(
-                f"{name} takes one input, and the probe has the arrays {', '.join(probe.x)}. Keep "
+                f"{name} takes {count}, and the probe has the arrays {', '.join(probe.x)}. Keep "
                 "only the points, with known values call them x and y, or name these with --y."
             )
         return

@@ -87,7 +87,7 @@ class Case:
     x: Any
     covers: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()
-    wrt: int | str | None = None
+    wrt: int | str | list[int | str] | None = None
     twin: Callable[[], keras.Model] | None = None
     settle: Callable[[keras.Model], None] | None = None
     exact: Callable[[keras.Model, np.ndarray], Exact] | None = None

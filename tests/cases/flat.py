@@ -116,21 +116,23 @@ def _flattened(case: Case, model: keras.Model, x: Any) -> Flat:
         call = functools.partial(model, training=False)
         return Flat(call, tuple(keras.tree.flatten(x)), structure)
     names = sorted(x) if isinstance(x, dict) else [tensor.name for tensor in model.inputs]
-    if isinstance(case.wrt, int) or case.wrt in names:
-        index = case.wrt if isinstance(case.wrt, int) else names.index(case.wrt)
-        return _by_one_input(model, x, index)
-    return _by_a_layer(model, x, case.wrt)
+    several = case.wrt if isinstance(case.wrt, list) else [case.wrt]
+    if isinstance(several[0], str) and several[0] not in names:
+        return _by_a_layer(model, x, several[0])
+    places = [one if isinstance(one, int) else names.index(one) for one in several]
+    return _by_inputs(model, x, places)
 
 
-def _by_one_input(model: keras.Model, x: Any, index: int) -> Flat:
-    given = keras.tree.flatten(x)[index]
+def _by_inputs(model: keras.Model, x: Any, indexes: Sequence[int]) -> Flat:
+    given = [keras.tree.flatten(x)[i] for i in indexes]
 
-    def call(leaf: Any) -> Any:
-        leaves = keras.tree.flatten(_tiled(x, leaf.shape[0] // len(given)))
-        leaves[index] = tf.convert_to_tensor(leaf)
+    def call(arrays: Sequence[Any]) -> Any:
+        leaves = keras.tree.flatten(_tiled(x, arrays[0].shape[0] // len(given[0])))
+        for i, array in zip(indexes, arrays, strict=True):
+            leaves[i] = tf.convert_to_tensor(array)
         return model(keras.tree.pack_sequence_as(x, leaves), training=False)
 
-    return Flat(call, (given,), None)
+    return Flat(call, tuple(given), [None] * len(given))
 
 
 def _by_a_layer(model: keras.Model, x: Any, name: str) -> Flat:

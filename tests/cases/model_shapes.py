@@ -100,6 +100,12 @@ def _list_of_inputs() -> keras.Model:
     return keras.Model([a, b], readout(hidden))
 
 
+def _three_inputs() -> keras.Model:
+    z, b, a = (keras.Input((width,), name=name) for width, name in ((2, "z"), (2, "b"), (3, "a")))
+    curved = layers.Dense(3, activation="tanh")(layers.Concatenate()([z, b]))
+    return keras.Model([z, b, a], readout(layers.Multiply()([curved, a])))
+
+
 def _dict_of_inputs() -> keras.Model:
     # Keras orders a dict by its keys: the names come in the other order than the arguments.
     z, a = keras.Input((2,), name="z"), keras.Input((3,), name="a")
@@ -223,6 +229,15 @@ STRUCTURES = [
         "several_inputs",
         "wrt",
         wrt=1,
+    ),
+    _case(
+        "some_of_a_list_of_inputs",
+        _three_inputs,
+        [Floats((2,)), Floats((2,)), Floats((3,))],
+        "several_inputs",
+        "wrt",
+        wrt=["z", 1],
+        note="names in another order than the alphabet's, in which Keras flattens a dict",
     ),
     _case("siamese", _siamese, [Floats((3,)), Floats((3,))], "several_inputs"),
     _case("list_of_outputs", _list_of_outputs, Floats((3,)), "several_outputs"),

@@ -49,6 +49,7 @@ def files(tmp_path_factory):
     np.save(directory / "nan.npy", X * np.nan)
     np.savez(directory / "xy.npz", x=X, y=Y)
     np.savez(directory / "two.npz", right=RIGHT, left=X)
+    np.savez(directory / "more.npz", left=X, right=RIGHT, known=X)
     np.savez(directory / "abc.npz", a=X, b=X, c=Y)
     np.save(directory / "flat.npy", X[:, 0])
     table = np.hstack([X, Y])
@@ -78,6 +79,10 @@ def test_several_inputs_are_the_arrays_of_their_names(run):
     (report,) = json.loads(result.stdout)["outputs"].values()
     assert report["numbers"]["mean"] == pytest.approx(2 * RIGHT.mean(), rel=1e-5)
     assert run("verify", "two.keras", "two.npz").exit_code == 0
+    some = run("report", "two.keras", "two.npz", "--json", "--wrt", "right,0")
+    (report,) = json.loads(some.stdout)["outputs"].values()
+    assert list(report["features"]) == ["right[0]", "right[1]", "left[0]", "left[1]"]
+    assert "each input once" in run("verify", "two.keras", "two.npz", "--wrt", "left,0").output
 
 
 def test_report_as_json_is_what_the_library_says(run):
@@ -237,6 +242,11 @@ MISTAKES = {
     "too few": (["diagnose", "silu.keras", "t.csv", "--y", "a,b"], 2, "silu.keras takes 2 inputs"),
     "shape": (["diagnose", "silu.keras", "flat.npy"], 2, "shape (n, 2), where n is their number"),
     "arrays": (["verify", "silu.keras", "abc.npz"], 2, "one input, and the probe has the arrays a"),
+    "known values among inputs": (
+        ["report", "two.keras", "more.npz"],
+        2,
+        "takes 2 inputs, and the probe has the arrays left",
+    ),
     "one of two": (
         ["verify", "two.keras", "x.npy"],
         2,

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 import keras_curvature as kc
-from keras_curvature import diagnosis, event_file, figures, probes
+from keras_curvature import batches, diagnosis, event_file, figures
 from keras_curvature.engines.evaluation import Evaluator
 from keras_curvature.findings import Diagnosis
 from keras_curvature.measuring import Gauge
@@ -401,11 +401,11 @@ SPEC = tf.TensorSpec([None, 2], tf.float32)
 
 
 @pytest.mark.parametrize(
-    ("batches", "message"),
+    ("make", "message"),
     [(failing, "failed after 1 batches.*tape broke"), (endless, "has no end")],
 )
-def test_a_dataset_that_fails_or_never_ends_is_no_probe(batches, message, monkeypatch):
-    monkeypatch.setattr(probes, "LARGEST_PROBE", 2**22)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=SPEC)
+def test_a_dataset_that_fails_or_never_ends_is_no_probe(make, message, monkeypatch):
+    monkeypatch.setattr(batches, "LARGEST", 2**22)
+    dataset = tf.data.Dataset.from_generator(make, output_signature=SPEC)
     with pytest.raises(ValueError, match=f"(?s){message}"):
         kc.CurvatureMonitor(dataset)

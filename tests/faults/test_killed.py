@@ -121,7 +121,7 @@ def test_a_second_fit_keeps_count_of_the_epochs_that_were_not_measured(freq, tmp
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, freq=freq)
     model, _ = train(monitor, epochs=freq + 1)
     train(monitor, model=model, epochs=freq)
-    assert monitor.history["step"] == steps(tmp_path) == [0, freq, 2 * freq + 1]
+    assert monitor.history["step"] == steps(tmp_path) == [0, 1, freq, freq + 2, 2 * freq + 1]
 
 
 def test_every_tag_is_continued_and_described_again(tmp_path):

@@ -179,7 +179,7 @@ def test_several_inputs_and_a_layer_to_differentiate_by():
     hidden = layers.Dense(4, "tanh")(layers.Concatenate()([embedded, z]))
     net = keras.Model({"ids": ids, "z": z}, {"one": layers.Dense(1)(hidden), "all": hidden})
     x = {"ids": np.ones((5, 2), "int32"), "z": RNG.normal(size=(5, 3)).astype("float32")}
-    for options in ({"wrt": "embedding"}, {"wrt": "z", "output": "one"}):
+    for options in ({"wrt": "embedding"}, {"wrt": "z", "output": "one"}, {"wrt": ["z"]}):
         layer = kc.CurvaturePenalty(net, 1.0, **options)
         assert penalty_of(layer, x) > 0
         np.testing.assert_array_equal(layer(x)["all"], net(x)["all"])

@@ -161,6 +161,7 @@ CASES = {
     "last axis": (network, X, {"output": 1}),
     "wrt by name": (lambda: two_in_two_out("dict"), {"a": A, "b": B}, {"wrt": "b"}),
     "wrt by index": (lambda: two_in_two_out("list"), [A, B], {"wrt": 0}),
+    "wrt a list": (lambda: two_in_two_out("list"), [A, B], {"wrt": ["b", 0]}),
     "wrt a layer": (embedded, TOKENS, {"wrt": "embedding"}),
     "float64": (network, X, {"dtype": "float64"}),
     "mixed": (lambda: network(dtype="mixed_float16"), X, {"dtype": "mixed_float16"}),

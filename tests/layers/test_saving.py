@@ -76,6 +76,7 @@ CASES = {
     "recurrent": (recurrent, X, {"names": NAMES}),
     "two inputs": (two_inputs, [A, B], {"names": ["value", "laplacian"]}),
     "choices": (two_inputs, [A, B], {"names": NAMES, "output": 1, "wrt": "b", "dtype": "float64"}),
+    "a list": (two_inputs, [A, B], {"names": NAMES, "wrt": ["b", "a"]}),
     "a function": (dense, X, {"names": NAMES, "output": twice}),
 }
 

@@ -67,7 +67,7 @@ def few_outputs(f: FlatFunction) -> Mixed:
     if m > MOST_OUTPUTS:
         mixing = np.random.default_rng(0).normal(size=(m, 1)) / np.sqrt(m)
     fields = {field.name: getattr(f, field.name) for field in dataclasses.fields(FlatFunction)}
-    outputs = Layout(((mixing.shape[1],),), None)
+    outputs = Layout(((mixing.shape[1],),), 0)
     return Mixed(**(fields | {"outputs": outputs}), whole=f, mixing=mixing)
 
 

@@ -168,7 +168,7 @@ def _nested_tapes(s: Subject) -> Callable[..., dict[str, tf.Tensor]]:
     f = s.problem.f
     select = selector(s.model, s.options.output)
     tap = str(s.options.wrt) if f.traced.tapped is not None else None
-    places = [i for i, t in enumerate(f.traced.inputs) if any(t is source for source in f.source)]
+    places = [i for source in f.source for i, t in enumerate(f.traced.inputs) if t is source]
     mixing = s.f.mixing.sum(axis=1)
 
     def ask(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:

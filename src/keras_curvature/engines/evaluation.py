@@ -6,7 +6,7 @@ import math
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from keras_curvature.engines.compiling import compiled, standing_alone
 from keras_curvature.engines.computation_key import key_of
 from keras_curvature.engines.emitting import widened
 from keras_curvature.engines.fingerprint import fingerprint
-from keras_curvature.engines.function import FlatFunction, flatten
+from keras_curvature.engines.function import FlatFunction, checked_wrt, flatten
 from keras_curvature.engines.independence import warn_if_coupled
 from keras_curvature.engines.inputs import Inputs, numbers_in, prepare
 from keras_curvature.engines.layout import Layout, unflatten
@@ -54,6 +54,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Checks what can be checked without a model."""
+        object.__setattr__(self, "wrt", checked_wrt(self.wrt))
         if self.engine not in ("auto", *ENGINES):
             raise ValueError(
                 f"`engine` must be 'auto' or one of {sorted(ENGINES)}. Received: {self.engine!r}."
@@ -367,6 +368,8 @@ def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
         raise ValueError(
             "A direction `v` is needed: an array in the shape of `x`, or of one example."
         )
+    if isinstance(v, dict) and not any(isinstance(part, dict) for part in v.values()):
+        v = _in_order(v, problem.f.input_names)
     if len(layout.shapes) == 1:
         v = [tf.convert_to_tensor(numbers_in(_only(v), "v"))]
     leaves = [
@@ -384,6 +387,19 @@ def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
             f"example of it. Received: {shapes}."
         )
     return layout.join(leaves)
+
+
+def _in_order(v: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """The directions of a dict in the order in which the inputs of these names lie."""
+    if len(v) == len(names) == 1:
+        return list(v.values())
+    missing = sorted(set(names) - set(v))
+    if missing:
+        raise ValueError(
+            f"`v` as a dict must have an array for each of the inputs {list(names)}. Received: "
+            f"{sorted(v)}, without {missing}."
+        )
+    return [v[name] for name in names]
 
 
 def _only(v: Structure) -> Any:

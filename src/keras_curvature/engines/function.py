@@ -13,7 +13,7 @@ from keras_curvature.engines.audit import Audit, Dependence, Place, audit
 from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.emitting import widened
 from keras_curvature.engines.inputs import Inputs
-from keras_curvature.engines.layout import Layout
+from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.losses import LOSS, labels_of
 from keras_curvature.engines.tracing import Trace, find_layer, trace
 from keras_curvature.engines.walker import run
@@ -111,21 +111,16 @@ def flatten(
             cannot be differentiated; the message names the op and the layer.
         TypeError: for an integer input, or `output`, `wrt` of a wrong type.
     """
-    chosen = _chosen_input(model, inputs, wrt)
-    tap = wrt if isinstance(wrt, str) and chosen is None else None
+    points = _names_of_points(model, inputs)
+    tap = wrt if isinstance(wrt, str) and wrt not in points else None
+    chosen = [] if tap else _chosen_inputs(model, points, wrt)
+    if tap:
+        find_layer(model, tap)
     selected = selector(model, output)
     traced = trace(model, inputs.specs, inputs.structure, selected, tap, masked=inputs.masked)
-    if traced.tapped is not None:
-        source, structure = (traced.tapped,), None
-    elif chosen is not None:
-        source, structure = (traced.inputs[chosen],), None
-    else:
-        # The labels of a loss come behind the points, masks behind both.
-        labels = labels_of(model)
-        source = traced.inputs[: len(inputs.names) - labels]
-        structure = inputs.structure[0] if labels else inputs.structure
-    points = _names_of_points(model, inputs)
-    names = [tap] if tap else [points[chosen]] if chosen is not None else points
+    # The labels of a loss come behind the points, masks behind both.
+    source = (traced.tapped,) if tap else tuple(traced.inputs[i] for i in chosen)
+    names = [tap] if tap else [points[i] for i in chosen]
     _require_floats(source, names)
     _require_numbers(traced.outputs)
     ends = [*source, *keras.tree.flatten(traced.outputs)]
@@ -139,10 +134,11 @@ def flatten(
         rest=tuple(tensor for tensor in traced.inputs if not any(tensor is s for s in source)),
         native=native,
         dtype=widened(native, dtype),
-        inputs=Layout(tuple(_shape(t, "input") for t in source), structure),
-        outputs=Layout(
-            tuple(_shape(t, "output") for t in keras.tree.flatten(traced.outputs)),
-            keras.tree.map_structure(lambda _: None, traced.outputs),
+        inputs=Layout(
+            tuple(_shape(t, "input") for t in source), _nested(model, inputs, wrt, names)
+        ),
+        outputs=side_by_side(
+            [_shape(t, "output") for t in keras.tree.flatten(traced.outputs)], traced.outputs
         ),
         audit=report,
         input_names=tuple(names),
@@ -150,27 +146,68 @@ def flatten(
     )
 
 
-def _chosen_input(model: Model, inputs: Inputs, wrt: Wrt) -> int | None:
-    """The index of the one input to differentiate by; `None` for all, or for a layer."""
-    if wrt is None:
-        return None
-    if isinstance(wrt, bool) or not isinstance(wrt, (int, str)):
+def checked_wrt(wrt: Any) -> Wrt:
+    """What `wrt=` may be; a list as a tuple.
+
+    Raises:
+        TypeError: if it is none of these.
+        ValueError: for an empty list.
+    """
+    several = isinstance(wrt, (list, tuple))
+    parts = wrt if several else [] if wrt is None else [wrt]
+    if any(isinstance(part, bool) or not isinstance(part, (int, str)) for part in parts):
         raise TypeError(
-            "`wrt` must be None, the index or name of an input, or the name of a layer. "
-            f"Received: {wrt!r}."
+            "`wrt` must be None, the index or name of an input, the name of a layer, or a list of "
+            f"indexes or names of inputs. Received: {wrt!r}."
         )
-    names = _names_of_points(model, inputs)
+    if several and not parts:
+        raise ValueError(
+            "`wrt` as a list must hold at least one index or name of an input. Received: "
+            f"{wrt!r}. Leave it out to differentiate by all inputs."
+        )
+    return tuple(parts) if several else wrt
+
+
+def _chosen_inputs(model: Model, names: Sequence[str], wrt: Wrt) -> list[int]:
+    """The indexes of the inputs to differentiate by."""
+    if wrt is None:
+        return list(range(len(names)))
+    parts = [wrt] if isinstance(wrt, (int, str)) else wrt
+    chosen = [_index(model, names, part) for part in parts]
+    twice = [names[i] for i in dict.fromkeys(chosen) if chosen.count(i) > 1]
+    if twice:
+        raise ValueError(
+            f"`wrt` must hold each input once. Received: {list(parts)}, where {twice[0]!r} is "
+            "there more than once."
+        )
+    return chosen
+
+
+def _index(model: Model, names: Sequence[str], wrt: int | str) -> int:
     if isinstance(wrt, str):
         if wrt in names:
             return names.index(wrt)
-        find_layer(model, wrt)
-        return None
+        layer = (
+            f", a layer. A layer stands alone: `wrt={wrt!r}`" if wrt in _layer_names(model) else ""
+        )
+        raise ValueError(
+            f"`wrt` as a list must hold indexes or names of the model's inputs {list(names)}. "
+            f"Received: {wrt!r}{layer}."
+        )
     if not -len(names) <= wrt < len(names):
         raise ValueError(
-            f"`wrt` must be an index into the model's {len(names)} input(s) {names}. "
+            f"`wrt` must be an index into the model's {len(names)} input(s) {list(names)}. "
             f"Received: {wrt}."
         )
     return wrt % len(names)
+
+
+def _nested(model: Model, inputs: Inputs, wrt: Wrt, names: Sequence[str]) -> Any:
+    """How what is differentiated by is nested, with its indexes."""
+    if wrt is None:
+        structure = inputs.structure[0] if labels_of(model) else inputs.structure
+        return keras.tree.pack_sequence_as(structure, list(range(len(names))))
+    return 0 if isinstance(wrt, (int, str)) else {name: i for i, name in enumerate(names)}
 
 
 def _names_of_points(model: Model, inputs: Inputs) -> list[str]:

@@ -51,7 +51,7 @@ def prepare(model: Model, x: Structure) -> Inputs:
         TypeError: for something that is not numbers.
     """
     _require_built(model)
-    declared = declared_inputs(model)
+    x, declared = matched(model, x)
     leaves = keras.tree.flatten(x)
     if leaves and all(isinstance(leaf, numbers.Number) for leaf in leaves):
         x = np.asarray(x)  # nested lists of numbers are an array, not a structure
@@ -63,8 +63,6 @@ def prepare(model: Model, x: Structure) -> Inputs:
             f"The model takes {len(declared)} inputs ({[t.name for t in declared]}), as a list, "
             f"tuple or dict in the model's own structure. Received {len(leaves)} arrays."
         )
-    if isinstance(x, dict) and declared:
-        declared = in_order_of(x, declared)
     tensors, specs = [], []
     for i, leaf in enumerate(leaves):
         target = declared[i] if declared else None
@@ -94,20 +92,37 @@ def _require_built(model: Model) -> None:
         )
 
 
-def declared_inputs(model: Model) -> list[Any]:
-    """The Keras tensors that a functional or Sequential model takes, else nothing."""
+def matched(model: Model, x: Structure) -> tuple[Structure, list[Any]]:
+    """What a model takes of `x`, and the Keras tensors that it declares, in the same order.
+
+    Of a dict it takes what it has inputs for, by their keys. Keras itself goes by position, in the
+    order of the alphabet, where the model was made of a dict and `x` has a key too many.
+
+    Returns:
+        `x` and no tensors for a model that is neither functional nor Sequential.
+
+    Raises:
+        ValueError: for a dict that lacks an input.
+    """
     inputs = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
-    return list(inputs) if inputs else []
-
-
-def in_order_of(x: dict[str, Any], declared: Sequence[Any]) -> list[Any]:
-    """Keras matches a dict's entries to inputs by their names."""
-    by_name = {tensor.name: tensor for tensor in declared}
-    if set(by_name) != set(x):
+    declared = list(inputs) if inputs else []
+    if not isinstance(x, dict) or not declared:
+        return x, declared
+    by_key = _by_key(model, declared)
+    if not set(by_key) <= set(x):
         raise ValueError(
-            f"The model's inputs are called {sorted(by_name)}. Received a dict with {sorted(x)}."
+            f"The model's inputs are called {sorted(by_key)}. Received a dict with {sorted(x)}."
         )
-    return [by_name[name] for name in sorted(x)]
+    return {key: x[key] for key in by_key}, list(keras.tree.flatten(by_key))
+
+
+def _by_key(model: keras.Model, declared: Sequence[Any]) -> dict[str, Any]:
+    """The inputs under the keys that they have in the dict of which the model was made."""
+    try:
+        made_of = model.input
+    except (AttributeError, ValueError):  # a Sequential model has none
+        made_of = None
+    return made_of if isinstance(made_of, dict) else {tensor.name: tensor for tensor in declared}
 
 
 def _convert(model: Model, leaf: Any, declared: Any) -> tuple[tf.Tensor, tf.TensorSpec]:
@@ -182,8 +197,8 @@ def _require_one_batch(tensors: Sequence[tf.Tensor]) -> None:
 
 
 def _names(x: Structure, declared: Sequence[Any], count: int) -> tuple[str, ...]:
+    if isinstance(x, dict) and len(x) == count:
+        return tuple(sorted(x))
     if declared:
         return tuple(tensor.name for tensor in declared)
-    if isinstance(x, dict):
-        return tuple(sorted(x))
     return tuple(f"input_{i}" for i in range(count)) if count > 1 else ("input",)

@@ -21,7 +21,7 @@ class Layout:
 
     Attributes:
         shapes: each array's shape without the batch.
-        structure: how they are nested.
+        structure: how they are nested, with each array's index in its place.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -51,7 +51,13 @@ class Layout:
 
     def pack(self, leaves: Sequence[Any]) -> Any:
         """Nests one thing per array."""
-        return keras.tree.pack_sequence_as(self.structure, list(leaves))
+        return keras.tree.map_structure(lambda i: leaves[i], self.structure)
+
+
+def side_by_side(shapes: Sequence[tuple[int, ...]], structure: Any) -> Layout:
+    """The layout of arrays that lie in the order of `keras.tree.flatten(structure)`."""
+    indexes = keras.tree.pack_sequence_as(structure, list(range(len(shapes))))
+    return Layout(tuple(shapes), indexes)
 
 
 def unflatten(tensor: tf.Tensor, *layouts: Layout) -> Any:

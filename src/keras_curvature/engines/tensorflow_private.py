@@ -18,6 +18,12 @@ def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
     return named_function_graph(op.graph, op.get_attr(attribute).name)
 
 
+def datasets_behind(dataset: tf.data.Dataset) -> list[tf.data.Dataset]:
+    """A dataset and all that it reads from."""
+    inputs = dataset._inputs()
+    return [dataset, *(one for part in inputs for one in datasets_behind(part))]
+
+
 def must_be_compiled(op: tf.Operation) -> bool:
     """Whether a call is of a function with `jit_compile=True`."""
     attributes = op.node_def.attr

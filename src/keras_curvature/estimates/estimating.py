@@ -26,7 +26,7 @@ NAMES = (TRACE, XTRACE, FROBENIUS, DIAGONAL, EIGENVALUES)
 BY_PRODUCTS = frozenset({XTRACE, FROBENIUS, DIAGONAL})
 """What needs Hessian-vector products with random signs, and not only curvatures along them."""
 
-PAIR = Layout(((2,),), None)
+PAIR = Layout(((2,),), 0)
 """Lowest and highest."""
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_curvature.engines.audit import layer_of
 from keras_curvature.engines.chunks import WHOLE
 from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.function import checked_wrt
 from keras_curvature.engines.masks import mask_of, masked
 from keras_curvature.engines.tracing import trace
 from keras_curvature.typing import Output, Structure, Wrt
@@ -46,7 +47,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         # The input is not cast to float16: the wrapped model says what it takes.
         super().__init__(layer, autocast=False, **kwargs)
         self.output_choice = output
-        self.wrt = wrt
+        self.wrt = checked_wrt(wrt)
         self.engine = engine
         self._options()  # raises now for what cannot be right
         if not self.trainable:
@@ -68,7 +69,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         output = self.output_choice
         own = {
             "output": keras.saving.serialize_keras_object(output) if callable(output) else output,
-            "wrt": self.wrt,
+            "wrt": list(self.wrt) if isinstance(self.wrt, tuple) else self.wrt,
             "engine": self.engine,
         }
         return {**super().get_config(), **own}
