@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -384,6 +385,41 @@ def test_errors_say_what_was_expected(case):
     call, error, message = ERRORS[case]
     with pytest.raises(error, match=message):
         call()
+
+
+MET = "the method `{}` of 'met'. Give the model itself"
+NOT_MODELS = {
+    **{
+        name: (lambda model, name=name: getattr(model, name), MET.format(name))
+        for name in ("predict", "predict_on_batch", "evaluate", "call", "__call__")
+    },
+    "partial": (lambda model: functools.partial(model.predict, verbose=0), MET.format("predict")),
+    "inside a function": (
+        lambda model: lambda x: model.predict(x, verbose=0),
+        "The function calls `predict`.* Call the model itself",
+    ),
+    "to NumPy": (lambda model: lambda x: model(x).numpy(), "hands a tensor to NumPy"),
+    "class": (lambda model: keras.Sequential, "must be a Keras model .*Received: <class"),
+    "list": (lambda model: model.layers, r"must be a Keras model .*Received: \[<Dense"),
+    "name": (lambda model: model.name, "must be a Keras model .*Received: 'met'"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_MODELS)
+def test_what_is_no_model_is_told_of(case):
+    make, message = NOT_MODELS[case]
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="met")
+    for function in (kc.laplacian, kc.verify):
+        with pytest.raises(TypeError, match=message):
+            function(make(model), np.ones((3, 2), "float32"))
+
+
+def test_a_method_of_a_model_s_own_is_a_function():
+    class Squared(keras.Model):
+        def energy(self, x):
+            return tf.reduce_sum(x**2, axis=1)
+
+    assert kc.laplacian(Squared().energy, np.ones((1, 2)))[0] == 4
 
 
 IN_A_GRAPH = {

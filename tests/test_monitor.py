@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import random
 
@@ -400,6 +401,17 @@ ERRORS = {
     "wrt": (lambda: kc.CurvatureMonitor(PROBE, wrt=[]), ValueError, "`wrt` as a list must"),
     "wrt twice": (lambda: kc.CurvatureMonitor(PROBE, wrt=[0, 0]), ValueError, "each input once"),
     "y": (lambda: kc.CurvatureMonitor((PROBE, X[:16])), ValueError, "`y` must have shape"),
+    "no network": (lambda: kc.CurvatureMonitor(PROBE, model=np.tanh), TypeError, "`model` must be"),
+    "no such network": (
+        lambda: kc.CurvatureMonitor(PROBE, model="nope"),
+        ValueError,
+        r"one of \['.*Received: 'nope', the name of 0",
+    ),
+    "another network": (
+        lambda: kc.CurvatureMonitor(PROBE, model=sequential()),
+        ValueError,
+        "has none of them and would stay as it is",
+    ),
 }  # fmt: skip
 
 
@@ -451,6 +463,60 @@ def test_a_model_that_the_probe_cannot_build():
     model = compiled(keras.Sequential([Square()]))
     with pytest.raises(ValueError, match=r"no build shape yet.*needs a square"):
         fit(kc.CurvatureMonitor(PROBE), Bomb(), model=model)
+
+
+class WithoutCall(keras.Model):
+    """Trains a network by a `train_step` of its own."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self.net(x, training=True) - y))
+        weights = self.net.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self._loss_tracker.update_state(loss)
+        return {"loss": self._loss_tracker.result()}
+
+
+NETWORKS = {
+    "itself": lambda net: kc.CurvatureMonitor(PROBE, model=net),
+    "a part of it": lambda net: kc.CurvatureMonitor(
+        PROBE, model=keras.Model(net.inputs, net.layers[-1].output)
+    ),
+    # As tuners copy it; by its name, for a copy of the network would not be trained.
+    "a copied monitor": lambda net: copy.deepcopy(kc.CurvatureMonitor(PROBE, model=net)),
+}
+
+
+@pytest.mark.parametrize("way", NETWORKS)
+def test_a_network_is_watched_inside_a_model_without_a_call(way):
+    keras.utils.set_random_seed(0)
+    net = functional()
+    model = WithoutCall(net)
+    model.compile("adam", run_eagerly=True)
+    monitor = NETWORKS[way](net)
+    before = float(np.mean(kc.laplacian(net, PROBE)))
+    trained = model.fit(X, Y, verbose=0, callbacks=[monitor])
+    after = float(np.mean(kc.laplacian(net, PROBE)))
+    assert monitor.history["mean"] == pytest.approx([before, after], rel=1e-4)
+    assert before != after
+    assert trained.history["curvature_mean"] == monitor.history["mean"][1:]
+
+
+def test_a_model_without_a_call_needs_to_be_told_of_its_network():
+    model = WithoutCall(functional())
+    model.compile("adam")
+    with pytest.raises(ValueError, match=r"has no `call`.*`model=`.*\['functional"):
+        model.fit(X, Y, verbose=0, callbacks=[kc.CurvatureMonitor(PROBE), Bomb()])
+
+
+def test_models_of_another_keras_are_told_of():
+    with pytest.raises(TypeError, match=r"model of Keras 3.*Received: a Foreign of"):
+        kc.CurvatureMonitor(PROBE).set_model(type("Foreign", (), {})())
 
 
 def break_at(monitor, step):

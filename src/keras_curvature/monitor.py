@@ -32,6 +32,7 @@ from keras_curvature.sketch import Sketch
 from keras_curvature.sketching import Sketcher
 from keras_curvature.slices import Slices
 from keras_curvature.typing import Output, Wrt
+from keras_curvature.watched import watched
 
 
 class CurvatureMonitor(keras.callbacks.Callback):
@@ -77,6 +78,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
             example at the labels of a probe `(x, y)`, `"loss"` as the model was compiled with it,
             without weights of examples and without regularisation.
         wrt: with respect to what, as there. Default: the model's input.
+        model: the network to watch, itself or its name, if that is not the trained model but one
+            inside it: of a model that has a `train_step` and no `call`, say, or inside a
+            `DerivativeOutput`.
         reference: known second derivatives along each input at the probe, in the shape of
             `hessian_diagonal`, or a function of the probe's `x` that gives them.
         scale: half-width of the window of the curvature at a scale, as in
@@ -132,6 +136,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         *,
         output: Output = None,
         wrt: Wrt = None,
+        model: keras.Layer | str | None = None,
         reference: Any = None,
         scale: Any = "auto",
         units: str = "raw",
@@ -150,6 +155,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
         require_one_of("units", units, ("raw", "std"))
         require_one_of("on_error", on_error, ("raise", "warn"))
         require_name(name)
+        if not isinstance(model, keras.Layer | str | None):
+            raise TypeError(
+                "`model` must be a Keras model or layer inside the trained model, or its name. "
+                f"Received: {model!r}."
+            )
         self.probe = make_probe(probe)
         self.log_dir = log_dir
         self.name = name
@@ -169,6 +179,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._feature_names = feature_names
         self._verifies = verify
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
+        self._part = model
+        self._network: Any = None
         self._subject: Any = None
         self._gauge: Gauge | Sketcher | None = None
         self._measurements: dict[str, Measurement | Sketch] = {}
@@ -188,14 +200,27 @@ class CurvatureMonitor(keras.callbacks.Callback):
         return self._tolerance.faults
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy holds: all that was measured, but neither the model nor the open log."""
-        return vars(self) | dict.fromkeys(("_model", "_subject", "_gauge", "_writer"))
+        """What a copy holds: all that was measured, but neither the model nor the open log.
+
+        A part of the model it finds again by its name: a copy of the part would not be trained.
+        """
+        left_out = dict.fromkeys(("_model", "_network", "_subject", "_gauge", "_writer"))
+        return vars(self) | left_out | {"_part": getattr(self._part, "name", self._part)}
+
+    def set_model(self, model: keras.Model) -> None:
+        """Takes the model that `fit` was called on."""
+        if not isinstance(model, keras.Layer):
+            raise TypeError(
+                "`CurvatureMonitor` must be given to a model of Keras 3. Received: a "
+                f"{type(model).__name__} of {type(model).__module__}. Build it with `keras`; the "
+                "functions, `keras_curvature.laplacian` and so on, take models of tf_keras too."
+            )
+        super().set_model(model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
-        if not self.model.built:
-            _build(self.model, self.probe)
-        require_batches(self.probe, self.model)
+        self._network = watched(self.model, self._part, self.probe)
+        require_batches(self.probe, self._network)
         self._subject, probe, self._options = self._asked_for()
         self._gauge = gauge_for(
             self._subject,
@@ -378,15 +403,15 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _asked_for(self) -> tuple[keras.Model, Probe, Options]:
         """What is differentiated, where, and how: the model, or its loss at the probe's labels."""
         asked = dataclasses.replace(self._options, output=self._output)
-        if not asks_for_loss(self.model, self._output):
-            return self.model, self.probe, asked
-        subject, probe = with_loss(self.model, self.probe, self._output)
+        if not asks_for_loss(self._network, self._output):
+            return self._network, self.probe, asked
+        subject, probe = with_loss(self._network, self.probe, self._output)
         return subject, probe, dataclasses.replace(asked, output=None)
 
     def _reporter(self, gauge: Gauge | Sketcher) -> Reporter:
         """Made anew at each step: its method says what has happened to the gauge until then."""
         lines = gauge.method(self._units)
-        if self._subject is not self.model:
+        if self._subject is not self._network:
             lines = (
                 "Of the loss of each example at its label; on a line at the label of its start.",
                 *lines,
@@ -476,15 +501,3 @@ class CurvatureMonitor(keras.callbacks.Callback):
         forget_after(self.history, step)
         self._album.forget_after(step)
         self._diagnosed_step = min(self._diagnosed_step, step)
-
-
-def _build(model: keras.Model, probe: Probe) -> None:
-    """Gives a model its weights, which Keras would make at its first batch."""
-    one = keras.tree.map_structure(lambda leaf: leaf[:1], probe.x)
-    try:
-        model(one, training=False)
-    except Exception as error:
-        raise ValueError(
-            f"The model {model.name!r} has no build shape yet, and calling it on one example of "
-            f"`probe` to build it failed: {error}"
-        ) from error

@@ -199,6 +199,30 @@ def test_every_shape_of_model(name):
             assert s.dtype == w.dtype.name == f.dtype.name
 
 
+OPEN = {
+    "closed by a sum": (lambda: layers.GlobalAveragePooling1D(), (None, 3)),
+    "as long": (lambda: layers.Dense(3), (None, None, 3)),
+    "half as long": (lambda: layers.Conv1D(3, 2, strides=2, padding="same"), (None, None, 3)),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_the_length_of_a_series_may_be_left_open(name):
+    make, shape = OPEN[name]
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((None, 2)), layers.Dense(3, "tanh"), make()])
+    names = ["value", "jacobian"]
+    inputs = keras.Input((None, 2))
+    outputs = kc.DerivativeOutput(net, names)(inputs)
+    assert [outputs[name].shape for name in names] == [shape, (*shape, None, 2)]
+    model = keras.Model(inputs, outputs)
+    for length in (4, 6):
+        x = RNG.normal(size=(5, length, 2)).astype("float32")
+        found, wanted = model(x), kc.derivatives(net, x, names)
+        for name in names:
+            np.testing.assert_allclose(found[name], wanted[name], atol=1e-6)
+
+
 def test_float16_does_not_reach_the_derivatives():
     """In float16 the second derivative, 2e6, would be infinite."""
     policy = {"dtype": "mixed_float16"}
@@ -306,10 +330,17 @@ WRONG = {
         ValueError,
         r"shape \(n, 2\)",
     ),
-    "unknown size": (
-        lambda: kc.DerivativeOutput(layers.Dense(1), "value")(keras.Input((None, 2))),
+    "data of unknown size": (
+        lambda: tf.function(kc.DerivativeOutput(layers.Dense(1), "value")).get_concrete_function(
+            tf.TensorSpec([None, None, 2])
+        ),
         ValueError,
-        "known sizes",
+        r"known sizes.*\(None, None, 2\).*run_eagerly",
+    ),
+    "an open axis that is not open": (
+        lambda: kc.DerivativeOutput(network((3, 2)), "value")(keras.Input((None, 2))),
+        ValueError,
+        r"with 64 for each open axis.*shape \(n, 3, 2\)",
     ),
     "no direction": (
         lambda: kc.DerivativeOutput(network(), DIRECTED)(X),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,8 +50,9 @@ def prepare(model: Model, x: Structure) -> Inputs:
 
     Raises:
         ValueError: for an unbuilt model, an empty batch, or a shape that does not fit.
-        TypeError: for something that is not numbers.
+        TypeError: for something that is not numbers, or not a model.
     """
+    _require_model(model)
     _require_built(model)
     x, declared = matched(model, x)
     leaves = keras.tree.flatten(x)
@@ -80,6 +83,23 @@ def prepare(model: Model, x: Structure) -> Inputs:
         structure=keras.tree.map_structure(lambda _: None, x),
         names=_names(x, declared, len(leaves)),
         masked=tuple(masks),
+    )
+
+
+def _require_model(model: Any) -> None:
+    method = model
+    while isinstance(method, functools.partial):
+        method = method.func
+    owner = getattr(method, "__self__", None)
+    if isinstance(owner, keras.Layer) and hasattr(keras.Model, method.__name__):
+        # They are there for arrays (`predict`), or skip what Keras does around a call (`call`).
+        received = f"the method `{method.__name__}` of {owner.name!r}. Give the model itself"
+    elif inspect.isclass(model) or not callable(model):
+        received = repr(model)
+    else:
+        return
+    raise TypeError(
+        f"`model` must be a Keras model or layer, or a function of tensors. Received: {received}."
     )
 
 

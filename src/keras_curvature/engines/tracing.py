@@ -75,13 +75,9 @@ def trace(
     try:
         with tf.init_scope(), unnoticed(model):
             concrete = compiled(call, specs)
-    except NotImplementedError as error:
-        if "numpy" not in str(error):
-            raise
-        raise TypeError(
-            "The model, or the function in `output`, hands a tensor to NumPy, where no derivative "
-            f"can be followed. Write this part with `keras.ops`. TensorFlow says: {error}"
-        ) from error
+    except Exception as error:
+        _explain(error, model)
+        raise
     if tap is not None and len(tapped) != 1:
         raise ValueError(_tap_message(model, tap, len(tapped)))
     graph = concrete.graph
@@ -98,6 +94,23 @@ def trace(
         },
         scopes=scopes,
     )
+
+
+def _explain(error: Exception, model: Callable[..., Any]) -> None:
+    """Raises what it means that a model or function could not be traced, where that is known."""
+    names = getattr(getattr(model, "__code__", None), "co_names", ())
+    for name in ("predict", "predict_on_batch", "evaluate"):
+        if name in names:
+            raise TypeError(
+                f"The function calls `{name}`, which takes arrays and gives arrays, where no "
+                f"derivative can be followed. Call the model itself: `net(x)`. Keras says: {error}"
+            ) from error
+    to_numpy = "numpy" if isinstance(error, NotImplementedError) else "no attribute 'numpy'"
+    if isinstance(error, NotImplementedError | AttributeError) and to_numpy in str(error):
+        raise TypeError(
+            "The model, or the function in `output`, hands a tensor to NumPy, where no derivative "
+            f"can be followed. Write this part with `keras.ops`. TensorFlow says: {error}"
+        ) from error
 
 
 def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:

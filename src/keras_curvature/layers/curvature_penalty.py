@@ -112,6 +112,7 @@ class CurvaturePenalty(DerivativeWrapper):
         inputs = with_masks(inputs, mask)
         if training:
             added = self.strength * self._mean_squared_curvature(inputs)
+            added = tf.cast(added, keras.config.floatx())  # in which Keras adds losses up
             self.add_loss(added)
             self.penalty.update_state(added)
         return self.layer(inputs, training=training)

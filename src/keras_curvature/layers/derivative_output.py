@@ -13,7 +13,12 @@ from keras_curvature.engines.evaluation import differentiate
 from keras_curvature.engines.function import selector
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.masks import mask_of, masked
-from keras_curvature.layers.wrapping import DerivativeWrapper, with_masks
+from keras_curvature.layers.wrapping import (
+    MADE_UP,
+    DerivativeWrapper,
+    has_open_axes,
+    with_masks,
+)
 from keras_curvature.typing import Output, Structure, Wrt
 
 OF_THE_OUTPUT_S_SHAPE = frozenset({quantities.VALUE, quantities.LAPLACIAN, quantities.DIRECTIONAL})
@@ -56,7 +61,12 @@ class DerivativeOutput(DerivativeWrapper):
     Derivatives are float32 or better: a model of `mixed_float16` is evaluated in float32, as
     second derivatives overflow float16. `dtype="float64"` evaluates any model in float64.
 
-    The wrapped model's weights, regularisers and state are this layer's.
+    The wrapped model's weights, regularisers and state are this layer's. As in plain nesting,
+    what the wrapped model was compiled with has no effect.
+
+    **Sizes may be open before there are data**, as in `keras.Input((None, 3))`. In a compiled step
+    they must be known: Keras compiles for the size of the first batches, and for open sizes if
+    others follow.
 
     **Masks pass.** The model is called, and differentiated, with the mask that an `Embedding` or
     `Masking` before this layer hung on its input, or that is given as `mask`. `"value"`,
@@ -133,7 +143,13 @@ class DerivativeOutput(DerivativeWrapper):
         self, inputs: Any, v: Any = None, training: bool | None = None, mask: Any = None
     ) -> Any:
         """The shapes and dtypes of the derivatives."""
-        problem = self._known(with_masks(inputs, mask))
+        inputs = with_masks(inputs, mask)
+        sizes = MADE_UP[: 1 + has_open_axes(inputs)]
+        found = [self._specs(inputs, size) for size in sizes]
+        return self._chosen(keras.tree.map_structure(_common, *found))
+
+    def _specs(self, inputs: Any, open_size: int) -> dict[str, Any]:
+        problem = self._known(inputs, open_size)
         batch = keras.tree.flatten(inputs)[0].shape[0]
 
         def spec(tensor: tf.Tensor) -> keras.KerasTensor:
@@ -145,7 +161,7 @@ class DerivativeOutput(DerivativeWrapper):
                 one = tf.zeros([1, *(layout.width for layout in layouts)])
                 return keras.tree.map_structure(spec, unflatten(one, *layouts))
 
-        return self._chosen({name: specs(name) for name in self._wanted})
+        return {name: specs(name) for name in self._wanted}
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shapes of the derivatives."""
@@ -174,3 +190,10 @@ class DerivativeOutput(DerivativeWrapper):
 
     def _chosen(self, found: dict[str, Any]) -> Any:
         return found[self.names] if isinstance(self.names, str) else found
+
+
+def _common(*tensors: keras.KerasTensor) -> keras.KerasTensor:
+    """What these have in common: axes of different sizes are open."""
+    sizes = (set(axis) for axis in zip(*(tensor.shape for tensor in tensors), strict=True))
+    shape = tuple(axis.pop() if len(axis) == 1 else None for axis in sizes)
+    return keras.KerasTensor(shape, tensors[0].dtype)

@@ -20,6 +20,11 @@ from keras_curvature.typing import Output, Structure, Wrt
 EXAMPLES = 4
 """Examples in the made-up batch on which a model is traced before there are data."""
 
+MADE_UP = 64, 96
+"""Two sizes for an axis that is open before there are data: what differs between them is open too.
+
+Large enough for windows and pooling, and divisible by 32 as networks that halve images want.
+"""
 
 _looked_for_noise: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
 
@@ -58,6 +63,15 @@ class DerivativeWrapper(keras.layers.Wrapper):
         if not self.layer.built:
             self.layer(keras.tree.map_shape_structure(keras.KerasTensor, input_shape))
 
+    @property
+    def metrics(self) -> list[Any]:
+        """This layer's own: a model around it finds those of the wrapped layers by itself.
+
+        Keras's own wrappers add those of the wrapped model, its loss among them, which would hide
+        the loss of the model around it.
+        """
+        return list(self._metrics)
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """None besides those that the wrapped model's own layers hang on its output.
 
@@ -72,7 +86,10 @@ class DerivativeWrapper(keras.layers.Wrapper):
             "wrt": list(self.wrt) if isinstance(self.wrt, tuple) else self.wrt,
             "engine": self.engine,
         }
-        return {**super().get_config(), **own}
+        config = {**super().get_config(), **own}
+        # Keras marks what it meets again, but in a copy of the layer that it met first.
+        config["layer"]["shared_object_id"] = id(self.layer)
+        return config
 
     @classmethod
     def from_config(
@@ -95,33 +112,44 @@ class DerivativeWrapper(keras.layers.Wrapper):
         dtype = "float64" if self.compute_dtype == "float64" else None
         return Options(self.output_choice, self.wrt, self.engine, dtype, WHOLE)
 
-    def _known(self, inputs: Structure) -> Problem:
+    def _known(self, inputs: Structure, open_size: int = MADE_UP[0]) -> Problem:
         """The traced model, from nothing but the shapes and dtypes of the inputs.
 
         It is evaluated on a made-up batch, so that a model whose examples influence each other
         is told of here and not never: in a compiled training step there is nothing to look at.
         """
         with tf.init_scope():
-            made_up = keras.tree.map_structure(self._made_up, inputs)
-            return pose(self.layer, made_up, self._options(), in_float64=False)
+            made_up = keras.tree.map_structure(lambda t: self._made_up(t, open_size), inputs)
+            try:
+                return pose(self.layer, made_up, self._options(), in_float64=False)
+            except (ValueError, tf.errors.InvalidArgumentError) as error:
+                if not has_open_axes(inputs):
+                    raise
+                raise ValueError(
+                    f"{type(self).__name__} failed with {open_size} for each open axis of its "
+                    "inputs, as is tried before there are data. If other sizes work, give them to "
+                    f"`keras.Input`. It says: {error}"
+                ) from error
 
-    def _made_up(self, tensor: Any) -> tf.Tensor:
+    def _made_up(self, tensor: Any, open_size: int) -> tf.Tensor:
+        if None in tensor.shape[1:] and not isinstance(tensor, keras.KerasTensor):
+            raise ValueError(
+                f"The data of {type(self).__name__} must have known sizes after the batch axis in "
+                f"a compiled step. Received: shape {tuple(tensor.shape)}. Pad them to one size, or "
+                "compile the model with `run_eagerly=True`."
+            )
+
+        def shape_of(given: Any) -> list[int]:
+            return [EXAMPLES, *(size or open_size for size in given.shape[1:])]
+
         mask = mask_of(tensor)
         if mask is not None:  # everything is there
-            mask = tf.ones([EXAMPLES, *mask.shape[1:]], mask.dtype)
-        return masked(self._numbers(tensor), mask)
-
-    def _numbers(self, tensor: Any) -> tf.Tensor:
-        shape = [EXAMPLES, *tensor.shape[1:]]
-        if None in shape:
-            raise ValueError(
-                f"{type(self).__name__} needs inputs of known sizes after the batch axis. "
-                f"Received: shape {tuple(tensor.shape)}."
-            )
+            mask = tf.ones(shape_of(mask), mask.dtype)
         dtype = tf.as_dtype(tensor.dtype)
-        if not dtype.is_floating:
-            return tf.zeros(shape, dtype)  # a token id that every embedding has
-        return tf.cast(tf.random.stateless_normal(shape, seed=[0, 0]), dtype)
+        numbers = tf.zeros(shape_of(tensor), dtype)  # a token id that every embedding has
+        if dtype.is_floating:
+            numbers = tf.cast(tf.random.stateless_normal(numbers.shape, seed=[0, 0]), dtype)
+        return masked(numbers, mask)
 
     def _warn_of_noise(self, inputs: Structure) -> None:
         """Says once what dropout in the wrapped model does not do."""
@@ -141,6 +169,11 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "regularise with weight decay or `keras_curvature.CurvaturePenalty`.",
                 stacklevel=2,
             )
+
+
+def has_open_axes(inputs: Structure) -> bool:
+    """Whether a size after the batch axis is not known."""
+    return any(None in tensor.shape[1:] for tensor in keras.tree.flatten(inputs))
 
 
 def with_masks(inputs: Structure, masks: Structure | None) -> Structure:
