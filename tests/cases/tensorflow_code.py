@@ -206,6 +206,7 @@ OPS = [
             )
         ),
     ),
+    _case("hsv_to_rgb", tf.image.hsv_to_rgb, "kinked", shape=(2, 3), low=0.1, high=0.9),
     _case("softmax_cross_entropy", _cross_entropy),
     _case("sparse_softmax_cross_entropy", _sparse_cross_entropy),
     _case(

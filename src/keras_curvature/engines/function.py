@@ -272,11 +272,12 @@ def _require_differentiable(report: Audit) -> None:
             "be followed. Write this part with `keras.ops` or TensorFlow ops.",
             report.python,
         )
-    if report.unregistered:
+    if Dependence.UNKNOWN in report.dependence:
         raise NotDifferentiableError(
-            f"TensorFlow has no derivative for {_listed(report.unregistered)}, which the "
-            "output depends on. Replace the op, or choose `wrt` behind it.",
-            report.unregistered,
+            f"TensorFlow has no derivative for {_listed(report.unknown)}, which the output depends "
+            "on. Replace the op, or choose `wrt` behind it; where 0 is meant, say so with "
+            "`tf.stop_gradient`, or with zeros from a gradient written by hand.",
+            report.unknown,
         )
     meant = all(place.op_type == "StopGradient" for place in report.cuts)
     if Dependence.CUT in report.dependence and not meant:

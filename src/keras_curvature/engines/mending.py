@@ -83,6 +83,14 @@ def _resizing_matrix(
     return getattr(tf.raw_ops, op.type)(**given, **options)[0, :, :, 0]
 
 
+def _hsv_to_rgb(op: tf.Operation, images: tf.Tensor) -> tf.Tensor:
+    """Each of red, green and blue is full, or missing, within a sixth of its own hue."""
+    hue, saturation, value = tf.split(images, 3, axis=-1)
+    away = tf.abs(6 * hue - tf.constant([3, 2, 4], images.dtype))
+    share = tf.clip_by_value(away * [1, -1, -1] + [-1, 2, 2], 0, 1)
+    return value * (1 - saturation + saturation * share)
+
+
 def _local_response_normalization(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
     radius = op.get_attr("depth_radius")
     bias, alpha, beta = (tf.cast(op.get_attr(name), x.dtype) for name in ("bias", "alpha", "beta"))
@@ -156,6 +164,7 @@ def _counted(op: tf.Operation, x: tf.Tensor, size: tf.Tensor, weights: tf.Tensor
 SUPPLIED: dict[str, Formula] = {
     "AvgPool3D": _average_pooled,  # does not exist in float64
     "DenseBincount": _counted,  # has no derivative
+    "HSVToRGB": _hsv_to_rgb,  # has no derivative
     "LRN": _local_response_normalization,  # LRNGrad has no derivative
     # A compiled graph can lose its second derivative: silently 0, and not every time.
     "MaxPool": _max_pooled,
