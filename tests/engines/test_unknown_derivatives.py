@@ -33,8 +33,8 @@ def transformed(**options):
     def function(t):
         t = narrow(t)
         matrix = tf.concat([tf.ones(1), [0.1], t[None], [0.0], [1.0], -t[None], [0.0, 0.0]], 0)
-        given = {"images": IMAGE, "transforms": matrix[None], "output_shape": [4, 4], **options}
-        return getattr(raw, name)(interpolation="BILINEAR", **given)
+        given = {"images": IMAGE, "transforms": matrix[None], "output_shape": [4, 4]}
+        return getattr(raw, name)(**given, **{"interpolation": "BILINEAR", **options})
 
     return function
 
@@ -392,6 +392,15 @@ def test_what_is_meant_is_no_error(name, engine):
     np.testing.assert_allclose(found["hessian"].numpy().item(), curvature, rtol=1e-12)
 
 
-def test_only_constant_pieces_are_no_derivative():
-    with pytest.raises(ValueError, match="only through ops without a derivative: FloorDiv"):
-        kc.hessian(lambda x: x // 0.3, POINT)
+CONSTANT = {
+    "FloorDiv": lambda t: t // 0.3,
+    "ImageProjectiveTransformV3": transformed(
+        op="ImageProjectiveTransformV3", fill_value=0.0, interpolation="NEAREST"
+    ),
+}
+
+
+@pytest.mark.parametrize("op", CONSTANT)
+def test_only_constant_pieces_are_no_derivative(op):
+    with pytest.raises(ValueError, match=f"only through ops without a derivative: {op}"):
+        kc.hessian(of_one_number(CONSTANT[op]), POINT)

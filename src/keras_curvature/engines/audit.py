@@ -271,9 +271,11 @@ class _Flow:
         if Dependence.UNKNOWN in given:
             return Dependence.UNKNOWN
         by = unknown_derivatives.by_input(op)
-        blind = [i for i, state in enumerate(given) if state is Dependence.LIVE and i in (by or ())]
-        if blind:
-            return self._unknown(op, blind[0])
+        live = {i for i, state in enumerate(given) if state is Dependence.LIVE}
+        if by and live & by:
+            return self._unknown(op, min(live & by))
+        if live <= unknown_derivatives.constant_in(op):
+            return Dependence.CUT
         if mended:
             self.mended[self._place(op)] = None
             return Dependence.LIVE

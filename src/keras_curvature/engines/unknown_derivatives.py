@@ -72,13 +72,16 @@ def by_input(op: tf.Operation) -> Set[int] | None:
     Returns:
         Their indexes; `None` for all inputs where no gradient is registered.
     """
-    if op.type.startswith("ImageProjectiveTransform") and _takes_the_nearest(op):
-        return _INPUTS[op.type] - {1}
-    return _INPUTS.get(op.type)
+    known = _INPUTS.get(op.type)
+    return known - constant_in(op) if known else None
 
 
-def _takes_the_nearest(op: tf.Operation) -> bool:
-    return op.get_attr("interpolation") == b"NEAREST"
+def constant_in(op: tf.Operation) -> Set[int]:
+    """The floating inputs in which an op is piecewise constant, though not in all of them."""
+    nearest = op.type.startswith("ImageProjectiveTransform") and (
+        op.get_attr("interpolation") == b"NEAREST"
+    )
+    return {1} if nearest else frozenset()
 
 
 def of_output(op: tf.Operation) -> Set[int]:
