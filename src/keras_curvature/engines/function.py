@@ -252,7 +252,7 @@ def _require_floats(source: Sequence[tf.Tensor], names: Sequence[str]) -> None:
             raise TypeError(
                 f"The input {name!r} has dtype {tensor.dtype.name}, which has no derivative. "
                 "Give `wrt` the name of a layer with a float output that it goes through, "
-                'for token ids the embedding: `wrt="embedding"`.'
+                'for token ids the embedding: `wrt="embedding"`, or of a float input beside it.'
             )
 
 

@@ -68,6 +68,7 @@ def trace(
         inputs = packed(structure, leaves, masked)
         with noting_scopes(model, scopes), tapping(model, tap, tapped):
             outputs = select(called(model, inputs, training))
+        _require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
 
@@ -98,6 +99,20 @@ def trace(
         },
         scopes=scopes,
     )
+
+
+def _require_tensors(outputs: Any) -> None:
+    leaves = keras.tree.flatten(outputs)
+    if not leaves or any(leaf is None for leaf in leaves):
+        shown = keras.tree.map_structure(_word, outputs)
+        raise TypeError(
+            f"The output must be a tensor or a structure of tensors. Received: {shown}. Choose "
+            "the part that is meant by its name or index, or by a function: `output=...`."
+        )
+
+
+def _word(leaf: Any) -> str | None:
+    return None if leaf is None else "a tensor"
 
 
 def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
