@@ -1,8 +1,8 @@
 """Derivatives that TensorFlow has not, and lets count as 0.
 
 Found by comparing the registered gradient by every floating input of every op in `tf.raw_ops` with
-differences of its values (`tests/engines/test_unknown_derivatives.py`). At second order nothing is
-left out silently but what `mending` supplies.
+differences of its values, and its second derivatives with differences of the first. What is left
+out at second order only is supplied by `mending`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _INPUTS = {
     "QuantizeAndDequantizeV2": {1, 2},
     "QuantizeAndDequantizeV3": {1, 2},
     "ScaleAndTranslate": {2, 3},
+    "SparseAdd": {1, 4},  # it has a gradient, but that counts as a constant at second order
     "SparseMatrixAdd": {2, 3},
     "Zeta": {0},
     # they have no gradient, but are piecewise constant in all other inputs
