@@ -308,6 +308,11 @@ def test_activity_losses_of_tracing_do_not_reach_the_user():
     assert model.losses == []
 
 
+def with_text():
+    city, x = keras.Input((1,), dtype="string", name="city"), keras.Input((3,), name="x")
+    return keras.Model({"city": city, "x": x}, keras.layers.Dense(1)(x))
+
+
 ERRORS = {
     "shape": (
         lambda: kc.hessian(mlp(), np.zeros((2, 4))),
@@ -317,6 +322,31 @@ ERRORS = {
     "missing axis": (lambda: kc.hessian(mlp(), np.zeros(3)), ValueError, "must have shape"),
     "empty": (lambda: kc.hessian(mlp(), np.zeros((0, 3))), ValueError, "at least one example"),
     "text": (lambda: kc.hessian(mlp(), np.array([["a"] * 3])), TypeError, "must hold numbers"),
+    "numbers for text": (
+        lambda: kc.hessian(with_text(), {"city": np.ones((2, 1)), "x": np.ones((2, 3))}, wrt="x"),
+        TypeError,
+        "must hold text for the model's input 'city'. Received: float64",
+    ),
+    "by text": (
+        lambda: kc.hessian(with_text(), {"city": np.array([["a"]]), "x": np.ones((1, 3))}),
+        TypeError,
+        "'city' has dtype string, which has no derivative.*or of a float input beside it",
+    ),
+    "no output": (
+        lambda: kc.hessian(lambda x: None, np.zeros((2, 3))),
+        TypeError,
+        "must be a tensor.*Received: None",
+    ),
+    "an output of None": (
+        lambda: kc.hessian(lambda x: {"y": x, "more": None}, np.zeros((2, 3))),
+        TypeError,
+        "Received: {.*'more': None.*Choose the part",
+    ),
+    "nothing of an output": (
+        lambda: kc.hessian(lambda x: [], np.zeros((2, 3))),
+        TypeError,
+        r"Received: \[\]",
+    ),
     "unbuilt": (
         lambda: kc.hessian(keras.Sequential([keras.layers.Dense(1)]), np.zeros((2, 3))),
         ValueError,

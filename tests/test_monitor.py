@@ -617,6 +617,19 @@ def test_a_diagnosis_before_and_after_training_goes_with_the_verdict(
         assert ("no findings" in text) == (not kinds)
 
 
+def test_text_beside_numbers_is_watched(tmp_path):
+    city, x = keras.Input((1,), dtype="string", name="city"), keras.Input((3,), name="x")
+    known = keras.layers.StringLookup(vocabulary=["Bern", "Rome"], output_mode="one_hot")(city)
+    bent = keras.layers.Dense(2, "tanh")(keras.layers.Concatenate()([known, x]))
+    model = compiled(keras.Model({"city": city, "x": x}, keras.layers.Dense(1)(bent)))
+    given = {"city": np.array([["Bern"], ["Oslo"]] * 8), "x": PROBE}
+    monitor = kc.CurvatureMonitor(given, tmp_path, wrt="x")
+    data = tf.data.Dataset.from_tensor_slices((given, Y[:16])).batch(8)
+    model.fit(data, verbose=0, callbacks=[monitor])
+    laplacian = kc.laplacian(model, given, wrt="x").numpy()
+    assert monitor.history["mean"][-1] == pytest.approx(laplacian.mean(), rel=1e-5)
+
+
 def test_without_a_log_dir_no_time_goes_into_a_diagnosis():
     monitor = kc.CurvatureMonitor(PROBE)
     fit(monitor, epochs=1)

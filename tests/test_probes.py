@@ -88,6 +88,14 @@ def test_several_inputs_come_in_a_list_or_dict():
     assert [leaf.shape for leaf in make_probe([X, Y]).x] == [(3, 2), (3, 1)]
 
 
+def test_text_may_stand_beside_numbers():
+    words = np.array([["a"], ["b"], ["a"]])
+    for given in (words, words.astype(object), tf.constant(words)):
+        probe = make_probe({"city": given, "x": X})
+        assert probe.x["city"].astype(str).tolist() == words.tolist()
+        np.testing.assert_array_equal(probe.x["x"], X)
+
+
 def test_a_probe_does_not_change_with_the_array_it_came_from():
     x = X.copy()
     probe = make_probe(x)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_curvature import batches
-from keras_curvature.engines.inputs import matched, numbers_in
+from keras_curvature.engines.inputs import is_text, matched, numbers_in
 from keras_curvature.typing import Model, Structure
 
 
@@ -51,7 +51,11 @@ def make_probe(given: Any) -> Probe:
     from_batches = batches.in_batches(given)
     x, y, weights = _parted(batches.joined(given) if from_batches else given)
     columns = tuple(str(c) for c in x.columns) if hasattr(x, "columns") else None
-    x = keras.tree.map_structure(lambda leaf: _numbers(leaf, "probe"), _as_array(x))
+    x = _as_array(x)
+    beside = len(keras.tree.flatten(x)) > 1  # there are numbers to differentiate by, beside text
+    x = keras.tree.map_structure(
+        lambda leaf: np.array(leaf) if beside and is_text(leaf) else _numbers(leaf, "probe"), x
+    )
     leaves = keras.tree.flatten(x)
     sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves}
     if not leaves or 0 in sizes:

@@ -75,6 +75,19 @@ Y = Annotated[
         "or a file.",
     ),
 ]
+X = Annotated[
+    str | None,
+    typer.Option(
+        "--x",
+        help="Which columns or arrays of the probe are the points, by name, with commas between.",
+    ),
+]
+Code = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--code", help="A Python file with layers of the model's own. It is run. May be repeated."
+    ),
+]
 Output = Annotated[str | None, typer.Option(help="Which output, an index or a name.")]
 Wrt = Annotated[
     str | None,
@@ -127,6 +140,8 @@ def report(
     model: ModelFile,
     probe: ProbeFile,
     y: Y = None,
+    x: X = None,
+    code: Code = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the function into this PNG.")] = None,
     theme: Annotated[Theme, typer.Option(help="Of the picture.")] = Theme.light,
     log_dir: Annotated[Path | None, typer.Option(help="Write all of it for TensorBoard.")] = None,
@@ -143,8 +158,8 @@ def report(
     asked = _asked(output, wrt, engine, dtype, batch_size)
     with _told(context.obj):
         _require_png(picture)
-        points = probes.read(probe, y)
-        net = work.model_for(points, model)
+        points = probes.read(probe, y, x)
+        net, points = work.model_for(points, model, code or ())
         distance = "auto" if scale is None else scale
         monitor = work.measured(
             net, points, asked, scale=distance, units=units.value, log_dir=log_dir
@@ -170,6 +185,8 @@ def diagnose(
     model: ModelFile,
     probe: ProbeFile,
     y: Y = None,
+    x: X = None,
+    code: Code = None,
     scale: Scale = None,
     output: Output = None,
     wrt: Wrt = None,
@@ -183,8 +200,8 @@ def diagnose(
     """Find what stands between a model's second derivatives and their reader."""
     asked = _asked(output, wrt, Engine.auto, dtype, batch_size)
     with _told(context.obj):
-        points = probes.read(probe, y)
-        net = work.model_for(points, model)
+        points = probes.read(probe, y, x)
+        net, points = work.model_for(points, model, code or ())
         found = work.diagnosed(net, points.x, asked, "auto" if scale is None else scale)
         typer.echo(texts.as_json(texts.diagnosis_data(found)) if json else str(found))
     if strict and not found.healthy:
@@ -197,6 +214,8 @@ def verify(
     model: ModelFile,
     probe: ProbeFile,
     y: Y = None,
+    x: X = None,
+    code: Code = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the examples and directions.")] = 0,
     output: Output = None,
     wrt: Wrt = None,
@@ -208,8 +227,9 @@ def verify(
     """Check the derivatives of a model against differences of its values; 1 if any is wrong."""
     asked = _asked(output, wrt, engine, dtype, batch_size)
     with _told(context.obj):
-        points = probes.read(probe, y)
-        found = work.verified(work.model_for(points, model), points.x, asked, seed)
+        points = probes.read(probe, y, x)
+        net, points = work.model_for(points, model, code or ())
+        found = work.verified(net, points.x, asked, seed)
         typer.echo(texts.as_json(texts.verification_data(found)) if json else str(found))
     if not found.ok:
         raise typer.Exit(FOUND)
@@ -222,6 +242,8 @@ def compare(
     b: ModelFile,
     probe: ProbeFile,
     y: Y = None,
+    x: X = None,
+    code: Code = None,
     scale: Scale = None,
     units: UnitsOption = Units.raw,
     output: Output = None,
@@ -235,13 +257,14 @@ def compare(
     asked = _asked(output, wrt, engine, dtype, batch_size)
     names = [a.name, b.name] if a.name != b.name else [str(a), str(b)]
     with _told(context.obj):
-        points = probes.read(probe, y)
-        nets = [work.model_for(points, path) for path in (a, b)]
+        points = probes.read(probe, y, x)
+        pairs = [work.model_for(points, path, code or ()) for path in (a, b)]
         distance = "auto" if scale is None else scale
         monitors = [
-            work.measured(net, points, asked, scale=distance, units=units.value) for net in nets
+            work.measured(net, fitted, asked, scale=distance, units=units.value)
+            for net, fitted in pairs
         ]
-        apart = work.apart(nets[0], nets[1], points.x, asked)
+        apart = work.apart(pairs[0][0], pairs[1][0], pairs[0][1].x, asked)
         if json:
             typer.echo(texts.as_json(texts.comparison_data(names, monitors, apart)))
             return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +26,47 @@ def require_loadable(path: Path) -> None:
         raise UnusableError(f"There is no file {path}.")
 
 
-def load(path: Path) -> Any:
+def load(path: Path, code: Sequence[Path] = ()) -> Any:
     """Loads a model without its optimizer and without running code from the file.
 
+    Args:
+        path: of the model.
+        code: Python files that define layers and functions of the model's own. They are run.
+
     Raises:
-        UnusableError: for a file that cannot be loaded safely.
+        UnusableError: for a file that cannot be loaded safely, or run.
     """
     import keras
 
+    own = {name: value for file in code for name, value in _defined_in(file).items()}
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return keras.saving.load_model(path, own, compile=False, safe_mode=True)
     except Exception as error:
         raise UnusableError(
             f"Keras cannot load {path} in safe mode, in which no code from the file is run "
-            f"(Lambda layers of Python code are such): {_first_line(error)}"
+            f"(Lambda layers of Python code are such): {_first_line(error)}. Of a layer or "
+            "function of your own give the Python file that defines it: --code layers.py."
         ) from error
+
+
+def _defined_in(path: Path) -> dict[str, Any]:
+    """The classes and functions that a Python file defines."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if path.suffix != ".py" or spec is None or spec.loader is None:
+        raise UnusableError(f"--code must be a Python file, .py. Received: {path}.")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.absolute().parent))  # for what lies beside it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UnusableError(f"--code {path} cannot be run: {_first_line(error)}") from error
+    finally:
+        sys.path.pop(0)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", None) == path.stem
+    }
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,22 @@ WITHOUT_A_READER = (
 )
 
 
+WITH_A_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*)(,\d*)?([eE][+-]?\d+)?")
+"""A number with a decimal comma; points stand between its thousands if anywhere."""
+
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+"""A number that may have commas between its thousands."""
+
+NAMELESS = "it has none"
+
+
 @dataclass(frozen=True)
 class ProbeFile:
     """What a file holds.
 
     Attributes:
-        x: the points, an array or a dict of arrays by the names of the model's inputs.
+        x: the points: an array; or a dict of arrays by the names of the model's inputs, or of
+            columns `(n, 1)`, some of them text.
         y: known values of the function there, or `None`.
         names: of the columns, where the file has some.
     """
@@ -39,32 +50,69 @@ class ProbeFile:
         return self.x if self.y is None else (self.x, self.y)
 
 
-def read(path: Path, y: str | None = None) -> ProbeFile:
+def read(path: Path, y: str | None = None, x: str | None = None) -> ProbeFile:
     """Reads a probe.
 
     Args:
         path: of the file; its ending says what it is.
         y: the known values: the name of columns of the file (several with commas between) or of
             an array in it, or another file.
+        x: the names of the columns or arrays that are the points, with commas between; all that
+            are no known values if left out.
 
     Raises:
         UnusableError: for a file that is missing, of another kind or not made of numbers.
     """
     probe = _reader(path)(path)
-    if y is None:
-        return probe
-    if isinstance(probe.x, dict) and y in probe.x:
-        rest = {name: array for name, array in probe.x.items() if name != y}
-        return ProbeFile(_only(rest), probe.x[y])
-    if probe.names is not None and set(y.split(",")) <= set(probe.names):
-        return _parted(probe, y.split(","))
-    if not Path(y).exists():
-        there = list(probe.names or (probe.x if isinstance(probe.x, dict) else ()))
+    there = probe.names or tuple(probe.x if isinstance(probe.x, dict) else ())
+    values, known = probe.y, tuple((y or "").split(","))
+    points = there
+    if y is not None and set(known) <= set(there):
+        values = _numbers_only(_chosen(probe, known)[0], y)
+        points = tuple(name for name in there if name not in known)
+    elif y is not None and not Path(y).exists():
         raise UnusableError(
-            f"--y must be a file, or one of the names in {path.name}: {there or 'it has none'}. "
+            f"--y must be a file, or one of the names in {path.name}: {list(there) or NAMELESS}. "
             f"Received: {y!r}."
         )
-    return ProbeFile(probe.x, _reader(Path(y))(Path(y)).x, probe.names)
+    elif y is not None:
+        values = _reader(Path(y))(Path(y)).x
+    if x is not None:
+        points = tuple(x.split(","))
+        if not set(points) <= set(there):
+            raise UnusableError(
+                f"--x must be names in {path.name}: {list(there) or NAMELESS}. Received: {x!r}."
+            )
+    if there and not points:
+        raise UnusableError("--y names all columns: none is left for x.")
+    if points == there:
+        return ProbeFile(probe.x, values, probe.names)
+    chosen, names = _chosen(probe, points)
+    return ProbeFile(chosen, values, names)
+
+
+def _chosen(probe: ProbeFile, wanted: Sequence[str]) -> tuple[Any, tuple[str, ...] | None]:
+    """Some arrays or columns of a file, and the names of the columns."""
+    if not isinstance(probe.x, dict):
+        assert probe.names is not None, "what can be chosen has a name"
+        return probe.x[:, [probe.names.index(name) for name in wanted]], tuple(wanted)
+    parts = {name: probe.x[name] for name in wanted}
+    if probe.names is None:
+        return _only(parts), None
+    return _side_by_side(parts), tuple(wanted)
+
+
+def _side_by_side(columns: dict[str, np.ndarray]) -> Any:
+    """One array, where all columns `(n, 1)` are of numbers."""
+    if any(column.dtype.kind == "U" for column in columns.values()):
+        return columns
+    return np.hstack(list(columns.values()))
+
+
+def _numbers_only(values: Any, y: str) -> Any:
+    if isinstance(values, dict):
+        raise UnusableError(f"--y must name numbers. Received: {y!r}, where there is text.")
+    return values
 
 
 def _reader(path: Path) -> Callable[[Path], ProbeFile]:
@@ -118,47 +166,92 @@ def _not_numbers(path: Path) -> UnusableError:
 def _csv(path: Path) -> ProbeFile:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = file.readlines()
-        first = next(filter(str.strip, lines), "")
-        table = csv.reader(lines, delimiter=_separator(first))
-        rows = [(number, row) for number, row in enumerate(table, 1) if row]
+            mark, table = _separated(file.readlines())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnusableError(f"{path} cannot be read as csv: {error}") from error
+    rows = [(number, row) for number, row in enumerate(table, 1) if row]
+    number_in = _numbers_of(path, mark, [cell for _, row in rows for cell in row])
     names = None
-    if rows and not all(_is_number(cell) for cell in rows[0][1]):
+    if rows and None in map(number_in, rows[0][1]):
         names = tuple(cell.strip() for cell in rows.pop(0)[1])
     if not rows:
         raise UnusableError(f"{path} holds no row of numbers.")
     width = len(names or rows[0][1])
-    return ProbeFile(
-        np.array([_numbers(path, number, row, width) for number, row in rows]), names=names
-    )
-
-
-def _separator(line: str) -> str:
-    """Where numbers are written with a decimal comma, spreadsheets part columns otherwise."""
-    return next((mark for mark in (",", ";", "\t") if mark in line), ",")
-
-
-def _numbers(path: Path, number: int, row: Sequence[str], width: int) -> list[float]:
-    if len(row) != width:
-        raise UnusableError(
-            f"{path}, line {number}: must have {width} cells. Received: {len(row)}."
-        )
-    for column, cell in enumerate(row, 1):
-        if not _is_number(cell):
+    for number, row in rows:
+        if len(row) != width:
             raise UnusableError(
-                f"{path}, line {number}, column {column}: must be a number. Received: {cell!r}."
+                f"{path}, line {number}: must have {width} cells. Received: {len(row)}."
             )
-    return [float(cell) for cell in row]
+    columns = [
+        _column(path, [(number, row[i]) for number, row in rows], i, number_in)
+        for i in range(width)
+    ]
+    named = dict(zip(names or map(str, range(width)), columns, strict=True))
+    if len(named) < width:
+        raise UnusableError(f"{path}: its columns must have different names. Received: {names}.")
+    return ProbeFile(_side_by_side(named), names=names)
 
 
-def _is_number(cell: str) -> bool:
+def _separated(lines: Sequence[str]) -> tuple[str, list[list[str]]]:
+    """What stands between the cells, and the cells.
+
+    Commas come last: where they are decimal, spreadsheets part columns otherwise.
+    """
+    tables = {mark: list(csv.reader(lines, delimiter=mark)) for mark in (";", "\t", ",")}
+    for mark, table in tables.items():
+        widths = {len(row) for row in table if row}
+        if len(widths) == 1 and widths != {1}:
+            return mark, table
+    first = next(filter(str.strip, lines), "")
+    mark = next((mark for mark in tables if mark in first), ",")
+    return mark, tables[mark]
+
+
+def _numbers_of(path: Path, mark: str, cells: Sequence[str]) -> Callable[[str], float | None]:
+    """What turns a cell into its number, or into `None`, in a file of such cells."""
+    commas = [cell for cell in cells if "," in cell and WITH_A_COMMA.fullmatch(cell.strip())]
+    if mark == "," or not commas:
+        return _number
+    if mark == "\t" and all(THOUSANDS.fullmatch(cell.strip()) for cell in commas):
+        raise UnusableError(
+            f"{path}: it cannot be told whether the comma in {commas[0]!r} is a decimal one. Write "
+            "decimal points, and nothing between thousands."
+        )
+
+    def number(cell: str) -> float | None:
+        cell = cell.strip()
+        if not any(map(str.isdigit, cell)):
+            return _number(cell)  # nan, inf
+        if not WITH_A_COMMA.fullmatch(cell):
+            return None  # a decimal point among decimal commas
+        return _number(cell.replace(".", "").replace(",", "."))
+
+    return number
+
+
+def _number(cell: str) -> float | None:
     try:
-        float(cell)
+        return float(cell)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _column(
+    path: Path,
+    cells: Sequence[tuple[int, str]],
+    index: int,
+    number_in: Callable[[str], float | None],
+) -> np.ndarray:
+    """One column, `(n, 1)`, of numbers or, if no cell is a number, of text."""
+    numbers = [number_in(cell) for _, cell in cells]
+    if all(number is None for number in numbers):
+        return np.array([[cell.strip()] for _, cell in cells])
+    if None in numbers:
+        line, cell = cells[numbers.index(None)]
+        raise UnusableError(
+            f"{path}, line {line}, column {index + 1}: must be a number. Received: {cell!r}."
+        )
+    return np.array(numbers, dtype=np.float64)[:, None]
 
 
 def _parquet(path: Path) -> ProbeFile:
@@ -168,23 +261,23 @@ def _parquet(path: Path) -> ProbeFile:
         raise UnusableError(WITHOUT_A_READER.format(path=path)) from error
     try:
         table = parquet.read_table(path)
-        columns = [np.asarray(column, dtype=np.float64) for column in table.columns]
+        arrays = {
+            name: np.asarray(column)[:, None]
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        }
+        columns = {
+            name: array.astype(str if _is_text(array) else np.float64)
+            for name, array in arrays.items()
+        }
     except (ArrowException, OSError, ValueError, TypeError) as error:
         raise UnusableError(f"{path} is no table of numbers: {error}") from error
     if not columns:
         raise UnusableError(f"{path} has no columns.")
-    return ProbeFile(np.stack(columns, axis=1), names=tuple(table.column_names))
+    return ProbeFile(_side_by_side(columns), names=tuple(columns))
 
 
-def _parted(probe: ProbeFile, wanted: Sequence[str]) -> ProbeFile:
-    """Some columns are y, the others x."""
-    assert probe.names is not None, "columns have names"
-    is_y = np.array([name in wanted for name in probe.names])
-    if is_y.all():
-        raise UnusableError("--y names all columns: none is left for x.")
-    names = tuple(name for name in probe.names if name not in wanted)
-    order = [probe.names.index(name) for name in wanted]
-    return ProbeFile(probe.x[:, ~is_y], probe.x[:, order], names)
+def _is_text(array: np.ndarray) -> bool:
+    return all(isinstance(entry, str) for entry in array.flat)
 
 
 def _only(arrays: dict[str, Any]) -> Any:

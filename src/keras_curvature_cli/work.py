@@ -48,20 +48,35 @@ class Asked:
         return {**self.without_engine, "engine": self.engine}
 
 
-def model_for(probe: probes.ProbeFile, path: Path) -> Any:
-    """The model in a file, if the probe is one of its inputs."""
+def model_for(
+    probe: probes.ProbeFile, path: Path, code: Sequence[Path] = ()
+) -> tuple[Any, probes.ProbeFile]:
+    """The model in a file, and the probe as it takes it.
+
+    Args:
+        probe: what was read.
+        path: of the model.
+        code: Python files that define layers of its own.
+    """
     models.require_loadable(path)
     if "keras_curvature" not in sys.modules:
         start()
     with doing(f"Loading {path.name}"):
-        model = models.load(path)
-    _require_fitting(model, probe, path.name)
-    return model
+        model = models.load(path, code)
+    return model, _fitted(model, probe, path.name)
 
 
-def _require_fitting(model: Any, probe: probes.ProbeFile, name: str) -> None:
+def _fitted(model: Any, probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
     """Says it in the words of the files; what else does not fit the library says itself."""
     inputs: list[Any] = list(getattr(model, "inputs", None) or [])
+    if len(inputs) > 1:
+        return _by_name(inputs, probe, name)
+    if isinstance(probe.x, dict) and probe.names is not None:
+        text = [column for column, array in probe.x.items() if array.dtype.kind == "U"]
+        raise UnusableError(
+            f"{name} takes one input of numbers, and of the columns {', '.join(probe.names)} "
+            f"these are text: {', '.join(text)}. Name the columns that it takes: --x a,b."
+        )
     if isinstance(probe.x, dict):
         if 0 < len(inputs) < len(probe.x):
             count = "one input" if len(inputs) == 1 else f"{len(inputs)} inputs"
@@ -69,22 +84,37 @@ def _require_fitting(model: Any, probe: probes.ProbeFile, name: str) -> None:
                 f"{name} takes {count}, and the probe has the arrays {', '.join(probe.x)}. Keep "
                 "only the points, with known values call them x and y, or name these with --y."
             )
-        return
-    if len(inputs) > 1:
-        raise UnusableError(
-            f"{name} takes {len(inputs)} inputs: {', '.join(i.name for i in inputs)}. Give an .npz "
-            "file with an array for each, by these names."
-        )
+        return probe
     if not inputs or _fits(probe.x.shape[1:], inputs[0].shape[1:]):
-        return
+        return probe
     if probe.names is not None and len(inputs[0].shape) == 2:
         raise UnusableError(
             f"{name} takes {inputs[0].shape[1]} inputs, and the probe has {len(probe.names)} "
-            f"columns for them: {', '.join(probe.names)}. Name columns of known values with --y."
+            f"columns for them: {', '.join(probe.names)}. Name columns of known values with --y, "
+            "or those that it takes with --x."
         )
     raise UnusableError(
         f"{name} takes points of shape {_shown(inputs[0].shape)}, where n is their number. The "
         f"probe has shape {probe.x.shape}: reshape it first."
+    )
+
+
+def _by_name(inputs: Sequence[Any], probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
+    """The columns of a table as the inputs that have their names."""
+    if isinstance(probe.x, dict) and probe.names is None:
+        return probe
+    sizes = {tensor.name: tuple(tensor.shape[1:]) for tensor in inputs}
+    if set(probe.names or ()) != set(sizes) or not set(sizes.values()) <= {(), (1,)}:
+        raise UnusableError(
+            f"{name} takes {len(inputs)} inputs: {', '.join(sizes)}. Give an .npz file with an "
+            "array for each, by these names, or a table with a column for each that is one number; "
+            "name other columns with --y, or these with --x."
+        )
+    columns = probe.x
+    if not isinstance(columns, dict):
+        columns = dict(zip(probe.names or (), columns.T, strict=True))
+    return probes.ProbeFile(
+        {column: array.reshape(-1, *sizes[column]) for column, array in columns.items()}, probe.y
     )
 
 

@@ -68,7 +68,7 @@ class Case:
     Attributes:
         id: `"family/name"`, unique.
         make: builds the model in the dtype that is set at the time.
-        x: the structure of `Floats` and `Integers` that the model takes.
+        x: the structure of `Floats`, `Integers` and `Words` that the model takes.
         covers: what of Keras this is the case of, as `"layers.Dense"`, `"ops.exp"`.
         tags: some of `TAGS`.
         wrt: with respect to what, as for `keras_curvature.hessian`.

@@ -16,7 +16,7 @@ from keras import layers, ops
 
 from cases.building import readout
 from cases.case import Case
-from cases.points import Floats, Integers
+from cases.points import Floats, Integers, Words
 
 
 class Subclassed(keras.Model):
@@ -198,6 +198,13 @@ def _exported() -> keras.Model:
     return keras.Model(inputs, readout(layer(inputs)))
 
 
+def _text_beside_numbers() -> keras.Model:
+    city, z = keras.Input((1,), dtype="string", name="city"), keras.Input((3,), name="z")
+    known = layers.StringLookup(vocabulary=["Bern", "Rome"], output_mode="one_hot")(city)
+    product = layers.Multiply()([layers.Dense(4)(known), layers.Dense(4, "tanh")(z)])
+    return keras.Model({"city": city, "z": z}, layers.Dense(1)(product))
+
+
 def _from_config() -> keras.Model:
     return keras.Model.from_config(_shared().get_config())
 
@@ -238,6 +245,14 @@ STRUCTURES = [
         "wrt",
         wrt=["z", 1],
         note="names in another order than the alphabet's, in which Keras flattens a dict",
+    ),
+    _case(
+        "text_beside_numbers",
+        _text_beside_numbers,
+        {"city": Words((1,), ("Bern", "Rome")), "z": Floats((3,))},
+        "several_inputs",
+        "wrt",
+        wrt="z",
     ),
     _case("siamese", _siamese, [Floats((3,)), Floats((3,))], "several_inputs"),
     _case("list_of_outputs", _list_of_outputs, Floats((3,)), "several_outputs"),

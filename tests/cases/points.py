@@ -56,4 +56,21 @@ class Integers:
         return rng.integers(self.count, size=(examples, *self.shape), dtype=np.int32)
 
 
-Draw = Floats | Integers
+@dataclass(frozen=True)
+class Words:
+    """Some of a few words.
+
+    Attributes:
+        shape: of one example.
+        words: to draw from.
+    """
+
+    shape: tuple[int, ...]
+    words: tuple[str, ...]
+
+    def draw(self, rng: np.random.Generator, examples: int) -> np.ndarray:
+        """Draws words."""
+        return rng.choice(self.words, size=(examples, *self.shape))
+
+
+Draw = Floats | Integers | Words

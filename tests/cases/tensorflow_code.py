@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,7 @@ OPS = [
             )
         ),
     ),
+    _case("hsv_to_rgb", tf.image.hsv_to_rgb, "kinked", shape=(2, 3), low=0.1, high=0.9),
     _case("softmax_cross_entropy", _cross_entropy),
     _case("sparse_softmax_cross_entropy", _sparse_cross_entropy),
     _case(
@@ -301,6 +303,11 @@ def rounded_with_stop_gradient(x: Any) -> Any:
     return x + tf.stop_gradient(tf.round(4 * x) / 4 - x)
 
 
+def fake_quantised(x: Any) -> Any:
+    """Quarters from -0.75 to 1, as training for low precision has them."""
+    return tf.quantization.fake_quant_with_min_max_vars(x, -0.75, 1.0, num_bits=3)
+
+
 REVERSAL = 0.5
 
 
@@ -329,6 +336,14 @@ def _of_waves(q: np.ndarray) -> Exact:
 
 def _of_rounded_waves(_: keras.Model, z: np.ndarray) -> Exact:
     return _of_waves(np.round(4 * z) / 4)
+
+
+def _of_fake_quantised_waves(_: keras.Model, z: np.ndarray) -> Exact:
+    """What lies beyond the range does not count."""
+    inside = (z >= -0.75).astype(z.dtype)
+    exact = _of_waves(np.clip(np.round(4 * z) / 4, -0.75, 1.0))
+    gradient, hessian = exact.gradient * inside[:, None], exact.hessian * inside[:, None, None]
+    return Exact(gradient, hessian * inside[:, None, :, None])
 
 
 def _of_reversed_waves(_: keras.Model, z: np.ndarray) -> Exact:
@@ -385,6 +400,17 @@ GRADIENTS = [
         lambda x: _waves(rounded_with_stop_gradient(x)),
         _of_rounded_waves,
         *("straight_through", "stop_gradient"),
+    ),
+    dataclasses.replace(
+        _written(
+            "fake_quantised",
+            lambda x: _waves(fake_quantised(x)),
+            _of_fake_quantised_waves,
+            *("straight_through", "float32_only"),
+        ),
+        twin=lambda: _scalar(
+            lambda x: _waves(rounded_with_stop_gradient(tf.clip_by_value(x, -0.75, 1.0)))
+        ),
     ),
     _written(
         "gradient_reversal",

@@ -32,6 +32,22 @@ def net(activation, outputs=1):
     return keras.Sequential([keras.Input((2,)), *layers], name=activation)
 
 
+OWN_LAYER = """
+import keras
+
+class Waves(keras.layers.Layer):
+    def __init__(self, speed, **kwargs):
+        super().__init__(**kwargs)
+        self.speed = speed
+
+    def call(self, x):
+        return keras.ops.sin(self.speed * x)
+
+    def get_config(self):
+        return {**super().get_config(), "speed": self.speed}
+"""
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     directory = tmp_path_factory.mktemp("files")
@@ -43,6 +59,16 @@ def files(tmp_path_factory):
     keras.Model(sides, square).save(directory / "two.keras")
     unsafe = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x**2)])
     unsafe.save(directory / "lambda.keras")
+    (directory / "own_layers.py").write_text(OWN_LAYER)
+    namespace: dict = {}
+    exec(OWN_LAYER, namespace)
+    own = keras.Sequential([keras.Input((2,)), namespace["Waves"](3.0)])
+    own.save(directory / "own.keras")
+    town, width = keras.Input((1,), dtype="string", name="town"), keras.Input((1,), name="width")
+    known = keras.layers.StringLookup(vocabulary=["Bern", "Rome"], output_mode="one_hot")(town)
+    product = keras.layers.Multiply()([keras.layers.Dense(1)(known), width, width])
+    keras.Model({"town": town, "width": width}, product).save(directory / "towns.keras")
+    (directory / "towns.csv").write_text("town;width;price\nBern;0,5;1\nRome;1,5;2\nBern;2,5;4\n")
     (directory / "damaged.keras").write_bytes(b"no zip")
     (directory / "model.h5").write_bytes(b"")
     np.save(directory / "x.npy", X)
@@ -83,6 +109,25 @@ def test_several_inputs_are_the_arrays_of_their_names(run):
     (report,) = json.loads(some.stdout)["outputs"].values()
     assert list(report["features"]) == ["right[0]", "right[1]", "left[0]", "left[1]"]
     assert "each input once" in run("verify", "two.keras", "two.npz", "--wrt", "left,0").output
+
+
+def test_a_layer_of_ones_own_comes_from_a_file_that_is_named(run):
+    result = run("verify", "own.keras", "x.npy", "--code", "own_layers.py", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["ok"] is True
+
+
+def test_columns_are_the_inputs_of_their_names_text_among_them(run):
+    table = ["towns.keras", "towns.csv", "--y", "price", "--wrt", "width"]
+    result = run("report", *table, "--json")
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.stdout)["outputs"].values()
+    model = keras.models.load_model("towns.keras")
+    x = {"town": np.array([["Bern"], ["Rome"], ["Bern"]]), "width": np.ones((3, 1))}
+    assert report["numbers"]["mean"] == pytest.approx(2 * np.mean(model(x)), rel=1e-5)
+    assert len(report["features"]) == 1
+    for command in ("diagnose", "verify"):
+        assert run(command, *table).exit_code == 0
 
 
 def test_report_as_json_is_what_the_library_says(run):
@@ -236,6 +281,12 @@ MISTAKES = {
     "another format": (["report", "model.h5", "x.npy"], 2, "must be a .keras file"),
     "damaged": (["report", "damaged.keras", "x.npy"], 2, "Keras cannot load damaged.keras"),
     "code inside": (["report", "lambda.keras", "x.npy"], 2, "safe mode"),
+    "own layer": (["report", "own.keras", "x.npy"], 2, "--code layers.py"),
+    "no code": (["report", "own.keras", "x.npy", "--code", "none.py"], 2, "none.py cannot be run"),
+    "not code": (["report", "own.keras", "x.npy", "--code", "x.npy"], 2, "must be a Python file"),
+    "text": (["report", "silu.keras", "towns.csv"], 2, "these are text: town. Name the columns"),
+    "a column": (["report", "silu.keras", "t.csv", "--x", "a,c"], 2, "--x must be names in t.csv"),
+    "a column more": (["report", "towns.keras", "towns.csv"], 2, "takes 2 inputs: town, width"),
     "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),
     "nan": (["report", "silu.keras", "nan.npy"], 2, "NaN or infinite"),
     "columns": (["verify", "silu.keras", "t.csv"], 2, "a, b, price. Name columns"),

@@ -70,6 +70,47 @@ def test_csv_without_a_header_from_a_spreadsheet(mark, save):
     assert probe.names is None
 
 
+DECIMAL_COMMAS = {
+    "semicolons": ("a;b\n0,5;-1\n2;3,25e1\n", [[0.5, -1], [2, 32.5]]),
+    "without a header": ("0,5;1,5\n2,5;3,5\n", [[0.5, 1.5], [2.5, 3.5]]),
+    "tabulators": ("a\tb\n0,5\t1\n2\t3,25\n", [[0.5, 1], [2, 3.25]]),
+    "thousands": ("a;b\n1.234;0,5\n1.234.567,25;2\n", [[1234, 0.5], [1234567.25, 2]]),
+    "three digits": ("a;b\n0,125;1,234\n2,5;nan\n", [[0.125, 1.234], [2.5, np.nan]]),
+    "none of them": ("a;b\n1.234;0.5\n1e3;2\n", [[1.234, 0.5], [1000, 2]]),
+    "commas between cells": ("a;1,b\n1.5,2\n3,4.5\n", [[1.5, 2], [3, 4.5]]),
+}
+
+
+@pytest.mark.parametrize("name", DECIMAL_COMMAS)
+def test_decimal_commas(name, save):
+    text, numbers = DECIMAL_COMMAS[name]
+    np.testing.assert_array_equal(read(save("t.csv", text)).x, numbers)
+
+
+TOWNS = "town,width,price\nBern,0,7\nRome,2,8\n"
+
+
+def test_text_columns(save):
+    """They are inputs by their names, or left out."""
+    probe = read(save("t.csv", TOWNS), "price")
+    assert probe.names == ("town", "width")
+    assert probe.x["town"].tolist() == [["Bern"], ["Rome"]]
+    np.testing.assert_array_equal(probe.x["width"], [[0], [2]])
+    probe = read(save("t.csv", TOWNS), "price", "width")
+    assert probe.names == ("width",)
+    np.testing.assert_array_equal(probe.x, [[0], [2]])
+    np.testing.assert_array_equal(probe.y, [[7], [8]])
+
+
+def test_points_are_the_columns_or_arrays_asked_for_in_that_order(save):
+    probe = read(save("t.csv", TABLE), x="price,width")
+    assert (probe.names, probe.y) == (("price", "width"), None)
+    np.testing.assert_array_equal(probe.x, [[7, 0], [8, 2], [9, 4]])
+    probe = read(save("t.npz", {"a": X, "b": X + 1, "c": Y}), "c", "b")
+    np.testing.assert_array_equal(probe.x, X + 1)
+    np.testing.assert_array_equal(probe.y, Y)
+
+
 def test_known_values_in_another_file(save):
     probe = read(save("x.npy", X), str(save("y.npy", Y)))
     np.testing.assert_array_equal(probe.y, Y)
@@ -84,9 +125,13 @@ def test_parquet(tmp_path):
     probe = read(tmp_path / "t.parquet", "price")
     np.testing.assert_array_equal(probe.x, X)
     np.testing.assert_array_equal(probe.y, Y)
-    parquet.write_table(pyarrow.table({"name": ["a", "b"]}), tmp_path / "names.parquet")
+    towns = {**columns, "town": ["Bern", "Rome", "Bern"]}
+    parquet.write_table(pyarrow.table(towns), tmp_path / "towns.parquet")
+    assert read(tmp_path / "towns.parquet").x["town"].tolist() == [["Bern"], ["Rome"], ["Bern"]]
+    np.testing.assert_array_equal(read(tmp_path / "towns.parquet", "price", "width").x, X[:, :1])
+    parquet.write_table(pyarrow.table({"lists": [[1], [2, 3]]}), tmp_path / "lists.parquet")
     with pytest.raises(UnusableError, match="no table of numbers"):
-        read(tmp_path / "names.parquet")
+        read(tmp_path / "lists.parquet")
 
 
 def test_parquet_without_its_reader(save, monkeypatch):
@@ -116,6 +161,10 @@ UNUSABLE = {
     "binary.csv": (b"\xff\xfe\x00", None, "cannot be read as csv"),
     "unnamed.csv": (TABLE, "cost", "'width', 'height', 'price'.*Received: 'cost'"),
     "all.csv": ("a\n1\n", "a", "none is left for x"),
+    "both.csv": ("a;b\n1,5;0.5\n2;1\n", None, "line 2, column 2: must be a number.*'0.5'"),
+    "unclear.csv": ("a\tb\n1,234\t5,678\n", None, "whether the comma in '1,234' is a decimal one"),
+    "towns.csv": (TOWNS, "town", "--y must name numbers. Received: 'town'"),
+    "twice.csv": ("a,a\n1,2\n", None, "must have different names"),
     "broken.parquet": (b"no parquet", None, "no table of numbers"),
 }
 

@@ -255,6 +255,13 @@ AILING = KINKED | {
     # derivatives that are not those of the values
     "straight through": Ailment(function(straight_through), "altered gradient", "StopGradient",
                                 ("ailing",), "kc.scale_curvature"),
+    "straight through behind kinks": Ailment(
+        lambda: stack(
+            layers.Dense(8, "relu", name="ailing"), layers.Lambda(straight_through, name="rounded")
+        ),
+        "altered gradient", "StopGradient", ("rounded",), "kc.scale_curvature", "100% off",
+        also=(LINEAR,),
+    ),
     "quantised": Ailment(
         function(lambda t: tf.quantization.fake_quant_with_min_max_args(t, -2, 2, 4)),
         "altered gradient", "FakeQuant", ("ailing",), "kc.scale_curvature",

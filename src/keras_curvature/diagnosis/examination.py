@@ -120,8 +120,8 @@ def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Findin
     states = look(s, s.f, parts, *s.f.point(s.leaves))
     lines = hidden.lines_of(s, z.numpy(), rest)
     relative = float(np.max(rounding)) / spread
-    kinks = hidden.findings(s, lines, relative, taken, parts, states)
     altered = agreement.findings(s, agreement.agreement(s, rounding))
+    kinks = hidden.findings(s, lines, relative, taken, parts, states, right=not altered)
     explained = bool(kinks or altered)
     return [
         *kinks,

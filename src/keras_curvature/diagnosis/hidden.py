@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -169,8 +169,20 @@ def findings(
     taken: Sample,
     parts: Sequence[Part],
     states: Sequence[State],
+    *,
+    right: bool,
 ) -> list[Finding]:
-    """The finding that says which parts have the kinks, if there are any."""
+    """The finding that says which parts have the kinks, if there are any.
+
+    Args:
+        s: the subject.
+        lines: between the examples.
+        noise: rounding in one value, relative to the spread of the values.
+        taken: first and second derivatives at the examples.
+        parts: of the network.
+        states: what they do at the examples.
+        right: whether derivatives are those of the values, as far as differences can tell.
+    """
     share = hidden_fraction(lines.along)
     found = kinks(s, lines, noise) if share >= WORTH_TELLING else None
     if found is None:
@@ -185,7 +197,8 @@ def findings(
         # In a loop or a function nothing can be seen: named if nothing else explains a kink.
         and (part in switching or part in hit or (to_blame.unexplained and not part.whole))
     ]
-    return [_finding(s, share, len(found.start), taken, named, states, to_blame)]
+    finding = _finding(s, share, len(found.start), taken, named, states, to_blame)
+    return [finding if right else replace(finding, meaning=OF_AN_ALTERED_GRADIENT)]
 
 
 def _finding(
@@ -239,6 +252,12 @@ def _kinks(followed: int, hit: Sequence[tuple[Part, int]]) -> list[str]:
     if not told:
         return []
     return [f"{followed} kinks were followed to single points: {listed(told)}."]
+
+
+OF_AN_ALTERED_GRADIENT = (
+    "Between its kinks the slope that autodiff gives bends less than it changes from point to "
+    "point; and that slope is not the one of the values, as the finding about it says."
+)
 
 
 def _meaning(share: float) -> str:

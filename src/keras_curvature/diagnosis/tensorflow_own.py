@@ -32,6 +32,11 @@ WORDS = {"StopGradient": "moments"}
 """What an op that is mended is called, where its type says little."""
 
 REASONS = {
+    **dict.fromkeys(
+        [f"FakeQuantWithMinMax{of}" for of in ("Args", "Vars", "VarsPerChannel")],
+        "The gradient of a quantised number counts as a constant.",
+    ),
+    "HSVToRGB": "The colours count as constants.",
     "MaxPool": "A compiled graph can lose it.",
     "MaxPool3D": "A compiled graph can lose it.",
     "ResizeBilinear": "The gradient of a resized image counts as a constant.",

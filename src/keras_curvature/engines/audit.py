@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines import unknown_derivatives
 from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
-from keras_curvature.engines.traced_ops import BRANCHES, CALLS, LOOPS, SWITCHES, static_value
+from keras_curvature.engines.traced_ops import (
+    BRANCHES,
+    CALLS,
+    LOOPS,
+    SWITCHES,
+    gradient_formula,
+    has_custom_gradient,
+    needed,
+    static_value,
+)
 from keras_curvature.engines.tracing import Trace
 
 
@@ -23,13 +33,12 @@ class Dependence(IntEnum):
     CUT = 1
     """It depends on it, but no derivative passes."""
     LIVE = 2
+    UNKNOWN = 3
+    """It depends on it through an op of which TensorFlow has no derivative."""
 
 
 SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"}
 """Ops that look at the shape of their input and not at its values."""
-
-PIECEWISE_CONSTANT = {"Floor", "Ceil", "Round", "Rint", "Sign"}
-"""Ops to which TensorFlow gives the derivative 0."""
 
 PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 """Calls back into Python, in which no graph can be seen."""
@@ -37,16 +46,25 @@ PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 @dataclass(frozen=True)
 class Place:
-    """An op, and the Keras layer that it came from."""
+    """An op, and the Keras layer that it came from.
+
+    Attributes:
+        op_type: as in `tf.Operation.type`.
+        op_name: in the graph.
+        layer: its name, or `""`.
+        by: the input of the op that is meant, or `""` for all.
+    """
 
     op_type: str
     op_name: str
     layer: str
+    by: str = ""
 
     def __str__(self) -> str:
         """As it stands in messages."""
+        by = f" with respect to {self.by}" if self.by else ""
         where = f"layer {self.layer!r}" if self.layer else f"the op {self.op_name!r}"
-        return f"{self.op_type} in {where}"
+        return f"{self.op_type}{by} in {where}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class Audit:
         live: ops through which a derivative passes, in order.
         cuts: ops at which the derivative ends, though the value goes on.
         python: calls back into Python that the input reaches.
-        unregistered: ops that TensorFlow cannot differentiate even once.
+        unknown: ops that TensorFlow cannot differentiate even once, by an input that is live.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
         resists_vectorising: whether there are loops, branches or functions for XLA.
         activations: numbers that one example needs in all intermediate results together.
@@ -69,7 +87,7 @@ class Audit:
     live: tuple[Place, ...]
     cuts: tuple[Place, ...]
     python: tuple[Place, ...]
-    unregistered: tuple[Place, ...]
+    unknown: tuple[Place, ...]
     mended: tuple[Place, ...]
     resists_vectorising: bool
     activations: int
@@ -84,6 +102,8 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         source: the tensors that are differentiated with respect to.
         layers: names of the model's layers, to say where an op came from.
     """
+    # Before the gradients that were written by hand are written into the graph.
+    activations, widest = _activations(trace.graph), _widest(trace.graph)
     flow = _Flow(layers, trace.scopes)
     states: dict[Any, Dependence] = {tensor.ref(): Dependence.LIVE for tensor in source}
     flow.through(trace.graph, states)
@@ -94,11 +114,11 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         live=tuple(flow.live),
         cuts=tuple(flow.cuts),
         python=tuple(flow.python),
-        unregistered=tuple(flow.unregistered),
+        unknown=tuple(flow.unknown),
         mended=tuple(flow.mended),
         resists_vectorising=flow.resists_vectorising,
-        activations=_activations(trace.graph),
-        widest=_widest(trace.graph),
+        activations=activations,
+        widest=widest,
     )
 
 
@@ -114,17 +134,25 @@ class _Flow:
         self.live: dict[Place, None] = {}
         self.cuts: dict[Place, None] = {}
         self.python: dict[Place, None] = {}
-        self.unregistered: dict[Place, None] = {}
+        self.unknown: dict[Place, None] = {}
         self.mended: dict[Place, None] = {}
         self.resists_vectorising = False
 
     def through(self, graph: tf.Graph, states: dict[Any, Dependence]) -> None:
         """Adds to `states` every tensor of `graph` that depends on those in it."""
-        for op in graph.get_operations():
+        self._over(graph.get_operations(), states)
+
+    def _over(self, ops: Sequence[tf.Operation], states: dict[Any, Dependence]) -> None:
+        start = dict(states)
+        for op in ops:
             given = [states.get(tensor.ref(), Dependence.NONE) for tensor in op.inputs]
             if not any(given):
                 continue
-            for tensor, state in zip(op.outputs, self._outputs(op, given), strict=True):
+            if has_custom_gradient(op):
+                found = self._custom_gradient(op, given, start, states)
+            else:
+                found = self._outputs(op, given)
+            for tensor, state in zip(op.outputs, found, strict=True):
                 states.setdefault(tensor.ref(), state)
 
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
@@ -135,7 +163,7 @@ class _Flow:
             return self._loop(op, given)
         if op.type in BRANCHES | SWITCHES:
             return self._branches(op, given)
-        return self._plain(op, max(given))
+        return self._plain(op, given)
 
     def _function(self, graph: tf.Graph, given: Sequence[Dependence]) -> list[Dependence]:
         states = {tensor.ref(): s for tensor, s in zip(graph.inputs, given, strict=True) if s}
@@ -163,33 +191,105 @@ class _Flow:
         results = [self._function(graph, given[1:]) for graph in graphs]
         return [max(chosen, *states) for states in zip(*results, strict=True)]
 
-    def _plain(self, op: tf.Operation, strongest: Dependence) -> list[Dependence]:
+    def _custom_gradient(
+        self,
+        op: tf.Operation,
+        given: list[Dependence],
+        start: Mapping[Any, Dependence],
+        states: Mapping[Any, Dependence],
+    ) -> list[Dependence]:
+        """Derivatives pass by the arguments of the function, and by its author's formula only.
+
+        Args:
+            op: where the function ends; it takes the function's results and then its arguments.
+            given: how these depend on the input.
+            start: what was known before the first op of the graph.
+            states: what is known by now.
+        """
+        count = private.results_with_custom_gradient(op)
+        formula = gradient_formula(op) if count else None
+        if formula is None:
+            return self._plain(op, given)
+        upstream, gradients = formula
+        arguments = list(enumerate(op.inputs))[count:]
+        live = {i for i, _ in arguments if given[i] >= Dependence.LIVE}
+        # What reaches the results otherwise than by arguments that have a gradient.
+        around = {**start, **{x.ref(): Dependence.NONE for _, x in arguments}}
+        around |= {x.ref(): given[i] for i, x in arguments if gradients[i] is None}
+        reach = max(self._aside(op.inputs[:count], around)[0])
+        if reach >= Dependence.LIVE:
+            blind = [i - count for i in sorted(live) if gradients[i] is None]
+            by = f"its argument {blind[0]} (from 0)" if blind else "a tensor that is no argument"
+            place = self._place(op)
+            self.unknown[replace(place, op_type="a tf.custom_gradient", by=by)] = None
+            return [Dependence.UNKNOWN for _ in op.outputs]
+        written = {i: gradients[i] for i in live if gradients[i] is not None}
+        seeds = {x.ref(): Dependence.LIVE for x in upstream if x is not None}
+        found, unknown = self._aside(list(written.values()), {**states, **seeds})
+        if Dependence.UNKNOWN in found:
+            self.unknown |= unknown
+            return [Dependence.UNKNOWN for _ in op.outputs]
+        return self._plain(op, [reach, *(given[i] for i in written)])
+
+    def _aside(
+        self, fetches: Sequence[tf.Tensor], states: dict[Any, Dependence]
+    ) -> tuple[list[Dependence], dict[Place, None]]:
+        """How tensors depend on those in `states`, and what is unknown on the way."""
+        flow = _Flow(self._layers, self._scopes)
+        flow._over(needed(states, fetches), states)
+        return [states.get(x.ref(), Dependence.NONE) for x in fetches], flow.unknown
+
+    def _plain(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in SHAPES_ONLY:
             return [Dependence.NONE for _ in op.outputs]
         if op.type in PYTHON:
             self.python[self._place(op)] = None
-        if strongest is Dependence.LIVE:
-            carries = self._carries(op)
-            (self.live if carries else self.cuts)[self._place(op)] = None
-            strongest = Dependence.LIVE if carries else Dependence.CUT
-            if any(o.consumers() and not _may_carry(o.dtype) for o in op.outputs):
-                self.cuts[self._place(op)] = None  # such as the indices that come with a sort
-        return [strongest if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
+        state = max(given)
+        if state >= Dependence.LIVE:
+            state = self._carried(op, given)
+            place = self._place(op)
+            if state is Dependence.LIVE:
+                self.live[place] = None
+            if state is Dependence.CUT or any(
+                o.consumers() and not _may_carry(o.dtype) for o in op.outputs
+            ):
+                self.cuts[place] = None  # the latter such as the indices that come with a sort
+        states = [state if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
+        if state is Dependence.LIVE:
+            for index in unknown_derivatives.of_output(op):
+                states[index] = Dependence.UNKNOWN
+                if op.outputs[index].consumers():
+                    self.unknown[self._place(op)] = None
+        return states
 
-    def _carries(self, op: tf.Operation) -> bool:
-        """Whether a derivative passes through `op`."""
-        if op.type in SUPPLIED or is_stopped_mean_of_moments(op):
+    def _carried(self, op: tf.Operation, given: list[Dependence]) -> Dependence:
+        """How what `op` gives depends on the input, where a derivative reaches the op."""
+        mended = op.type in SUPPLIED or is_stopped_mean_of_moments(op)
+        stops = op.type == "StopGradient" or op.type in unknown_derivatives.PIECEWISE_CONSTANT
+        if (stops and not mended) or not any(_may_carry(output.dtype) for output in op.outputs):
+            return Dependence.CUT
+        if Dependence.UNKNOWN in given:
+            return Dependence.UNKNOWN
+        by = unknown_derivatives.by_input(op)
+        live = {i for i, state in enumerate(given) if state is Dependence.LIVE}
+        if by and live & by:
+            return self._unknown(op, min(live & by))
+        if live <= unknown_derivatives.constant_in(op):
+            return Dependence.CUT
+        if mended:
             self.mended[self._place(op)] = None
-            return True
-        if op.type == "StopGradient" or op.type in PIECEWISE_CONSTANT:
-            return False
-        if not any(_may_carry(output.dtype) for output in op.outputs):
-            return False
+            return Dependence.LIVE
         try:
-            return private.registered_gradient(op.type) is not None
+            if private.registered_gradient(op.type) is not None:
+                return Dependence.LIVE
         except LookupError:
-            self.unregistered[self._place(op)] = None
-            return False
+            return self._unknown(op)
+        return self._unknown(op) if by is None else Dependence.CUT
+
+    def _unknown(self, op: tf.Operation, index: int | None = None) -> Dependence:
+        by = "" if index is None else f"its input {op.op_def.input_arg[index].name!r}"
+        self.unknown[replace(self._place(op), by=by)] = None
+        return Dependence.UNKNOWN
 
     def _place(self, op: tf.Operation) -> Place:
         return Place(op.type, op.name, layer_of(op.name, self._layers, self._scopes))

@@ -299,7 +299,7 @@ def _require_floats(source: Sequence[tf.Tensor], names: Sequence[str]) -> None:
             raise TypeError(
                 f"The input {name!r} has dtype {tensor.dtype.name}, which has no derivative. "
                 "Give `wrt` the name of a layer with a float output that it goes through, "
-                'for token ids the embedding: `wrt="embedding"`.'
+                'for token ids the embedding: `wrt="embedding"`, or of a float input beside it.'
             )
 
 
@@ -319,11 +319,12 @@ def _require_differentiable(report: Audit) -> None:
             "be followed. Write this part with `keras.ops` or TensorFlow ops.",
             report.python,
         )
-    if report.unregistered:
+    if Dependence.UNKNOWN in report.dependence:
         raise NotDifferentiableError(
-            f"TensorFlow has no derivative for {_listed(report.unregistered)}, which the "
-            "output depends on. Replace the op, or choose `wrt` behind it.",
-            report.unregistered,
+            f"TensorFlow has no derivative for {_listed(report.unknown)}, which the output depends "
+            "on. Replace the op, or choose `wrt` behind it; where 0 is meant, say so with "
+            "`tf.stop_gradient`, or with zeros from a gradient written by hand.",
+            report.unknown,
         )
     meant = all(place.op_type == "StopGradient" for place in report.cuts)
     if Dependence.CUT in report.dependence and not meant:

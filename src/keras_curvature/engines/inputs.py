@@ -146,16 +146,26 @@ def _by_key(model: keras.Model, declared: Sequence[Any]) -> dict[str, Any]:
 
 
 def _convert(model: Model, leaf: Any, declared: Any) -> tuple[tf.Tensor, tf.TensorSpec]:
-    array = numbers_in(leaf, "x")
-    tensor = tf.convert_to_tensor(array)
+    takes_text = declared is None or declared.dtype == "string"
+    tensor = tf.convert_to_tensor(leaf if takes_text and is_text(leaf) else numbers_in(leaf, "x"))
     if tensor.shape.rank == 0 or tensor.shape[0] == 0:
         raise ValueError(
             "`x` must hold at least one example, with the batch as the first axis. "
             f"Received: shape {tuple(tensor.shape)}."
         )
     _require_fitting(tensor, declared)
-    native = _native_dtype(model, array, declared)
+    native = _native_dtype(model, tensor, declared)
     return tensor, tf.TensorSpec([None, *tensor.shape[1:]], native)
+
+
+def is_text(value: Any) -> bool:
+    """Whether an array or tensor holds strings, which a model may take beside numbers."""
+    if tf.is_tensor(value):
+        return value.dtype == tf.string
+    array = np.asarray(value) if isinstance(value, (np.ndarray, list, tuple)) else None
+    if array is None or array.dtype.kind not in "SUO":
+        return False
+    return all(isinstance(entry, (str, bytes)) for entry in array.flat)
 
 
 def numbers_in(value: Any, what: str) -> Any:
@@ -180,11 +190,11 @@ def numbers_in(value: Any, what: str) -> Any:
     return array
 
 
-def _native_dtype(model: Model, array: Any, declared: Any) -> tf.DType:
+def _native_dtype(model: Model, tensor: tf.Tensor, declared: Any) -> tf.DType:
     """The dtype in which the model itself would take this array."""
     if declared is not None:
         return tf.as_dtype(declared.dtype)
-    own = tf.as_dtype(array.dtype)
+    own = tensor.dtype
     if own.is_floating and isinstance(model, keras.Layer):
         return tf.as_dtype(model.variable_dtype)
     return own
@@ -199,6 +209,11 @@ def _require_fitting(tensor: tf.Tensor, declared: Any) -> None:
             f"`x` must have shape {_spelled(wanted)} to fit the model's input "
             f"{declared.name!r}. Received: shape {tuple(tensor.shape)}. "
             "No axis is added or squeezed: reshape it first."
+        )
+    if declared.dtype == "string" != tensor.dtype.name:
+        raise TypeError(
+            f"`x` must hold text for the model's input {declared.name!r}. Received: "
+            f"{tensor.dtype.name}."
         )
 
 

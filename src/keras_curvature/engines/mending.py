@@ -83,6 +83,14 @@ def _resizing_matrix(
     return getattr(tf.raw_ops, op.type)(**given, **options)[0, :, :, 0]
 
 
+def _hsv_to_rgb(op: tf.Operation, images: tf.Tensor) -> tf.Tensor:
+    """Each of red, green and blue is full, or missing, within a sixth of its own hue."""
+    hue, saturation, value = tf.split(images, 3, axis=-1)
+    away = tf.abs(6 * hue - tf.constant([3, 2, 4], images.dtype))
+    share = tf.clip_by_value(away * [1, -1, -1] + [-1, 2, 2], 0, 1)
+    return value * (1 - saturation + saturation * share)
+
+
 def _local_response_normalization(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
     radius = op.get_attr("depth_radius")
     bias, alpha, beta = (tf.cast(op.get_attr(name), x.dtype) for name in ("bias", "alpha", "beta"))
@@ -153,9 +161,40 @@ def _counted(op: tf.Operation, x: tf.Tensor, size: tf.Tensor, weights: tf.Tensor
     return tf.reduce_sum(hits * weights[..., None], axis=-2)
 
 
+def _fake_quantised(op: tf.Operation, x: tf.Tensor, *ends: tf.Tensor) -> tf.Tensor:
+    """One of the steps, with the derivatives of `x` cut off at the ends of the range.
+
+    The range is moved a little, so that 0 is one of the steps: by how much, rounding in float32
+    may decide, in which the op computes.
+    """
+    if not ends:
+        ends = tuple(tf.constant(op.get_attr(name), x.dtype) for name in ("min", "max"))
+    first, last = int(op.get_attr("narrow_range")), 2 ** op.get_attr("num_bits") - 1
+    low, high = (tf.cast(end, tf.float32) for end in ends)
+    step = (high - low) / (last - first)
+    zero = tf.clip_by_value(tf.floor(first - low / step + 0.5), first, last)
+    step, zero = tf.cast(step, x.dtype), tf.cast(zero, x.dtype)
+    low, high = (
+        _straight_through((place - zero) * step, end)
+        for place, end in zip((first, last), ends, strict=True)
+    )
+    inside = tf.minimum(tf.maximum(x, low), high)
+    return _straight_through(tf.floor((inside - low) / step + 0.5) * step + low, inside)
+
+
+def _straight_through(value: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """A value with the derivatives of another."""
+    return x + tf.stop_gradient(value - x)
+
+
 SUPPLIED: dict[str, Formula] = {
     "AvgPool3D": _average_pooled,  # does not exist in float64
     "DenseBincount": _counted,  # has no derivative
+    # Their gradients count as constants: silently wrong.
+    "FakeQuantWithMinMaxArgs": _fake_quantised,
+    "FakeQuantWithMinMaxVars": _fake_quantised,
+    "FakeQuantWithMinMaxVarsPerChannel": _fake_quantised,
+    "HSVToRGB": _hsv_to_rgb,  # has no derivative
     "LRN": _local_response_normalization,  # LRNGrad has no derivative
     # A compiled graph can lose its second derivative: silently 0, and not every time.
     "MaxPool": _max_pooled,

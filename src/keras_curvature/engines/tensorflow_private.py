@@ -77,12 +77,31 @@ def is_gradient_of_silu(function: Callable[..., Any]) -> bool:
 
 def _author_of_gradient(function: Callable[..., Any]) -> str:
     """The qualified name of the Python function behind a custom gradient, or `""`."""
-    for variable in ("tape_grad_fn", "grad_fn"):
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        if variable not in cells:
-            return ""
-        function = cells[variable].cell_contents
-    return f"{function.__module__}.{function.__qualname__}"
+    author = _held(_held(function, "tape_grad_fn"), "grad_fn")
+    return "" if author is None else f"{author.__module__}.{author.__qualname__}"
+
+
+def results_with_custom_gradient(op: tf.Operation) -> int:
+    """How many of the inputs of an `IdentityN` are the results of a custom gradient's function.
+
+    The function's arguments come behind them. Where its gradient is not known to be its
+    author's own choice, 0: it is that of `tf.nn.silu`, or was not read from the file.
+    """
+    try:
+        function = registered_gradient(op.get_attr("_gradient_op_type").decode())
+    except LookupError:
+        return 0
+    if function is None or is_gradient_of_silu(function):
+        return 0
+    return _held(_held(function, "tape_grad_fn"), "flat_result_len") or 0
+
+
+def _held(function: Callable[..., Any] | None, variable: str) -> Any:
+    """What a function's closure has for a variable, or `None`."""
+    if function is None or not hasattr(function, "__code__"):
+        return None
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    return cells[variable].cell_contents if variable in cells else None
 
 
 def held_dtype(values: tf.Tensor) -> tf.DType:

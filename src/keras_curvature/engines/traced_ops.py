@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,3 +78,24 @@ def static_value(tensor: tf.Tensor) -> np.ndarray | None:
 def is_inexact(tensor: tf.Tensor) -> bool:
     """Whether a tensor holds numbers that can have a derivative."""
     return tensor.dtype.is_floating or tensor.dtype.is_complex
+
+
+def needed(
+    known: Collection[Any], fetches: Sequence[tf.Tensor], variables: Collection[Any] = ()
+) -> list[tf.Operation]:
+    """The ops between what is known and `fetches`, in an order in which they can run."""
+    wanted: list[tf.Operation] = []
+    seen: set[tf.Operation] = set()
+    stack = [(tensor, False) for tensor in reversed(fetches)]
+    while stack:
+        tensor, inputs_done = stack.pop()
+        op = tensor.op
+        if inputs_done:
+            wanted.append(op)
+            continue
+        if tensor.ref() in known or tensor.ref() in variables or op in seen:
+            continue
+        seen.add(op)
+        stack.append((tensor, True))
+        stack.extend((source, False) for source in reversed(op.inputs))
+    return wanted

@@ -68,6 +68,7 @@ def trace(
         inputs = packed(structure, leaves, masked)
         with noting_scopes(model, scopes), tapping(model, tap, tapped):
             outputs = select(called(model, inputs, training))
+        _require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
 
@@ -111,6 +112,20 @@ def _explain(error: Exception, model: Callable[..., Any]) -> None:
             "The model, or the function in `output`, hands a tensor to NumPy, where no derivative "
             f"can be followed. Write this part with `keras.ops`. TensorFlow says: {error}"
         ) from error
+
+
+def _require_tensors(outputs: Any) -> None:
+    leaves = keras.tree.flatten(outputs)
+    if not leaves or any(leaf is None for leaf in leaves):
+        shown = keras.tree.map_structure(_word, outputs)
+        raise TypeError(
+            f"The output must be a tensor or a structure of tensors. Received: {shown}. Choose "
+            "the part that is meant by its name or index, or by a function: `output=...`."
+        )
+
+
+def _word(leaf: Any) -> str | None:
+    return None if leaf is None else "a tensor"
 
 
 def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:

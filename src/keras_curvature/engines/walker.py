@@ -31,6 +31,7 @@ from keras_curvature.engines.traced_ops import (
     has_custom_gradient,
     is_inexact,
     known_bound,
+    needed,
     static_value,
 )
 from keras_curvature.engines.tracing import Trace
@@ -86,7 +87,7 @@ class Walker:
 
     def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds to `environment` what `fetches` need, and returns them."""
-        for op in _needed(environment, fetches, self.variables):
+        for op in needed(environment, fetches, self.variables):
             variable = self._variable(op)
             if variable is not None:
                 outputs: Sequence[Any] = [widen(variable.read_value(), self.dtype)]
@@ -266,24 +267,3 @@ class Walker:
         for i, result in zip(differentiable, results, strict=True):
             outputs[i] = result
         return outputs
-
-
-def _needed(
-    environment: Environment, fetches: Sequence[tf.Tensor], variables: Mapping[Any, Any]
-) -> list[tf.Operation]:
-    """The ops between what is known and `fetches`, in an order in which they can run."""
-    wanted: list[tf.Operation] = []
-    seen: set[tf.Operation] = set()
-    stack = [(tensor, False) for tensor in reversed(fetches)]
-    while stack:
-        tensor, inputs_done = stack.pop()
-        op = tensor.op
-        if inputs_done:
-            wanted.append(op)
-            continue
-        if tensor.ref() in environment or tensor.ref() in variables or op in seen:
-            continue
-        seen.add(op)
-        stack.append((tensor, True))
-        stack.extend((source, False) for source in reversed(op.inputs))
-    return wanted
