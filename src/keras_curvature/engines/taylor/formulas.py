@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.taylor.carriers import Adjoint, Carrier
 from keras_curvature.engines.taylor.jets import Jet
 from keras_curvature.engines.taylor.passages import passages
@@ -69,5 +70,5 @@ def _traced(formula: Formula, op: tf.Operation, inputs: Sequence[tf.Tensor]) -> 
     """The formula as a graph, for inputs like these."""
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in inputs]
     with tf.init_scope():
-        call = tf.function(functools.partial(formula, op), autograph=False)
+        call = tf.function(private.recording()(functools.partial(formula, op)), autograph=False)
         return call.get_concrete_function(*specs)
