@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
-from keras_curvature.engines.emitting import call
+from keras_curvature.engines.emitting import NARROWEST, call
 
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 LOOPS = {"While", "StatelessWhile"}
 BRANCHES = {"If", "StatelessIf"}
 SWITCHES = {"Case", "StatelessCase"}
+
+
+def needed(graph: tf.Graph, results: Iterable[tf.Tensor]) -> list[tf.Operation]:
+    """The ops of a graph that have to run for `results`, in order.
+
+    What else there is, such as what the caller's own accumulators wrote while the model was
+    traced, is never run.
+    """
+    found: set[tf.Operation] = set()
+    waiting = [tensor.op for tensor in results]
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting.extend(source.op for source in op.inputs)
+    return [op for op in graph.get_operations() if op in found]
 
 
 def has_custom_gradient(op: tf.Operation) -> bool:
@@ -70,7 +87,7 @@ def static_value(tensor: tf.Tensor) -> np.ndarray | None:
     if any(value is None for value in inputs) or tensor.op.type in CALLS | LOOPS | BRANCHES:
         return None
     with tf.init_scope():
-        outputs = call(tensor.op, [tf.constant(v) for v in inputs], tf.float16)
+        outputs = call(tensor.op, [tf.constant(v) for v in inputs], NARROWEST)
     return outputs[tensor.value_index].numpy()
 
 
