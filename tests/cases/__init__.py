@@ -22,6 +22,7 @@ import pytest
 from cases import (
     activations,
     applications,
+    differentiating,
     layers_attention,
     layers_core,
     layers_normalization,
@@ -71,6 +72,7 @@ FAMILIES = (
     networks_structured,
     model_shapes,
     tensorflow_code,
+    differentiating,
     applications,
 )
 

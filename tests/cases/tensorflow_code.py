@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -175,6 +176,28 @@ def _sparse_cross_entropy(x: Any) -> Any:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, x)[:, None]
 
 
+TURN = np.array([[0.9, 0.2, -0.6, -0.3, 1.1, 0.7, 0.02, -0.03]], "float32")
+
+
+def _transformed(x: Any, fill_mode: str) -> Any:
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=x,
+        transforms=TURN,
+        output_shape=[4, 3],
+        fill_value=0.5,
+        interpolation="BILINEAR",
+        fill_mode=fill_mode,
+    )
+
+
+def _transformed_exactly(x: Any, fill_mode: str) -> Any:
+    """What it does to unit vectors and to an image of zeros is what it does to any image."""
+    units = tf.reshape(tf.concat([tf.eye(12), tf.zeros([1, 12])], axis=0), [13, 4, 3, 1])
+    found = tf.cast(tf.reshape(_transformed(units, fill_mode), [13, 12]), x.dtype)
+    flat = tf.reshape(x, [-1, 12])
+    return tf.reshape(flat @ (found[:-1] - found[-1]) + found[-1], [-1, 4, 3, 1])
+
+
 OPS = [
     _case("math", lambda x: tf.sin(x) * tf.exp(-(x**2)) + tf.math.log1p(x**2)),
     _case("einsum", lambda x: tf.einsum("bij,bkj,bk->bi", x, x, x[:, :, 0]), shape=MATRIX),
@@ -242,7 +265,38 @@ OPS = [
     _case("unsorted_segment_max", lambda x: tf.transpose(_largest(tf.transpose(x))), "kinked"),
     _case("sparse_matmul", lambda x: _sparse_product(x)),
     _case("ragged", lambda x: _ragged_sums(x)),
+    *(
+        _case(
+            f"projective_transform[{fill_mode}]",
+            functools.partial(_transformed, fill_mode=fill_mode),
+            *("float32_inside", "kinked"),
+            shape=(4, 3, 1),
+            twin=functools.partial(_transformed_exactly, fill_mode=fill_mode),
+        )
+        for fill_mode in ("CONSTANT", "REFLECT", "WRAP", "NEAREST")
+    ),
+    _case(
+        "projective_transform_by_the_input",
+        lambda x: _shifted_ramp(x),
+        *("float32_inside", "kinked"),
+        twin=lambda x: 6 * (2 + x[:, :1]) + (2 + x[:, 1:2]) + 0 * x[:, 2:],
+    ),
 ]
+
+
+def _shifted_ramp(x: Any) -> Any:
+    """Where a ramp is read says where it was shifted to; TensorFlow's derivative is 0."""
+    ramp = tf.reshape(tf.range(36, dtype=x.dtype), [1, 6, 6, 1])
+    one, none = tf.ones_like(x[:, 0]), tf.zeros_like(x[:, 0])
+    transforms = tf.stack([one, none, x[:, 1], none, one, x[:, 0], none, none], axis=1)
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.repeat(ramp, tf.shape(x)[0], axis=0),
+        transforms=tf.cast(transforms, tf.float32),
+        output_shape=[6, 6],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+    )
+    return moved[:, 2, 2] + 0 * x[:, 2:]
 
 
 def _shifted(x: Any, k: int) -> Any:

@@ -27,6 +27,18 @@ def network(*stack):
     return keras.Sequential([keras.Input((2,)), layers.Dense(8, "tanh"), *stack, layers.Dense(1)])
 
 
+class Slope(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.net = keras.Sequential([layers.Dense(4, "tanh"), layers.Dense(1)])
+
+    def call(self, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = self.net(x)
+        return tape.gradient(y, x)
+
+
 def trained(*stack):
     keras.utils.set_random_seed(0)
     net, inputs = network(*(make() for make in stack)), keras.Input((2,))
@@ -48,9 +60,9 @@ def penalised():
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
-alone = trained()
+alone = trained() + trained(Slope)
 with strategy.scope():
-    together = trained()
+    together = trained() + trained(Slope)
 for a, b in zip(alone, together):
     np.testing.assert_allclose(a, b, atol=1e-5)
 with strategy.scope():

@@ -40,12 +40,27 @@ def sequence(*make):
     return [lambda dtype: layers.Reshape((2, 1), dtype=dtype), *make]
 
 
+class Slope(keras.layers.Layer):
+    """Differentiates a network of its own, inside whatever tapes there are around."""
+
+    def __init__(self, dtype):
+        super().__init__(dtype=dtype)
+        self.net = network(dtype=dtype)
+
+    def call(self, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = self.net(x)
+        return tape.gradient(y, x)
+
+
 NETWORKS = {
     "two layers": [dense(), dense("silu")],
     "layer normalisation": [dense(), lambda dtype: layers.LayerNormalization(dtype=dtype)],
     "softsign": [dense("softsign")],
     "convolution": sequence(lambda dtype: layers.Conv1D(4, 2, activation="gelu", dtype=dtype)),
     "recurrent": sequence(lambda dtype: layers.GRU(3, dtype=dtype)),
+    "differentiating": [Slope],
 }
 SLOW_NETWORKS = ("recurrent", "convolution")
 
@@ -105,12 +120,13 @@ def trained(net, way="graph", epochs=1, **options):
     return model, history
 
 
+@pytest.mark.parametrize("name", ["two layers", "differentiating"])
 @pytest.mark.parametrize(
     "way", ["xla", "eagerly", pytest.param("several steps at once", marks=pytest.mark.slow)]
 )
-def test_every_way_to_train_gives_the_same_weights(way):
-    expected, _ = trained(network())
-    found, history = trained(network(), way)
+def test_every_way_to_train_gives_the_same_weights(way, name):
+    expected, _ = trained(network(*NETWORKS[name]))
+    found, history = trained(network(*NETWORKS[name]), way)
     for a, b in zip(found.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)  # four steps in float32
     assert set(history) == {"loss", "value_loss", "laplacian_loss"}

@@ -102,23 +102,20 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         source: the tensors that are differentiated with respect to.
         layers: names of the model's layers, to say where an op came from.
     """
-    # Before the gradients that were written by hand are written into the graph.
-    activations, widest = _activations(trace.graph), _widest(trace.graph)
     flow = _Flow(layers, trace.scopes)
     states: dict[Any, Dependence] = {tensor.ref(): Dependence.LIVE for tensor in source}
-    flow.through(trace.graph, states)
+    outputs = tf.nest.flatten(trace.outputs)
+    flow.through(states, outputs)
     return Audit(
-        dependence=tuple(
-            states.get(output.ref(), Dependence.NONE) for output in tf.nest.flatten(trace.outputs)
-        ),
+        dependence=tuple(states.get(output.ref(), Dependence.NONE) for output in outputs),
         live=tuple(flow.live),
         cuts=tuple(flow.cuts),
         python=tuple(flow.python),
         unknown=tuple(flow.unknown),
         mended=tuple(flow.mended),
         resists_vectorising=flow.resists_vectorising,
-        activations=activations,
-        widest=widest,
+        activations=_activations(outputs),
+        widest=_widest(outputs),
     )
 
 
@@ -138,9 +135,9 @@ class _Flow:
         self.mended: dict[Place, None] = {}
         self.resists_vectorising = False
 
-    def through(self, graph: tf.Graph, states: dict[Any, Dependence]) -> None:
-        """Adds to `states` every tensor of `graph` that depends on those in it."""
-        self._over(graph.get_operations(), states)
+    def through(self, states: dict[Any, Dependence], results: Sequence[tf.Tensor]) -> None:
+        """Adds to `states` every tensor on the way to `results` that depends on those in it."""
+        self._over(needed((), results), states)
 
     def _over(self, ops: Sequence[tf.Operation], states: dict[Any, Dependence]) -> None:
         start = dict(states)
@@ -167,7 +164,7 @@ class _Flow:
 
     def _function(self, graph: tf.Graph, given: Sequence[Dependence]) -> list[Dependence]:
         states = {tensor.ref(): s for tensor, s in zip(graph.inputs, given, strict=True) if s}
-        self.through(graph, states)
+        self.through(states, graph.outputs)
         return [states.get(tensor.ref(), Dependence.NONE) for tensor in graph.outputs]
 
     def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
@@ -320,29 +317,32 @@ def layer_of(op_name: str, layers: Collection[str], scopes: Mapping[str, str]) -
     return ""
 
 
-def _activations(graph: tf.Graph, times: int = 1) -> int:
+def _activations(results: Sequence[tf.Tensor], times: int = 1) -> int:
     """How many numbers the ops of a graph give per example, loops turned out."""
     total = 0
-    for op in graph.get_operations():
+    for op in needed((), results):
         if op.type in LOOPS:
             bound = static_value(op.inputs[1])
             turns = int(bound) if bound is not None and bound > 0 else 1
-            total += _activations(private.function_graph(op, "body"), turns)
+            body = private.function_graph(op, "body")
+            total += _activations(body.outputs, turns)
         elif op.type in CALLS:
-            total += _activations(private.function_graph(op, "f"))
+            function = private.function_graph(op, "f")
+            total += _activations(function.outputs)
         total += sum(_elements(output) for output in op.outputs)
     return total * times
 
 
-def _widest(graph: tf.Graph) -> int:
+def _widest(results: Sequence[tf.Tensor]) -> int:
     """How many numbers the largest result of an op has per example."""
+    ops = needed((), results)
     inside = [
         private.function_graph(op, "body" if op.type in LOOPS else "f")
-        for op in graph.get_operations()
+        for op in ops
         if op.type in LOOPS or op.type in CALLS
     ]
-    outputs = [y for op in graph.get_operations() for y in op.outputs]
-    return max([*map(_elements, outputs), *map(_widest, inside)], default=0)
+    widths = [_elements(y) for op in ops for y in op.outputs]
+    return max([*widths, *(_widest(graph.outputs) for graph in inside)], default=0)
 
 
 def _elements(tensor: tf.Tensor) -> int:

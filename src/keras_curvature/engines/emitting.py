@@ -9,6 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.own_dtype import has_own_dtype
+
+NARROWEST = tf.float16
+"""In an evaluation in this dtype every op keeps its own."""
 
 
 def widen(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
@@ -28,9 +32,8 @@ def widened(narrow: tf.DType, dtype: tf.DType) -> tf.DType:
 
 def emit_plainly(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
     """Emits one op on new inputs, in `dtype` where the op exists in it."""
-    if op.type == "Const":
-        value = tf.make_ndarray(op.get_attr("value"))
-        return [widen(tf.constant(value, dtype=op.outputs[0].dtype), dtype)]
+    if op.type == "Const" or has_own_dtype(op):
+        return emit_in_own_dtype(op, inputs, dtype)
     try:
         return call(op, inputs, dtype)
     except (TypeError, ValueError, tf.errors.InvalidArgumentError):
@@ -41,11 +44,19 @@ def emit_plainly(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> li
         "dtype, and its rounding limits what comes out.",
         stacklevel=2,
     )
+    return emit_in_own_dtype(op, inputs, dtype)
+
+
+def emit_in_own_dtype(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:
+    """Emits one op in the dtype that it was written in, and widens what comes out."""
+    if op.type == "Const":
+        value = tf.make_ndarray(op.get_attr("value"))
+        return [widen(tf.constant(value, dtype=op.outputs[0].dtype), dtype)]
     narrow = [
         tf.cast(value, tensor.dtype) if value.dtype != tensor.dtype else value
         for value, tensor in zip(inputs, op.inputs, strict=True)
     ]
-    return [widen(output, dtype) for output in call(op, narrow, op.outputs[0].dtype)]
+    return [widen(output, dtype) for output in call(op, narrow, NARROWEST)]
 
 
 def call(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:

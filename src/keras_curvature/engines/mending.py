@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-Formula = Callable[..., tf.Tensor]
-"""From an op of a traced graph and its new inputs to the op's value, in ops that TensorFlow
-can differentiate any number of times, in any float dtype."""
+from keras_curvature.engines.traced_ops import CALLS
+
+Formula = Callable[..., Any]
+"""From an op of a traced graph and its new inputs to the op's output, or a list of all, in ops
+that TensorFlow can differentiate any number of times, in any float dtype."""
 
 
 def is_stopped_mean_of_moments(op: tf.Operation) -> bool:
@@ -25,9 +28,11 @@ def is_stopped_mean_of_moments(op: tf.Operation) -> bool:
     """
     if op.type != "StopGradient" or op.inputs[0].op.type != "Mean":
         return False
-    mean = op.inputs[0].op
-    consumers = op.outputs[0].consumers()
-    return bool(consumers) and all(_is_spread_about(mean, use) for use in consumers)
+    mean, uses = op.inputs[0].op, op.outputs[0].consumers()
+    spreads = [_is_spread_about(mean, use) for use in uses]
+    return any(spreads) and all(
+        is_spread or _is_of_a_derivative(use) for use, is_spread in zip(uses, spreads, strict=True)
+    )
 
 
 def _is_spread_about(mean: tf.Operation, op: tf.Operation) -> bool:
@@ -36,7 +41,25 @@ def _is_spread_about(mean: tf.Operation, op: tf.Operation) -> bool:
     return (
         op.type == "SquaredDifference"
         and any(x is values for x in op.inputs)
-        and all(_same_axes(mean, use) for use in op.outputs[0].consumers())
+        and all(
+            _same_axes(mean, use) or _is_of_a_derivative(use) for use in op.outputs[0].consumers()
+        )
+    )
+
+
+def _is_of_a_derivative(op: tf.Operation) -> bool:
+    """Whether a model that differentiates its own moments wrote `op` for that.
+
+    The deviations in such an op are those of the spread, and depend on the mean like these. A
+    tape writes its ops into scopes of its own, an accumulator calls functions of its own, and
+    what a loop's derivative needs is kept in a list.
+    """
+    if op.type in {"Shape", "Size", "TensorListPushBack", "ZerosLike"}:
+        return True
+    if op.type in CALLS:
+        return "jvp" in op.get_attr("f").name
+    return any(
+        re.fullmatch(r"gradient_tape|gradients(_\d+)?", scope) for scope in op.name.split("/")
     )
 
 
@@ -58,18 +81,33 @@ def _resized(op: tf.Operation, images: tf.Tensor, size: tf.Tensor, *where: tf.Te
 
     So it is two matrices, which resizing the unit vectors gives.
     """
-    rows = _resizing_matrix(op, 0, size, where)
-    columns = _resizing_matrix(op, 1, size, where)
     floats = images if images.dtype == tf.float64 else tf.cast(images, tf.float32)
-    rows, columns = (tf.cast(matrix, floats.dtype) for matrix in (rows, columns))
+    rows, columns = _resizing_matrices(op, op.inputs[0], size, where, floats.dtype)
     return tf.einsum("nhwc,ih,jw->nijc", floats, rows, columns)
 
 
-def _resizing_matrix(
-    op: tf.Operation, axis: int, size: tf.Tensor, where: tuple[tf.Tensor, ...]
+def _resized_back(
+    op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor, *where: tf.Tensor
 ) -> tf.Tensor:
-    """What the op does along one axis: `(new size, old size)`."""
-    old = int(op.inputs[0].shape[1 + axis])
+    """The gradient of an image resizing: the same matrices, transposed."""
+    size = tf.shape(upstream)[1:3]
+    rows, columns = _resizing_matrices(op, op.outputs[0], size, where, upstream.dtype)
+    return tf.einsum("nijc,ih,jw->nhwc", upstream, rows, columns)
+
+
+def _resizing_matrices(
+    op: tf.Operation, images: tf.Tensor, size: tf.Tensor, where: Sequence[tf.Tensor], dtype: Any
+) -> list[tf.Tensor]:
+    """What resizing such images does along each axis: `(new size, old size)`."""
+    return [
+        tf.cast(_resizing_matrix(op, axis, int(images.shape[1 + axis]), size, where), dtype)
+        for axis in (0, 1)
+    ]
+
+
+def _resizing_matrix(
+    op: tf.Operation, axis: int, old: int, size: tf.Tensor, where: Sequence[tf.Tensor]
+) -> tf.Tensor:
     given = {
         "images": tf.eye(old)[None, :, :, None],
         "size": tf.stack([size[axis], tf.constant(old)]),
@@ -80,7 +118,75 @@ def _resizing_matrix(
         given["translation"] = tf.stack([translation[axis], tf.zeros_like(translation[axis])])
     inputs = {"T", *(argument.name for argument in op.op_def.input_arg)}
     options = {a.name: op.get_attr(a.name) for a in op.op_def.attr if a.name not in inputs}
-    return getattr(tf.raw_ops, op.type)(**given, **options)[0, :, :, 0]
+    resize = getattr(tf.raw_ops, op.type.removesuffix("Grad"))
+    return resize(**given, **options)[0, :, :, 0]
+
+
+def _projected(
+    op: tf.Operation,
+    images: tf.Tensor,
+    transforms: tf.Tensor,
+    size: tf.Tensor,
+    fill_value: tf.Tensor | float = 0.0,
+) -> tf.Tensor:
+    """Reads each pixel of the result where its transform leads to in the image."""
+    floats = images if images.dtype == tf.float64 else tf.cast(images, tf.float32)
+    known = op.outputs[0].shape[1:3].as_list()
+    height, width = (size[i] if n is None else n for i, n in enumerate(known))
+    down, along = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
+    v, u = (tf.cast(tf.reshape(steps, [-1]), floats.dtype) for steps in (down, along))
+    a = tf.unstack(tf.cast(transforms, floats.dtype)[:, :, None], num=8, axis=1)
+    depth = a[6] * u + a[7] * v + 1
+    finite = tf.not_equal(depth, 0)
+    depth = tf.where(finite, depth, 1)
+    mode, nearest = op.get_attr("fill_mode"), op.get_attr("interpolation") == b"NEAREST"
+    # Beyond any image, so that it is filled.
+    x = tf.where(finite, _inside(mode, (a[0] * u + a[1] * v + a[2]) / depth, images.shape[2]), -9)
+    y = tf.where(finite, _inside(mode, (a[3] * u + a[4] * v + a[5]) / depth, images.shape[1]), -9)
+    total: Any = 0
+    for row, row_weight in _neighbours(y, nearest):
+        for column, column_weight in _neighbours(x, nearest):
+            pixels = _read(floats, row, column, tf.cast(fill_value, floats.dtype))
+            total += (row_weight * column_weight)[..., None] * pixels
+    shape = [tf.shape(images)[0], height, width, images.shape[3]]
+    return tf.cast(tf.reshape(total, shape), images.dtype)
+
+
+def _inside(mode: bytes, place: tf.Tensor, length: int) -> tf.Tensor:
+    """Where in an image of this length a place beyond its edges is read."""
+    if mode == b"CONSTANT":
+        return place
+    last, period = length - 1, 2 * length
+    if mode == b"REFLECT":
+        before = place + period * tf.floor(-place / period)
+        before = tf.where(before < -length, before + period, -before - 1)
+        behind = place - period * tf.floor(place / period)
+        behind = tf.where(behind >= length, period - behind - 1, behind)
+    elif mode == b"WRAP":
+        before = place + length * (tf.floor(-place / max(last, 1)) + 1)
+        behind = place - length * tf.floor(place / max(last, 1))
+    else:
+        before = behind = place
+    place = tf.where(place < 0, before, tf.where(place > last, behind, place))
+    return tf.clip_by_value(place, 0, last)
+
+
+def _neighbours(place: tf.Tensor, nearest: bool) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """The whole numbers around a place, and how much each of them counts."""
+    if nearest:
+        return [(tf.sign(place) * tf.floor(tf.abs(place) + 0.5), tf.ones_like(place))]
+    below = tf.stop_gradient(tf.floor(place))
+    return [(below, below + 1 - place), (below + 1, place - below)]
+
+
+def _read(images: tf.Tensor, row: tf.Tensor, column: tf.Tensor, fill_value: tf.Tensor) -> tf.Tensor:
+    """Pixels `(n, points, channels)` of images; `fill_value` where there is none."""
+    height, width, channels = images.shape[1:]
+    there = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    place = tf.where(there, row * width + column, 0)
+    place = tf.broadcast_to(tf.cast(place, tf.int32), [tf.shape(images)[0], tf.shape(place)[1]])
+    pixels = tf.gather(tf.reshape(images, [-1, height * width, channels]), place, batch_dims=1)
+    return tf.where(there[..., None], pixels, fill_value)
 
 
 def _hsv_to_rgb(op: tf.Operation, images: tf.Tensor) -> tf.Tensor:
@@ -100,8 +206,12 @@ def _local_response_normalization(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
     return x / (bias + alpha * total) ** beta
 
 
-def _cross_entropy(op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
+def _cross_entropy(
+    op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The second output is what the model's own tapes take for the gradient."""
+    loss = -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
+    return loss, tf.nn.softmax(logits) - labels
 
 
 def _max_pooled(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
@@ -187,6 +297,24 @@ def _straight_through(value: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return x + tf.stop_gradient(value - x)
 
 
+def _gradient_of(formula: Formula, argument: int, upstream: int) -> Formula:
+    """An op that a model's own tape wrote: the gradient of another op by its formula.
+
+    Args:
+        formula: of the other op.
+        argument: which input of the gradient is that of the formula.
+        upstream: which is the upstream gradient.
+    """
+
+    def gradient(op: tf.Operation, *inputs: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs[argument])
+            y = formula(op, inputs[argument])
+        return tape.gradient(y, inputs[argument], inputs[upstream])
+
+    return gradient
+
+
 SUPPLIED: dict[str, Formula] = {
     "AvgPool3D": _average_pooled,  # does not exist in float64
     "DenseBincount": _counted,  # has no derivative
@@ -195,42 +323,56 @@ SUPPLIED: dict[str, Formula] = {
     "FakeQuantWithMinMaxVars": _fake_quantised,
     "FakeQuantWithMinMaxVarsPerChannel": _fake_quantised,
     "HSVToRGB": _hsv_to_rgb,  # has no derivative
+    # Its gradient transforms back, which is not the transposed of bilinear interpolation, and is
+    # 0 with respect to the transform: both silently wrong.
+    "ImageProjectiveTransformV2": _projected,
+    "ImageProjectiveTransformV3": _projected,
     "LRN": _local_response_normalization,  # LRNGrad has no derivative
+    "LRNGrad": _gradient_of(_local_response_normalization, 1, 0),
     # A compiled graph can lose its second derivative: silently 0, and not every time.
     "MaxPool": _max_pooled,
     "MaxPool3D": _max_pooled,  # as MaxPool, and none in float64
+    "MaxPool3DGrad": _gradient_of(_max_pooled, 0, 2),
+    "MaxPoolGrad": _gradient_of(_max_pooled, 0, 2),
     "ResizeArea": _resized,
     "ResizeBicubic": _resized,  # ResizeBicubicGrad has no derivative
+    "ResizeBicubicGrad": _resized_back,
     "ResizeBilinear": _resized,  # ResizeBilinearGrad counts as constant: silently wrong
+    "ResizeBilinearGrad": _resized_back,
     "ResizeNearestNeighbor": _resized,  # ResizeNearestNeighborGrad has no derivative
+    "ResizeNearestNeighborGrad": _resized_back,
     "ScaleAndTranslate": _resized,  # ScaleAndTranslateGrad has no derivative
+    "ScaleAndTranslateGrad": _resized_back,
     # Its second derivative misses that the first one depends on the labels: silently wrong
     # where they depend on the input.
     "SoftmaxCrossEntropyWithLogits": _cross_entropy,
     "Softsign": _softsign,  # SoftsignGrad has no derivative
+    "SoftsignGrad": _gradient_of(_softsign, 1, 0),
     "XlaDynamicUpdateSlice": _dynamic_update,  # has no derivative
 }
-"""Op type -> a formula for its first output, whose derivatives replace TensorFlow's."""
+"""Op type -> a formula, whose derivatives replace TensorFlow's."""
 
 
 def with_derivatives_of(
-    formula: Callable[..., tf.Tensor], value: Callable[..., tf.Tensor]
-) -> Callable[..., tf.Tensor]:
-    """A function with the value of one and the derivatives of another function.
+    formula: Callable[..., list[tf.Tensor]], value: Callable[..., list[tf.Tensor]]
+) -> Callable[..., Any]:
+    """A function with the values of one and the derivatives of another function.
 
     Args:
         formula: gives the derivatives.
-        value: gives the value: TensorFlow's own op, so that not a bit of it changes.
+        value: gives the values: TensorFlow's own op, so that not a bit of them changes.
     """
 
     @tf.custom_gradient
-    def both(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[Any]]]:
-        def gradient(upstream: tf.Tensor) -> list[Any]:
+    def both(*inputs: tf.Tensor) -> tuple[Any, Callable[..., list[Any]]]:
+        def gradient(*upstream: tf.Tensor) -> list[Any]:
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch([x for x in inputs if x.dtype.is_floating])
-                y = formula(*inputs)
-            seed = tf.cast(upstream, y.dtype)
-            return [tape.gradient(y, x, seed) if x.dtype.is_floating else None for x in inputs]
+                outputs = formula(*inputs)
+            seeds = [tf.cast(u, y.dtype) for u, y in zip(upstream, outputs, strict=True)]
+            return [
+                tape.gradient(outputs, x, seeds) if x.dtype.is_floating else None for x in inputs
+            ]
 
         return value(*inputs), gradient
 

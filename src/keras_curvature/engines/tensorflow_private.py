@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
 from tensorflow.python.distribute import distribute_utils
 from tensorflow.python.framework import function_def_to_graph, kernels, ops
 from tensorflow.python.ops import control_flow_util
@@ -166,6 +168,21 @@ def has_kernel(op_type: str, dtype: tf.DType) -> bool:
         if constraint.name == "T"
     ]
     return not allowed or any(dtype.as_datatype_enum in types for types in allowed)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[None]:
+    """Lets tapes and accumulators that begin here record, inside `tf.init_scope()` too.
+
+    That scope pauses those around it, and with them all that a model opens inside.
+    """
+    paused = pywrap_tfe.TFE_Py_TapeSetIsStopped()
+    pywrap_tfe.TFE_Py_TapeSetRestartOnThread()
+    try:
+        yield
+    finally:
+        if paused:
+            pywrap_tfe.TFE_Py_TapeSetStopOnThread()
 
 
 def inside_xla() -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
-from keras_curvature.engines.emitting import call
+from keras_curvature.engines.emitting import NARROWEST, call
 
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 LOOPS = {"While", "StatelessWhile"}
@@ -71,7 +71,7 @@ def static_value(tensor: tf.Tensor) -> np.ndarray | None:
     if any(value is None for value in inputs) or tensor.op.type in CALLS | LOOPS | BRANCHES:
         return None
     with tf.init_scope():
-        outputs = call(tensor.op, [tf.constant(v) for v in inputs], tf.float16)
+        outputs = call(tensor.op, [tf.constant(v) for v in inputs], NARROWEST)
     return outputs[tensor.value_index].numpy()
 
 
@@ -83,7 +83,11 @@ def is_inexact(tensor: tf.Tensor) -> bool:
 def needed(
     known: Collection[Any], fetches: Sequence[tf.Tensor], variables: Collection[Any] = ()
 ) -> list[tf.Operation]:
-    """The ops between what is known and `fetches`, in an order in which they can run."""
+    """The ops between what is known and `fetches`, in an order in which they can run.
+
+    What else there is in a graph, such as what the caller's own accumulators wrote while the
+    model was traced, is never run.
+    """
     wanted: list[tf.Operation] = []
     seen: set[tf.Operation] = set()
     stack = [(tensor, False) for tensor in reversed(fetches)]

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
+from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.compiling import compiled
 from keras_curvature.engines.masks import packed
 
@@ -66,7 +67,7 @@ def trace(
 
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
         inputs = packed(structure, leaves, masked)
-        with noting_scopes(model, scopes), tapping(model, tap, tapped):
+        with private.recording(), noting_scopes(model, scopes), tapping(model, tap, tapped):
             outputs = select(called(model, inputs, training))
         _require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))

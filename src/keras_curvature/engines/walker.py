@@ -16,12 +16,20 @@ import tensorflow as tf
 
 from keras_curvature.engines import replicas
 from keras_curvature.engines import tensorflow_private as private
-from keras_curvature.engines.emitting import call, emit_plainly, listed, widen, widened
+from keras_curvature.engines.emitting import (
+    call,
+    emit_in_own_dtype,
+    emit_plainly,
+    listed,
+    widen,
+    widened,
+)
 from keras_curvature.engines.mending import (
     SUPPLIED,
     is_stopped_mean_of_moments,
     with_derivatives_of,
 )
+from keras_curvature.engines.own_dtype import deciding
 from keras_curvature.engines.traced_ops import (
     BRANCHES,
     CALLS,
@@ -87,13 +95,18 @@ class Walker:
 
     def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds to `environment` what `fetches` need, and returns them."""
-        for op in needed(environment, fetches, self.variables):
+        ops = needed(environment, fetches, self.variables)
+        in_own_dtype = deciding(ops)
+        for op in ops:
             variable = self._variable(op)
             if variable is not None:
                 outputs: Sequence[Any] = [widen(variable.read_value(), self.dtype)]
             else:
                 inputs = [self._value(tensor, environment) for tensor in op.inputs]
-                outputs = self.emit(op, inputs, environment)
+                if op in in_own_dtype:
+                    outputs = emit_in_own_dtype(op, inputs, self.dtype)
+                else:
+                    outputs = self.emit(op, inputs, environment)
             for old, new in zip(op.outputs, outputs, strict=True):
                 if new.shape.rank is None and old.shape.rank is not None:
                     new.set_shape([None] * old.shape.rank)
@@ -152,25 +165,24 @@ class Walker:
         return self.walk(environment, graph.outputs)
 
     def _supplied(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
-        """An op with its own value and, for its first output, the derivatives of a formula."""
+        """An op with its own values and the derivatives of a formula."""
 
-        def formula(*values: tf.Tensor) -> tf.Tensor:
-            return SUPPLIED[op.type](op, *values)
+        def formula(*values: tf.Tensor) -> list[tf.Tensor]:
+            return listed(SUPPLIED[op.type](op, *values))
 
-        def value(*values: tf.Tensor) -> tf.Tensor:
-            return call(op, values, self.dtype)[0]
+        def value(*values: tf.Tensor) -> list[tf.Tensor]:
+            return call(op, values, self.dtype)
 
         if not private.has_kernel(op.type, inputs[0].dtype):
-            return [formula(*inputs)]
+            return formula(*inputs)
         try:
-            _, *others = call(op, inputs, self.dtype)
-            first = with_derivatives_of(formula, value)(*inputs)
+            outputs = listed(with_derivatives_of(formula, value)(*inputs))
         except (AttributeError, TypeError, ValueError, tf.errors.InvalidArgumentError):
             # TensorFlow has no such op in this dtype, or none in `raw_ops`.
-            return [formula(*inputs)]
+            return formula(*inputs)
         # An op that gives float32 whatever it is given would lose half the digits.
-        narrow = first.dtype != widened(first.dtype, self.dtype)
-        return [formula(*inputs) if narrow else first, *others]
+        narrow = any(y.dtype != widened(y.dtype, self.dtype) for y in outputs)
+        return formula(*inputs) if narrow else outputs
 
     def _function(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         graph = private.function_graph(op, "f")

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.passages import Passage, ends_derivatives
 from keras_curvature.engines.taylor.structure import keeps_batch
+from keras_curvature.engines.traced_ops import needed
 from keras_curvature.engines.tracing import Trace
 
 SIZES = {"Rank", "Shape", "ShapeN", "Size"}
@@ -24,7 +26,7 @@ def examples_apart(traced: Trace) -> bool:
     numbers = {tensor.ref(): _numbers(tensor) for tensor in traced.inputs}
     if None in numbers.values():
         return False
-    for op in traced.graph.get_operations():
+    for op in needed((), keras.tree.flatten(traced.outputs)):
         if op.type in SIZES or not any(tensor.ref() in numbers for tensor in op.inputs):
             continue
         found = _of_results(op, numbers)

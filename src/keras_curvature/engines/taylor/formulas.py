@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.taylor.carriers import Adjoint, Carrier
 from keras_curvature.engines.taylor.jets import Jet
 from keras_curvature.engines.taylor.passages import passages
@@ -17,15 +18,16 @@ from keras_curvature.engines.taylor.rules import Jets, Rule, Step, require_funct
 from keras_curvature.engines.taylor.structure import batch_leads
 from keras_curvature.engines.walker import Environment
 
-Formula = Callable[..., tf.Tensor]
+Formula = Callable[..., Any]
 
 
 def through(formula: Formula) -> Rule:
-    """An op by a formula for its first output, in other ops that have rules.
+    """An op by a formula for its outputs, in other ops that have rules.
 
     Args:
         formula: from the `tf.Operation`, whose attributes it may read, and the op's inputs to
-            its first output, in TensorFlow ops.
+            its first output or a list of the first ones, in TensorFlow ops. Nothing is known
+            of the derivatives of those that are left out.
 
     Raises:
         TypeError: for what is no function.
@@ -43,17 +45,17 @@ def through(formula: Formula) -> Rule:
         }
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch([jet.value for jet in jets if jet is not None])
-            (y,) = recorder.walk(environment, traced.graph.outputs)
+            results = recorder.walk(environment, traced.graph.outputs)
         if isinstance(carrier, Adjoint):
-            known = carrier.gradient(step.outputs[0])
-            seeds = [] if known is None else tf.unstack(known)
-            targets = [y] * len(seeds)
+            known = [carrier.gradient(y) for y in step.outputs[: len(results)]]
+            used = [i for i, rows in enumerate(known) if rows is not None]
+            seeds = list(zip(*(tf.unstack(known[i]) for i in used), strict=True))
+            targets = [[results[i] for i in used]] * len(seeds)
             carrier.learn(gradients_by(tape, targets, seeds, recorder.steps))
         live = Live(jet for jet in jets if jet is not None)
         propagate(recorder.steps, live, carrier)
-        found = live.of(y)
-        result = found and Jet(step.outputs[0], found.of)
-        return [result, *[None] * (len(step.outputs) - 1)]
+        found = [live.of(y) for y in results] + [None] * (len(step.outputs) - len(results))
+        return [jet and Jet(y, jet.of) for y, jet in zip(step.outputs, found, strict=True)]
 
     def keeps_batch(op: tf.Operation) -> bool:
         try:
@@ -69,5 +71,5 @@ def _traced(formula: Formula, op: tf.Operation, inputs: Sequence[tf.Tensor]) -> 
     """The formula as a graph, for inputs like these."""
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in inputs]
     with tf.init_scope():
-        call = tf.function(functools.partial(formula, op), autograph=False)
+        call = tf.function(private.recording()(functools.partial(formula, op)), autograph=False)
         return call.get_concrete_function(*specs)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.taylor.program import rule_for
 from keras_curvature.engines.taylor.recorder import may_carry
-from keras_curvature.engines.traced_ops import CALLS
+from keras_curvature.engines.traced_ops import CALLS, needed
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,9 @@ def passages(
     What else depends on the sources is left out: a traced graph holds more than its results
     need, such as the formulas of custom gradients.
     """
-    live = {tensor.ref() for tensor in sources}
-    return _back(_ahead(graph, live), live, {tensor.ref() for tensor in results})
+    live, results = {tensor.ref() for tensor in sources}, list(results)
+    ahead = _ahead(needed((), results), live)
+    return _back(ahead, live, {tensor.ref() for tensor in results})
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +50,17 @@ class _Node:
     live: Any = frozenset()
 
 
-def _ahead(graph: tf.Graph, live: set[Any]) -> list[_Node]:
-    """The ops that depend on what is in `live`; adds to it what they compute."""
+def _ahead(ops: Iterable[tf.Operation], live: set[Any]) -> list[_Node]:
+    """Those of the ops that depend on what is in `live`; adds to it what they compute."""
     found = []
-    for op in graph.get_operations():
+    for op in ops:
         given = [tensor.ref() in live for tensor in op.inputs]
         if not any(given) or ends_derivatives(op):
             continue
         if op.type in CALLS and not private.must_be_compiled(op):
             inner = private.function_graph(op, "f")
             within = {x.ref() for x, is_live in zip(inner.inputs, given, strict=True) if is_live}
-            node = _Node(op, inner, _ahead(inner, within), within)
+            node = _Node(op, inner, _ahead(needed((), inner.outputs), within), within)
             results = [y.ref() in within for y in inner.outputs]
         else:
             node = _Node(op)

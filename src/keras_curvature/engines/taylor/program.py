@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -73,16 +74,16 @@ def _custom_gradient_rule(op: tf.Operation) -> Rule | None:
 
 def gradients_by(
     tape: tf.GradientTape,
-    targets: Sequence[tf.Tensor],
-    seeds: Sequence[tf.Tensor | None],
+    targets: Sequence[Any],
+    seeds: Sequence[Any],
     steps: Sequence[Step],
 ) -> Gradients:
     """The gradients of all targets by every result of the steps.
 
     Args:
         tape: recorded the steps.
-        targets: what to differentiate.
-        seeds: the upstream gradient of each target; `None` for 1.
+        targets: what to differentiate, each a tensor or a list of them.
+        seeds: the upstream gradient of each target, likewise; `None` for 1.
         steps: ops between what the tape watches and the targets.
     """
     tensors = [y for step in steps for y in step.outputs if y.dtype.is_floating]

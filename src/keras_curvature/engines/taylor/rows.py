@@ -53,7 +53,10 @@ def cumulative_logsumexp(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.
     return highest + tf.math.log(sums)
 
 
-def cross_entropy(op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """The negative log-probability of the right class."""
+def cross_entropy(
+    op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The negative log-probability of the right class, and its gradient."""
     right = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
-    return -tf.reduce_sum(right * tf.nn.log_softmax(logits), axis=-1)
+    loss = -tf.reduce_sum(right * tf.nn.log_softmax(logits), axis=-1)
+    return loss, tf.nn.softmax(logits) - right
