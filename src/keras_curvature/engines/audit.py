@@ -12,7 +12,14 @@ import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
-from keras_curvature.engines.traced_ops import BRANCHES, CALLS, LOOPS, SWITCHES, static_value
+from keras_curvature.engines.traced_ops import (
+    BRANCHES,
+    CALLS,
+    LOOPS,
+    SWITCHES,
+    is_inexact,
+    static_value,
+)
 from keras_curvature.engines.tracing import Trace
 
 
@@ -60,6 +67,7 @@ class Audit:
         python: calls back into Python that the input reaches.
         unregistered: ops that TensorFlow cannot differentiate even once.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
+        rankless: ops through which a derivative passes and whose result may have any rank.
         resists_vectorising: whether there are loops, branches or functions for XLA.
         activations: numbers that one example needs in all intermediate results together.
         widest: numbers that it needs in the largest of them.
@@ -71,6 +79,7 @@ class Audit:
     python: tuple[Place, ...]
     unregistered: tuple[Place, ...]
     mended: tuple[Place, ...]
+    rankless: tuple[Place, ...]
     resists_vectorising: bool
     activations: int
     widest: int
@@ -96,6 +105,7 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         python=tuple(flow.python),
         unregistered=tuple(flow.unregistered),
         mended=tuple(flow.mended),
+        rankless=tuple(flow.rankless),
         resists_vectorising=flow.resists_vectorising,
         activations=_activations(trace.graph),
         widest=_widest(trace.graph),
@@ -116,6 +126,7 @@ class _Flow:
         self.python: dict[Place, None] = {}
         self.unregistered: dict[Place, None] = {}
         self.mended: dict[Place, None] = {}
+        self.rankless: dict[Place, None] = {}
         self.resists_vectorising = False
 
     def through(self, graph: tf.Graph, states: dict[Any, Dependence]) -> None:
@@ -126,6 +137,8 @@ class _Flow:
                 continue
             for tensor, state in zip(op.outputs, self._outputs(op, given), strict=True):
                 states.setdefault(tensor.ref(), state)
+                if state is Dependence.LIVE and is_inexact(tensor) and tensor.shape.rank is None:
+                    self.rankless[self._place(op)] = None
 
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in CALLS:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.distribute import distribute_utils
+from tensorflow.python.eager import context
 from tensorflow.python.framework import function_def_to_graph, kernels, ops
 from tensorflow.python.ops import control_flow_util
 
@@ -146,3 +148,20 @@ def has_kernel(op_type: str, dtype: tf.DType) -> bool:
 def inside_xla() -> bool:
     """Whether what is traced now is compiled by XLA."""
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+@contextlib.contextmanager
+def unobserved() -> Iterator[None]:
+    """Without what `tf.debugging` has called behind every op in this thread.
+
+    `enable_check_numerics` takes for a fault what is data here, and what a formula leaves aside.
+    """
+    here = context.context()
+    callbacks = list(here.op_callbacks)
+    for callback in callbacks:
+        here.remove_op_callback(callback)
+    try:
+        yield
+    finally:
+        for callback in callbacks:
+            here.add_op_callback(callback)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from keras_curvature.engines.compiling import compiled
+from keras_curvature.engines.fused import unfused
 from keras_curvature.engines.masks import packed
 
 
@@ -73,7 +74,7 @@ def trace(
 
     shape: list[Any] = []
     try:
-        with tf.init_scope(), unnoticed(model):
+        with tf.init_scope(), unnoticed(model), unfused(model):
             concrete = compiled(call, specs)
     except NotImplementedError as error:
         if "numpy" not in str(error):
