@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from keras_curvature import backend as _backend  # noqa: F401, checked before all else
 from keras_curvature import taylor
 from keras_curvature.checks import Check, Verification, WrongDerivativeError
 from keras_curvature.derivatives import (

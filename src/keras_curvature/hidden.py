@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_curvature import scales, segments, statistics
 from keras_curvature.engines import chunks
 from keras_curvature.engines.choice import ENGINES, Engine
+from keras_curvature.engines.compiling import require_eager
 from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.quantities import DIRECTIONAL
@@ -78,6 +79,7 @@ def hidden_fraction(
     """
     if along not in ("random", "axes"):
         raise ValueError(f"`along` must be 'random' or 'axes'. Received: {along!r}.")
+    require_eager("hidden_fraction")
     options = Options(output, wrt, engine, batch_size=batch_size)
     problem = pose(model, x, options, in_float64=True)
     chosen = ENGINES[problem.evaluator.choice(engine, (DIRECTIONAL,)).name]

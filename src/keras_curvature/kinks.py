@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunks
+from keras_curvature.engines.compiling import require_eager
 from keras_curvature.engines.evaluation import Options, pose
 from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.layout import unflatten
@@ -90,8 +91,7 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
         raise ValueError(
             f"`low` and `high` must be finite numbers, low < high. Received: {low}, {high}."
         )
-    if not tf.executing_eagerly():
-        raise ValueError("`kinks` must be called eagerly: how many there are depends on the data.")
+    require_eager("kinks")
     x = np.array([low, high]).reshape(2, *_input_shape(model))
     f = pose(model, x, Options(output), in_float64=True).f
     points = _breakpoints(f, low, high)

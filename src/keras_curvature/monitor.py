@@ -18,6 +18,7 @@ from keras_curvature.album import Album
 from keras_curvature.arguments import require_name, require_one_of, words
 from keras_curvature.checks import Verification, WrongDerivativeError
 from keras_curvature.engines.evaluation import Options
+from keras_curvature.engines.tensorflow_private import unobserved
 from keras_curvature.faults import Fault, Tolerance
 from keras_curvature.findings import Diagnosis
 from keras_curvature.history import History, forget_after, record
@@ -217,6 +218,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             )
         super().set_model(model)
 
+    @unobserved()
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
         self._network = watched(self.model, self._part, self.probe)
@@ -480,6 +482,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._tell_faults(self._ended)
         return False
 
+    @unobserved()
     def _attempt(self, step: int, doing: str, work: Callable[[], object]) -> bool:
         """Whether `work()` succeeded; what `on_error` lets pass closes the log first."""
         try:

@@ -159,7 +159,7 @@ def _at_scales(
 
     shape = [None, m, s, d] if of == DIAGONAL else [None, m, s]
     signature = {"scale": tf.TensorSpec(shape, result_dtype)}
-    size = batch_size or examples
+    size = chunks.at_once(batch_size, examples, leaves[0])
     return run_chunked(problem, compute, (*leaves, *given), size, signature)["scale"]
 
 

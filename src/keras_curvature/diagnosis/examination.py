@@ -17,8 +17,10 @@ from keras_curvature.diagnosis.scale import scale_below_rounding
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
 from keras_curvature.diagnosis.zeros import zeros
 from keras_curvature.engines.audit import Dependence
+from keras_curvature.engines.compiling import require_eager
 from keras_curvature.engines.evaluation import Options, Problem, pose
 from keras_curvature.engines.function import NotDifferentiableError
+from keras_curvature.engines.tensorflow_private import unobserved
 from keras_curvature.findings import Diagnosis, Finding
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
@@ -70,6 +72,7 @@ def diagnose(
         >>> report.kinds
         ('linear',)
     """
+    require_eager("diagnose")
     options = Options(output, wrt, "auto", dtype, batch_size)
     with warnings.catch_warnings():
         # The report says it.
@@ -82,6 +85,7 @@ def diagnose(
     return examine(model, problem, options, scale)
 
 
+@unobserved()
 def examine(model: Model, problem: Problem, options: Options, scale: Any = "auto") -> Diagnosis:
     """`diagnose` for a model that has been traced."""
     s = subject_of(model, problem, options, scale)

@@ -20,6 +20,7 @@ from keras_curvature.engines.traced_ops import (
     SWITCHES,
     gradient_formula,
     has_custom_gradient,
+    is_inexact,
     needed,
     static_value,
 )
@@ -78,6 +79,7 @@ class Audit:
         python: calls back into Python that the input reaches.
         unknown: ops that TensorFlow cannot differentiate even once, by an input that is live.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
+        rankless: ops through which a derivative passes and whose result may have any rank.
         resists_vectorising: whether there are loops, branches or functions for XLA.
         activations: numbers that one example needs in all intermediate results together.
         widest: numbers that it needs in the largest of them.
@@ -89,6 +91,7 @@ class Audit:
     python: tuple[Place, ...]
     unknown: tuple[Place, ...]
     mended: tuple[Place, ...]
+    rankless: tuple[Place, ...]
     resists_vectorising: bool
     activations: int
     widest: int
@@ -113,6 +116,7 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         python=tuple(flow.python),
         unknown=tuple(flow.unknown),
         mended=tuple(flow.mended),
+        rankless=tuple(flow.rankless),
         resists_vectorising=flow.resists_vectorising,
         activations=_activations(outputs),
         widest=_widest(outputs),
@@ -133,6 +137,7 @@ class _Flow:
         self.python: dict[Place, None] = {}
         self.unknown: dict[Place, None] = {}
         self.mended: dict[Place, None] = {}
+        self.rankless: dict[Place, None] = {}
         self.resists_vectorising = False
 
     def through(self, states: dict[Any, Dependence], results: Sequence[tf.Tensor]) -> None:
@@ -151,6 +156,8 @@ class _Flow:
                 found = self._outputs(op, given)
             for tensor, state in zip(op.outputs, found, strict=True):
                 states.setdefault(tensor.ref(), state)
+                if state is Dependence.LIVE and is_inexact(tensor) and tensor.shape.rank is None:
+                    self.rankless[self._place(op)] = None
 
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in CALLS:

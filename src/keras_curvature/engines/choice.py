@@ -14,6 +14,7 @@ from keras_curvature.engines.audit import Place
 from keras_curvature.engines.function import FlatFunction, NotDifferentiableError
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
+    BY_REVERSE_MODE,
     HESSIAN,
     PRODUCT,
     Along,
@@ -240,8 +241,20 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
 
     The nested engine is taken for whole Hessians of models with loops, branches, ops
     without a rule, or more outputs than `taylor.ADJOINTS`, where Taylor propagation takes a
-    direction for every pair of inputs, and where only a Hessian-vector product is wanted.
+    direction for every pair of inputs, where only a Hessian-vector product is wanted, and where
+    the graph does not know how many axes a tensor has, behind which Taylor propagation puts one.
+
+    Raises:
+        ValueError: for Taylor propagation through a tensor of unknown rank.
     """
+    if f.audit.rankless and asked in ("auto", "taylor") and not set(names) <= BY_REVERSE_MODE:
+        where = f"the graph does not know the rank of the result of {f.audit.rankless[0]}"
+        if asked == "auto":
+            return EngineChoice("nested", where)
+        raise ValueError(
+            f"`engine='taylor'` must know how many axes each tensor has, and {where}. Set it with "
+            "`tf.ensure_shape`, or leave the choice to `engine='auto'`."
+        )
     fallbacks = taylor.fallbacks(f)
     if asked != "auto":
         used = fallbacks if asked == "taylor" else ()

@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.tensorflow_private import inside_xla
+
 MEMORY_BUDGET = 512 * 2**20
 """Bytes that the intermediate results of one chunk may take, by estimate.
 
@@ -53,6 +55,18 @@ def rows_forward(activations: int, widest: int, inputs: int, dtype: tf.DType) ->
 def counted(examples: int) -> str:
     """So many examples, in words."""
     return f"{examples} example{'s' * (examples != 1)}"
+
+
+def at_once(asked: int | None, planned: int, batch: tf.Tensor) -> int:
+    """How many examples go through together: as many as asked for, or else as planned.
+
+    In a graph for XLA that does not know its batch all of them, unless asked otherwise: in a
+    loop over chunks whose size is not known the derivative of a reshape cannot be compiled, and
+    chunks of a planned size would be filled up with far more than the batch.
+    """
+    if asked is None and inside_xla() and batch.shape[0] is None:
+        return WHOLE
+    return asked or planned
 
 
 def even(count: Any, size: Any) -> Any:
@@ -141,7 +155,8 @@ def in_graph(
     if size == WHOLE or (n is not None and n <= size):
         return compute(*tensors)
     count = tf.shape(tensors[0])[0] if n is None else n
-    size = even(count, tf.minimum(size, count) if n is None else size)
+    if not (n is None and inside_xla()):  # where the size of a chunk has to be a number
+        size = even(count, tf.minimum(size, count) if n is None else size)
     chunks = -(-count // size)
 
     def stacked(tensor: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow_private import inside_xla
+from keras_curvature.engines.tensorflow_private import inside_xla, unobserved
 
 
 def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> Any:
@@ -31,7 +31,17 @@ def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> A
             scope.set_caching_device(before)
             raise
 
-    return tf.function(guarded, autograph=False).get_concrete_function(*specs)
+    with unobserved():
+        return tf.function(guarded, autograph=False).get_concrete_function(*specs)
+
+
+def require_eager(function: str) -> None:
+    """Raises ValueError in a graph: what a function does next depends on numbers there are not."""
+    if not tf.executing_eagerly():
+        raise ValueError(
+            f"`{function}` must be called eagerly, as what it does depends on the data. Received: "
+            "a call while a `tf.function` is traced. Call it outside, or in a Keras callback."
+        )
 
 
 _standing_alone: ContextVar[bool] = ContextVar("standing_alone", default=False)

@@ -33,7 +33,7 @@ from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.signs import random_signs
 from keras_curvature.engines.taylor import rules
-from keras_curvature.engines.tensorflow_private import inside_xla
+from keras_curvature.engines.tensorflow_private import inside_xla, unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 Compute = Callable[..., dict[str, tf.Tensor]]
@@ -198,6 +198,7 @@ class Problem:
         return (out,)
 
 
+@unobserved()
 def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> Problem:
     """Checks the batch, and traces the model unless that was done before.
 
@@ -256,7 +257,8 @@ def estimate_laplacian(
         along = tf.cast(tf.transpose(tensors[-1], [1, 0, 2]), z.dtype)
         return {LAPLACIAN: engine.trace(f, z, rest, along)}
 
-    size = options.batch_size or max(1, engine.rows_along(f) // (directions + 2))
+    planned = max(1, engine.rows_along(f) // (directions + 2))
+    size = chunks.at_once(options.batch_size, planned, leaves[0])
     signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
     halved_from = problem.evaluator.halved_along(engine, directions)
     found = run_chunked(problem, compute, (*leaves, signs), size, signature, halved_from)
@@ -297,10 +299,12 @@ def flat_derivatives(
         for name in names
     }
     tensors = leaves if v is None else (*leaves, v)
-    size, halved_from = batch_size or examples, problem.evaluator.halved_from(engine, names)
+    size = chunks.at_once(batch_size, examples, leaves[0])
+    halved_from = problem.evaluator.halved_from(engine, names)
     return run_chunked(problem, compute, tensors, size, signature, halved_from)
 
 
+@unobserved()
 def run_chunked(
     problem: Problem,
     compute: Compute,

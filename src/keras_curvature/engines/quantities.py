@@ -19,6 +19,9 @@ ALONG_AXES = frozenset({HESSIAN, DIAGONAL, LAPLACIAN})
 ALONG_V = frozenset({DIRECTIONAL, PRODUCT})
 """Quantities that need those along a given direction."""
 
+BY_REVERSE_MODE = frozenset({VALUE, JACOBIAN, PRODUCT})
+"""Quantities that the Taylor engine has reverse mode compute too."""
+
 NAMES = (VALUE, JACOBIAN, HESSIAN, DIAGONAL, LAPLACIAN, DIRECTIONAL, PRODUCT)
 
 Compute = Callable[

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.distribute import distribute_utils
+from tensorflow.python.eager import context
 from tensorflow.python.framework import function_def_to_graph, kernels, ops
 from tensorflow.python.ops import control_flow_util
 
@@ -188,3 +189,20 @@ def recording() -> Iterator[None]:
 def inside_xla() -> bool:
     """Whether what is traced now is compiled by XLA."""
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+@contextlib.contextmanager
+def unobserved() -> Iterator[None]:
+    """Without what `tf.debugging` has called behind every op in this thread.
+
+    `enable_check_numerics` takes for a fault what is data here, and what a formula leaves aside.
+    """
+    here = context.context()
+    callbacks = list(here.op_callbacks)
+    for callback in callbacks:
+        here.remove_op_callback(callback)
+    try:
+        yield
+    finally:
+        for callback in callbacks:
+            here.add_op_callback(callback)

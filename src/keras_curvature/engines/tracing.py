@@ -14,6 +14,7 @@ from keras.src.backend.common import global_state
 
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.compiling import compiled
+from keras_curvature.engines.fused import unfused
 from keras_curvature.engines.masks import packed
 
 
@@ -75,7 +76,7 @@ def trace(
 
     shape: list[Any] = []
     try:
-        with tf.init_scope(), unnoticed(model):
+        with tf.init_scope(), unnoticed(model), unfused(model):
             concrete = compiled(call, specs)
     except Exception as error:
         _explain(error, model)

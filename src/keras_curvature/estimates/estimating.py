@@ -160,7 +160,8 @@ def _sampled(
         for name in names
         for part in ("", "_error")
     }
-    found = run_chunked(problem, compute, (*leaves, signs), options.batch_size or size, signature)
+    size = chunks.at_once(options.batch_size, size, leaves[0])
+    found = run_chunked(problem, compute, (*leaves, signs), size, signature)
 
     def shaped(name: str, part: str) -> Any:
         layouts = (f.outputs, f.inputs) if name == DIAGONAL else (f.outputs,)
@@ -237,7 +238,7 @@ def _eigenvalues(
         "residual": tf.TensorSpec([None, m, 2], f.dtype),
     }
     rows = chunks.rows_at_once(f.audit.activations + (steps + 4) * d, f.dtype)
-    size = options.batch_size or max(1, rows // m)
+    size = chunks.at_once(options.batch_size, max(1, rows // m), leaves[0])
     found = run_chunked(problem, compute, (*leaves, start), size, signature)
     cast = {name: tf.cast(part, problem.result_dtype) for name, part in found.items()}
     return Eigenvalues(

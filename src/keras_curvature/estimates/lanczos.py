@@ -101,7 +101,8 @@ def _ritz_vectors(
     def goes_on(j: tf.Tensor, *state: tf.Tensor) -> tf.Tensor:
         return (j < steps) & ~state[-1]
 
-    found = tf.while_loop(goes_on, advance, state, parallel_iterations=1)
+    # XLA has to know how often a loop turns in order to differentiate it.
+    found = tf.while_loop(goes_on, advance, state, parallel_iterations=1, maximum_iterations=steps)
     _, _, basis, diagonal, beside, known, _ = found
     return basis, _extremes(diagonal, beside, known)[1]
 

@@ -15,8 +15,10 @@ from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
 from keras_curvature.engines.choice import needs_float64
+from keras_curvature.engines.compiling import require_eager
 from keras_curvature.engines.evaluation import Options, Problem, pose
 from keras_curvature.engines.function import NotDifferentiableError
+from keras_curvature.engines.tensorflow_private import unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.judging import judged, tolerance_of
@@ -73,12 +75,14 @@ def verify(
         >>> kc.verify(model, np.random.default_rng(0).normal(size=(16, 2))).ok
         True
     """
+    require_eager("verify")
     options = Options(output, wrt, engine, dtype, batch_size)
     _require_seed(seed)
     problem = pose(model, x, options, in_float64=needs_float64(engine))
     return examine(model, problem, options, seed)
 
 
+@unobserved()
 def examine(model: Model, problem: Problem, options: Options, seed: int = 0) -> Verification:
     """`verify` for a model that has been traced."""
     with warnings.catch_warnings():

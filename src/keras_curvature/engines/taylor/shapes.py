@@ -20,6 +20,9 @@ from keras_curvature.engines.traced_ops import static_value
 def behind(axes: Any, rank: int) -> tf.Tensor:
     """Axes of a tensor as axes of its stack."""
     axes = tf.convert_to_tensor(axes)
+    known = tf.get_static_value(axes)
+    if known is not None:  # XLA asks for constants in the gradient of a loop, and folds nothing
+        return tf.constant(known % rank + 1, axes.dtype)
     return tf.where(axes < 0, axes + rank, axes) + 1
 
 
@@ -37,7 +40,7 @@ def reshaped(step: Step, stack: tf.Tensor) -> tf.Tensor:
 
 def _transposed(step: Step, stack: tf.Tensor) -> tf.Tensor:
     order = behind(step.inputs[1], step.inputs[0].shape.rank)
-    return step.with_operand_and(stack, tf.concat([[0], order], axis=0))
+    return step.with_operand_and(stack, _in_front(0, order))
 
 
 def transposition() -> Rule:
@@ -157,4 +160,7 @@ def split_unevenly(step: Step, stack: tf.Tensor) -> Sequence[tf.Tensor]:
 
 
 def _in_front(number: int, numbers: tf.Tensor) -> tf.Tensor:
+    known = tf.get_static_value(numbers)
+    if known is not None:  # as in `behind`
+        return tf.constant([number, *known], numbers.dtype)
     return tf.concat([tf.constant([number], numbers.dtype), numbers], axis=0)
