@@ -87,8 +87,9 @@ class DerivativeWrapper(keras.layers.Wrapper):
             "engine": self.engine,
         }
         config = {**super().get_config(), **own}
-        # Keras marks what it meets again, but in a copy of the layer that it met first.
-        config["layer"]["shared_object_id"] = id(self.layer)
+        # Saving, Keras marks both configs of an object that it meets twice, so that loading makes
+        # it once; later than here it keeps copies, and would not reach this one.
+        keras.saving.serialize_keras_object(self.layer)
         return config
 
     @classmethod
