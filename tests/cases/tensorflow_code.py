@@ -176,7 +176,7 @@ def _sparse_cross_entropy(x: Any) -> Any:
 
 
 TURN = np.array([[0.875, 0.1875, -0.546875, -0.3125, 1.125, 0.71875, 0, 0]], "float32")
-"""Leads between pixels, far from where wrapping jumps; in numbers that float32 multiplies exactly."""
+"""Leads between pixels, far from where wrapping jumps; float32 multiplies it exactly."""
 
 
 def _transformed(x: Any, fill_mode: str) -> Any:

@@ -240,8 +240,21 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
 
     The nested engine is taken for whole Hessians of models with loops, branches, ops
     without a rule, or more outputs than `taylor.ADJOINTS`, where Taylor propagation takes a
-    direction for every pair of inputs, and where only a Hessian-vector product is wanted.
+    direction for every pair of inputs, where only a Hessian-vector product is wanted, and for
+    what Taylor propagation cannot do: loops that a model's own tapes differentiate.
+
+    Raises:
+        NotDifferentiableError: if Taylor propagation is asked for, and cannot do it.
     """
+    unsuited = taylor.unsuited(f)
+    if unsuited and asked == "auto":
+        return EngineChoice("nested", f"there is no Taylor propagation through {unsuited[0]}")
+    if unsuited and asked == "taylor":
+        raise NotDifferentiableError(
+            f"There is no Taylor propagation through {unsuited[0]}, in which the derivative of a "
+            'loop is kept. Use `engine="auto"` or `engine="nested"`.',
+            unsuited,
+        )
     fallbacks = taylor.fallbacks(f)
     if asked != "auto":
         used = fallbacks if asked == "taylor" else ()
