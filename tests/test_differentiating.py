@@ -10,6 +10,7 @@ from keras import layers
 
 import keras_curvature as kc
 import truth
+from cases import model_of, named, true_hessian
 
 X = np.random.default_rng(0).normal(size=(8, 2))
 
@@ -98,6 +99,19 @@ def test_saved_and_loaded(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     found = kc.laplacian(loaded, X, output="force")
     np.testing.assert_allclose(found, true_laplacian(model), atol=1e-8)
+
+
+def test_what_taylor_propagation_cannot_do_the_other_engine_does():
+    """The derivative of a loop keeps what it needs in lists."""
+    (case,) = named("differentiating/of_a_loop")
+    model, x = model_of(case), case.batch()
+    choice = kc.engine_choice(model, x, ["laplacian"])
+    assert choice.name == "nested"
+    assert "TensorListPushBack" in choice.reason
+    wanted = np.trace(true_hessian(case), axis1=2, axis2=3)
+    np.testing.assert_allclose(kc.laplacian(model, x), wanted, atol=1e-8)
+    with pytest.raises(ValueError, match=r'TensorListPushBack.* Use `engine="auto"`'):
+        kc.laplacian(model, x, engine="taylor")
 
 
 def loss_of(model):

@@ -100,7 +100,8 @@ def test_gradients_by_the_weights_match_differences_of_the_loss(name):
         return np.array([[along(t)] for t in points[:, 0]])
 
     wanted = truth.gradient(losses, np.zeros((1, 1)), h=1e-4)[0, 0, 0]
-    slope = sum(np.sum(g * s) for g, s in zip(found, shift, strict=True))
+    # A slope knows nothing of the bias behind it.
+    slope = sum(np.sum(g * s) for g, s in zip(found, shift, strict=True) if g is not None)
     # Rounding leaves 1e-14 / h of the loss; a longer step would cross the kink of softsign''.
     np.testing.assert_allclose(slope, wanted, rtol=1e-7)
 

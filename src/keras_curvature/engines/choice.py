@@ -241,20 +241,16 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
 
     The nested engine is taken for whole Hessians of models with loops, branches, ops
     without a rule, or more outputs than `taylor.ADJOINTS`, where Taylor propagation takes a
-    direction for every pair of inputs, where only a Hessian-vector product is wanted, and where
-    the graph does not know how many axes a tensor has, behind which Taylor propagation puts one.
+    direction for every pair of inputs, where only a Hessian-vector product is wanted, and for
+    what Taylor propagation cannot do: loops that a model's own tapes differentiate, and tensors
+    of unknown rank, as it puts an axis behind the batch's.
 
     Raises:
+        NotDifferentiableError: for Taylor propagation through a loop's derivative.
         ValueError: for Taylor propagation through a tensor of unknown rank.
     """
-    if f.audit.rankless and asked in ("auto", "taylor") and not set(names) <= BY_REVERSE_MODE:
-        where = f"the graph does not know the rank of the result of {f.audit.rankless[0]}"
-        if asked == "auto":
-            return EngineChoice("nested", where)
-        raise ValueError(
-            f"`engine='taylor'` must know how many axes each tensor has, and {where}. Set it with "
-            "`tf.ensure_shape`, or leave the choice to `engine='auto'`."
-        )
+    if asked in ("auto", "taylor") and (reason := _against_taylor(f, names, asked)):
+        return EngineChoice("nested", reason)
     fallbacks = taylor.fallbacks(f)
     if asked != "auto":
         used = fallbacks if asked == "taylor" else ()
@@ -265,6 +261,31 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
     if set(names) == {PRODUCT}:
         return EngineChoice("nested", "one product takes one reverse pass over another")
     return EngineChoice("taylor", ENGINES["taylor"].why, fallbacks)
+
+
+def _against_taylor(f: FlatFunction, names: Collection[str], asked: str) -> str:
+    """Why Taylor propagation cannot compute these quantities, or `""`.
+
+    Raises:
+        ValueError: if it is asked for.
+    """
+    if unsuited := taylor.unsuited(f):
+        if asked == "auto":
+            return f"there is no Taylor propagation through {unsuited[0]}"
+        raise NotDifferentiableError(
+            f"There is no Taylor propagation through {unsuited[0]}, in which the derivative of a "
+            'loop is kept. Use `engine="auto"` or `engine="nested"`.',
+            unsuited,
+        )
+    if f.audit.rankless and not set(names) <= BY_REVERSE_MODE:
+        where = f"the graph does not know the rank of the result of {f.audit.rankless[0]}"
+        if asked == "auto":
+            return where
+        raise ValueError(
+            f"`engine='taylor'` must know how many axes each tensor has, and {where}. Set it with "
+            "`tf.ensure_shape`, or leave the choice to `engine='auto'`."
+        )
+    return ""
 
 
 def needs_float64(asked: str) -> bool:

@@ -141,8 +141,9 @@ def _projected(
     depth = tf.where(finite, depth, 1)
     mode, nearest = op.get_attr("fill_mode"), op.get_attr("interpolation") == b"NEAREST"
     # Beyond any image, so that it is filled.
-    x = tf.where(finite, _inside(mode, (a[0] * u + a[1] * v + a[2]) / depth, images.shape[2]), -9)
-    y = tf.where(finite, _inside(mode, (a[3] * u + a[4] * v + a[5]) / depth, images.shape[1]), -9)
+    tall, wide = tf.unstack(tf.cast(tf.shape(images)[1:3], floats.dtype))
+    x = tf.where(finite, _inside(mode, (a[0] * u + a[1] * v + a[2]) / depth, wide), -9)
+    y = tf.where(finite, _inside(mode, (a[3] * u + a[4] * v + a[5]) / depth, tall), -9)
     total: Any = 0
     for row, row_weight in _neighbours(y, nearest):
         for column, column_weight in _neighbours(x, nearest):
@@ -152,7 +153,7 @@ def _projected(
     return tf.cast(tf.reshape(total, shape), images.dtype)
 
 
-def _inside(mode: bytes, place: tf.Tensor, length: int) -> tf.Tensor:
+def _inside(mode: bytes, place: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     """Where in an image of this length a place beyond its edges is read."""
     if mode == b"CONSTANT":
         return place
@@ -163,8 +164,9 @@ def _inside(mode: bytes, place: tf.Tensor, length: int) -> tf.Tensor:
         behind = place - period * tf.floor(place / period)
         behind = tf.where(behind >= length, period - behind - 1, behind)
     elif mode == b"WRAP":
-        before = place + length * (tf.floor(-place / max(last, 1)) + 1)
-        behind = place - length * tf.floor(place / max(last, 1))
+        period = tf.maximum(last, 1)  # as TensorFlow does it
+        before = place + length * (tf.floor(-place / period) + 1)
+        behind = place - length * tf.floor(place / period)
     else:
         before = behind = place
     place = tf.where(place < 0, before, tf.where(place > last, behind, place))
@@ -181,11 +183,13 @@ def _neighbours(place: tf.Tensor, nearest: bool) -> list[tuple[tf.Tensor, tf.Ten
 
 def _read(images: tf.Tensor, row: tf.Tensor, column: tf.Tensor, fill_value: tf.Tensor) -> tf.Tensor:
     """Pixels `(n, points, channels)` of images; `fill_value` where there is none."""
-    height, width, channels = images.shape[1:]
+    height, width = tf.unstack(tf.shape(images)[1:3])
+    row, column = tf.cast(row, tf.int32), tf.cast(column, tf.int32)
     there = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     place = tf.where(there, row * width + column, 0)
-    place = tf.broadcast_to(tf.cast(place, tf.int32), [tf.shape(images)[0], tf.shape(place)[1]])
-    pixels = tf.gather(tf.reshape(images, [-1, height * width, channels]), place, batch_dims=1)
+    place = tf.broadcast_to(place, [tf.shape(images)[0], tf.shape(place)[1]])
+    flat = tf.reshape(images, [tf.shape(images)[0], -1, images.shape[3]])
+    pixels = tf.gather(flat, place, batch_dims=1)
     return tf.where(there[..., None], pixels, fill_value)
 
 

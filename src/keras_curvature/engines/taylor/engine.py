@@ -36,6 +36,7 @@ from keras_curvature.engines.taylor.passages import Passage, passages
 from keras_curvature.engines.taylor.program import propagate, rule_for
 from keras_curvature.engines.taylor.recorder import Live
 from keras_curvature.engines.taylor.recording import Recording, record
+from keras_curvature.engines.taylor.rules import lookup
 from keras_curvature.engines.taylor.spanning import spanning_rows
 from keras_curvature.engines.taylor.structure import (
     Cut,
@@ -198,6 +199,15 @@ def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
     places = {place.op_name: place for place in f.audit.live}
     missing = [passage.op for passage in way(f) if rule_for(passage.op) is None]
     return tuple(places.get(op.name, Place(op.type, op.name, "")) for op in missing)
+
+
+def unsuited(f: FlatFunction) -> tuple[Place, ...]:
+    """Ops on lists of tensors without a rule: there is no asking about a direction of a list."""
+    return tuple(
+        place
+        for place in f.audit.live
+        if place.op_type.startswith("TensorList") and lookup(place.op_type) is None
+    )
 
 
 def _diagonal_by_adjoint(recording: Recording, gradients: Gradients, at_once: int) -> tf.Tensor:
