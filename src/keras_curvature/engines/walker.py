@@ -18,10 +18,13 @@ from keras_curvature.engines import replicas
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.emitting import call, emit_plainly, listed, widen, widened
 from keras_curvature.engines.mending import (
-    SUPPLIED,
+    GUARDED,
+    Formula,
+    formula_for,
     is_stopped_mean_of_moments,
     with_derivatives_of,
 )
+from keras_curvature.engines.selecting import guarded
 from keras_curvature.engines.traced_ops import (
     BRANCHES,
     CALLS,
@@ -111,8 +114,12 @@ class Walker:
         """
         if is_stopped_mean_of_moments(op):
             return inputs
-        if op.type in SUPPLIED:
-            return self._supplied(op, inputs)
+        inputs = guarded(op, inputs, environment)
+        formula = formula_for(op)
+        if formula is not None:
+            return self._supplied(op, inputs, formula)
+        if op.type in GUARDED and inputs[0].dtype.is_floating:
+            return GUARDED[op.type](op, *inputs)
         if op.type in CALLS:
             return self._function(op, inputs)
         if op.type in LOOPS:
@@ -150,16 +157,20 @@ class Walker:
                 environment[inner.ref()] = value
         return self.walk(environment, graph.outputs)
 
-    def _supplied(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
+    def _supplied(
+        self, op: tf.Operation, inputs: Sequence[Any], supplied: Formula
+    ) -> list[tf.Tensor]:
         """An op with its own value and, for its first output, the derivatives of a formula."""
 
         def formula(*values: tf.Tensor) -> tf.Tensor:
-            return SUPPLIED[op.type](op, *values)
+            return supplied(op, *values)
 
         def value(*values: tf.Tensor) -> tf.Tensor:
             return call(op, values, self.dtype)[0]
 
-        if not private.has_kernel(op.type, inputs[0].dtype):
+        arguments = zip(op.op_def.input_arg, inputs, strict=False)
+        dtype = next((x.dtype for a, x in arguments if a.type_attr == "T"), inputs[0].dtype)
+        if not private.has_kernel(op.type, dtype):
             return [formula(*inputs)]
         try:
             _, *others = call(op, inputs, self.dtype)
