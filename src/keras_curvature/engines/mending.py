@@ -1,4 +1,4 @@
-"""Where TensorFlow's own second derivatives are wrong or missing, and what replaces them."""
+"""Where TensorFlow's own derivatives are wrong, missing or lost, and what replaces them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.traced_ops import CALLS
+from keras_curvature.engines import determinants, elementary, multiplying
+from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.traced_ops import CALLS, has_custom_gradient
 
 Formula = Callable[..., Any]
-"""From an op of a traced graph and its new inputs to the op's output, or a list of all, in ops
-that TensorFlow can differentiate any number of times, in any float dtype."""
+"""From an op of a traced graph and its new inputs to the op's first output, or a list of all of
+`ALL_OUTPUTS`, in ops that TensorFlow can differentiate any number of times, in any float dtype."""
 
 
 def is_stopped_mean_of_moments(op: tf.Operation) -> bool:
@@ -356,6 +358,116 @@ SUPPLIED: dict[str, Formula] = {
 }
 """Op type -> a formula, whose derivatives replace TensorFlow's."""
 
+ALL_OUTPUTS = frozenset({"SoftmaxCrossEntropyWithLogits"})
+"""Op types whose formula gives all of the op's outputs; of the others it gives the first."""
+
+
+def _elementary(function: Callable[..., tf.Tensor]) -> Formula:
+    return lambda op, *inputs: function(*inputs)
+
+
+REFINED: dict[str, Formula] = {
+    # where digits are lost: in tails, beside poles that cancel
+    "BesselI0": _elementary(elementary.bessel_i0),
+    "BesselI1": _elementary(elementary.bessel_i1),
+    "BesselJ0": _elementary(elementary.bessel_j0),
+    "BesselJ1": _elementary(elementary.bessel_j1),
+    "Elu": _elementary(elementary.elu),
+    "Expm1": _elementary(elementary.expm1),
+    "Selu": _elementary(elementary.selu),
+    "Sigmoid": _elementary(elementary.sigmoid),
+    "Softplus": _elementary(elementary.softplus),
+    "Spence": _elementary(elementary.spence),
+    "Swish": lambda op, value, x, beta: elementary.silu(x, beta),
+    "Tanh": _elementary(elementary.tanh),
+    "sin(x)/x": lambda op, sine, x: elementary.sine_over(x),
+    # where 0 meets infinity, or a factor is 0
+    "Cumprod": multiplying.cumulative_product,
+    "CumulativeLogsumexp": multiplying.cumulative_logsumexp,
+    "MatrixDeterminant": determinants.determinant,
+    "Pow": _elementary(elementary.power),
+    "Prod": multiplying.product,
+    "SegmentProd": multiplying.product_in_segments,
+    "UnsortedSegmentProd": multiplying.product_in_segments,
+    "Xdivy": _elementary(elementary.over),
+    "Xlog1py": _elementary(elementary.times_log1p),
+    "Xlogy": _elementary(elementary.times_log),
+    # where branches meet
+    "Abs": _elementary(elementary.absolute),
+    "Minimum": _elementary(elementary.minimum),
+    "sinc(x)": lambda op, condition, filled, quotient: tf.identity(quotient),
+}
+"""Kind of op -> a formula for its first output, right also at those points where TensorFlow's
+derivatives are not."""
+
+GUARDED: dict[str, Callable[..., list[tf.Tensor]]] = {
+    "LogMatrixDeterminant": determinants.log_determinant,
+    "MatrixInverse": determinants.inverse,
+    "MatrixSolve": determinants.solution,
+}
+"""Op type -> all its outputs, NaN at the examples for which TensorFlow would fail for all."""
+
+
+def formula_for(op: tf.Operation) -> Formula | None:
+    """The formula whose derivatives replace TensorFlow's for an op of a traced graph."""
+    if any(tensor.dtype.is_complex for tensor in op.inputs):
+        return None  # they are written in real numbers
+    name = kind(op)
+    return SUPPLIED.get(name) or REFINED.get(name)
+
+
+def kind(op: tf.Operation) -> str:
+    """The type of an op, or the function that it is the last op of, if that is known."""
+    if has_custom_gradient(op):
+        return "Swish" if _is_silu(op) else op.type
+    if op.type == "RealDiv" and _is_sine_over_argument(op):
+        return "sin(x)/x"
+    if op.type == "SelectV2" and _is_filled_sinc(op):
+        return "sinc(x)"
+    return op.type
+
+
+def _is_silu(op: tf.Operation) -> bool:
+    try:
+        gradient = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
+    except LookupError:  # read from a file, where only the ops are left
+        return False
+    return gradient is not None and private.is_gradient_of_silu(gradient)
+
+
+def _is_sine_over_argument(op: tf.Operation) -> bool:
+    sine, x = op.inputs
+    return sine.op.type == "Sin" and sine.op.inputs[0] is x
+
+
+def _is_filled_sinc(op: tf.Operation) -> bool:
+    """Whether `op` is the `where(x == 0, 1, sin(c x) / (c x))` of `keras.ops.sinc` and NumPy's."""
+    condition, filled, quotient = op.inputs
+    if condition.op.type != "Equal" or quotient.op.type != "RealDiv":
+        return False
+    if not _is_sine_over_argument(quotient.op):
+        return False
+    x, argument = condition.op.inputs[0], quotient.op.inputs[1].op
+    scales = [_everywhere(t) for t in argument.inputs] if argument.type == "Mul" else []
+    return (
+        _everywhere(condition.op.inputs[1]) == 0
+        and _everywhere(filled) == 1
+        and any(tensor is x for tensor in argument.inputs)
+        and any(scale for scale in scales)
+    )
+
+
+def _everywhere(tensor: tf.Tensor) -> float | None:
+    """The number that a constant tensor of any shape has in all its entries, if it has one."""
+    if tensor.op.type in ("OnesLike", "ZerosLike"):
+        return float(tensor.op.type == "OnesLike")
+    if tensor.op.type in ("Fill", "Cast"):
+        return _everywhere(tensor.op.inputs[tensor.op.type == "Fill"])
+    value = tf.get_static_value(tensor)
+    if value is None or not value.size or (value != value.flat[0]).any():
+        return None
+    return float(value.flat[0])
+
 
 def with_derivatives_of(
     formula: Callable[..., list[tf.Tensor]], value: Callable[..., list[tf.Tensor]]
@@ -370,12 +482,13 @@ def with_derivatives_of(
     @tf.custom_gradient
     def both(*inputs: tf.Tensor) -> tuple[Any, Callable[..., list[Any]]]:
         def gradient(*upstream: tf.Tensor) -> list[Any]:
+            apart = [tf.identity(x) for x in inputs]  # one tensor may be two of them
             with tf.GradientTape(persistent=True) as tape:
-                tape.watch([x for x in inputs if x.dtype.is_floating])
-                outputs = formula(*inputs)
+                tape.watch([x for x in apart if x.dtype.is_floating])
+                outputs = formula(*apart)
             seeds = [tf.cast(u, y.dtype) for u, y in zip(upstream, outputs, strict=True)]
             return [
-                tape.gradient(outputs, x, seeds) if x.dtype.is_floating else None for x in inputs
+                tape.gradient(outputs, x, seeds) if x.dtype.is_floating else None for x in apart
             ]
 
         return value(*inputs), gradient

@@ -25,11 +25,15 @@ from keras_curvature.engines.emitting import (
     widened,
 )
 from keras_curvature.engines.mending import (
-    SUPPLIED,
+    ALL_OUTPUTS,
+    GUARDED,
+    Formula,
+    formula_for,
     is_stopped_mean_of_moments,
     with_derivatives_of,
 )
 from keras_curvature.engines.own_dtype import deciding
+from keras_curvature.engines.selecting import guarded
 from keras_curvature.engines.traced_ops import (
     BRANCHES,
     CALLS,
@@ -125,8 +129,12 @@ class Walker:
         """
         if is_stopped_mean_of_moments(op):
             return inputs
-        if op.type in SUPPLIED:
-            return self._supplied(op, inputs)
+        inputs = guarded(op, inputs, environment)
+        formula = formula_for(op)
+        if formula is not None:
+            return self._supplied(op, inputs, formula)
+        if op.type in GUARDED and inputs[0].dtype.is_floating:
+            return GUARDED[op.type](op, *inputs)
         if op.type in CALLS:
             return self._function(op, inputs)
         if op.type in LOOPS:
@@ -164,25 +172,31 @@ class Walker:
                 environment[inner.ref()] = value
         return self.walk(environment, graph.outputs)
 
-    def _supplied(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
+    def _supplied(
+        self, op: tf.Operation, inputs: Sequence[Any], supplied: Formula
+    ) -> list[tf.Tensor]:
         """An op with its own values and the derivatives of a formula."""
+        count = len(op.outputs) if op.type in ALL_OUTPUTS else 1
 
         def formula(*values: tf.Tensor) -> list[tf.Tensor]:
-            return listed(SUPPLIED[op.type](op, *values))
+            return listed(supplied(op, *values))
 
         def value(*values: tf.Tensor) -> list[tf.Tensor]:
-            return call(op, values, self.dtype)
+            return call(op, values, self.dtype)[:count]
 
-        if not private.has_kernel(op.type, inputs[0].dtype):
+        arguments = zip(op.op_def.input_arg, inputs, strict=False)
+        dtype = next((x.dtype for a, x in arguments if a.type_attr == "T"), inputs[0].dtype)
+        if not private.has_kernel(op.type, dtype):
             return formula(*inputs)
         try:
+            others = call(op, inputs, self.dtype)[count:] if len(op.outputs) > count else []
             outputs = listed(with_derivatives_of(formula, value)(*inputs))
         except (AttributeError, TypeError, ValueError, tf.errors.InvalidArgumentError):
             # TensorFlow has no such op in this dtype, or none in `raw_ops`.
             return formula(*inputs)
         # An op that gives float32 whatever it is given would lose half the digits.
         narrow = any(y.dtype != widened(y.dtype, self.dtype) for y in outputs)
-        return formula(*inputs) if narrow else outputs
+        return [*(formula(*inputs) if narrow else outputs), *others]
 
     def _function(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         graph = private.function_graph(op, "f")

@@ -279,7 +279,7 @@ class Adjoint(FirstOrder):
         if gradient is not None:
             for (i, j), bend in own.items():
                 pair = function.bases[i], function.bases[j]
-                weight = narrowed(bend * gradient, *pair)
+                weight = narrowed(_weighted(bend, gradient), *pair)
                 key = id(pair[0]), id(pair[1])
                 known = self._weights.get(key)
                 self._weights[key] = (pair, weight if known is None else known[1] + weight)
@@ -316,7 +316,9 @@ class Adjoint(FirstOrder):
 
 
 def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:
-    def apply(stack: Any) -> Any:
-        return factor * stack
+    return lambda stack: factor * stack, lambda weight: _weighted(factor, weight)
 
-    return apply, apply
+
+def _weighted(bend: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """Nothing comes of what no output depends on, be it infinite: what a `where` leaves out."""
+    return tf.math.multiply_no_nan(bend, gradient)

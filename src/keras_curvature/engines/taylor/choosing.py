@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.batch import beyond
 from keras_curvature.engines.taylor.carriers import Carrier
-from keras_curvature.engines.taylor.jets import sizes, spread, stretch
+from keras_curvature.engines.taylor.jets import Jet, sizes, spread, stretch
 from keras_curvature.engines.taylor.kinds import linear
 from keras_curvature.engines.taylor.rules import Jets, Rule, Step
 from keras_curvature.engines.taylor.shapes import behind
@@ -24,6 +24,16 @@ def selected(step: Step, index: int, stack: tf.Tensor) -> tf.Tensor:
     whole = stretch(stack, y)
     nothing = tf.zeros([], stack.dtype)
     return tf.where(condition, *((whole, nothing) if index == 1 else (nothing, whole)))
+
+
+def filled_in() -> Rule:
+    """`SelectV2` that puts the limit of its last input where that is 0 / 0, as in `sinc`."""
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        *_, jet = jets
+        return [jet and Jet(step.outputs[0], jet.of)]
+
+    return Rule(propagate)
 
 
 def _column_condition(step: Step) -> tf.Tensor:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.elementary import unless_lost
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.composing import Argument
 from keras_curvature.engines.taylor.kinds import Partials
@@ -14,14 +16,29 @@ from keras_curvature.engines.taylor.rules import Jets, Rule, Step
 
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 ROOT_TWO_PI = math.sqrt(2 * math.pi)
-SELU_SCALE = 1.0507009873554805
-SELU_SCALE_ALPHA = 1.7580993408473766
-"""Klambauer et al., Self-normalizing neural networks, 2017."""
 
 
 def where_positive(x: tf.Tensor, positive: Any, other: Any) -> tf.Tensor:
     """One thing where `x > 0`, another elsewhere, in the dtype of `x`."""
     return tf.where(x > 0, tf.cast(positive, x.dtype), tf.cast(other, x.dtype))
+
+
+def where_negative(x: tf.Tensor, negative: Any, other: Any) -> tf.Tensor:
+    """One thing where `x < 0`, another elsewhere, in the dtype of `x`."""
+    return tf.where(x < 0, tf.cast(negative, x.dtype), tf.cast(other, x.dtype))
+
+
+def exp_below(x: tf.Tensor) -> tf.Tensor:
+    """`exp(x)` below 0, where it cannot overflow."""
+    return tf.exp(tf.minimum(x, 0))
+
+
+def slope_of_tanh(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """`1 - y²`, of which digits are left where `y` rounds to 1."""
+    if x.dtype.is_complex:
+        return 1 - y * y
+    s = tf.sigmoid(-2 * tf.abs(x))
+    return 4 * s * (1 - s)
 
 
 def _by_attribute(name: str, derivatives: Any) -> Rule:
@@ -33,6 +50,36 @@ def _by_attribute(name: str, derivatives: Any) -> Rule:
         x, y = step.inputs[0], step.outputs[0]
         slope = derivatives(x, step.op.get_attr(name))
         return [carrier.elementwise(y, [Argument(jet, slope)], {})]
+
+    return Rule(propagate)
+
+
+def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rule:
+    """A function of one number by what TensorFlow makes of it.
+
+    Args:
+        function: of the operand alone.
+        operand: which input it is; others follow from it.
+    """
+
+    def slope(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+        def derivative(x: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = function(x)
+            return tape.gradient(y, x)
+
+        return derivative
+
+    first = slope(function)
+    second = slope(first)
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        x, jet = step.inputs[operand], jets[operand]
+        assert jet is not None
+        return [
+            carrier.elementwise(step.outputs[0], [Argument(jet, first(x))], {(0, 0): second(x)})
+        ]
 
     return Rule(propagate)
 
@@ -50,9 +97,9 @@ def swish() -> Rule:
         jet = jets[1]
         if jet is None or jets[2] is not None:
             raise NotImplementedError("a trained steepness of swish")
-        s = tf.sigmoid(beta * x)
-        first = s * (1 + beta * x * (1 - s))
-        second = beta * s * (1 - s) * (2 + beta * x * (1 - 2 * s))
+        s, rest = tf.sigmoid(beta * x), tf.sigmoid(-beta * x)
+        first = s * (1 + beta * x * rest)
+        second = beta * s * rest * (2 + beta * x * (rest - s))
         return [carrier.elementwise(step.outputs[0], [Argument(jet, first)], {(0, 0): second})]
 
     return Rule(lambda *args: [*propagate(*args), None, None])
@@ -106,20 +153,25 @@ def angle_of(b: tf.Tensor, a: tf.Tensor, y: tf.Tensor) -> Partials:
 
 
 def times_log(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
-    """`a log(b)`, and 0 where `a` is 0."""
-    nonzero = tf.cast(tf.not_equal(a, 0), y.dtype)
-    by_b = tf.math.xdivy(a, b)
-    return (
-        [tf.math.xlogy(nonzero, b), by_b],
-        {(0, 1): tf.math.xdivy(nonzero, b), (1, 1): -by_b / b},
-    )
+    """`a log(b)`, and 0 where both are 0."""
+    defined = unless_lost(a, b, b > 0, 1)
+    return _times(a, defined, tf.math.log(defined))
+
+
+def times_log1p(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a log(1 + b)`, and 0 where `a` is 0 and `b` is -1."""
+    defined = unless_lost(a, b, b > -1, 0)
+    return _times(a, 1 + defined, tf.math.log1p(defined))
+
+
+def _times(a: tf.Tensor, b: tf.Tensor, log: tf.Tensor) -> Partials:
+    by_b = a / b
+    return [log, by_b], {(0, 1): 1 / b, (1, 1): -by_b / b}
 
 
 def over(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
-    """`a / b`, and 0 where `a` is 0."""
-    nonzero = tf.cast(tf.not_equal(a, 0), y.dtype)
-    by_a, by_b = tf.math.xdivy(nonzero, b), -y / b
-    return [by_a, by_b], {(0, 1): -by_a / b, (1, 1): -2 * by_b / b}
+    """`a / b`, and 0 where both are 0."""
+    return quotient(a, unless_lost(a, b, tf.not_equal(b, 0), 1), y)
 
 
 def clipped(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, y: tf.Tensor) -> Partials:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
-from keras_curvature.engines.mending import is_stopped_mean_of_moments
+from keras_curvature.engines.mending import is_stopped_mean_of_moments, kind
 from keras_curvature.engines.taylor import custom_gradient, fallback
 from keras_curvature.engines.taylor.carriers import Carrier, Gradients
 from keras_curvature.engines.taylor.jets import Base, Jet
@@ -57,19 +57,19 @@ def rule_for(op: tf.Operation) -> Rule | None:
     """The rule for an op of a traced graph; `None` for the generic fallback."""
     if is_stopped_mean_of_moments(op):
         return lookup("Identity")
-    if has_custom_gradient(op):
+    known = kind(op)
+    if known == op.type and has_custom_gradient(op):
         return _custom_gradient_rule(op)
-    return lookup(op.type)
+    return lookup(known)
 
 
 def _custom_gradient_rule(op: tf.Operation) -> Rule | None:
-    """A custom gradient is what its author says, unless it is that of a known function."""
+    """A custom gradient is what its author says."""
     try:
-        gradient = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
+        private.registered_gradient(op.get_attr("_gradient_op_type").decode())
     except LookupError:  # read from a file, where only the ops are left
         return lookup("Identity")
-    known = gradient is not None and private.is_gradient_of_silu(gradient)
-    return lookup("Swish") if known else None
+    return None
 
 
 def gradients_by(

@@ -44,15 +44,6 @@ def log_softmax() -> Rule:
     return normalised(around, around, apply, adjoint)
 
 
-def cumulative_logsumexp(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
-    """`log(cumsum(exp(x)))`."""
-    if op.get_attr("exclusive"):
-        raise NotImplementedError("what begins with log(0)")
-    highest = tf.stop_gradient(tf.reduce_max(x, axis=axis, keepdims=True))
-    sums = tf.raw_ops.Cumsum(x=tf.exp(x - highest), axis=axis, reverse=op.get_attr("reverse"))
-    return highest + tf.math.log(sums)
-
-
 def cross_entropy(
     op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:

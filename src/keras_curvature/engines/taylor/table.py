@@ -6,7 +6,9 @@ import math
 
 import tensorflow as tf
 
-from keras_curvature.engines.mending import SUPPLIED
+from keras_curvature.engines import elementary
+from keras_curvature.engines.elementary import SELU_SCALE, SELU_SCALE_ALPHA
+from keras_curvature.engines.mending import REFINED, SUPPLIED
 from keras_curvature.engines.taylor import (
     batch,
     choosing,
@@ -143,20 +145,21 @@ LINEAR: dict[str, Rule] = {
 }
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
-    "Abs": elementwise(lambda x, y: tf.sign(x)),
+    "Abs": elementwise(lambda x, y: functions.where_negative(x, -1.0, 1.0)),
     "ClipByValue": partials(functions.clipped),
     "FloorMod": partials(lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {})),
     "LeakyRelu": functions.leaky_relu(),
     "Max": piecewise(linear(choosing.extreme, batch.along(1))),
     "MaxPool": piecewise(linear(choosing.pooled)),
-    "Maximum": partials(functions.chosen(tf.greater_equal)),
+    "Maximum": partials(functions.chosen(tf.greater_equal)),  # with Minimum, as in `elementary`
     "Min": piecewise(linear(choosing.extreme, batch.along(1))),
-    "Minimum": partials(functions.chosen(tf.less_equal)),
+    "Minimum": partials(functions.chosen(tf.less)),
     "Relu": elementwise(lambda x, y: functions.where_positive(y, 1.0, 0.0)),
     "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype)),
     "Select": piecewise(linear_in((1, 2), choosing.selected)),
     "SelectV2": piecewise(linear_in((1, 2), choosing.selected)),
     "TopKV2": choosing.largest_values(),
+    "sinc(x)": choosing.filled_in(),
 }
 
 ELEMENTWISE: dict[str, Rule] = {
@@ -174,13 +177,17 @@ ELEMENTWISE: dict[str, Rule] = {
     ),
     "Atan": elementwise(lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2),
     "Atanh": elementwise(lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2),
+    "BesselI0": functions.by_tape(elementary.bessel_i0),
+    "BesselI1": functions.by_tape(elementary.bessel_i1),
+    "BesselJ0": functions.by_tape(elementary.bessel_j0),
+    "BesselJ1": functions.by_tape(elementary.bessel_j1),
     "Cos": elementwise(lambda x, y: -tf.sin(x), lambda x, y: -y),
     "Cosh": elementwise(lambda x, y: tf.sinh(x), lambda x, y: y),
     "Dawsn": elementwise(lambda x, y: 1 - 2 * x * y, lambda x, y: -2 * y - 2 * x * (1 - 2 * x * y)),
     "Digamma": elementwise(lambda x, y: _polygamma(1, x), lambda x, y: _polygamma(2, x)),
     "Elu": elementwise(
-        lambda x, y: functions.where_positive(x, 1.0, y + 1),
-        lambda x, y: functions.where_positive(x, 0.0, y + 1),
+        lambda x, y: functions.where_negative(x, functions.exp_below(x), 1.0),
+        lambda x, y: functions.where_negative(x, functions.exp_below(x), 0.0),
     ),
     "Erf": elementwise(
         lambda x, y: functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
@@ -196,7 +203,7 @@ ELEMENTWISE: dict[str, Rule] = {
     ),
     "Exp": elementwise(lambda x, y: y, lambda x, y: y),
     "Expint": elementwise(lambda x, y: tf.exp(x) / x, lambda x, y: tf.exp(x) * (x - 1) / (x * x)),
-    "Expm1": elementwise(lambda x, y: y + 1, lambda x, y: y + 1),
+    "Expm1": elementwise(lambda x, y: tf.exp(x), lambda x, y: tf.exp(x)),
     "Lgamma": elementwise(lambda x, y: math_.digamma(x), lambda x, y: _polygamma(1, x)),
     "Log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)),
     "Log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
@@ -207,12 +214,15 @@ ELEMENTWISE: dict[str, Rule] = {
     "Reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y * y * y),
     "Rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
     "Selu": elementwise(
-        lambda x, y: functions.where_positive(
-            x, functions.SELU_SCALE, y + functions.SELU_SCALE_ALPHA
+        lambda x, y: functions.where_negative(
+            x, SELU_SCALE_ALPHA * functions.exp_below(x), SELU_SCALE
         ),
-        lambda x, y: functions.where_positive(x, 0.0, y + functions.SELU_SCALE_ALPHA),
+        lambda x, y: functions.where_negative(x, SELU_SCALE_ALPHA * functions.exp_below(x), 0.0),
     ),
-    "Sigmoid": elementwise(lambda x, y: y * (1 - y), lambda x, y: y * (1 - y) * (1 - 2 * y)),
+    "Sigmoid": elementwise(
+        lambda x, y: y * tf.sigmoid(-x),
+        lambda x, y: y * tf.sigmoid(-x) * (tf.sigmoid(-x) - y),
+    ),
     "Sin": elementwise(lambda x, y: tf.cos(x), lambda x, y: -y),
     "Sinh": elementwise(lambda x, y: tf.cosh(x), lambda x, y: y),
     "Softplus": elementwise(
@@ -222,11 +232,15 @@ ELEMENTWISE: dict[str, Rule] = {
         lambda x, y: 1 / (1 + tf.abs(x)) ** 2,
         lambda x, y: -2 * tf.sign(x) / (1 + tf.abs(x)) ** 3,
     ),
+    "Spence": functions.by_tape(elementary.spence),
     "Sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)),
     "Square": elementwise(lambda x, y: 2 * x, lambda x, y: tf.constant(2, x.dtype)),
     "Swish": functions.swish(),  # an IdentityN with the gradient of tf.nn.silu
     "Tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
-    "Tanh": elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y)),
+    "Tanh": elementwise(
+        functions.slope_of_tanh, lambda x, y: -2 * y * functions.slope_of_tanh(x, y)
+    ),
+    "sin(x)/x": functions.by_tape(elementary.sine_over, operand=1),
     # of two arguments
     "Atan2": partials(functions.angle_of),
     "Div": partials(functions.quotient),
@@ -236,6 +250,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "RealDiv": partials(functions.quotient),
     "SquaredDifference": partials(functions.squared_difference),
     "Xdivy": partials(functions.over),
+    "Xlog1py": partials(functions.times_log1p),
     "Xlogy": partials(functions.times_log),
 }
 
@@ -261,12 +276,11 @@ CONTROL: dict[str, Rule] = {
 }
 
 BY_FORMULA: dict[str, Rule] = {
-    "CumulativeLogsumexp": through(rows.cumulative_logsumexp),
     "SparseSoftmaxCrossEntropyWithLogits": through(rows.cross_entropy),
     # The formulas that mend TensorFlow's own derivatives, where no row above says more.
     **{
         op_type: through(formula)
-        for op_type, formula in SUPPLIED.items()
+        for op_type, formula in {**SUPPLIED, **REFINED}.items()
         if not any(op_type in rules for rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE))
     },
 }

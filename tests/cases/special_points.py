@@ -1,0 +1,424 @@
+"""Functions at the points at which formulas break, with their derivatives in closed form.
+
+`OF_ONE_NUMBER` has functions of one number in groups that share their points: tails, where digits
+are lost; 0 and ties, where branches of a formula meet though the function is smooth; poles behind a
+`where`. `OF_SEVERAL` has functions of several numbers with all derivatives. `KINKS` says what is
+taken where there is no derivative. All points are numbers that float32 holds, or has next to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+Array = np.ndarray
+
+
+class OfOneNumber(NamedTuple):
+    """A function of `(n, 1)` and its derivatives."""
+
+    function: Callable[[Any], Any]
+    first: Callable[[Array], Any]
+    second: Callable[[Array], Any]
+
+
+class Group(NamedTuple):
+    """Functions that are looked at in the same points."""
+
+    points: Sequence[float]
+    functions: Mapping[str, OfOneNumber]
+
+
+class OfSeveral(NamedTuple):
+    """A function of `(n, d)` with one output, its points and derivatives `(n, d)`, `(n, d, d)`."""
+
+    function: Callable[[Any], Any]
+    points: Any
+    gradient: Callable[[Array], Array]
+    hessian: Callable[[Array], Array]
+
+
+def logistic(x: Array) -> Array:
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+
+
+def bump(x: Array) -> Array:
+    """The slope of `logistic`."""
+    return np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))) ** 2
+
+
+def below(x: Array, value: Any, other: Any) -> Array:
+    return np.where(x < 0, value, other)
+
+
+def _mish(x: Array) -> tuple[Array, Array]:
+    """`x t(x)` with `t = tanh(softplus(x))`: `t' = w s`, `t'' = w (b - 2 t s²)`."""
+    plus = np.logaddexp(x, 0)
+    t, w, s, b = np.tanh(plus), 4 * bump(2 * plus), logistic(x), bump(x)
+    return t + x * w * s, 2 * w * s + x * w * (b - 2 * t * s**2)
+
+
+def _sinc(x: Array, order: int) -> Array:
+    """A derivative of the power series of `sin(πx) / πx`, which converges everywhere."""
+    terms = (
+        (-1) ** k
+        * math.pi ** (2 * k)
+        / math.factorial(2 * k + 1)
+        * math.perm(2 * k, order)
+        * x ** max(2 * k - order, 0)
+        for k in range(25)
+    )
+    return np.sum(list(terms), axis=0)
+
+
+def _beside(x: Any, *columns: Any) -> Any:
+    return tf.concat([x, *columns], axis=1)
+
+
+def _in_one_segment(product: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: tf.transpose(product(tf.transpose(_beside(x, 1 - x))))
+
+
+ln2 = math.log(2)
+_PRODUCT = (lambda x: 1 - 2 * x, lambda x: -2 + 0 * x)
+_SOFTPLUS = (logistic, bump)
+_SQUARE = (lambda x: 2 * x, lambda x: 2 + 0 * x)
+_SINC = (lambda x: _sinc(x, 1), lambda x: _sinc(x, 2))
+_LINE = (lambda x: 1 + 0 * x, lambda x: 0 * x)
+
+OF_ONE_NUMBER = {
+    "tails": Group(
+        [0, 1, -1, 5, -5, 9, -9, 17, -17, 30, -30, 50, -50, 80, -80],
+        {
+            "sigmoid": OfOneNumber(ops.sigmoid, bump, lambda x: -bump(x) * np.tanh(x / 2)),
+            "softplus": OfOneNumber(ops.softplus, *_SOFTPLUS),
+            "log_sigmoid": OfOneNumber(ops.log_sigmoid, lambda x: logistic(-x), lambda x: -bump(x)),
+            "silu": OfOneNumber(
+                ops.silu,
+                lambda x: logistic(x) + x * bump(x),
+                lambda x: bump(x) * (2 - x * np.tanh(x / 2)),
+            ),
+            "steep silu": OfOneNumber(
+                lambda x: tf.nn.silu(x, beta=2.0),
+                lambda x: logistic(2 * x) + 2 * x * bump(2 * x),
+                lambda x: 4 * bump(2 * x) * (1 - x * np.tanh(x)),
+            ),
+            "tanh": OfOneNumber(
+                ops.tanh, lambda x: 4 * bump(2 * x), lambda x: -8 * np.tanh(x) * bump(2 * x)
+            ),
+            "mish": OfOneNumber(
+                keras.activations.mish, lambda x: _mish(x)[0], lambda x: _mish(x)[1]
+            ),
+            "elu": OfOneNumber(
+                ops.elu, lambda x: below(x, np.exp(x), 1), lambda x: below(x, np.exp(x), 0)
+            ),
+            "selu": OfOneNumber(
+                ops.selu,
+                lambda x: 1.0507009873554805 * below(x, 1.6732632423543772 * np.exp(x), 1),
+                lambda x: 1.7580993408473766 * below(x, np.exp(x), 0),
+            ),
+            "celu": OfOneNumber(
+                ops.celu, lambda x: below(x, np.exp(x), 1), lambda x: below(x, np.exp(x), 0)
+            ),
+            "expm1": OfOneNumber(
+                lambda x: ops.expm1(x / 4),
+                lambda x: np.exp(x / 4) / 4,
+                lambda x: np.exp(x / 4) / 16,
+            ),
+            "logaddexp": OfOneNumber(lambda x: ops.logaddexp(x, 0.0), *_SOFTPLUS),
+            "logaddexp2": OfOneNumber(
+                lambda x: ops.logaddexp2(x, tf.zeros_like(x)),
+                lambda x: logistic(ln2 * x),
+                lambda x: ln2 * bump(ln2 * x),
+            ),
+            "sigmoid cross-entropy": OfOneNumber(
+                lambda x: tf.nn.sigmoid_cross_entropy_with_logits(tf.zeros_like(x) + 0.25, x),
+                lambda x: logistic(x) - 0.25,
+                bump,
+            ),
+            "weighted cross-entropy": OfOneNumber(
+                lambda x: tf.nn.weighted_cross_entropy_with_logits(
+                    tf.zeros_like(x) + 0.25, x, tf.constant(2, x.dtype)
+                ),
+                lambda x: 0.75 - 1.25 * logistic(-x),
+                lambda x: 1.25 * bump(x),
+            ),
+        },
+    ),
+    "smooth, written in branches": Group(
+        [0, 1, -1, 0.5, -3, 1e-8, -1e-30],
+        {
+            "softplus by hand": OfOneNumber(
+                lambda x: tf.maximum(x, 0) + tf.math.log1p(tf.exp(-tf.abs(x))), *_SOFTPLUS
+            ),
+            "NumPy's logaddexp": OfOneNumber(
+                lambda x: tf.experimental.numpy.logaddexp(x, tf.zeros_like(x)), *_SOFTPLUS
+            ),
+            "hypot": OfOneNumber(
+                lambda x: ops.hypot(x, tf.ones_like(x)),
+                lambda x: x / np.hypot(x, 1),
+                lambda x: np.hypot(x, 1) ** -3,
+            ),
+            "power of abs": OfOneNumber(lambda x: ops.abs(x) ** 2, *_SQUARE),
+            "square of abs": OfOneNumber(lambda x: ops.square(ops.abs(x)), *_SQUARE),
+            "abs times abs": OfOneNumber(lambda x: ops.abs(x) * ops.abs(x), *_SQUARE),
+            "cosine of abs": OfOneNumber(
+                lambda x: ops.cos(ops.abs(x)), lambda x: -np.sin(x), lambda x: -np.cos(x)
+            ),
+            "product of extremes": OfOneNumber(
+                lambda x: tf.maximum(x, 1) * tf.minimum(x, 1), *_LINE
+            ),
+            "sinc": OfOneNumber(ops.sinc, *_SINC),
+            "NumPy's sinc": OfOneNumber(tf.experimental.numpy.sinc, *_SINC),
+        },
+    ),
+    "factors of 0": Group(
+        [0, 0.5, 1, -2, 1e-30],
+        {
+            "prod": OfOneNumber(
+                lambda x: ops.prod(_beside(x, 1 - x), axis=1, keepdims=True), *_PRODUCT
+            ),
+            "prod of two axes": OfOneNumber(
+                lambda x: tf.reduce_prod(
+                    tf.stack([_beside(x, 1 - x), 1 + 0 * _beside(x, x)], 1), [1, 2]
+                ),
+                *_PRODUCT,
+            ),
+            "cumprod": OfOneNumber(
+                lambda x: ops.cumprod(_beside(x, 1 - x), axis=1)[:, 1], *_PRODUCT
+            ),
+            "cumprod, backwards": OfOneNumber(
+                lambda x: tf.math.cumprod(_beside(x, 1 - x), axis=1, reverse=True)[:, 0], *_PRODUCT
+            ),
+            "cumprod, exclusive": OfOneNumber(
+                lambda x: tf.math.cumprod(_beside(x, 1 - x, x), axis=1, exclusive=True)[:, 2],
+                *_PRODUCT,
+            ),
+            "segment_prod": OfOneNumber(
+                _in_one_segment(lambda x: tf.math.segment_prod(x, [0, 0])), *_PRODUCT
+            ),
+            "unsorted_segment_prod": OfOneNumber(
+                _in_one_segment(lambda x: tf.math.unsorted_segment_prod(x, [0, 0], 1)), *_PRODUCT
+            ),
+            "x ** 0": OfOneNumber(lambda x: x**0, lambda x: 0 * x, lambda x: 0 * x),
+            "x ** 1": OfOneNumber(lambda x: x**1, *_LINE),
+            "x ** 2": OfOneNumber(lambda x: x**2, *_SQUARE),
+            "x ** 3": OfOneNumber(lambda x: x**3, lambda x: 3 * x**2, lambda x: 6 * x),
+            "xlogy": OfOneNumber(
+                lambda x: tf.math.xlogy(x, 0 * x + 2), lambda x: ln2 + 0 * x, lambda x: 0 * x
+            ),
+            "xlogy of 0": OfOneNumber(
+                lambda x: tf.math.xlogy(0 * x, x), lambda x: 0 * x, lambda x: 0 * x
+            ),
+            "xdivy": OfOneNumber(
+                lambda x: tf.math.xdivy(x, x + 3),
+                lambda x: 3 / (x + 3) ** 2,
+                lambda x: -6 / (x + 3) ** 3,
+            ),
+        },
+    ),
+    "0 / 0 that cancels": Group(
+        [0, 1e-30, 1e-4, -1e-4],
+        {  # power series, of which the next terms are less than 1e-9
+            "xlog1py": OfOneNumber(
+                lambda x: tf.math.xlog1py(x, x),
+                lambda x: 2 * x - 3 / 2 * x**2,
+                lambda x: 2 - 3 * x + 4 * x**2,
+            ),
+            "i0": OfOneNumber(ops.i0, lambda x: x / 2, lambda x: 1 / 2 + 3 / 16 * x**2),
+            "i1": OfOneNumber(
+                tf.math.bessel_i1, lambda x: 1 / 2 + 3 / 16 * x**2, lambda x: 3 / 8 * x
+            ),
+            "j0": OfOneNumber(
+                tf.math.special.bessel_j0, lambda x: -x / 2, lambda x: -1 / 2 + 3 / 16 * x**2
+            ),
+            "j1": OfOneNumber(
+                tf.math.special.bessel_j1, lambda x: 1 / 2 - 3 / 16 * x**2, lambda x: -3 / 8 * x
+            ),
+            "spence": OfOneNumber(
+                lambda x: tf.math.special.spence(1 + x),
+                lambda x: -1 + x / 2 - x**2 / 3,
+                lambda x: 1 / 2 - 2 / 3 * x + 3 / 4 * x**2,
+            ),
+        },
+    ),
+    "behind a where": Group(
+        [-1, 4, 0.25, -100],
+        {
+            "root": OfOneNumber(
+                lambda x: tf.where(x > 0, tf.sqrt(x), 0),
+                lambda x: below(x, 0, 0.5 / np.sqrt(np.abs(x))),
+                lambda x: below(x, 0, -0.25 * np.abs(x) ** -1.5),
+            ),
+            "root on the other side": OfOneNumber(
+                lambda x: tf.where(x < 0, x**2, tf.sqrt(x)),
+                lambda x: below(x, 2 * x, 0.5 / np.sqrt(np.abs(x))),
+                lambda x: below(x, 2, -0.25 * np.abs(x) ** -1.5),
+            ),
+            "root of what is cut off": OfOneNumber(
+                lambda x: tf.where(x > 10, tf.sqrt(tf.nn.relu(x)), x**3),
+                lambda x: 3 * x**2,
+                lambda x: 6 * x,
+            ),
+            "exponential of a root": OfOneNumber(
+                lambda x: tf.where(x > 0, tf.exp(-tf.sqrt(tf.maximum(x, 0))), x),
+                lambda x: below(x, 1, -0.5 * np.exp(-np.sqrt(np.abs(x))) / np.sqrt(np.abs(x))),
+                lambda x: below(
+                    x,
+                    0,
+                    np.exp(-np.sqrt(np.abs(x))) * (1 / np.abs(x) + np.abs(x) ** -1.5) / 4,
+                ),
+            ),
+            "logarithm": OfOneNumber(
+                lambda x: tf.where(x > 0, x * tf.math.log(tf.nn.relu(x)), 0),
+                lambda x: below(x, 0, np.log(np.abs(x)) + 1),
+                lambda x: below(x, 0, 1 / np.abs(x)),
+            ),
+        },
+    ),
+}
+
+
+def _left_out(x: Array, *places: int) -> Array:
+    return np.prod(np.delete(x, places, axis=1), axis=1)
+
+
+def _product_gradient(x: Array) -> Array:
+    return np.stack([_left_out(x, i) for i in range(x.shape[1])], axis=1)
+
+
+def _product_hessian(x: Array) -> Array:
+    d = x.shape[1]
+    found = np.zeros((len(x), d, d))
+    for i, j in itertools.permutations(range(d), 2):
+        found[:, i, j] = _left_out(x, i, j)
+    return found
+
+
+def _minor(a: Array, rows: Sequence[int], columns: Sequence[int]) -> float:
+    """The determinant without some rows and columns, with the sign of their order."""
+    rest = np.delete(np.delete(a, rows, axis=0), columns, axis=1)
+    swapped = sum(np.diff(order)[0] < 0 for order in (rows, columns) if len(order) == 2)
+    return (-1) ** (sum(rows) + sum(columns) + swapped) * float(
+        np.linalg.det(rest) if len(rest) else 1
+    )
+
+
+def _det_gradient(x: Array) -> Array:
+    n = math.isqrt(x.shape[1])
+    entries = list(itertools.product(range(n), repeat=2))
+    return np.array([[_minor(a, [i], [j]) for i, j in entries] for a in x.reshape(-1, n, n)])
+
+
+def _det_hessian(x: Array) -> Array:
+    n = math.isqrt(x.shape[1])
+    entries = list(itertools.product(range(n), repeat=2))
+    return np.array(
+        [
+            [
+                [0 if i == k or j == m else _minor(a, [i, k], [j, m]) for k, m in entries]
+                for i, j in entries
+            ]
+            for a in x.reshape(-1, n, n)
+        ]
+    )
+
+
+def _determinant_of(n: int) -> OfSeveral:
+    """Determinants of integer matrices that are regular, or lack up to all their rank."""
+    rng = np.random.default_rng(n)
+    ranks = [n, n - 1, max(n - 2, 0), max(n - 4, 0)]
+    points = [
+        (rng.integers(-2, 3, (n, rank)) @ rng.integers(-2, 3, (rank, n))).ravel() for rank in ranks
+    ]
+    return OfSeveral(
+        lambda x: ops.det(ops.reshape(x, (-1, n, n))), points, _det_gradient, _det_hessian
+    )
+
+
+def _softmax_gradient(x: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        return np.exp(x - np.logaddexp.reduce(x, axis=1, keepdims=True))
+
+
+def _softmax_hessian(x: Array) -> Array:
+    p = _softmax_gradient(x)
+    return p[:, :, None] * np.eye(x.shape[1]) - p[:, :, None] * p[:, None, :]
+
+
+def _hypot_hessian(x: Array) -> Array:
+    across = np.stack([x[:, 1], -x[:, 0]], axis=1)
+    return across[:, :, None] * across[:, None, :] / np.hypot(*x.T)[:, None, None] ** 3
+
+
+INF = float("inf")
+
+OF_SEVERAL = {
+    "prod": OfSeveral(
+        lambda x: ops.prod(x, axis=1),
+        [[0, 2, 3, 1], [0, 0, 3, 2], [0, 0, 0, 2], [1, 2, 3, 4]],
+        _product_gradient,
+        _product_hessian,
+    ),
+    "cumprod": OfSeveral(
+        lambda x: ops.cumprod(x, axis=1)[:, -1],
+        [[0, 2, 3], [0, 0, 3], [0, 0, 0], [1, 0, 3]],
+        _product_gradient,
+        _product_hessian,
+    ),
+    "logaddexp": OfSeveral(
+        lambda x: ops.logaddexp(x[:, 0], x[:, 1]),
+        [[1, 1], [0, 0], [-3, -3], [1, 2]],
+        _softmax_gradient,
+        _softmax_hessian,
+    ),
+    "cumulative_logsumexp": OfSeveral(
+        lambda x: tf.math.cumulative_logsumexp(x, axis=1)[:, -1],
+        [[0, 100, 0], [100, 0, 99], [5, 5, 5], [-INF, 0, 1], [-INF, -INF, 1], [-100, 100, 0]],
+        _softmax_gradient,
+        _softmax_hessian,
+    ),
+    "logsumexp": OfSeveral(
+        lambda x: ops.logsumexp(x, axis=1),
+        [[0, 100, 0], [5, 5, 5], [-INF, 0, 1], [-INF, -INF, 1]],
+        _softmax_gradient,
+        _softmax_hessian,
+    ),
+    "hypot": OfSeveral(
+        lambda x: ops.hypot(x[:, 0], x[:, 1]),
+        [[1, 1], [1, -1], [-2, -2], [0, 2], [-2, 0], [3, 4]],
+        lambda x: x / np.hypot(*x.T)[:, None],
+        _hypot_hessian,
+    ),
+    **{f"det of {n} rows": _determinant_of(n) for n in (1, 2, 3, 4, 5)},
+}
+
+KINKS = {
+    "relu": (tf.nn.relu, 0, 0),
+    "abs": (tf.abs, 0, 1),
+    "leaky_relu": (lambda x: tf.nn.leaky_relu(x, 0.25), 0, 0.25),
+    "relu6": (tf.nn.relu6, 6, 0),
+    "maximum": (lambda x: tf.maximum(x, -x), 0, 1),
+    "minimum": (lambda x: tf.minimum(x, -x), 0, -1),
+    "clip at its lower end": (lambda x: tf.clip_by_value(x, -1, 1), -1, 1),
+    "clip at its upper end": (lambda x: tf.clip_by_value(x, -1, 1), 1, 0),
+    "max": (lambda x: tf.reduce_max(_beside(x, -x), 1), 0, 0),
+    "min": (lambda x: tf.reduce_min(_beside(x, 3 * x), 1), 0, 2),
+    "max_pool": (
+        lambda x: tf.nn.max_pool1d(_beside(x, -x)[:, :, None], 2, 2, "VALID")[:, 0],
+        0,
+        1,
+    ),
+    "top_k": (lambda x: tf.math.top_k(_beside(x, -x), 1)[0], 0, 1),
+    "sort": (lambda x: tf.sort(_beside(x, -x), axis=1)[:, 1], 0, -1),
+    "hard_sigmoid": (ops.hard_sigmoid, 3, 0),
+    "soft_shrink": (lambda x: tf.where(x > 0.5, x - 0.5, 0), 0.5, 0),
+}
+"""Function, where it has no derivative, and the slope that is taken there."""
