@@ -12,7 +12,15 @@ import tensorflow as tf
 
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
-from keras_curvature.engines.traced_ops import BRANCHES, CALLS, LOOPS, SWITCHES, static_value
+from keras_curvature.engines.side_effects import acts, all_needed
+from keras_curvature.engines.traced_ops import (
+    BRANCHES,
+    CALLS,
+    LOOPS,
+    SWITCHES,
+    needed,
+    static_value,
+)
 from keras_curvature.engines.tracing import Trace
 
 
@@ -30,9 +38,6 @@ SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "Broa
 
 PIECEWISE_CONSTANT = {"Floor", "Ceil", "Round", "Rint", "Sign"}
 """Ops to which TensorFlow gives the derivative 0."""
-
-PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
-"""Calls back into Python, in which no graph can be seen."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Audit:
         dependence: of each output on the input.
         live: ops through which a derivative passes, in order.
         cuts: ops at which the derivative ends, though the value goes on.
-        python: calls back into Python that the input reaches.
+        acting: ops that cannot give what the outputs need without doing something else.
         unregistered: ops that TensorFlow cannot differentiate even once.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
         resists_vectorising: whether there are loops, branches or functions for XLA.
@@ -68,7 +73,7 @@ class Audit:
     dependence: tuple[Dependence, ...]
     live: tuple[Place, ...]
     cuts: tuple[Place, ...]
-    python: tuple[Place, ...]
+    acting: tuple[Place, ...]
     unregistered: tuple[Place, ...]
     mended: tuple[Place, ...]
     resists_vectorising: bool
@@ -86,14 +91,13 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
     """
     flow = _Flow(layers, trace.scopes)
     states: dict[Any, Dependence] = {tensor.ref(): Dependence.LIVE for tensor in source}
-    flow.through(trace.graph, states)
+    outputs = tf.nest.flatten(trace.outputs)
+    flow.through(trace.graph, outputs, states)
     return Audit(
-        dependence=tuple(
-            states.get(output.ref(), Dependence.NONE) for output in tf.nest.flatten(trace.outputs)
-        ),
+        dependence=tuple(states.get(output.ref(), Dependence.NONE) for output in outputs),
         live=tuple(flow.live),
         cuts=tuple(flow.cuts),
-        python=tuple(flow.python),
+        acting=tuple(flow.place(op) for op in all_needed(outputs) if acts(op)),
         unregistered=tuple(flow.unregistered),
         mended=tuple(flow.mended),
         resists_vectorising=flow.resists_vectorising,
@@ -113,16 +117,18 @@ class _Flow:
         self._scopes = scopes
         self.live: dict[Place, None] = {}
         self.cuts: dict[Place, None] = {}
-        self.python: dict[Place, None] = {}
         self.unregistered: dict[Place, None] = {}
         self.mended: dict[Place, None] = {}
         self.resists_vectorising = False
 
-    def through(self, graph: tf.Graph, states: dict[Any, Dependence]) -> None:
-        """Adds to `states` every tensor of `graph` that depends on those in it."""
+    def through(
+        self, graph: tf.Graph, outputs: Sequence[tf.Tensor], states: dict[Any, Dependence]
+    ) -> None:
+        """Adds to `states` every tensor on the way to `outputs` that depends on those in it."""
+        on_the_way = set(needed(outputs))
         for op in graph.get_operations():
             given = [states.get(tensor.ref(), Dependence.NONE) for tensor in op.inputs]
-            if not any(given):
+            if not any(given) or op not in on_the_way:
                 continue
             for tensor, state in zip(op.outputs, self._outputs(op, given), strict=True):
                 states.setdefault(tensor.ref(), state)
@@ -139,7 +145,7 @@ class _Flow:
 
     def _function(self, graph: tf.Graph, given: Sequence[Dependence]) -> list[Dependence]:
         states = {tensor.ref(): s for tensor, s in zip(graph.inputs, given, strict=True) if s}
-        self.through(graph, states)
+        self.through(graph, graph.outputs, states)
         return [states.get(tensor.ref(), Dependence.NONE) for tensor in graph.outputs]
 
     def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
@@ -166,20 +172,18 @@ class _Flow:
     def _plain(self, op: tf.Operation, strongest: Dependence) -> list[Dependence]:
         if op.type in SHAPES_ONLY:
             return [Dependence.NONE for _ in op.outputs]
-        if op.type in PYTHON:
-            self.python[self._place(op)] = None
         if strongest is Dependence.LIVE:
             carries = self._carries(op)
-            (self.live if carries else self.cuts)[self._place(op)] = None
+            (self.live if carries else self.cuts)[self.place(op)] = None
             strongest = Dependence.LIVE if carries else Dependence.CUT
             if any(o.consumers() and not _may_carry(o.dtype) for o in op.outputs):
-                self.cuts[self._place(op)] = None  # such as the indices that come with a sort
+                self.cuts[self.place(op)] = None  # such as the indices that come with a sort
         return [strongest if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
 
     def _carries(self, op: tf.Operation) -> bool:
         """Whether a derivative passes through `op`."""
         if op.type in SUPPLIED or is_stopped_mean_of_moments(op):
-            self.mended[self._place(op)] = None
+            self.mended[self.place(op)] = None
             return True
         if op.type == "StopGradient" or op.type in PIECEWISE_CONSTANT:
             return False
@@ -188,10 +192,11 @@ class _Flow:
         try:
             return private.registered_gradient(op.type) is not None
         except LookupError:
-            self.unregistered[self._place(op)] = None
+            self.unregistered[self.place(op)] = None
             return False
 
-    def _place(self, op: tf.Operation) -> Place:
+    def place(self, op: tf.Operation) -> Place:
+        """The op, and the layer that it is in."""
         return Place(op.type, op.name, layer_of(op.name, self._layers, self._scopes))
 
 

@@ -242,6 +242,8 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
     without a rule, or more outputs than `taylor.ADJOINTS`, where Taylor propagation takes a
     direction for every pair of inputs, and where only a Hessian-vector product is wanted.
     """
+    if f.batch is not None:
+        return _repeating(asked, f.batch)
     fallbacks = taylor.fallbacks(f)
     if asked != "auto":
         used = fallbacks if asked == "taylor" else ()
@@ -252,6 +254,23 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
     if set(names) == {PRODUCT}:
         return EngineChoice("nested", "one product takes one reverse pass over another")
     return EngineChoice("taylor", ENGINES["taylor"].why, fallbacks)
+
+
+def _repeating(asked: str, batch: int) -> EngineChoice:
+    """For a model that takes `batch` examples at a time: what repeats them all in their places.
+
+    Raises:
+        ValueError: if Taylor propagation is asked for, which does not.
+    """
+    size = f"the model takes {chunks.counted(batch)} at a time"
+    if asked == "taylor":
+        raise ValueError(
+            f"`engine='taylor'` needs a model that takes any number of examples, and {size}. Use "
+            "`engine='nested'`, which is what 'auto' does."
+        )
+    if asked == "auto":
+        return EngineChoice("nested", f"{size}, and this engine can keep them in their places")
+    return EngineChoice(asked, f"asked for: {ENGINES[asked].why}")
 
 
 def needs_float64(asked: str) -> bool:

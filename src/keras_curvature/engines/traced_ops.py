@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,46 @@ CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 LOOPS = {"While", "StatelessWhile"}
 BRANCHES = {"If", "StatelessIf"}
 SWITCHES = {"Case", "StatelessCase"}
+
+
+def needed(fetches: Sequence[tf.Tensor], known: Collection[Any] = ()) -> list[tf.Operation]:
+    """The ops that `fetches` are computed from, in an order in which they can run.
+
+    Not those that only have to run before them, as assignments and prints do.
+
+    Args:
+        fetches: tensors of a traced graph.
+        known: references of tensors that nothing is needed for.
+    """
+    wanted: list[tf.Operation] = []
+    seen: set[tf.Operation] = set()
+    stack = [(tensor, False) for tensor in reversed(fetches)]
+    while stack:
+        tensor, inputs_done = stack.pop()
+        op = tensor.op
+        if inputs_done:
+            wanted.append(op)
+            continue
+        if tensor.ref() in known or op in seen:
+            continue
+        seen.add(op)
+        stack.append((tensor, True))
+        stack.extend((source, False) for source in reversed(op.inputs))
+    return wanted
+
+
+def functions_of(op: tf.Operation) -> list[tf.Graph]:
+    """The graphs that a call, loop or branch may run."""
+    if op.type in SWITCHES:
+        return private.branch_graphs(op, "branches")
+    names: tuple[str, ...] = ()
+    if op.type in CALLS:
+        names = ("f",)
+    elif op.type in LOOPS:
+        names = ("cond", "body")
+    elif op.type in BRANCHES:
+        names = ("then_branch", "else_branch")
+    return [private.function_graph(op, name) for name in names]
 
 
 def has_custom_gradient(op: tf.Operation) -> bool:

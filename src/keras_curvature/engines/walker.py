@@ -9,6 +9,7 @@ branches around their walked bodies.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from keras_curvature.engines.mending import (
     is_stopped_mean_of_moments,
     with_derivatives_of,
 )
+from keras_curvature.engines.side_effects import without_effect
 from keras_curvature.engines.traced_ops import (
     BRANCHES,
     CALLS,
@@ -31,6 +33,7 @@ from keras_curvature.engines.traced_ops import (
     has_custom_gradient,
     is_inexact,
     known_bound,
+    needed,
     static_value,
 )
 from keras_curvature.engines.tracing import Trace
@@ -45,6 +48,8 @@ def run(
     feeds: Mapping[Any, tf.Tensor],
     fetches: Sequence[tf.Tensor],
     dtype: tf.DType,
+    *,
+    mended: bool = True,
 ) -> list[tf.Tensor]:
     """Computes `fetches` of a traced model with some of its tensors replaced.
 
@@ -53,9 +58,10 @@ def run(
         feeds: by `tensor.ref()`, what stands for the inputs and for any tensor inside.
         fetches: tensors of the traced graph.
         dtype: every narrower float dtype of the graph becomes this one.
+        mended: as in `Walker`.
     """
     environment = given(trace, feeds, dtype)
-    return Walker(dtype, trace.variables).walk(environment, fetches)
+    return Walker(dtype, trace.variables, mended=mended).walk(environment, fetches)
 
 
 def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Environment:
@@ -71,14 +77,18 @@ def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Envi
 class Walker:
     """Emits graphs into the graph (or eager context) that is current when it is called."""
 
-    def __init__(self, dtype: tf.DType, variables: Mapping[Any, tf.Variable]) -> None:
+    def __init__(
+        self, dtype: tf.DType, variables: Mapping[Any, tf.Variable], *, mended: bool = True
+    ) -> None:
         """Makes a walker.
 
         Args:
             dtype: every narrower float dtype becomes this one.
             variables: what the placeholders of variables' handles stand for.
+            mended: whether to mend derivatives, or to leave them as TensorFlow has them.
         """
         self.dtype = dtype
+        self.mended = mended
         # A trace has read the variables of one replica; each replica trains its own.
         self.variables = {
             handle: replicas.copy_to_read(variable) for handle, variable in variables.items()
@@ -86,7 +96,7 @@ class Walker:
 
     def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds to `environment` what `fetches` need, and returns them."""
-        for op in _needed(environment, fetches, self.variables):
+        for op in needed(fetches, ChainMap(environment, self.variables)):
             variable = self._variable(op)
             if variable is not None:
                 outputs: Sequence[Any] = [widen(variable.read_value(), self.dtype)]
@@ -109,9 +119,12 @@ class Walker:
             inputs: what stands for the op's inputs.
             environment: of the op's graph; a custom gradient may look things up in it.
         """
-        if is_stopped_mean_of_moments(op):
+        passed = without_effect(op, inputs)
+        if passed is not None:
+            return passed
+        if self.mended and is_stopped_mean_of_moments(op):
             return inputs
-        if op.type in SUPPLIED:
+        if op.type in SUPPLIED and (self.mended or not private.has_raw_op(op.type)):
             return self._supplied(op, inputs)
         if op.type in CALLS:
             return self._function(op, inputs)
@@ -266,24 +279,3 @@ class Walker:
         for i, result in zip(differentiable, results, strict=True):
             outputs[i] = result
         return outputs
-
-
-def _needed(
-    environment: Environment, fetches: Sequence[tf.Tensor], variables: Mapping[Any, Any]
-) -> list[tf.Operation]:
-    """The ops between what is known and `fetches`, in an order in which they can run."""
-    wanted: list[tf.Operation] = []
-    seen: set[tf.Operation] = set()
-    stack = [(tensor, False) for tensor in reversed(fetches)]
-    while stack:
-        tensor, inputs_done = stack.pop()
-        op = tensor.op
-        if inputs_done:
-            wanted.append(op)
-            continue
-        if tensor.ref() in environment or tensor.ref() in variables or op in seen:
-            continue
-        seen.add(op)
-        stack.append((tensor, True))
-        stack.extend((source, False) for source in reversed(op.inputs))
-    return wanted

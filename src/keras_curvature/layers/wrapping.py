@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_curvature.engines.audit import layer_of
 from keras_curvature.engines.chunks import WHOLE
 from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.inputs import declared_inputs
 from keras_curvature.engines.masks import mask_of, masked
 from keras_curvature.engines.tracing import trace
 from keras_curvature.typing import Output, Structure, Wrt
@@ -106,12 +107,13 @@ class DerivativeWrapper(keras.layers.Wrapper):
 
     def _made_up(self, tensor: Any) -> tf.Tensor:
         mask = mask_of(tensor)
+        numbers = self._numbers(tensor)
         if mask is not None:  # everything is there
-            mask = tf.ones([EXAMPLES, *mask.shape[1:]], mask.dtype)
-        return masked(self._numbers(tensor), mask)
+            mask = tf.ones([numbers.shape[0], *mask.shape[1:]], mask.dtype)
+        return masked(numbers, mask)
 
     def _numbers(self, tensor: Any) -> tf.Tensor:
-        shape = [EXAMPLES, *tensor.shape[1:]]
+        shape = [self._examples(tensor), *tensor.shape[1:]]
         if None in shape:
             raise ValueError(
                 f"{type(self).__name__} needs inputs of known sizes after the batch axis. "
@@ -121,6 +123,11 @@ class DerivativeWrapper(keras.layers.Wrapper):
         if not dtype.is_floating:
             return tf.zeros(shape, dtype)  # a token id that every embedding has
         return tf.cast(tf.random.stateless_normal(shape, seed=[0, 0]), dtype)
+
+    def _examples(self, tensor: Any) -> int:
+        """As many as the model takes at a time, where that is known."""
+        declared = [t.shape[0] for t in declared_inputs(self.layer)]
+        return next((n for n in (*declared, tensor.shape[0]) if n is not None), EXAMPLES)
 
     def _warn_of_noise(self, inputs: Structure) -> None:
         """Says once what dropout in the wrapped model does not do."""
