@@ -92,8 +92,14 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
             f"`low` and `high` must be finite numbers, low < high. Received: {low}, {high}."
         )
     require_eager("kinks")
-    x = np.array([low, high]).reshape(2, *_input_shape(model))
+    batch, *shape = _input_shape(model)
+    x = np.resize([low, high], (2 * (batch or 1), *shape))
     f = pose(model, x, Options(output), in_float64=True).f
+    if f.batch is not None:
+        raise ValueError(
+            f"`kinks` needs a model of any number of examples. Received: one of {f.batch} at a "
+            "time. Build it without `batch_size`, and copy the weights."
+        )
     points = _breakpoints(f, low, high)
     slopes = _certified_slopes(f, points)
     changes = np.diff(slopes, axis=0)
@@ -108,13 +114,14 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
     )
 
 
-def _input_shape(model: Model) -> tuple[int, ...]:
-    """The shape of the model's one number."""
+def _input_shape(model: Model) -> tuple[Any, ...]:
+    """The shape of batches of the model's one number."""
     inputs = getattr(model, "inputs", None)
-    shapes = [tuple(tensor.shape[1:]) for tensor in inputs] if inputs else [(1,)]
-    if len(shapes) > 1 or any(size != 1 for size in shapes[0]):
+    shapes = [tuple(tensor.shape) for tensor in inputs] if inputs else [(None, 1)]
+    if len(shapes) > 1 or any(size != 1 for size in shapes[0][1:]):
         raise ValueError(
-            f"`kinks` needs a model of one number. Received: a model of inputs {shapes}. To "
+            "`kinks` needs a model of one number. Received: a model of inputs "
+            f"{[shape[1:] for shape in shapes]}. To "
             "follow a straight line through them, give a function of the way along it: "
             "`lambda t: model(start + t * (end - start))`."
         )

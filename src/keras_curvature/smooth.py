@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_curvature.activations import SMOOTH, Ramp, SmoothActivation, SmoothPReLU, ramp
 from keras_curvature.engines.audit import Place, audit
 from keras_curvature.engines.pieces import KINKED
-from keras_curvature.engines.tracing import trace
+from keras_curvature.engines.tracing import trace, unnoticed
 
 Config = dict[str, Any]
 
@@ -86,7 +86,8 @@ def smooth(model: keras.Model, beta: float) -> keras.Model:
         2.5
     """
     copier = _Copier(_positive(beta))
-    copy = copier.model(model)
+    with unnoticed(model):
+        copy = copier.model(model)
     for original, layer in copier.layers:
         layer.set_weights(original.get_weights())
     left = _kinks_left(copy)

@@ -55,11 +55,13 @@ def _names(trained: keras.Model) -> list[str]:
 
 def _build(model: keras.Model, probe: Probe) -> None:
     """Gives a model its weights, which Keras would make at its first batch."""
-    one = keras.tree.map_structure(lambda leaf: leaf[:1], probe.x)
+    points = keras.tree.map_structure(
+        lambda leaf: keras.KerasTensor((None, *leaf.shape[1:]), str(leaf.dtype)), probe.x
+    )
     try:
-        model(one, training=False)
+        model(points, training=False)
     except Exception as error:
         raise ValueError(
-            f"The model {model.name!r} has no build shape yet, and calling it on one example of "
-            f"`probe` to build it failed: {error}"
+            f"The model {model.name!r} has no build shape yet, and it could not be built for what "
+            f"`probe` holds. Call it once on a batch before `fit`. Keras says: {error}"
         ) from error

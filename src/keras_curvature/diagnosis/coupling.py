@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.independence import TOLERANCE, influence, randomness
+from keras_curvature.engines.independence import TOLERANCE, draws, influence, randomness
 from keras_curvature.findings import Finding
 
 
 def coupling(s: Subject) -> list[Finding]:
     """Whether an output depends on other examples of the batch, or on chance."""
     f = s.problem.f
-    drift = randomness(f, s.leaves)
+    drift, found = randomness(f, s.leaves), influence(f, s.leaves)
+    if found > TOLERANCE and draws(f):
+        drift = max(drift, found)  # a generator that is left as it is draws the same twice
     if drift > TOLERANCE:
         return [
             Finding(
                 kind="random",
                 where="",
                 layers=(),
-                found=f"Two calls on the same examples differ by {drift:.1%} of the largest "
+                found=f"Two calls with the same examples differ by {drift:.1%} of the largest "
                 "output.",
                 meaning="The model draws random numbers when it predicts: a derivative of one draw "
                 "is not one of the model.",
@@ -25,7 +27,6 @@ def coupling(s: Subject) -> list[Finding]:
                 size=drift,
             )
         ]
-    found = influence(f, s.leaves)
     if found > TOLERANCE:
         return [
             Finding(

@@ -49,9 +49,9 @@ def look(
     """The states of all parts that can be looked at, at points that fit into memory at once.
 
     Of a layer in a loop the graph itself may hold the first step only, which says nothing of
-    the others: such parts are left out.
+    the others: such parts are left out. So are all of a model that takes so many points only.
     """
-    visible = tuple(part for part in parts if part.whole)
+    visible = tuple(part for part in parts if part.whole and f.batch is None)
     if not visible:
         return []
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_curvature.diagnosis.parts import layers_of, named
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
 from keras_curvature.engines.audit import Place
-from keras_curvature.engines.compiling import compiled, standing_alone
-from keras_curvature.engines.function import selector
-from keras_curvature.engines.tracing import called, tapping, unnoticed
 from keras_curvature.findings import Finding
 
 EXAMPLES, CALLS = 4, 3
@@ -76,16 +71,12 @@ def own_answer(s: Subject, taken: Sample) -> Own:
     # Of length 1 in the units of x, as one asks for an entry of the Hessian.
     length = np.linalg.norm(s.v[rows], axis=1, keepdims=True)
     v = tf.constant(s.v[rows] / length)
-    leaves = [
-        tf.cast(tf.gather(leaf, rows), spec.dtype)
-        for leaf, spec in zip(s.leaves, s.problem.inputs.specs, strict=True)
-    ]
+    leaves = [tf.gather(leaf, rows) for leaf in s.leaves]
     try:
-        with unnoticed(s.model):
-            specs = [tf.TensorSpec(t.shape, t.dtype) for t in (*leaves, v)]
-            with standing_alone():
-                function = compiled(_nested_tapes(s), specs)
-        answers = [function(*leaves, v)["own"].numpy() * length[:, 0] ** 2 for _ in range(CALLS)]
+        compute, mixing = _nested_tapes(s), tf.constant(s.f.mixing.sum(axis=1))
+        function = s.problem.evaluator.function(compute, [*leaves, v], [mixing])
+        found = [function(*leaves, v, mixing)["own"].numpy() for _ in range(CALLS)]
+        answers = [answer * length[:, 0] ** 2 for answer in found]
     except Exception as error:  # whatever TensorFlow raises is the answer
         return Own(np.nan, 0, _reason(error))
     wide = sample(s, s.f64, int(rows[-1]) + 1)
@@ -170,65 +161,26 @@ def _low_precision(half: str, own: Own, count: int) -> Finding:
 
 def _nested_tapes(s: Subject) -> Callable[..., dict[str, tf.Tensor]]:
     """`v' H v` of the sum of the few outputs, `(n,)`, as anyone would write it."""
-    f = s.problem.f
-    select = selector(s.model, s.options.output)
-    tap = str(s.options.wrt) if f.traced.tapped is not None else None
-    places = [i for source in f.source for i, t in enumerate(f.traced.inputs) if t is source]
-    mixing = s.f.mixing.sum(axis=1)
+    f = replace(s.problem.f, dtype=s.problem.f.native, mended=False)
 
     def ask(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        *leaves, v = tensors
+        *leaves, v, mixing = tensors
+        z, rest = f.point(leaves)
         with tf.GradientTape() as outer:
+            outer.watch(z)
             with tf.GradientTape() as inner:
-                sources = _Watched(outer, inner)
-                if tap is None:
-                    sources.extend(leaves[i] for i in places)
-                inputs = s.problem.inputs.packed(leaves)
-                with tapping(s.model, tap, sources):
-                    outputs = keras.tree.flatten(select(called(s.model, inputs, training=False)))
-                weights = f.outputs.split(tf.constant(mixing[None]))
-                y = tf.add_n([_per_example(o, w) for o, w in zip(outputs, weights, strict=True)])
-            along = f.inputs.split(v)
-            slope = _along(inner.gradient(y, list(sources)), along)
-        second = None if slope is None else _along(outer.gradient(slope, list(sources)), along)
+                inner.watch(z)
+                y = tf.reduce_sum(tf.cast(f(z, rest), v.dtype) * mixing, axis=1)
+            slope = _along(inner.gradient(y, z), v)
+        second = None if slope is None else _along(outer.gradient(slope, z), v)
         return {"own": tf.zeros_like(y) if second is None else second}
 
     return ask
 
 
-class _Watched(list[tf.Tensor]):
-    """A list of tensors that two tapes watch from the moment at which they come into it."""
-
-    def __init__(self, *tapes: tf.GradientTape) -> None:
-        super().__init__()
-        self._tapes = tapes
-
-    def append(self, tensor: tf.Tensor) -> None:
-        """Adds a tensor."""
-        for tape in self._tapes:
-            tape.watch(tensor)
-        super().append(tensor)
-
-    def extend(self, tensors: Any) -> None:
-        """Adds tensors."""
-        for tensor in tensors:
-            self.append(tensor)
-
-
-def _per_example(tensor: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Sum of `tensor * weights` over all axes but the first, in float64."""
-    product = tf.cast(tensor, tf.float64) * tf.cast(weights, tf.float64)
-    return tf.reduce_sum(tf.reshape(product, [tf.shape(tensor)[0], -1]), axis=1)
-
-
-def _along(gradients: Sequence[Any], v: Sequence[tf.Tensor]) -> tf.Tensor | None:
-    """`sum_i g_i v_i` for each example; `None` where TensorFlow says None of all of them."""
-    terms = [
-        _per_example(tf.convert_to_tensor(gradient), part)
-        for gradient, part in zip(gradients, v, strict=True)
-        if gradient is not None
-    ]
-    return tf.add_n(terms) if terms else None
+def _along(gradient: tf.Tensor | None, v: tf.Tensor) -> tf.Tensor | None:
+    """`g v` for each example, in float64; `None` where TensorFlow says None."""
+    return None if gradient is None else tf.reduce_sum(tf.cast(gradient, v.dtype) * v, axis=1)
 
 
 def _half(s: Subject) -> str:

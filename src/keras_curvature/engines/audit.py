@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines import unknown_derivatives
 from keras_curvature.engines.mending import SUPPLIED, is_stopped_mean_of_moments
+from keras_curvature.engines.side_effects import acts, all_needed
 from keras_curvature.engines.traced_ops import (
     BRANCHES,
     CALLS,
@@ -40,9 +41,6 @@ class Dependence(IntEnum):
 
 SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"}
 """Ops that look at the shape of their input and not at its values."""
-
-PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
-"""Calls back into Python, in which no graph can be seen."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Audit:
         dependence: of each output on the input.
         live: ops through which a derivative passes, in order.
         cuts: ops at which the derivative ends, though the value goes on.
-        python: calls back into Python that the input reaches.
+        acting: ops that cannot give what the outputs need without doing something else.
         unknown: ops that TensorFlow cannot differentiate even once, by an input that is live.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
         rankless: ops through which a derivative passes and whose result may have any rank.
@@ -88,7 +86,7 @@ class Audit:
     dependence: tuple[Dependence, ...]
     live: tuple[Place, ...]
     cuts: tuple[Place, ...]
-    python: tuple[Place, ...]
+    acting: tuple[Place, ...]
     unknown: tuple[Place, ...]
     mended: tuple[Place, ...]
     rankless: tuple[Place, ...]
@@ -113,7 +111,7 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         dependence=tuple(states.get(output.ref(), Dependence.NONE) for output in outputs),
         live=tuple(flow.live),
         cuts=tuple(flow.cuts),
-        python=tuple(flow.python),
+        acting=tuple(flow.place(op) for op in all_needed(outputs) if acts(op)),
         unknown=tuple(flow.unknown),
         mended=tuple(flow.mended),
         rankless=tuple(flow.rankless),
@@ -134,7 +132,6 @@ class _Flow:
         self._scopes = scopes
         self.live: dict[Place, None] = {}
         self.cuts: dict[Place, None] = {}
-        self.python: dict[Place, None] = {}
         self.unknown: dict[Place, None] = {}
         self.mended: dict[Place, None] = {}
         self.rankless: dict[Place, None] = {}
@@ -142,7 +139,7 @@ class _Flow:
 
     def through(self, states: dict[Any, Dependence], results: Sequence[tf.Tensor]) -> None:
         """Adds to `states` every tensor on the way to `results` that depends on those in it."""
-        self._over(needed((), results), states)
+        self._over(needed(results), states)
 
     def _over(self, ops: Sequence[tf.Operation], states: dict[Any, Dependence]) -> None:
         start = dict(states)
@@ -157,7 +154,7 @@ class _Flow:
             for tensor, state in zip(op.outputs, found, strict=True):
                 states.setdefault(tensor.ref(), state)
                 if state is Dependence.LIVE and is_inexact(tensor) and tensor.shape.rank is None:
-                    self.rankless[self._place(op)] = None
+                    self.rankless[self.place(op)] = None
 
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in CALLS:
@@ -224,7 +221,7 @@ class _Flow:
         if reach >= Dependence.LIVE:
             blind = [i - count for i in sorted(live) if gradients[i] is None]
             by = f"its argument {blind[0]} (from 0)" if blind else "a tensor that is no argument"
-            place = self._place(op)
+            place = self.place(op)
             self.unknown[replace(place, op_type="a tf.custom_gradient", by=by)] = None
             return [Dependence.UNKNOWN for _ in op.outputs]
         written = {i: gradients[i] for i in live if gradients[i] is not None}
@@ -240,18 +237,16 @@ class _Flow:
     ) -> tuple[list[Dependence], dict[Place, None]]:
         """How tensors depend on those in `states`, and what is unknown on the way."""
         flow = _Flow(self._layers, self._scopes)
-        flow._over(needed(states, fetches), states)
+        flow._over(needed(fetches, states), states)
         return [states.get(x.ref(), Dependence.NONE) for x in fetches], flow.unknown
 
     def _plain(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in SHAPES_ONLY:
             return [Dependence.NONE for _ in op.outputs]
-        if op.type in PYTHON:
-            self.python[self._place(op)] = None
         state = max(given)
         if state >= Dependence.LIVE:
             state = self._carried(op, given)
-            place = self._place(op)
+            place = self.place(op)
             if state is Dependence.LIVE:
                 self.live[place] = None
             if state is Dependence.CUT or any(
@@ -263,7 +258,7 @@ class _Flow:
             for index in unknown_derivatives.of_output(op):
                 states[index] = Dependence.UNKNOWN
                 if op.outputs[index].consumers():
-                    self.unknown[self._place(op)] = None
+                    self.unknown[self.place(op)] = None
         return states
 
     def _carried(self, op: tf.Operation, given: list[Dependence]) -> Dependence:
@@ -281,7 +276,7 @@ class _Flow:
         if live <= unknown_derivatives.constant_in(op):
             return Dependence.CUT
         if mended:
-            self.mended[self._place(op)] = None
+            self.mended[self.place(op)] = None
             return Dependence.LIVE
         try:
             if private.registered_gradient(op.type) is not None:
@@ -292,10 +287,11 @@ class _Flow:
 
     def _unknown(self, op: tf.Operation, index: int | None = None) -> Dependence:
         by = "" if index is None else f"its input {op.op_def.input_arg[index].name!r}"
-        self.unknown[replace(self._place(op), by=by)] = None
+        self.unknown[replace(self.place(op), by=by)] = None
         return Dependence.UNKNOWN
 
-    def _place(self, op: tf.Operation) -> Place:
+    def place(self, op: tf.Operation) -> Place:
+        """The op, and the layer that it is in."""
         return Place(op.type, op.name, layer_of(op.name, self._layers, self._scopes))
 
 
@@ -327,7 +323,7 @@ def layer_of(op_name: str, layers: Collection[str], scopes: Mapping[str, str]) -
 def _activations(results: Sequence[tf.Tensor], times: int = 1) -> int:
     """How many numbers the ops of a graph give per example, loops turned out."""
     total = 0
-    for op in needed((), results):
+    for op in needed(results):
         if op.type in LOOPS:
             bound = static_value(op.inputs[1])
             turns = int(bound) if bound is not None and bound > 0 else 1
@@ -342,7 +338,7 @@ def _activations(results: Sequence[tf.Tensor], times: int = 1) -> int:
 
 def _widest(results: Sequence[tf.Tensor]) -> int:
     """How many numbers the largest result of an op has per example."""
-    ops = needed((), results)
+    ops = needed(results)
     inside = [
         private.function_graph(op, "body" if op.type in LOOPS else "f")
         for op in ops

@@ -249,6 +249,8 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
         NotDifferentiableError: for Taylor propagation through a loop's derivative.
         ValueError: for Taylor propagation through a tensor of unknown rank.
     """
+    if f.batch is not None:
+        return _repeating(asked, f.batch)
     if asked in ("auto", "taylor") and (reason := _against_taylor(f, names, asked)):
         return EngineChoice("nested", reason)
     fallbacks = taylor.fallbacks(f)
@@ -286,6 +288,23 @@ def _against_taylor(f: FlatFunction, names: Collection[str], asked: str) -> str:
             "`tf.ensure_shape`, or leave the choice to `engine='auto'`."
         )
     return ""
+
+
+def _repeating(asked: str, batch: int) -> EngineChoice:
+    """For a model that takes `batch` examples at a time: what repeats them all in their places.
+
+    Raises:
+        ValueError: if Taylor propagation is asked for, which does not.
+    """
+    size = f"the model takes {chunks.counted(batch)} at a time"
+    if asked == "taylor":
+        raise ValueError(
+            f"`engine='taylor'` needs a model that takes any number of examples, and {size}. Use "
+            "`engine='nested'`, which is what 'auto' does."
+        )
+    if asked == "auto":
+        return EngineChoice("nested", f"{size}, and this engine can keep them in their places")
+    return EngineChoice(asked, f"asked for: {ENGINES[asked].why}")
 
 
 def needs_float64(asked: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 import weakref
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunks, halves, quantities, replicas
+from keras_curvature.engines import chunks, fixed_batch, halves, quantities, replicas
 from keras_curvature.engines.choice import (
     ENGINES,
     Engine,
@@ -222,10 +223,23 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
 
     def make(strategy: tf.distribute.Strategy | None) -> Evaluator:
         f = flatten(model, inputs, options.output, options.wrt, inside)
-        return Evaluator(f, strategy, tf.executing_eagerly() and warn_if_coupled(f, inputs.leaves))
+        looked_at = tf.executing_eagerly() and fixed_batch.rows(f.fetches) is None
+        return Evaluator(f, strategy, looked_at and warn_if_coupled(f, inputs.leaves))
 
     evaluator = _evaluator(model, key, make)
-    return Problem(evaluator, inputs, widened(evaluator.f.native, options.narrowest))
+    whole = evaluator.f
+    batch = fixed_batch.size(inputs, whole.fetches, coupled=evaluator.coupled)
+    if batch is None:
+        return Problem(evaluator, inputs, widened(whole.native, options.narrowest))
+    placed = fixed_batch.placed(inputs, batch)
+
+    def make_again(strategy: tf.distribute.Strategy | None) -> Evaluator:
+        f = dataclasses.replace(whole, batch=batch)
+        coupled = tf.executing_eagerly() and warn_if_coupled(f, placed.leaves)
+        return Evaluator(f, strategy, coupled)
+
+    evaluator = _evaluator(model, (key, batch), make_again)
+    return Problem(evaluator, placed, widened(whole.native, options.narrowest))
 
 
 def differentiate(

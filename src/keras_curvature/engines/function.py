@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -12,9 +12,11 @@ import tensorflow as tf
 from keras_curvature.engines.audit import Audit, Dependence, Place, audit
 from keras_curvature.engines.classes import OF_A_CLASSIFIER
 from keras_curvature.engines.emitting import widened
+from keras_curvature.engines.fixed_batch import by_batch
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.losses import LOSS, labels_of
+from keras_curvature.engines.side_effects import PYTHON
 from keras_curvature.engines.tracing import Trace, find_layer, trace
 from keras_curvature.engines.walker import run
 from keras_curvature.typing import Model, Output, Wrt
@@ -27,7 +29,8 @@ class FlatFunction:
     Attributes:
         traced: the model's graph.
         source: the tensors of the graph that `z` stands for.
-        rest: the tensors of the graph that are given besides `z`.
+        rest: the tensors of the graph that are given besides `z`; behind them, where the batch is
+            fixed, comes the place of each example in it.
         native: the widest float dtype among the model's own inputs and outputs.
         dtype: the dtype of `z` and of the result; narrower floats inside become this one.
         inputs: how the arrays lie in `z`.
@@ -35,6 +38,9 @@ class FlatFunction:
         audit: what is known of the graph.
         input_names: one per array in `z`.
         output_names: one per array in the result, `""` if there is but one.
+        mended: whether derivatives are mended and narrower floats widened; `False` for the graph
+            as TensorFlow has it.
+        batch: how many examples the graph takes at a time, if not any number.
     """
 
     traced: Trace
@@ -47,20 +53,25 @@ class FlatFunction:
     audit: Audit
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
+    mended: bool = field(default=True, kw_only=True)
+    batch: int | None = field(default=None, kw_only=True)
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same trace, by the same inputs, in the same dtype."""
+        """Whether it is the same trace, by the same inputs, evaluated in the same way."""
         if not isinstance(other, FlatFunction) or type(other) is not type(self):
             return NotImplemented
-        ours, theirs = ([id(tensor) for tensor in f.source] for f in (self, other))
-        return self.traced is other.traced and self.dtype == other.dtype and ours == theirs
+        ours, theirs = (
+            (f.dtype, f.mended, f.batch, [id(tensor) for tensor in f.source]) for f in (self, other)
+        )
+        return self.traced is other.traced and ours == theirs
 
     def __hash__(self) -> int:
         return hash((id(self.traced), self.dtype))
 
     def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
         """Emits the model into the current graph."""
-        results = run(self.traced, self.feeds(z, rest), self.fetches, self.dtype)
+        *others, place = rest if self.batch is not None else (*rest, None)
+        results = self._run(self.feeds(z, others), self.fetches, place)
         return self.outputs.join([tf.cast(result, z.dtype) for result in results])
 
     @property
@@ -72,21 +83,46 @@ class FlatFunction:
         """What stands for the inputs in the model's graph."""
         feeds = {tensor.ref(): value for tensor, value in zip(self.rest, rest, strict=True)}
         for tensor, value in zip(self.source, self.inputs.split(z), strict=True):
-            feeds[tensor.ref()] = tf.cast(value, widened(tensor.dtype, self.dtype))
+            feeds[tensor.ref()] = tf.cast(value, widened(tensor.dtype, self._narrowest))
         return feeds
 
     def point(self, leaves: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         """The `z` and the `rest` of a batch of the model's inputs."""
+        *leaves, place = leaves if self.batch is not None else (*leaves, None)
         given = {
-            tensor.ref(): tf.cast(leaf, widened(tensor.dtype, self.dtype))
+            tensor.ref(): tf.cast(leaf, widened(tensor.dtype, self._narrowest))
             for tensor, leaf in zip(self.traced.inputs, leaves, strict=True)
         }
-        rest = tuple(given[tensor.ref()] for tensor in self.rest)
+        places = () if place is None else (place,)
+        rest = (*(given[tensor.ref()] for tensor in self.rest), *places)
         if self.traced.tapped is None:
             arrays = [given[tensor.ref()] for tensor in self.source]
         else:
-            arrays = run(self.traced, given, self.source, self.dtype)
+            arrays = self._run(given, self.source, place)
         return self.inputs.join([tf.cast(array, self.dtype) for array in arrays]), rest
+
+    @property
+    def _narrowest(self) -> tf.DType:
+        """The narrowest float dtype inside."""
+        return self.dtype if self.mended else tf.float16
+
+    def _run(
+        self,
+        feeds: Mapping[Any, tf.Tensor],
+        fetches: Sequence[tf.Tensor],
+        place: tf.Tensor | None,
+    ) -> list[tf.Tensor]:
+        def compute(given: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            named = dict(zip(feeds, given, strict=True))
+            return run(self.traced, named, fetches, self._narrowest, mended=self.mended)
+
+        if place is None:
+            return compute(list(feeds.values()))
+        signature = [
+            tf.TensorSpec([self.batch, *y.shape[1:]], widened(y.dtype, self._narrowest))
+            for y in fetches
+        ]
+        return by_batch(compute, list(feeds.values()), place, signature)
 
 
 class NotDifferentiableError(ValueError):
@@ -117,7 +153,17 @@ def flatten(
     if tap:
         find_layer(model, tap)
     selected = selector(model, output)
-    traced = trace(model, inputs.specs, inputs.structure, selected, tap, masked=inputs.masked)
+
+    def traced_for(batch: int | None) -> Trace:
+        specs = [tf.TensorSpec([batch, *spec.shape[1:]], spec.dtype) for spec in inputs.specs]
+        return trace(model, specs, inputs.structure, selected, tap, masked=inputs.masked)
+
+    try:
+        traced = traced_for(None)
+    except Exception:  # A model that is made for so many may count on a number there.
+        if inputs.batch is None:
+            raise
+        traced = traced_for(inputs.batch)
     # The labels of a loss come behind the points, masks behind both.
     source = (traced.tapped,) if tap else tuple(traced.inputs[i] for i in chosen)
     names = [tap] if tap else [points[i] for i in chosen]
@@ -313,11 +359,16 @@ def _require_numbers(outputs: Any) -> None:
 
 
 def _require_differentiable(report: Audit) -> None:
-    if report.python:
+    if report.acting:
+        first = report.acting[0]
         raise NotDifferentiableError(
-            f"The model calls back into Python ({report.python[0]}), where no derivative can "
-            "be followed. Write this part with `keras.ops` or TensorFlow ops.",
-            report.python,
+            f"The model calls back into Python ({first}), where no derivative can "
+            "be followed. Write this part with `keras.ops` or TensorFlow ops."
+            if first.op_type in PYTHON
+            else f"The output needs what {first} takes from outside of the model and what is gone "
+            "then, so that it could not be looked at without changing what comes next. Hand it to "
+            "the model as an input.",
+            report.acting,
         )
     if Dependence.UNKNOWN in report.dependence:
         raise NotDifferentiableError(

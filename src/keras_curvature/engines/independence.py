@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from keras_curvature.engines.fixed_batch import not_a_row_each
 from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.side_effects import DRAW, all_needed
 
 EXAMPLES = 4
 """How many examples are tried together and one by one."""
@@ -15,6 +17,9 @@ EXAMPLES = 4
 TOLERANCE = 1e-3
 """Relative difference that rounding in another batch size does not explain, even in a deep
 float32 network; coupled examples differ by far more."""
+
+STEP = 0.1
+"""How far from each example another one is put beside it, relative to its numbers."""
 
 
 def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> bool:
@@ -40,17 +45,31 @@ def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> bool:
 def influence(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> float:
     """How much an output changes with the other examples, relative to the largest output.
 
-    Compares the model on a few examples together with the model on each alone.
+    Compares the model on a few examples together, and on others close to them, with the model on
+    each alone.
+
+    Raises:
+        ValueError: if the output has not a row for each example.
     """
-    few = [leaf[:EXAMPLES] for leaf in leaves]
-    count = int(few[0].shape[0])
-    if count < 2:
-        return 0.0
-    together = _value(f, few)
+    z, rest = f.point([leaf[:EXAMPLES] for leaf in leaves])
+    count = int(z.shape[0])
+    # Beside copies of itself alone an example would not show what depends on a mean over all.
+    moved = tf.where(z == 0, tf.cast(STEP, z.dtype), (1 - STEP) * z)
+    # At least twice as many rows as below: what depends on their number shows too.
+    times = 2 if count == 1 else 1
+    rows = tf.tile(tf.concat([z, moved], axis=0), [times, 1])
+    together = f(rows, [_tiled(r, 2 * times) for r in rest])
+    if together.shape[0] != rows.shape[0]:
+        raise ValueError(not_a_row_each(int(f(z, rest).shape[0]), count))
     # Twice the same example, for the models that fail on a batch of one.
-    pairs = [[tf.repeat(leaf[i : i + 1], 2, axis=0) for leaf in few] for i in range(count)]
-    alone = tf.concat([_value(f, pair)[:1] for pair in pairs], axis=0)
-    return _relative(together, alone)
+    pairs = [[_tiled(t[i : i + 1], 2) for t in (z, *rest)] for i in range(count)]
+    alone = tf.concat([f(pair[0], pair[1:])[:1] for pair in pairs], axis=0)
+    return _relative(together[:count], alone)
+
+
+def draws(f: FlatFunction) -> bool:
+    """Whether an output needs random numbers."""
+    return any("Random" in op.type or op.type == DRAW for op in all_needed(f.fetches))
 
 
 def randomness(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> float:
@@ -68,3 +87,7 @@ def _relative(a: tf.Tensor, b: tf.Tensor) -> float:
 
 def _value(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> tf.Tensor:
     return f(*f.point(leaves))
+
+
+def _tiled(tensor: tf.Tensor, times: int) -> tf.Tensor:
+    return tf.tile(tensor, [times, *[1] * (tensor.shape.rank - 1)])

@@ -27,6 +27,7 @@ class Inputs:
         structure: the structure they came in.
         names: a name for each that is no mask.
         masked: for each mask, the index of the tensor that it is of.
+        batch: how many examples the model's inputs say that it takes at a time, or `None`.
     """
 
     leaves: tuple[tf.Tensor, ...]
@@ -34,6 +35,7 @@ class Inputs:
     structure: Any
     names: tuple[str, ...]
     masked: tuple[int, ...] = ()
+    batch: int | None = None
 
     def packed(self, leaves: Sequence[Any]) -> Any:
         """Nests things in the place of the leaves as the model takes them."""
@@ -77,12 +79,15 @@ def prepare(model: Model, x: Structure) -> Inputs:
         tensors.append(mask)
         specs.append(tf.TensorSpec([None, *mask.shape[1:]], mask.dtype))
     _require_one_batch(tensors)
+    batch = next((t.shape[0] for t in declared if t.shape[0] is not None), None)
+    _require_whole_batches(tensors[0].shape[0], batch)
     return Inputs(
         leaves=tuple(tensors),
         specs=tuple(specs),
         structure=keras.tree.map_structure(lambda _: None, x),
         names=_names(x, declared, len(leaves)),
         masked=tuple(masks),
+        batch=batch,
     )
 
 
@@ -228,6 +233,15 @@ def _require_one_batch(tensors: Sequence[tf.Tensor]) -> None:
         raise ValueError(
             "All inputs must hold the same number of examples. "
             f"Received: shapes {[tuple(tensor.shape) for tensor in tensors]}."
+        )
+
+
+def _require_whole_batches(count: int | None, batch: int | None) -> None:
+    if count is not None and batch is not None and count % batch:
+        raise ValueError(
+            f"`x` must hold {batch} examples, or several times as many: the model is made for "
+            f"batches of {batch} (`batch_size={batch}` in its `keras.Input`). Received: {count}. "
+            f"Leave some out, or build the model without `batch_size` and copy the weights."
         )
 
 

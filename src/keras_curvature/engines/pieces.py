@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.audit import SHAPES_ONLY, Place
 from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.side_effects import PASSING
 from keras_curvature.engines.traced_ops import BRANCHES, CALLS
 from keras_curvature.engines.walker import Environment, Walker, given
 
@@ -173,7 +174,7 @@ class _Switchboard(Walker):
 
 def _is_piecewise_linear(op: tf.Operation, given: Sequence[Degree]) -> bool:
     """Whether an op with such inputs, at least one of them linear, gives linear pieces."""
-    if op.type in LINEAR or op.type in SWITCHES or op.type in SHAPES_ONLY:
+    if op.type in LINEAR | PASSING or op.type in SWITCHES or op.type in SHAPES_ONLY:
         return True
     if op.type in PRODUCTS:
         return given.count(Degree.LINEAR) == 1

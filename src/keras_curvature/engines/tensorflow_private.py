@@ -154,6 +154,11 @@ def raw_op(op_type: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
     return function, names
 
 
+def has_raw_op(op_type: str) -> bool:
+    """Whether `raw_op` can give it: what XLA alone has is not exported."""
+    return hasattr(tf.raw_ops, op_type)
+
+
 @cache
 def has_kernel(op_type: str, dtype: tf.DType) -> bool:
     """Whether a CPU can run the op with its attribute `T` of this dtype.

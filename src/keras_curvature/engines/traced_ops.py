@@ -18,6 +18,46 @@ BRANCHES = {"If", "StatelessIf"}
 SWITCHES = {"Case", "StatelessCase"}
 
 
+def needed(fetches: Sequence[tf.Tensor], known: Collection[Any] = ()) -> list[tf.Operation]:
+    """The ops that `fetches` are computed from, in an order in which they can run.
+
+    Not those that only have to run before them, as assignments and prints do.
+
+    Args:
+        fetches: tensors of a traced graph.
+        known: references of tensors that nothing is needed for.
+    """
+    wanted: list[tf.Operation] = []
+    seen: set[tf.Operation] = set()
+    stack = [(tensor, False) for tensor in reversed(fetches)]
+    while stack:
+        tensor, inputs_done = stack.pop()
+        op = tensor.op
+        if inputs_done:
+            wanted.append(op)
+            continue
+        if tensor.ref() in known or op in seen:
+            continue
+        seen.add(op)
+        stack.append((tensor, True))
+        stack.extend((source, False) for source in reversed(op.inputs))
+    return wanted
+
+
+def functions_of(op: tf.Operation) -> list[tf.Graph]:
+    """The graphs that a call, loop or branch may run."""
+    if op.type in SWITCHES:
+        return private.branch_graphs(op, "branches")
+    names: tuple[str, ...] = ()
+    if op.type in CALLS:
+        names = ("f",)
+    elif op.type in LOOPS:
+        names = ("cond", "body")
+    elif op.type in BRANCHES:
+        names = ("then_branch", "else_branch")
+    return [private.function_graph(op, name) for name in names]
+
+
 def has_custom_gradient(op: tf.Operation) -> bool:
     """Whether `op` is where a `tf.custom_gradient` function ends."""
     return op.type == "IdentityN" and "_gradient_op_type" in op.node_def.attr
@@ -78,28 +118,3 @@ def static_value(tensor: tf.Tensor) -> np.ndarray | None:
 def is_inexact(tensor: tf.Tensor) -> bool:
     """Whether a tensor holds numbers that can have a derivative."""
     return tensor.dtype.is_floating or tensor.dtype.is_complex
-
-
-def needed(
-    known: Collection[Any], fetches: Sequence[tf.Tensor], variables: Collection[Any] = ()
-) -> list[tf.Operation]:
-    """The ops between what is known and `fetches`, in an order in which they can run.
-
-    What else there is in a graph, such as what the caller's own accumulators wrote while the
-    model was traced, is never run.
-    """
-    wanted: list[tf.Operation] = []
-    seen: set[tf.Operation] = set()
-    stack = [(tensor, False) for tensor in reversed(fetches)]
-    while stack:
-        tensor, inputs_done = stack.pop()
-        op = tensor.op
-        if inputs_done:
-            wanted.append(op)
-            continue
-        if tensor.ref() in known or tensor.ref() in variables or op in seen:
-            continue
-        seen.add(op)
-        stack.append((tensor, True))
-        stack.extend((source, False) for source in reversed(op.inputs))
-    return wanted

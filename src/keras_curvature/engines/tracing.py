@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from keras_curvature.engines import tensorflow_private as private
 from keras_curvature.engines.compiling import compiled
@@ -69,7 +72,7 @@ def trace(
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
         inputs = packed(structure, leaves, masked)
         with private.recording(), noting_scopes(model, scopes), tapping(model, tap, tapped):
-            outputs = select(called(model, inputs, training))
+            outputs = select(_called(model, inputs, training))
         _require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
@@ -130,7 +133,7 @@ def _word(leaf: Any) -> str | None:
     return None if leaf is None else "a tensor"
 
 
-def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
+def _called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
     """The output of a model, in inference mode or in training."""
     if isinstance(model, keras.Layer):
         return model(inputs, training=training)
@@ -139,18 +142,24 @@ def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
 
 @contextlib.contextmanager
 def unnoticed(model: Any) -> Iterator[None]:
-    """Keeps a trace from whatever call of Keras is under way around it.
+    """Keeps a trace and whatever goes on around it from each other.
 
     The symbolic activity losses of the trace must not reach the user's loss, those that were
-    there before must stay, and the layers called next must not take over `training=False`.
+    there before must stay, and the layers called next must not take over `training=False`. Random
+    numbers that the model's Python code draws are given back: what it draws next is the same.
     """
     layers = model._flatten_layers() if isinstance(model, keras.Layer) else []
     losses = [(layer, list(layer._losses), set(layer._loss_ids)) for layer in layers]
     context = global_state.get_global_attribute("current_call_ctx")
     global_state.set_global_attribute("current_call_ctx", None)
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    seeded = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
     try:
         yield
     finally:
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
+        if global_state.get_global_attribute(GLOBAL_SEED_GENERATOR) is seeded:
+            random.setstate(drawn)  # else Keras has drawn a seed for good
         global_state.set_global_attribute("current_call_ctx", context)
         for layer, values, identities in losses:
             layer._losses[:] = values

@@ -9,6 +9,7 @@ branches around their walked bodies.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ from keras_curvature.engines.mending import (
 )
 from keras_curvature.engines.own_dtype import deciding
 from keras_curvature.engines.selecting import guarded
+from keras_curvature.engines.side_effects import without_effect
 from keras_curvature.engines.traced_ops import (
     BRANCHES,
     CALLS,
@@ -58,6 +60,8 @@ def run(
     feeds: Mapping[Any, tf.Tensor],
     fetches: Sequence[tf.Tensor],
     dtype: tf.DType,
+    *,
+    mended: bool = True,
 ) -> list[tf.Tensor]:
     """Computes `fetches` of a traced model with some of its tensors replaced.
 
@@ -66,9 +70,10 @@ def run(
         feeds: by `tensor.ref()`, what stands for the inputs and for any tensor inside.
         fetches: tensors of the traced graph.
         dtype: every narrower float dtype of the graph becomes this one.
+        mended: as in `Walker`.
     """
     environment = given(trace, feeds, dtype)
-    return Walker(dtype, trace.variables).walk(environment, fetches)
+    return Walker(dtype, trace.variables, mended=mended).walk(environment, fetches)
 
 
 def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Environment:
@@ -84,14 +89,18 @@ def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Envi
 class Walker:
     """Emits graphs into the graph (or eager context) that is current when it is called."""
 
-    def __init__(self, dtype: tf.DType, variables: Mapping[Any, tf.Variable]) -> None:
+    def __init__(
+        self, dtype: tf.DType, variables: Mapping[Any, tf.Variable], *, mended: bool = True
+    ) -> None:
         """Makes a walker.
 
         Args:
             dtype: every narrower float dtype becomes this one.
             variables: what the placeholders of variables' handles stand for.
+            mended: whether to mend derivatives, or to leave them as TensorFlow has them.
         """
         self.dtype = dtype
+        self.mended = mended
         # A trace has read the variables of one replica; each replica trains its own.
         self.variables = {
             handle: replicas.copy_to_read(variable) for handle, variable in variables.items()
@@ -99,7 +108,7 @@ class Walker:
 
     def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds to `environment` what `fetches` need, and returns them."""
-        ops = needed(environment, fetches, self.variables)
+        ops = needed(fetches, ChainMap(environment, self.variables))
         in_own_dtype = deciding(ops)
         for op in ops:
             variable = self._variable(op)
@@ -127,14 +136,18 @@ class Walker:
             inputs: what stands for the op's inputs.
             environment: of the op's graph; a custom gradient may look things up in it.
         """
-        if is_stopped_mean_of_moments(op):
-            return inputs
-        inputs = guarded(op, inputs, environment)
-        formula = formula_for(op)
+        passed = without_effect(op, inputs)
+        if passed is not None:
+            return passed
+        if self.mended:
+            if is_stopped_mean_of_moments(op):
+                return inputs
+            inputs = guarded(op, inputs, environment)
+            if op.type in GUARDED and inputs[0].dtype.is_floating:
+                return GUARDED[op.type](op, *inputs)
+        formula = formula_for(op) if self.mended or not private.has_raw_op(op.type) else None
         if formula is not None:
             return self._supplied(op, inputs, formula)
-        if op.type in GUARDED and inputs[0].dtype.is_floating:
-            return GUARDED[op.type](op, *inputs)
         if op.type in CALLS:
             return self._function(op, inputs)
         if op.type in LOOPS:

@@ -161,8 +161,12 @@ class CurvaturePenalty(DerivativeWrapper):
         """Each example as often as it gets directions, and its mask too."""
         mask = mask_of(leaf)
         if mask is not None:
-            mask = tf.repeat(mask, self.directions, axis=0)
-        return masked(tf.repeat(leaf, self.directions, axis=0), mask)
+            mask = self._tiled(mask)
+        return masked(self._tiled(leaf), mask)
+
+    def _tiled(self, tensor: tf.Tensor) -> tf.Tensor:
+        """The whole batch several times over, in which each example stays in its place."""
+        return tf.tile(tensor, [self.directions, *[1] * (len(tensor.shape) - 1)])
 
     def _exact(self, problem: Problem, x: Structure, v: tf.Tensor) -> tf.Tensor:
         """The second derivative along `v`, `(batch, outputs)`."""

@@ -140,8 +140,10 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "compile the model with `run_eagerly=True`."
             )
 
+        examples = self._examples(tensor)
+
         def shape_of(given: Any) -> list[int]:
-            return [EXAMPLES, *(size or open_size for size in given.shape[1:])]
+            return [examples, *(size or open_size for size in given.shape[1:])]
 
         mask = mask_of(tensor)
         if mask is not None:  # everything is there
@@ -151,6 +153,11 @@ class DerivativeWrapper(keras.layers.Wrapper):
         if dtype.is_floating:
             numbers = tf.cast(tf.random.stateless_normal(numbers.shape, seed=[0, 0]), dtype)
         return masked(numbers, mask)
+
+    def _examples(self, tensor: Any) -> int:
+        """As many as the model takes at a time, where that is known."""
+        declared = [t.shape[0] for t in getattr(self.layer, "inputs", None) or []]
+        return next((n for n in (*declared, tensor.shape[0]) if n is not None), EXAMPLES)
 
     def _warn_of_noise(self, inputs: Structure) -> None:
         """Says once what dropout in the wrapped model does not do."""

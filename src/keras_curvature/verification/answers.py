@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,8 +13,7 @@ from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
 from keras_curvature.engines.choice import ENGINES
 from keras_curvature.engines.evaluation import Evaluator, Options, Problem, flat_derivatives
-from keras_curvature.engines.function import selector
-from keras_curvature.engines.tracing import called, unnoticed
+from keras_curvature.engines.function import FlatFunction, flatten
 from keras_curvature.measurement import Array
 from keras_curvature.verification.truth import Lines
 
@@ -87,19 +85,21 @@ def afresh(problem: Problem) -> Problem:
 
 
 def values(s: Subject, problem: Problem, options: Options) -> Mapping[str, Array]:
-    """The outputs of the graph and of the model's own call, in its own dtype, `(n, m)` each."""
-    leaves, specs = s.leaves, problem.inputs.specs
-    given = [tf.cast(leaf, spec.dtype) for leaf, spec in zip(leaves, specs, strict=True)]
-    inputs = problem.inputs.packed(given)
-    with unnoticed(s.model):
-        output = selector(s.model, options.output)(called(s.model, inputs, training=False))
-    own = [tf.cast(leaf, tf.float64) for leaf in keras.tree.flatten(output)]
-    evaluator = Evaluator(dataclasses.replace(problem.f, dtype=problem.f.native))
-    name = quantities.VALUE
-    engine = ENGINES[evaluator.choice(options.engine, (name,)).name]
-    at = points(s, dataclasses.replace(problem, evaluator=evaluator))
-    found = flat_derivatives(at, engine, (name,), None, options.batch_size)[name]
+    """The outputs of the graph and of another trace, op by op as it is, `(n, m)` each.
+
+    In the model's own dtype. The model itself is not called, which might do more than compute.
+    """
+    f = dataclasses.replace(problem.f, dtype=problem.f.native)
+    anew = flatten(s.model, problem.inputs, options.output, options.wrt, problem.f.native)
+    chosen = Evaluator(f).choice(options.engine, (quantities.VALUE,)).name
+    plain = dataclasses.replace(anew, mended=False, batch=f.batch)
     return {
-        "graph": tf.cast(found, tf.float64).numpy(),
-        "own": problem.f.outputs.join(own).numpy(),
+        "graph": _values(points(s, problem), f, chosen, options.batch_size),
+        "own": _values(points(s, problem), plain, "nested", options.batch_size),
     }
+
+
+def _values(at: Problem, f: FlatFunction, engine: str, batch_size: int | None) -> Array:
+    at = dataclasses.replace(at, evaluator=Evaluator(f))
+    found = flat_derivatives(at, ENGINES[engine], (quantities.VALUE,), None, batch_size)
+    return tf.cast(found[quantities.VALUE], tf.float64).numpy()

@@ -34,8 +34,8 @@ def of(
         return ()
     if wrong[0].name == quantities.VALUE:
         return (
-            "The graph that is differentiated gives other values than the model's own call: the "
-            "model is not the same function twice, or does something else when it is traced.",
+            "The graph that is differentiated gives other values than another trace of the model: "
+            "the model is not the same function twice, or an op of it is mended wrongly.",
         )
     places = altering(s)
     if places:
@@ -43,6 +43,8 @@ def of(
             f"A stopped, rounded or hand-written gradient ({named(places)}) stands in for that of "
             "the values: if that is on purpose, the derivative is right as it was asked for.",
         )
+    if s.problem.f.batch is not None:
+        return ()  # fewer examples could not be tried again
     trials = _Trials(s, lines, tuple(check.name for check in wrong), truth, rounding)
     return tuple(_told(s, trials, wrong))
 

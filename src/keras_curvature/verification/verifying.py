@@ -50,7 +50,8 @@ def verify(
     that round too much) differences are not the truth, and the place is not judged. What is off
     elsewhere is looked into: other engines, float64 and leaving out single op rules tell why.
 
-    Values of the graph that is differentiated are compared with those of the model's own call.
+    Values of the graph that is differentiated are compared with those of another trace of the
+    model, evaluated op by op as TensorFlow has them.
 
     Args:
         model: see `keras_curvature.derivatives`, as for the other arguments.
@@ -127,7 +128,7 @@ def _verified(s: Subject, lines: Lines) -> Verification:
 
 
 def _values(s: Subject) -> tuple[list[Check], list[str]]:
-    """The graph that is differentiated against the model's own call."""
+    """The graph that is differentiated against the model's own ops."""
     native = s.problem.f.native
     if native.size < 4:
         return [], [f"The value was not checked: the model itself rounds to {native.name}."]
@@ -172,7 +173,7 @@ def _method(s: Subject) -> tuple[str, ...]:
         f"At {s.count} of {s.total} examples{outputs}, in {s.problem.result_dtype.name}: along "
         "random directions one standard deviation long, and along the inputs.",
         "Differences: of order 8, of the model's values in float64, with the step of 13 that is "
-        "least in doubt. The value: against the model's own call.",
+        "least in doubt. The value: against another trace of the model.",
     )
 
 

@@ -26,7 +26,7 @@ def examples_apart(traced: Trace) -> bool:
     numbers = {tensor.ref(): _numbers(tensor) for tensor in traced.inputs}
     if None in numbers.values():
         return False
-    for op in needed((), keras.tree.flatten(traced.outputs)):
+    for op in needed(keras.tree.flatten(traced.outputs)):
         if op.type in SIZES or not any(tensor.ref() in numbers for tensor in op.inputs):
             continue
         found = _of_results(op, numbers)

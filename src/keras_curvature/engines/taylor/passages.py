@@ -36,7 +36,7 @@ def passages(
     need, such as the formulas of custom gradients.
     """
     live, results = {tensor.ref() for tensor in sources}, list(results)
-    ahead = _ahead(needed((), results), live)
+    ahead = _ahead(needed(results), live)
     return _back(ahead, live, {tensor.ref() for tensor in results})
 
 
@@ -60,7 +60,7 @@ def _ahead(ops: Iterable[tf.Operation], live: set[Any]) -> list[_Node]:
         if op.type in CALLS and not private.must_be_compiled(op):
             inner = private.function_graph(op, "f")
             within = {x.ref() for x, is_live in zip(inner.inputs, given, strict=True) if is_live}
-            node = _Node(op, inner, _ahead(needed((), inner.outputs), within), within)
+            node = _Node(op, inner, _ahead(needed(inner.outputs), within), within)
             results = [y.ref() in within for y in inner.outputs]
         else:
             node = _Node(op)
