@@ -29,12 +29,19 @@ def _sloped(value: Function, slope: Function) -> Function:
     return function
 
 
-_bump: Function = _sloped(
-    lambda x: tf.sigmoid(x) * tf.sigmoid(-x), lambda x: -_bump(x) * tanh(x / 2)
+def slope_of_tanh(x: tf.Tensor) -> tf.Tensor:
+    """`1 - tanh²`, of which digits are left where `tanh` rounds to 1."""
+    s = tf.sigmoid(-2 * tf.abs(x))
+    return 4 * s * (1 - s)
+
+
+_slope_of_sigmoid: Function = _sloped(
+    lambda x: tf.sigmoid(x) * tf.sigmoid(-x), lambda x: -_slope_of_sigmoid(x) * tanh(x / 2)
 )
-sigmoid: Function = _sloped(tf.sigmoid, _bump)
+_slope_of_tanh: Function = _sloped(slope_of_tanh, lambda x: -2 * _slope_of_tanh(x) * tanh(x))
+sigmoid = _sloped(tf.sigmoid, _slope_of_sigmoid)
 softplus = _sloped(tf.math.softplus, sigmoid)
-tanh: Function = _sloped(tf.tanh, lambda x: 4 * _bump(2 * x))
+tanh: Function = _sloped(tf.tanh, _slope_of_tanh)
 expm1 = _sloped(tf.math.expm1, tf.exp)
 
 

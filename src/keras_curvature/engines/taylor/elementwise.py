@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.elementary import unless_lost
+from keras_curvature.engines.elementary import slope_of_tanh, unless_lost
 from keras_curvature.engines.taylor.carriers import Carrier
 from keras_curvature.engines.taylor.composing import Argument
 from keras_curvature.engines.taylor.kinds import Partials
@@ -33,12 +33,9 @@ def exp_below(x: tf.Tensor) -> tf.Tensor:
     return tf.exp(tf.minimum(x, 0))
 
 
-def slope_of_tanh(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """`1 - y²`, of which digits are left where `y` rounds to 1."""
-    if x.dtype.is_complex:
-        return 1 - y * y
-    s = tf.sigmoid(-2 * tf.abs(x))
-    return 4 * s * (1 - s)
+def tanh_first(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """`1 - y²`."""
+    return 1 - y * y if x.dtype.is_complex else slope_of_tanh(x)
 
 
 def _by_attribute(name: str, derivatives: Any) -> Rule:

@@ -237,9 +237,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "Square": elementwise(lambda x, y: 2 * x, lambda x, y: tf.constant(2, x.dtype)),
     "Swish": functions.swish(),  # an IdentityN with the gradient of tf.nn.silu
     "Tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
-    "Tanh": elementwise(
-        functions.slope_of_tanh, lambda x, y: -2 * y * functions.slope_of_tanh(x, y)
-    ),
+    "Tanh": elementwise(functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y)),
     "sin(x)/x": functions.by_tape(elementary.sine_over, operand=1),
     # of two arguments
     "Atan2": partials(functions.angle_of),
