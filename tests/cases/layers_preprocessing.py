@@ -67,13 +67,13 @@ def _mel_spectrogram(x: Any) -> Any:
     return ops.swapaxes(0.5 * ops.log10(ops.maximum(mel, 1e-10)), 1, 2)
 
 
-def _pixel_by_pixel(make: Callable[[], Any]) -> Callable[[Any], Any]:
+def pixel_by_pixel(make: Callable[[], Any], shape: tuple[int, ...]) -> Callable[[Any], Any]:
     """A layer that is linear in each channel, as a sum over the pixels.
 
     TensorFlow's bilinear and bicubic resizing gives float32 whatever it is given, this
     whatever dtype it is given.
     """
-    height, width, _ = IMAGE
+    height, width, _ = shape
     pixels = np.eye(height * width, dtype="float32").reshape(-1, height, width, 1)
     with precision("float32"):
         weights = np.asarray(make()(pixels))[..., 0]
@@ -87,7 +87,7 @@ def _pixel_by_pixel(make: Callable[[], Any]) -> Callable[[Any], Any]:
 
 def _resizing_case(name: str, make: Callable[[], Any], covers: str | None = None) -> Case:
     case = layer_case(name, make, IMAGE, "float32_inside", covers=covers)
-    return dataclasses.replace(case, twin=lambda: chain(IMAGE, _pixel_by_pixel(make)))
+    return dataclasses.replace(case, twin=lambda: chain(IMAGE, pixel_by_pixel(make, IMAGE)))
 
 
 def _counted() -> keras.Model:

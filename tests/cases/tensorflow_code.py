@@ -280,7 +280,7 @@ OPS = [
         "projective_transform_by_the_input",
         lambda x: _shifted_ramp(x),
         *("float32_inside", "kinked"),
-        twin=lambda x: 6 * (2 + x[:, :1]) + (2 + x[:, 1:2]) + 0 * x[:, 2:],
+        twin=lambda x: (14 + 6 * x[:, :1] + x[:, 1:2]) / 40 + 0 * x[:, 2:],
     ),
 ]
 
@@ -297,7 +297,7 @@ def _shifted_ramp(x: Any) -> Any:
         fill_value=0.0,
         interpolation="BILINEAR",
     )
-    return moved[:, 2, 2] + 0 * x[:, 2:]
+    return moved[:, 2, 2] / 40 + 0 * x[:, 2:]
 
 
 def _shifted(x: Any, k: int) -> Any:

@@ -31,7 +31,6 @@ TRANSFORMED_BACK = "ImageProjectiveTransform is transformed back, which is not i
 WRONG = {
     "differentiating/cross_entropy": "the gradient's dependence on labels is left out",
     "differentiating/gradient[bilinear]": "ResizeBilinearGrad counts as a constant",
-    "differentiating/gradient[max_pooling]": "MaxPoolGradGrad clears a buffer that it still needs",
     "layers/Resizing": "ResizeBilinearGrad counts as a constant: nothing of it is left",
     "layers/Resizing[crop]": "ResizeBilinearGrad counts as a constant",
     "layers/UpSampling2D[bilinear]": "ResizeBilinearGrad counts as a constant",

@@ -26,7 +26,7 @@ def rescaled(x):
 
 
 def hashed(_):
-    digits = tf.strings.as_string(tf.constant([0.1, 0.2, 0.3]))
+    digits = tf.strings.format("{}", tf.constant(0.1))
     return tf.cast(tf.strings.to_hash_bucket_fast(digits, 1000), tf.float32)
 
 
@@ -56,7 +56,7 @@ FACTORS = {
     "embedded": lambda _: tf.nn.embedding_lookup(WEIGHTS, [1]),
     "from_python": from_python,
     "looked_up": lambda _: TABLE.lookup(tf.range(3)),
-    "parsed": lambda _: tf.strings.to_number(tf.constant(["0.1", "0.2", "0.3"])),
+    "parsed": lambda _: tf.strings.to_number(tf.constant(["16777217", "2", "3"])) - 16777210,
     # random numbers from a seed
     "random_normal": lambda _: tf.random.stateless_normal([3], [1, 2]),
     "random_uniform": lambda _: tf.random.stateless_uniform([3], [1, 2]),
@@ -64,7 +64,7 @@ FACTORS = {
     "place": lambda x: tf.gather([1.0, 2.0, 3.0], tf.cast(tf.floor(ten(x) * 0.7) - 5, tf.int32)),
     "range": lambda _: tf.reduce_sum(tf.range(0.0, 7.0, 0.7)),
     "size": lambda x: tf.reduce_sum(tf.ones([tf.cast(ten(x) * 0.7, tf.int32)])),
-    "whole_and_part": lambda x: whole_and_part(ten(x) * 0.7),
+    "whole_and_part": lambda x: whole_and_part(ten(x)),
 }
 """What x² is multiplied with: constant around the points, so that 2 of it is the curvature."""
 
@@ -74,10 +74,10 @@ def ten(x):
     return 9.0 + tf.cast(tf.shape(x)[1] // 3, tf.float32)
 
 
-def whole_and_part(number):
-    """Where the index and the weight are found in two ways, they must be of one number."""
-    below = tf.cast(number, tf.int32)
-    part = number - tf.floor(number)
+def whole_and_part(size):
+    """The index and the weight are found in two ways, and must be of one number."""
+    below = tf.cast(size * 0.7, tf.int32)
+    part = size * 0.7 - tf.floor(size * 0.7)
     table = tf.range(20.0)
     return (1 - part) * tf.gather(table, below) + part * tf.gather(table, below + 1)
 
