@@ -25,7 +25,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 .PHONY: help demo test test-all test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-devices bench-halves bench-import bench-long bench-monitor
 .PHONY: bench-memory bench-survey bench-wide
-.PHONY: architecture build test-matrix
+.PHONY: architecture build check-gpu test-matrix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,10 @@ test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (ne
 test-matrix: $(VENV)/.installed ## Run the tests on the oldest and newest versions supported
 	$(INSTALL) uv
 	$(BIN)/python tools/test_matrix.py $(MATRIX_FLAGS)
+
+check-gpu: $(VENV)/.installed ## Test and measure what only a GPU can tell (eight minutes)
+	$(INSTALL) --no-build-isolation --editable '.[bench]'
+	$(BIN)/python tools/check_gpu.py
 
 architecture: ## Draw the picture of ARCHITECTURE.md (needs Graphviz)
 	dot -Tsvg docs/images/architecture.dot -o docs/images/architecture.svg

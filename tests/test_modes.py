@@ -1,6 +1,10 @@
 """Every public function in a graph, under XLA, and in the modes of TensorFlow and Keras."""
 
 import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -145,14 +149,6 @@ WAYS = {
         call, [tf.TensorSpec([None, 3])], autograph=False, jit_compile=True
     ),
 }
-QUICK = {("as_it_comes", "graph_open"), ("as_it_comes", "xla_open"), ("check_numerics", "eager")}
-
-
-def ways_by_modes():
-    for mode in MODES:
-        for way in WAYS:
-            marks = [] if (mode, way) in QUICK else [pytest.mark.slow]
-            yield pytest.param(mode, way, id=f"{mode}-{way}", marks=marks)
 
 
 def assert_right(found):
@@ -163,7 +159,9 @@ def assert_right(found):
         np.testing.assert_allclose(value, right[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(("mode", "way"), list(ways_by_modes()))
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", MODES)
 def test_functions(mode, way):
     with MODES[mode]():
         net = exponentials()
@@ -171,6 +169,7 @@ def test_functions(mode, way):
         assert_right(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_called_eagerly(mode):
     with MODES[mode]():
@@ -209,3 +208,146 @@ def everything_else():
     )
     penalty.compile("sgd", "mse")
     assert np.isfinite(penalty.fit(X, right["value"], verbose=0).history["loss"]).all()
+
+
+FOR_GOOD = {
+    "determinism": "tf.config.experimental.enable_op_determinism()",
+    "numpy_behaviour": "tf.experimental.numpy.experimental_enable_numpy_behavior()",
+    "numpy_float32": "tf.experimental.numpy.experimental_enable_numpy_behavior("
+    "prefer_float32=True)",
+    "numpy_all": "tf.experimental.numpy.experimental_enable_numpy_behavior("
+    "dtype_conversion_mode='all')",
+    "data_debugged": "tf.config.run_functions_eagerly(True); "
+    "tf.data.experimental.enable_debug_mode()",
+    "clustered_by_xla": "tf.config.optimizer.set_jit('autoclustering')",
+    "tensors_compared_by_identity": "tf.compat.v1.disable_tensor_equality()",
+    "control_flow_of_1": "tf.compat.v1.disable_control_flow_v2()",
+}
+"""Modes that cannot be put back."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", FOR_GOOD)
+def test_modes_that_stay(mode):
+    code = (
+        f"import tensorflow as tf; {FOR_GOOD[mode]}; import test_modes as t\n"
+        "tf.keras.utils.set_random_seed(0)\n"
+        "net = t.exponentials()\n"
+        "for way in ('eager', 'graph_open', 'xla'):\n"
+        "    t.assert_right(t.WAYS[way](lambda x: t.functions(net, x))(tf.constant(t.X)))\n"
+        "t.everything_else()\n"
+    )
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    environment["TF_XLA_FLAGS"] = "--tf_xla_cpu_global_jit"  # else only a GPU's ops are clustered
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 3}, {"engine": "nested"}], ids=str)
+def test_xla_trains_through_a_batch_of_open_size(options):
+    net = exponentials()
+
+    def trained(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(kc.hessian_diagonal(net, x, **options) ** 2)
+        return tape.gradient(loss, net.trainable_variables[0])
+
+    found = WAYS["xla_open"](trained)(tf.constant(X))
+    np.testing.assert_allclose(found, known()["trained"], rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [keras.layers.LSTM, keras.layers.GRU])
+def test_xla_trains_through_a_loop(layer):
+    """Its gradient needs the axes as constants: against what a graph gives, which is tested."""
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((3, 1)), layer(2), keras.layers.Dense(1)])
+
+    def trained(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(kc.laplacian(net, x[..., None]) ** 2)
+        return tape.gradient(loss, net.trainable_variables[0])
+
+    xla, graph = (WAYS[way](trained)(tf.constant(X)) for way in ("xla_open", "graph_open"))
+    np.testing.assert_allclose(xla, graph, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_an_eigenvalue_can_be_trained_under_xla():
+    net = exponentials()
+
+    def trained(x):
+        with tf.GradientTape() as tape:
+            found = kc.estimate(net, x, ["eigenvalues"])["eigenvalues"].value
+            largest = tf.reduce_sum(found[..., 1])
+        return tape.gradient(largest, net.trainable_variables[1])
+
+    second = known()["hessian_diagonal"][:, 0]
+    largest = np.zeros(3)
+    np.add.at(largest, second.argmax(1), second.max(1))
+    found = WAYS["xla_open"](trained)(tf.constant(X))
+    np.testing.assert_allclose(found[:, 0], largest, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_not_finite_is_data_where_numerics_are_checked():
+    """An intermediate result that a formula leaves aside is no fault, and NaN is measured."""
+    net = keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Lambda(lambda x: keras.ops.sqrt(keras.ops.abs(x))),
+            keras.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
+        ]
+    )
+    net.compile(keras.optimizers.SGD(0.0), "mse")
+    x = np.array([[0.0], [1.0], [4.0]], "float32")
+    with MODES["check_numerics"]():
+        found = kc.hessian(net, x).numpy().ravel()
+        report = kc.diagnose(net, x)
+        monitor = kc.CurvatureMonitor(x)
+        net.fit(x[1:], x[1:], verbose=0, callbacks=[monitor])
+        with pytest.raises(tf.errors.InvalidArgumentError, match="NaN"):
+            tf.math.log(tf.constant(-1.0))  # the mode is on again
+    np.testing.assert_allclose(found[1:], [-0.25, -0.25 / 8], rtol=1e-5)
+    assert "not finite" in report.kinds
+    assert monitor.history["nonfinite_fraction"] == [pytest.approx(1 / 3)] * 2
+
+
+def test_nothing_is_left_of_a_mode_in_what_was_compiled():
+    """What was compiled while numerics were checked goes on after it, without the checks."""
+    net = exponentials()
+    with MODES["check_numerics"]():
+        kc.hessian(net, X)
+    assert not np.isfinite(kc.hessian(net, 1000 * X)).all()
+
+
+EAGERLY = {
+    "hidden_fraction": lambda net, x: kc.hidden_fraction(net, x),
+    "kinks": lambda net, x: kc.kinks(lambda t: tf.nn.relu(t), -1, 1).positions,
+    "verify": lambda net, x: kc.verify(net, x),
+    "diagnose": lambda net, x: kc.diagnose(net, x),
+}
+
+
+@pytest.mark.parametrize("name", EAGERLY)
+def test_what_must_be_called_eagerly_says_so(name):
+    net = exponentials()
+    with pytest.raises(ValueError, match=f"`{name}` must be called eagerly"):
+        tf.function(lambda x: EAGERLY[name](net, x), autograph=False)(tf.constant(X))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiling", [{"jit_compile": True}, {"run_eagerly": True}], ids=str)
+def test_a_model_trains_however_it_was_compiled(compiling):
+    net = exponentials()
+    inputs = keras.Input((3,), dtype="float32")
+    model = keras.Model(inputs, kc.DerivativeOutput(net, ["hessian_diagonal"])(inputs))
+    model.compile("sgd", {"hessian_diagonal": "mse"}, **compiling)
+    target = {"hessian_diagonal": known()["hessian_diagonal"] + 2}
+    # The last batch is smaller.
+    losses = model.fit(X, target, batch_size=3, shuffle=False, verbose=0, epochs=2).history["loss"]
+    assert losses[0] == pytest.approx(4, rel=0.2)
+    assert losses[1] < losses[0]

@@ -14,7 +14,7 @@ def require_tensorflow() -> None:
 
         backend = keras.config.backend()
     except ImportError as error:  # Keras starts its backend, which may not be installed
-        backend = os.environ.get("KERAS_BACKEND", error.name)
+        backend = os.environ.get("KERAS_BACKEND") or error.name
         if backend not in OTHERS:
             raise
     if backend != "tensorflow":

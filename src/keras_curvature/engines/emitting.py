@@ -34,10 +34,12 @@ def emit_plainly(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> li
     """Emits one op on new inputs, in `dtype` where the op exists in it."""
     if op.type == "Const" or has_own_dtype(op):
         return emit_in_own_dtype(op, inputs, dtype)
+    changed = any(widened(t.dtype, dtype) != t.dtype for t in (*op.inputs, *op.outputs))
     try:
-        return call(op, inputs, dtype)
+        if not (changed and op.type == "XlaCallModule"):  # which JAX compiled for one dtype
+            return call(op, inputs, dtype)
     except (TypeError, ValueError, tf.errors.InvalidArgumentError):
-        if all(widened(t.dtype, dtype) == t.dtype for t in (*op.inputs, *op.outputs)):
+        if not changed:
             raise
     warnings.warn(
         f"TensorFlow has no {op.type} in {dtype.name} ({op.name!r}): it is evaluated in its own "

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.distribute import distribute_utils
 from tensorflow.python.eager import context
@@ -68,6 +69,14 @@ def registered_gradient(name: str) -> Callable[..., Any] | None:
         LookupError: where TensorFlow has no derivative for it.
     """
     return ops.gradient_registry.lookup(name)
+
+
+def has_gradient(op_type: str) -> bool:
+    """Whether TensorFlow has a derivative for ops of this type that is not 0."""
+    try:
+        return registered_gradient(op_type) is not None
+    except LookupError:
+        return False
 
 
 SILU = "tensorflow.python.ops.nn_impl.swish.<locals>.swish_impl.<locals>.grad"
@@ -149,7 +158,8 @@ def _graph_of(function: Any) -> tf.Graph:
 @cache
 def raw_op(op_type: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
     """`tf.raw_ops.<op_type>` and the names of its arguments."""
-    function = getattr(tf.raw_ops, op_type)
+    exported = op_type != "XlaCallModule"  # what JAX computes
+    function = getattr(tf.raw_ops if exported else gen_xla_ops, op_type)
     names = tuple(name for name in inspect.signature(function).parameters if name != "name")
     return function, names
 

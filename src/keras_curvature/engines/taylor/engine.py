@@ -44,6 +44,7 @@ from keras_curvature.engines.taylor.structure import (
     batch_leads,
     linear_entry,
 )
+from keras_curvature.engines.tensorflow_private import has_gradient
 
 ADJOINTS = 16
 """Outputs up to which the graph is written out with a reverse pass for each."""
@@ -198,7 +199,9 @@ def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
     """Ops without a rule, which TensorFlow is asked about one direction at a time."""
     places = {place.op_name: place for place in f.audit.live}
     missing = [passage.op for passage in way(f) if rule_for(passage.op) is None]
-    return tuple(places.get(op.name, Place(op.type, op.name, "")) for op in missing)
+    return tuple(
+        places.get(op.name, Place(op.type, op.name, "")) for op in missing if has_gradient(op.type)
+    )
 
 
 def unsuited(f: FlatFunction) -> tuple[Place, ...]:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_curvature.engines.taylor.carriers import Adjoint, Carrier, Collapsed, UnsuitedError
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.rules import Jets, Step
+from keras_curvature.engines.tensorflow_private import has_gradient
 
 ZERO = tf.UnconnectedGradients.ZERO
 
@@ -27,6 +28,9 @@ def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
     """
     if isinstance(carrier, Adjoint):
         raise UnsuitedError(step.op.type)
+    if not has_gradient(step.op.type):
+        # The audit lets it pass only inside of a `tf.custom_gradient`, which speaks for it.
+        return [None] * len(step.outputs)
     live = [i for i, jet in enumerate(jets) if jet is not None]
     bases = [carrier.settle(jet).base for jet in jets if jet is not None]
     values = [step.inputs[i] for i in live]

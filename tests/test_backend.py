@@ -1,0 +1,51 @@
+"""What is said where Keras runs on another backend than TensorFlow."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+SAID = "keras_curvature needs Keras's backend 'tensorflow'. Received: {!r}."
+IMPORT = [sys.executable, "-c", "import keras_curvature"]
+
+
+def said(command, **environment):
+    """The last line of what a process that fails prints."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode != 0
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_import_names_the_backend(backend):
+    """Whether it is installed or not."""
+    line = said(IMPORT, KERAS_BACKEND=backend)
+    assert line.startswith("ImportError: " + SAID.format(backend))
+    assert "KERAS_BACKEND=tensorflow" in line
+
+
+@pytest.mark.slow
+def test_keras_may_have_been_imported_before():
+    """Then the environment variable comes too late; a backend that is not installed is feigned."""
+    before = "import keras; keras.config.backend = lambda: 'torch'; import keras_curvature"
+    line = said([sys.executable, "-c", before], KERAS_BACKEND="tensorflow")
+    assert line.startswith("ImportError: " + SAID.format("torch"))
+
+
+def test_the_configuration_file_counts(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
+    assert SAID.format("jax") in said(IMPORT, **environment)
+
+
+@pytest.mark.slow
+def test_the_command_line_says_it(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"")
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    command = [sys.executable, "-m", "keras_curvature_cli", "verify"]
+    line = said([*command, tmp_path / "model.keras", tmp_path / "x.npy"], KERAS_BACKEND="jax")
+    assert line.startswith("Error: ")
+    assert SAID.format("jax") in line

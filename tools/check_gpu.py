@@ -1,0 +1,72 @@
+"""Runs what only a GPU can tell, in at most eight minutes: make check-gpu.
+
+Tests of recurrent layers, convolutions, mixed precision, training that Keras compiles for XLA by
+itself, and memory; then the first table of the benchmark, beside TensorFlow's own tapes. Without
+a GPU it says so, and runs on the CPU what runs there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 8 * 60
+"""Seconds for all of it: machines with a GPU are lent for minutes."""
+
+BENCHMARK = 90
+"""Seconds of these that are kept for the benchmark."""
+
+FIND = "import tensorflow as tf; print(*(tf.config.experimental.get_device_details(gpu).get(" + (
+    "'device_name', gpu.name) for gpu in tf.config.list_physical_devices('GPU')), sep=', ')"
+)
+TESTS = (
+    ["tests/test_gpu.py", "tests/engines/test_fused.py"],
+    ["tests/test_engines.py", "-k", "float32 and taylor and (lstm or gru or layers/conv)"],
+)
+FIRST_TABLE = ["--quick", "--only", "laplacian-1x1000.*(TensorFlow|hand)"]
+
+
+def main() -> None:
+    """Runs it, and ends with 1 where something failed."""
+    begin = time.monotonic()
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": devices, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    found = subprocess.run(
+        [sys.executable, "-c", FIND], env=environment, text=True, capture_output=True, check=True
+    ).stdout.strip()
+    print(
+        f"GPU: {found}" if found else "No GPU was found: on the CPU this tells little.", flush=True
+    )
+    failed = []
+    for tests in TESTS:
+        command = ["pytest", "-q", "-p", "no:xdist", *tests]
+        # Their tolerances are those of float32, not of the three digits that a GPU takes for it.
+        environment |= {"NVIDIA_TF32_OVERRIDE": "0"} if tests is TESTS[-1] else {}
+        left = LIMIT - BENCHMARK - (time.monotonic() - begin)
+        failed += run(command, environment, left)
+    failed += run(["benchmarks", *FIRST_TABLE], environment, LIMIT - (time.monotonic() - begin))
+    print(f"\n{time.monotonic() - begin:.0f} seconds.", *failed, sep="\n")
+    sys.exit(bool(failed))
+
+
+def run(module: Sequence[str], environment: dict[str, str], seconds: float) -> list[str]:
+    """Runs a module of Python; what to say of it if it failed."""
+    name = " ".join(module)
+    print(f"\n$ python -m {name}", flush=True)
+    try:
+        command = [sys.executable, "-m", *module]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, timeout=max(1.0, seconds), check=False
+        )
+    except subprocess.TimeoutExpired:
+        return [f"Not finished in time: {name}"]
+    return [f"Failed: {name}"] if done.returncode else []
+
+
+if __name__ == "__main__":
+    main()
