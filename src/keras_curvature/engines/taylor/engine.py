@@ -199,9 +199,7 @@ def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
     places = {place.op_name: place for place in f.audit.live}
     missing = [passage.op for passage in way(f) if rule_for(passage.op) is None]
     return tuple(
-        places.get(op.name, Place(op.type, op.name, ""))
-        for op in missing
-        if has_gradient(op.type)
+        places.get(op.name, Place(op.type, op.name, "")) for op in missing if has_gradient(op.type)
     )
 
 
