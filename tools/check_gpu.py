@@ -18,6 +18,10 @@ ROOT = Path(__file__).parents[1]
 FIND = "import tensorflow as tf; print(*(tf.config.experimental.get_device_details(gpu).get(" + (
     "'device_name', gpu.name) for gpu in tf.config.list_physical_devices('GPU')), sep=', ')"
 )
+MISSING = (
+    "No GPU was found, so what follows runs on the CPU and tells little. On a machine with one"
+    " TensorFlow needs: pip install 'tensorflow[and-cuda]'."
+)
 PYTEST = ("pytest", "-q", "-p", "no:xdist")
 STEPS: tuple[tuple[int, Sequence[str]], ...] = (
     (200, (*PYTEST, "tests/test_gpu.py", "tests/engines/test_fused.py")),
@@ -36,9 +40,7 @@ def main() -> None:
     found = subprocess.run(
         [sys.executable, "-c", FIND], env=environment, text=True, capture_output=True, check=True
     ).stdout.strip()
-    print(
-        f"GPU: {found}" if found else "No GPU was found: on the CPU this tells little.", flush=True
-    )
+    print(f"GPU: {found}" if found else MISSING, flush=True)
     failed = []
     for seconds, module in STEPS:
         # The table's tolerances are those of float32, not of the digits that a GPU takes for it.
