@@ -15,20 +15,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LIMIT = 8 * 60
-"""Seconds for all of it: machines with a GPU are lent for minutes."""
-
-BENCHMARK = 90
-"""Seconds of these that are kept for the benchmark."""
-
 FIND = "import tensorflow as tf; print(*(tf.config.experimental.get_device_details(gpu).get(" + (
     "'device_name', gpu.name) for gpu in tf.config.list_physical_devices('GPU')), sep=', ')"
 )
-TESTS = (
-    ["tests/test_gpu.py", "tests/engines/test_fused.py"],
-    ["tests/test_engines.py", "-k", "float32 and taylor and (lstm or gru or layers/conv)"],
+MISSING = (
+    "No GPU was found, so what follows runs on the CPU and tells little. On a machine with one"
+    " TensorFlow needs: pip install 'tensorflow[and-cuda]'."
 )
-FIRST_TABLE = ["--quick", "--only", "laplacian-1x1000.*(TensorFlow|hand)"]
+PYTEST = ("pytest", "-q", "-p", "no:xdist")
+STEPS: tuple[tuple[int, Sequence[str]], ...] = (
+    (200, (*PYTEST, "tests/test_gpu.py", "tests/engines/test_fused.py")),
+    (160, (*PYTEST, "tests/test_engines.py", "-k", "float32-taylor and (LSTM or GRU or Conv)")),
+    (90, ("benchmarks", "--quick", "--only", "laplacian-1x1000.*(TensorFlow|hand)")),
+)
+"""Modules to run, and the seconds that each may take: with the start half a minute less than
+eight minutes, for machines with a GPU are lent for minutes."""
 
 
 def main() -> None:
@@ -39,30 +40,23 @@ def main() -> None:
     found = subprocess.run(
         [sys.executable, "-c", FIND], env=environment, text=True, capture_output=True, check=True
     ).stdout.strip()
-    print(
-        f"GPU: {found}" if found else "No GPU was found: on the CPU this tells little.", flush=True
-    )
+    print(f"GPU: {found}" if found else MISSING, flush=True)
     failed = []
-    for tests in TESTS:
-        command = ["pytest", "-q", "-p", "no:xdist", *tests]
-        # Their tolerances are those of float32, not of the three digits that a GPU takes for it.
-        environment |= {"NVIDIA_TF32_OVERRIDE": "0"} if tests is TESTS[-1] else {}
-        left = LIMIT - BENCHMARK - (time.monotonic() - begin)
-        failed += run(command, environment, left)
-    failed += run(["benchmarks", *FIRST_TABLE], environment, LIMIT - (time.monotonic() - begin))
+    for seconds, module in STEPS:
+        # The table's tolerances are those of float32, not of the digits that a GPU takes for it.
+        exact = {"NVIDIA_TF32_OVERRIDE": "0"} if "tests/test_engines.py" in module else {}
+        failed += run(module, environment | exact, seconds)
     print(f"\n{time.monotonic() - begin:.0f} seconds.", *failed, sep="\n")
     sys.exit(bool(failed))
 
 
-def run(module: Sequence[str], environment: dict[str, str], seconds: float) -> list[str]:
+def run(module: Sequence[str], environment: dict[str, str], seconds: int) -> list[str]:
     """Runs a module of Python; what to say of it if it failed."""
     name = " ".join(module)
     print(f"\n$ python -m {name}", flush=True)
     try:
         command = [sys.executable, "-m", *module]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, timeout=max(1.0, seconds), check=False
-        )
+        done = subprocess.run(command, cwd=ROOT, env=environment, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return [f"Not finished in time: {name}"]
     return [f"Failed: {name}"] if done.returncode else []

@@ -78,7 +78,8 @@ def derivatives(
             that it has.
         batch_size: examples at a time. `None`: as many as keep the intermediate results within
             512 MiB by a generous estimate, whatever the number of examples. The result comes on
-            top, up to three times its size while its parts are joined.
+            top, up to three times its size while its parts are joined. In a function that XLA
+            compiles for batches of any size: all of them.
 
     Returns:
         A dict from each name to its result.
@@ -394,7 +395,8 @@ def engine_choice(
 
     `engine="auto"` takes Taylor propagation, except for whole Hessians of models with loops,
     branches, more than 16 outputs or ops without a rule, and for single Hessian-vector
-    products, where reverse mode over reverse mode takes fewer passes.
+    products, where reverse mode over reverse mode takes fewer passes, and where the graph does not
+    know how many axes a tensor has.
 
     Args:
         model: see `derivatives`, as for the other arguments.

@@ -108,14 +108,16 @@ def _summary(
     into: tf.Tensor, out_of: tf.Tensor, slopes: Sequence[tf.Tensor]
 ) -> dict[str, tf.Tensor]:
     """From derivatives `(n, places, units)` before and behind a part, and its own slopes."""
-    passing = tf.reduce_any(into != 0, axis=[1, 2])
+    passing = tf.reduce_any(tf.not_equal(into, 0), axis=[1, 2])
     moves = [tf.reduce_any(tf.abs(slope - slope[:1]) > CHANGED, axis=[0, 1]) for slope in slopes]
     return {
         "units": tf.shape(into)[2],
         "switching": tf.reduce_max([tf.reduce_sum(tf.cast(move, tf.int32)) for move in moves]),
-        "off": tf.reduce_sum(tf.cast(tf.reduce_all(into == 0, axis=[0, 1]), tf.int32)),
-        "blocked": tf.reduce_any(out_of != 0, axis=[1, 2]) & ~passing,
-        "flat": tf.reduce_all([tf.reduce_all(slope == 0, axis=[1, 2]) for slope in slopes], axis=0),
+        "off": tf.reduce_sum(tf.cast(tf.reduce_all(tf.equal(into, 0), axis=[0, 1]), tf.int32)),
+        "blocked": tf.reduce_any(tf.not_equal(out_of, 0), axis=[1, 2]) & ~passing,
+        "flat": tf.reduce_all(
+            [tf.reduce_all(tf.equal(slope, 0), axis=[1, 2]) for slope in slopes], axis=0
+        ),
         "signature": tf.add_n([_mixture(slope, i) for i, slope in enumerate(slopes)]),
     }
 

@@ -204,8 +204,8 @@ def sample(s: Subject, f: Mixed, count: int | None = None) -> Sample:
             "value": found[VALUE],
             "slope": tf.reduce_sum(jacobian * v[:, None], axis=-1),
             "curvature": tf.reduce_sum(product * v[:, None], axis=-1),
-            "level": tf.reduce_all(jacobian == 0, axis=[1, 2]),
-            "straight": tf.reduce_all(product == 0, axis=[1, 2]),
+            "level": tf.reduce_all(tf.equal(jacobian, 0), axis=[1, 2]),
+            "straight": tf.reduce_all(tf.equal(product, 0), axis=[1, 2]),
         }
 
     count = s.count if count is None else count

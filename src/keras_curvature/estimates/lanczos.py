@@ -80,7 +80,7 @@ def _ritz_vectors(
         product = multiply(q[None])[0]
         basis += here[:, None] * q[:, None]
         # A row whose space is exhausted goes on with 0, which counts as nothing.
-        known += here * tf.cast(tf.reduce_any(q != 0, axis=-1, keepdims=True), q.dtype)
+        known += here * tf.cast(tf.reduce_any(tf.not_equal(q, 0), axis=-1, keepdims=True), q.dtype)
         diagonal += here * tf.reduce_sum(q * product, axis=-1, keepdims=True)
         left = _orthogonal(_orthogonal(product, basis), basis)
         length = tf.norm(left, axis=-1, keepdims=True)

@@ -139,7 +139,7 @@ def _pooled_by_offset(
             slice(i, i + end, stride)
             for i, end, stride in zip(offset, ends, strides[1:], strict=True)
         )
-        chosen = free & (x[(slice(None), *place)] == y)
+        chosen = free & tf.equal(x[(slice(None), *place)], y)
         free &= ~chosen
         found += tf.where(chosen, stack[(slice(None), slice(None), *place)], 0)
     return found
