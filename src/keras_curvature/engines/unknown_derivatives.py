@@ -26,8 +26,6 @@ _INPUTS = {
     "FusedBatchNormGradV3": {3, 4},
     "FusedBatchNormV2": {3, 4},
     "FusedBatchNormV3": {3, 4},
-    "ImageProjectiveTransformV2": {1},
-    "ImageProjectiveTransformV3": {1, 3},
     "MatrixDiagPartV2": {2},
     "MatrixDiagPartV3": {2},
     "MatrixDiagV2": {4},
@@ -51,7 +49,6 @@ _INPUTS = {
     "LookupTableFindV2": {2},
     "RaggedRange": {0, 2},
     "Range": {0, 2},
-    "ResizeBilinearGrad": {0},
 }
 
 _OUTPUTS = {
@@ -62,7 +59,6 @@ _OUTPUTS = {
     "FusedBatchNorm": {1, 2, 3, 4},
     "FusedBatchNormV2": {1, 2, 3, 4},
     "FusedBatchNormV3": {1, 2, 3, 4, 5},
-    "SoftmaxCrossEntropyWithLogits": {1},
 }
 """Outputs whose upstream gradient the registered gradient takes no notice of."""
 
