@@ -62,12 +62,17 @@ class CurvatureMonitor(keras.callbacks.Callback):
     Keras.
 
     Watching changes nothing: weights, optimizer, metrics and random numbers are what they
-    would be without it.
+    would be without it, and so is what layers assign, print, count or write when they are called.
+    The model is traced, so that the Python code of its `call` runs, and never called: of the trace
+    only what the output is computed from is evaluated. A variable that a call assigns and then
+    reads counts as it was before the call.
 
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
             takes, `(x, y)` with known values of the function, or a batched
-            `tf.data.Dataset` of either.
+            `tf.data.Dataset` of either. For a model that takes so many examples at a time (a
+            stateful recurrent layer, `batch_size` in its `keras.Input`) as many, or several times
+            as many.
         log_dir: where TensorBoard looks. `None` writes nothing.
         output: which output, as in `keras_curvature.derivatives`. Default: all of it. `"loss"`,
             or a loss (an object of Keras, a function of labels and predictions): the loss of each
