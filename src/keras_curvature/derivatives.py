@@ -49,7 +49,12 @@ def derivatives(
     work eagerly, inside `tf.function` and under XLA. Called eagerly, the model is traced and
     compiled once, and again only when its layers change.
 
-    Examples of a batch must not influence each other; where they do, a warning says so. What
+    Whatever else a model's call does, such as assigning a moving average, is left out: a variable
+    that it assigns and then reads counts as it was before the call.
+
+    Examples of a batch must not influence each other; where they do, a warning says so. One
+    example alone is right then, too. A model that takes so many examples at a time (a stateful
+    recurrent layer) is given batches of its own size, by the engines that repeat examples. What
     TensorFlow's own second derivatives get wrong (`LayerNormalization`, bilinear resizing) or
     lack (`softsign`) is mended.
 
@@ -92,8 +97,9 @@ def derivatives(
 
     Raises:
         ValueError: for a batch that does not fit the model, an unbuilt model, an unknown
-            output, input or layer, or a model whose output depends on its input only through
-            ops without a derivative; the message names the op and the layer.
+            output, input or layer, an output that has not a row for each example, or a model whose
+            output depends on its input only through ops without a derivative; the message names
+            the op and the layer.
         TypeError: for an argument of a wrong type, and for an integer input without `wrt`.
     """
     wanted = [names] if isinstance(names, str) else list(names)

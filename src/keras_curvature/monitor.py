@@ -65,13 +65,18 @@ class CurvatureMonitor(keras.callbacks.Callback):
     epochs and must be longer than `freq`.
 
     Watching changes nothing: weights, optimizer, metrics and random numbers are what they
-    would be without it.
+    would be without it, and so is what layers assign, print, count or write when they are called.
+    The model is traced, so that the Python code of its `call` runs, and never called: of the trace
+    only what the output is computed from is evaluated. A variable that a call assigns and then
+    reads counts as it was before the call.
 
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
             takes, `(x, y)` with known values of the function, or batches of either as Keras
             takes them: a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, a `DataLoader`.
             They are read once, here. `(x, y, weights)` is taken too; the weights have no effect.
+            For a model that takes so many examples at a time (a stateful recurrent layer,
+            `batch_size` in its `keras.Input`) as many, or several times as many.
         log_dir: where TensorBoard looks; a relative path begins where the process is when
             training begins. `None` writes nothing.
         output: which output, as in `keras_curvature.derivatives`. Default: all of it. `"loss"`,

@@ -223,8 +223,8 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
 
     def make(strategy: tf.distribute.Strategy | None) -> Evaluator:
         f = flatten(model, inputs, options.output, options.wrt, inside)
-        looked_at = tf.executing_eagerly() and fixed_batch.rows(f.fetches) is None
-        return Evaluator(f, strategy, looked_at and warn_if_coupled(f, inputs.leaves))
+        any_number = fixed_batch.rows(f.fetches) is None
+        return Evaluator(f, strategy, any_number and warn_if_coupled(f, inputs.leaves))
 
     evaluator = _evaluator(model, key, make)
     whole = evaluator.f
@@ -235,8 +235,7 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
 
     def make_again(strategy: tf.distribute.Strategy | None) -> Evaluator:
         f = dataclasses.replace(whole, batch=batch)
-        coupled = tf.executing_eagerly() and warn_if_coupled(f, placed.leaves)
-        return Evaluator(f, strategy, coupled)
+        return Evaluator(f, strategy, warn_if_coupled(f, placed.leaves))
 
     evaluator = _evaluator(model, (key, batch), make_again)
     return Problem(evaluator, placed, widened(whole.native, options.narrowest))

@@ -70,9 +70,13 @@ class FlatFunction:
 
     def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
         """Emits the model into the current graph."""
+        return self.outputs.join(self.apart(z, rest))
+
+    def apart(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The same without laying the outputs side by side."""
         *others, place = rest if self.batch is not None else (*rest, None)
         results = self._run(self.feeds(z, others), self.fetches, place)
-        return self.outputs.join([tf.cast(result, z.dtype) for result in results])
+        return [tf.cast(result, z.dtype) for result in results]
 
     @property
     def fetches(self) -> list[tf.Tensor]:

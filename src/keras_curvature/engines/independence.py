@@ -28,7 +28,31 @@ def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> bool:
     All derivatives here are per example: the gradient of a batch's sum is taken apart into
     its examples. Where one example's output depends on another's input (a statistic over the
     batch, say), that is not a derivative of anything.
+
+    In a graph, where there are no numbers to look at, it looks at made-up ones.
     """
+    if tf.executing_eagerly():
+        return _warns(f, leaves)
+    held = [*(outer for outer, _ in f.traced.captures), *f.traced.variables.values()]
+    if any(map(tf.is_symbolic_tensor, held)) or any(None in leaf.shape[1:] for leaf in leaves):
+        return False
+    with tf.init_scope():
+        if not tf.executing_eagerly():
+            return False
+        try:
+            return _warns(f, [_made_up(leaf) for leaf in leaves])
+        except tf.errors.OpError:  # numbers that the model does not take
+            return False
+
+
+def _made_up(leaf: tf.Tensor) -> tf.Tensor:
+    shape = [min(leaf.shape[0] or EXAMPLES, EXAMPLES), *leaf.shape[1:]]
+    if not leaf.dtype.is_floating:
+        return tf.zeros(shape, leaf.dtype)  # a token that every embedding has
+    return tf.cast(tf.random.stateless_normal(shape, [0, 0]), leaf.dtype)
+
+
+def _warns(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> bool:
     found = influence(f, leaves)
     coupled = found > TOLERANCE  # False for NaN: that is another problem
     if coupled:
@@ -53,14 +77,15 @@ def influence(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> float:
     """
     z, rest = f.point([leaf[:EXAMPLES] for leaf in leaves])
     count = int(z.shape[0])
+    for y in f.apart(z, rest):
+        if y.shape[0] != count:
+            raise ValueError(not_a_row_each(int(y.shape[0]), count))
     # Beside copies of itself alone an example would not show what depends on a mean over all.
     moved = tf.where(z == 0, tf.cast(STEP, z.dtype), (1 - STEP) * z)
     # At least twice as many rows as below: what depends on their number shows too.
     times = 2 if count == 1 else 1
     rows = tf.tile(tf.concat([z, moved], axis=0), [times, 1])
     together = f(rows, [_tiled(r, 2 * times) for r in rest])
-    if together.shape[0] != rows.shape[0]:
-        raise ValueError(not_a_row_each(int(f(z, rest).shape[0]), count))
     # Twice the same example, for the models that fail on a batch of one.
     pairs = [[_tiled(t[i : i + 1], 2) for t in (z, *rest)] for i in range(count)]
     alone = tf.concat([f(pair[0], pair[1:])[:1] for pair in pairs], axis=0)

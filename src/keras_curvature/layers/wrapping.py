@@ -140,7 +140,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "compile the model with `run_eagerly=True`."
             )
 
-        examples = self._examples(tensor)
+        examples = self._batch or tensor.shape[0] or EXAMPLES
 
         def shape_of(given: Any) -> list[int]:
             return [examples, *(size or open_size for size in given.shape[1:])]
@@ -154,17 +154,19 @@ class DerivativeWrapper(keras.layers.Wrapper):
             numbers = tf.cast(tf.random.stateless_normal(numbers.shape, seed=[0, 0]), dtype)
         return masked(numbers, mask)
 
-    def _examples(self, tensor: Any) -> int:
-        """As many as the model takes at a time, where that is known."""
-        declared = [t.shape[0] for t in getattr(self.layer, "inputs", None) or []]
-        return next((n for n in (*declared, tensor.shape[0]) if n is not None), EXAMPLES)
+    @property
+    def _batch(self) -> int | None:
+        """How many examples the wrapped model says that it takes at a time."""
+        declared = (tensor.shape[0] for tensor in getattr(self.layer, "inputs", None) or [])
+        return next((count for count in declared if count is not None), None)
 
     def _warn_of_noise(self, inputs: Structure) -> None:
         """Says once what dropout in the wrapped model does not do."""
         if self in _looked_for_noise:
             return
         _looked_for_noise.add(self)
-        specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in keras.tree.flatten(inputs)]
+        leaves = keras.tree.flatten(inputs)
+        specs = [tf.TensorSpec([self._batch, *t.shape[1:]], t.dtype) for t in leaves]
         training = trace(self.layer, specs, inputs, lambda outputs: outputs, training=True)
         noisy = [op.name for op in training.graph.get_operations() if "Random" in op.type]
         if noisy:
