@@ -164,6 +164,8 @@ def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
     """Op by op, without TensorFlow's graph optimiser, which may fuse the two differently."""
     if case.id in REFUSED and "dilation" not in case.id:
         pytest.skip("cannot be traced")
+    if case.id == "differentiating/hessians":
+        pytest.skip("tf.gradients exists in graphs only")
     dtype = "float32"
     problem = pose_case(case, dtype, "nested")
     walked = problem.f(*problem.f.point(problem.inputs.leaves)).numpy()
@@ -175,7 +177,9 @@ def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
     # A SavedModel's function keeps its optimiser in older TensorFlow: one unit in the last place.
     older = case.id == "models/exported" and tf.__version__ < "2.21"
     outputs = joined(keras.tree.flatten(outputs))
-    np.testing.assert_allclose(walked, outputs, rtol=3e-7 if older else 0, atol=0)
+    # Called eagerly, a model's own tape adds up in another order than in a graph.
+    rtol = 3e-6 if case.id.startswith("differentiating/") else 3e-7 if older else 0
+    np.testing.assert_allclose(walked, outputs, rtol=rtol, atol=0)
 
 
 @pytest.mark.parametrize(
