@@ -180,6 +180,14 @@ TURN = np.array([[0.875, 0.1875, -0.546875, -0.3125, 1.125, 0.71875, 0, 0]], "fl
 """Leads between pixels, far from where wrapping jumps; float32 multiplies it exactly."""
 
 
+def _lower_triangle_factored(x: Any) -> Any:
+    """What stands above the diagonal is never read."""
+    first, second = x[:, 0], x[:, 1]
+    rows = [[2 + first**2, 9 * first], [tf.sin(second), 3 + second**2]]
+    matrix = tf.stack([tf.stack(row, axis=1) for row in rows], axis=1)
+    return tf.reshape(tf.linalg.cholesky(matrix), [-1, 4])
+
+
 def _transformed(x: Any, fill_mode: str) -> Any:
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=x,
@@ -232,6 +240,7 @@ OPS = [
         ),
     ),
     _case("hsv_to_rgb", tf.image.hsv_to_rgb, "kinked", shape=(2, 3), low=0.1, high=0.9),
+    _case("cholesky_of_a_lower_triangle", _lower_triangle_factored),
     _case("softmax_cross_entropy", _cross_entropy),
     _case("sparse_softmax_cross_entropy", _sparse_cross_entropy),
     _case(

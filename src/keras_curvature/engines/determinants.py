@@ -80,6 +80,16 @@ def inverse(op: tf.Operation, a: tf.Tensor) -> list[tf.Tensor]:
     return [_nan_where(lost, tf.linalg.inv(regular, adjoint=op.get_attr("adjoint")), 2)]
 
 
+def lower_factor(op: tf.Operation, a: tf.Tensor) -> list[tf.Tensor]:
+    """The Cholesky factor as a function of the lower triangle, which is all that is read of `A`.
+
+    TensorFlow shares the derivatives by that out between both triangles.
+    """
+    lower = tf.linalg.band_part(a, -1, 0)
+    strictly = lower - tf.linalg.band_part(a, 0, 0)
+    return [tf.linalg.cholesky(lower + tf.linalg.matrix_transpose(strictly))]
+
+
 def solution(op: tf.Operation, a: tf.Tensor, b: tf.Tensor) -> list[tf.Tensor]:
     """`A⁻¹ B`, NaN where there is none."""
     regular, lost = _regular(a)

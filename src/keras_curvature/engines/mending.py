@@ -401,11 +401,15 @@ REFINED: dict[str, Formula] = {
 derivatives are not."""
 
 GUARDED: dict[str, Callable[..., list[tf.Tensor]]] = {
+    "Cholesky": determinants.lower_factor,
     "LogMatrixDeterminant": determinants.log_determinant,
     "MatrixInverse": determinants.inverse,
     "MatrixSolve": determinants.solution,
 }
-"""Op type -> all its outputs, NaN at the examples for which TensorFlow would fail for all."""
+"""Op type -> all its outputs, by the op itself on another input.
+
+Of singular matrices NaN at these examples, where TensorFlow would fail for all.
+"""
 
 
 def formula_for(op: tf.Operation) -> Formula | None:
