@@ -36,7 +36,6 @@ REFUSED = {
     "ops/associative_scan": "unknown TensorShape",
     "ops/average": "unknown TensorShape",
     "ops/ctc_loss": "a function of TensorFlow 1",
-    "ops/jvp": "should be tensors",
     "ops/lu_factor": "no derivative for Lu",
     "tensorflow/dilation2d": "no second derivative for Dilation2D",
 }

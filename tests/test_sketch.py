@@ -103,7 +103,9 @@ def test_segments_and_ladder_are_those_of_the_exact_monitor():
     allowed = known.integration_errors.reshape(len(known.lengths), -1, 2, 1).sum(axis=2)
     assert np.mean(off <= lines.integration_errors + allowed + 1e-5) > 0.9  # not a bound
     for name, found in vars(sketcher.ladders({"": few})[""]).items():
-        np.testing.assert_allclose(found, getattr(all_.ladder, name), err_msg=name)
+        # What two graphs round in float32 has one size, and not one value.
+        rtol = 0.5 if name == "single_noise" else 1e-7
+        np.testing.assert_allclose(found, getattr(all_.ladder, name), rtol=rtol, err_msg=name)
 
 
 def test_directions_too_many_to_keep_are_drawn_anew_and_are_the_same(monkeypatch):

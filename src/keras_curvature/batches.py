@@ -65,7 +65,7 @@ def _is_loader(given: Any) -> bool:
 
 def _source(given: Any) -> Iterable[Any]:
     if isinstance(given, tf.data.Dataset):
-        if given.cardinality() == tf.data.INFINITE_CARDINALITY:
+        if int(given.cardinality()) == int(tf.data.INFINITE_CARDINALITY):
             raise ValueError(ENDLESS.format(what="a dataset", example="`dataset.take(1)`"))
         return _unread(given)
     if isinstance(given, keras.utils.PyDataset):

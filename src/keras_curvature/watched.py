@@ -17,6 +17,7 @@ def watched(trained: keras.Model, part: keras.Layer | str | None, probe: Probe) 
 
     Raises:
         ValueError: for a part that is not trained, or a model that cannot be called.
+        TypeError: for a part that is neither a layer nor a name.
     """
     network = trained if part is None else _part_of(trained, part)
     if type(network).call is keras.Model.call:  # which only raises
@@ -39,6 +40,11 @@ def _part_of(trained: keras.Model, part: keras.Layer | str) -> keras.Layer:
                 f"Received: {part!r}, the name of {len(found)}."
             )
         return found[0]
+    if not isinstance(part, keras.Layer):
+        raise TypeError(
+            "`model` must be None, a network inside the trained model, or its name. "
+            f"Received: {part!r}."
+        )
     weights = {id(weight) for weight in trained.weights}
     if part not in inside and weights.isdisjoint(id(weight) for weight in part.weights):
         raise ValueError(

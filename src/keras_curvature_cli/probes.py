@@ -20,10 +20,10 @@ WITHOUT_A_READER = (
 )
 
 
-WITH_A_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*)(,\d*)?([eE][+-]?\d+)?")
+WITH_A_COMMA = r"[+-]?(\d{1,3}(\.\d{3})+|\d*)(,\d*)?([eE][+-]?\d+)?"
 """A number with a decimal comma; points stand between its thousands if anywhere."""
 
-THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+THOUSANDS = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
 """A number that may have commas between its thousands."""
 
 NAMELESS = "it has none"
@@ -209,10 +209,10 @@ def _separated(lines: Sequence[str]) -> tuple[str, list[list[str]]]:
 
 def _numbers_of(path: Path, mark: str, cells: Sequence[str]) -> Callable[[str], float | None]:
     """What turns a cell into its number, or into `None`, in a file of such cells."""
-    commas = [cell for cell in cells if "," in cell and WITH_A_COMMA.fullmatch(cell.strip())]
+    commas = [cell for cell in cells if "," in cell and re.fullmatch(WITH_A_COMMA, cell.strip())]
     if mark == "," or not commas:
         return _number
-    if mark == "\t" and all(THOUSANDS.fullmatch(cell.strip()) for cell in commas):
+    if mark == "\t" and all(re.fullmatch(THOUSANDS, cell.strip()) for cell in commas):
         raise UnusableError(
             f"{path}: it cannot be told whether the comma in {commas[0]!r} is a decimal one. Write "
             "decimal points, and nothing between thousands."
@@ -222,7 +222,7 @@ def _numbers_of(path: Path, mark: str, cells: Sequence[str]) -> Callable[[str], 
         cell = cell.strip()
         if not any(map(str.isdigit, cell)):
             return _number(cell)  # nan, inf
-        if not WITH_A_COMMA.fullmatch(cell):
+        if not re.fullmatch(WITH_A_COMMA, cell):
             return None  # a decimal point among decimal commas
         return _number(cell.replace(".", "").replace(",", "."))
 

@@ -69,6 +69,12 @@ def model_for(
 def _fitted(model: Any, probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
     """Says it in the words of the files; what else does not fit the library says itself."""
     inputs: list[Any] = list(getattr(model, "inputs", None) or [])
+    if isinstance(probe.x, dict) and probe.names is None and 0 < len(inputs) < len(probe.x):
+        count = "one input" if len(inputs) == 1 else f"{len(inputs)} inputs"
+        raise UnusableError(
+            f"{name} takes {count}, and the probe has the arrays {', '.join(probe.x)}. Keep only "
+            "the points, with known values call them x and y, or name these with --y."
+        )
     if len(inputs) > 1:
         return _by_name(inputs, probe, name)
     if isinstance(probe.x, dict) and probe.names is not None:
@@ -78,12 +84,6 @@ def _fitted(model: Any, probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
             f"these are text: {', '.join(text)}. Name the columns that it takes: --x a,b."
         )
     if isinstance(probe.x, dict):
-        if 0 < len(inputs) < len(probe.x):
-            count = "one input" if len(inputs) == 1 else f"{len(inputs)} inputs"
-            raise UnusableError(
-                f"{name} takes {count}, and the probe has the arrays {', '.join(probe.x)}. Keep "
-                "only the points, with known values call them x and y, or name these with --y."
-            )
         return probe
     if not inputs or _fits(probe.x.shape[1:], inputs[0].shape[1:]):
         return probe

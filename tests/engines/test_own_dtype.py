@@ -35,10 +35,6 @@ TABLE = tf.lookup.StaticHashTable(
 )
 
 
-def from_python(_):
-    return tf.ensure_shape(tf.numpy_function(lambda: np.float32([1, 2, 3]), [], tf.float32), [3])
-
-
 WEIGHTS = tf.Variable([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
 
 FACTORS = {
@@ -54,7 +50,6 @@ FACTORS = {
     # stored or spelt out in a dtype
     "decoded": lambda _: tf.io.decode_raw(tf.constant(np.float32([1, 2, 3]).tobytes()), tf.float32),
     "embedded": lambda _: tf.nn.embedding_lookup(WEIGHTS, [1]),
-    "from_python": from_python,
     "looked_up": lambda _: TABLE.lookup(tf.range(3)),
     "parsed": lambda _: tf.strings.to_number(tf.constant(["16777217", "2", "3"])) - 16777210,
     # random numbers from a seed

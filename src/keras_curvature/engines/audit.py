@@ -127,9 +127,10 @@ class _Flow:
     The lists are dicts without values: ordered, and each place once.
     """
 
-    def __init__(self, layers: Collection[str], scopes: Mapping[str, str]) -> None:
+    def __init__(self, layers: Collection[str], scopes: Mapping[str, str], order: int = 0) -> None:
         self._layers = frozenset(layers)
         self._scopes = scopes
+        self._order = order  # of the gradients written by hand that lead here
         self.live: dict[Place, None] = {}
         self.cuts: dict[Place, None] = {}
         self.unknown: dict[Place, None] = {}
@@ -208,7 +209,8 @@ class _Flow:
             states: what is known by now.
         """
         count = private.results_with_custom_gradient(op)
-        formula = gradient_formula(op) if count else None
+        # Second derivatives need no gradient of a gradient's gradient, and one may hold its own.
+        formula = gradient_formula(op) if count and self._order < 2 else None
         if formula is None:
             return self._plain(op, given)
         upstream, gradients = formula
@@ -236,7 +238,7 @@ class _Flow:
         self, fetches: Sequence[tf.Tensor], states: dict[Any, Dependence]
     ) -> tuple[list[Dependence], dict[Place, None]]:
         """How tensors depend on those in `states`, and what is unknown on the way."""
-        flow = _Flow(self._layers, self._scopes)
+        flow = _Flow(self._layers, self._scopes, self._order + 1)
         flow._over(needed(fetches, states), states)
         return [states.get(x.ref(), Dependence.NONE) for x in fetches], flow.unknown
 

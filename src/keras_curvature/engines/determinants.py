@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from keras_curvature.engines.own_gradient import own_gradient
+
 BLOCK = 3
 """Rows up to which a determinant is written out.
 
@@ -110,7 +112,7 @@ def _nan_where(lost: tf.Tensor, x: tf.Tensor, axes: int) -> tf.Tensor:
     return x * factor[(..., *[None] * axes)]
 
 
-@tf.custom_gradient
+@own_gradient
 def _in_place_of(
     formula: tf.Tensor, value: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:

@@ -37,7 +37,8 @@ def emit_plainly(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> li
     changed = any(widened(t.dtype, dtype) != t.dtype for t in (*op.inputs, *op.outputs))
     try:
         if not (changed and op.type == "XlaCallModule"):  # which JAX compiled for one dtype
-            return call(op, inputs, dtype)
+            # Some ops give float32 whatever they are given.
+            return [widen(output, dtype) for output in call(op, inputs, dtype)]
     except (TypeError, ValueError, tf.errors.InvalidArgumentError):
         if not changed:
             raise

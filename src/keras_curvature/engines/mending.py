@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_curvature.engines import determinants, elementary, multiplying
 from keras_curvature.engines import tensorflow_private as private
+from keras_curvature.engines.own_gradient import own_gradient
 from keras_curvature.engines.traced_ops import CALLS, has_custom_gradient
 
 Formula = Callable[..., Any]
@@ -483,7 +484,7 @@ def with_derivatives_of(
         value: gives the values: TensorFlow's own op, so that not a bit of them changes.
     """
 
-    @tf.custom_gradient
+    @own_gradient
     def both(*inputs: tf.Tensor) -> tuple[Any, Callable[..., list[Any]]]:
         def gradient(*upstream: tf.Tensor) -> list[Any]:
             apart = [tf.identity(x) for x in inputs]  # one tensor may be two of them
