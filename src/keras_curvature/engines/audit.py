@@ -209,8 +209,7 @@ class _Flow:
             states: what is known by now.
         """
         count = private.results_with_custom_gradient(op)
-        # Second derivatives need no gradient of a gradient's gradient, and one may hold its own.
-        formula = gradient_formula(op) if count and self._order < 2 else None
+        formula = gradient_formula(op) if count else None
         if formula is None:
             return self._plain(op, given)
         upstream, gradients = formula
@@ -227,6 +226,8 @@ class _Flow:
             self.unknown[replace(place, op_type="a tf.custom_gradient", by=by)] = None
             return [Dependence.UNKNOWN for _ in op.outputs]
         written = {i: gradients[i] for i in live if gradients[i] is not None}
+        if self._order > 0:  # it is not differentiated again, and may hold itself
+            return self._plain(op, [reach, *(given[i] for i in written)])
         seeds = {x.ref(): Dependence.LIVE for x in upstream if x is not None}
         found, unknown = self._aside(list(written.values()), {**states, **seeds})
         if Dependence.UNKNOWN in found:
