@@ -54,10 +54,16 @@ BY_NESTED_ONLY = ("differentiating/gradient[recurrent]", "differentiating/of_a_l
 
 
 LONG = (
+    "differentiating/forward_over_reverse[moments]",
+    "differentiating/inside_a_loop",
+    "differentiating/inside_a_loop[moments]",
     "networks/language_model",
     "ops/fold",
     "ops/logdet",
     "tensorflow/matrix_exponential",
+    "tensorflow/projective_transform[NEAREST]",
+    "tensorflow/projective_transform[REFLECT]",
+    "tensorflow/projective_transform[WRAP]",
 )
 """Cases that take 7 to 20 seconds each in their quickest way."""
 
