@@ -39,8 +39,11 @@ def warn_if_coupled(f: FlatFunction, leaves: Sequence[tf.Tensor]) -> bool:
     with tf.init_scope():
         if not tf.executing_eagerly():
             return False
+        made_up = [_made_up(leaf) for leaf in leaves]
+        if f.batch is not None:
+            made_up[-1] = tf.range(made_up[0].shape[0]) % f.batch
         try:
-            return _warns(f, [_made_up(leaf) for leaf in leaves])
+            return _warns(f, made_up)
         except tf.errors.OpError:  # numbers that the model does not take
             return False
 
