@@ -42,9 +42,9 @@ test-all: $(VENV)/.installed test-browser ## Run all tests
 # CHROMIUM=/path/to/chromium if it is not found; without one the tests are skipped and say so.
 test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (needs Chromium)
 	$(INSTALL) --no-build-isolation --editable '.[browser]'
-	$(BIN)/python -m pytest tests/browser -rs $(BROWSER_FLAGS)
+	$(BIN)/python -m pytest tests/summaries/browser -rs $(BROWSER_FLAGS)
 
-# MATRIX_FLAGS: --short, --only oldest, -- tests/test_monitor.py, ...
+# MATRIX_FLAGS: --short, --only oldest, -- tests/monitor/test_monitor.py, ...
 test-matrix: $(VENV)/.installed ## Run the tests on the oldest and newest versions supported
 	$(INSTALL) uv
 	$(BIN)/python tools/test_matrix.py $(MATRIX_FLAGS)
@@ -75,35 +75,35 @@ pictures: $(VENV)/.installed ## Draw the documentation's pictures again (half a 
 	$(BIN)/python docs/pictures.py
 
 bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (40 min)
-	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_FLAGS)
+	$(BENCH_VENV)/bin/python -m benchmarks.race $(BENCH_FLAGS)
 
 bench-activations: $(VENV)/.installed ## Compare activations: docs/activations.md (two minutes)
-	$(BIN)/python benchmarks/activations.py
+	$(BIN)/python docs/studies/activations.py
 
 bench-devices: $(VENV)/.installed ## Measure a probe on one device and shared out over two
-	$(BIN)/python benchmarks/sharing.py
+	$(BIN)/python benchmarks/cost/sharing.py
 
 bench-halves: $(BENCH_VENV)/.installed ## Measure large batches as a whole and in two halves
-	$(BENCH_VENV)/bin/python -m benchmarks.halves
+	$(BENCH_VENV)/bin/python -m benchmarks.cost.halves
 
 bench-import: $(VENV)/.installed ## Measure what importing the library costs
-	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/cost/import_time.py
 
 bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch, and the tab to it
-	$(BIN)/python benchmarks/monitor_cost.py
-	$(BIN)/python benchmarks/tab_cost.py
+	$(BIN)/python benchmarks/cost/monitor_cost.py
+	$(BIN)/python benchmarks/cost/tab_cost.py
 
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
-	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/cost/memory.py
 
 bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000 epochs
-	$(BIN)/python benchmarks/long_run.py
+	$(BIN)/python benchmarks/cost/long_run.py
 
 bench-survey: $(VENV)/.installed ## Survey TensorFlow's own second derivatives
-	$(BIN)/python benchmarks/tensorflow_survey.py
+	$(BIN)/python docs/studies/tensorflow_survey.py
 
 bench-wide: $(VENV)/.installed ## Measure a step of the monitor where inputs are many
-	$(BIN)/python benchmarks/wide_monitor.py
+	$(BIN)/python benchmarks/cost/wide_monitor.py
 
 lock: $(VENV)/.installed ## Pin what pyproject.toml asks for (LOCK_FLAGS=--upgrade: newest)
 	$(INSTALL) uv

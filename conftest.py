@@ -30,9 +30,9 @@ def names_in_doctests(doctest_namespace):
 @pytest.fixture
 def rules_as_before():
     """What a test does to the rules of the Taylor engine is undone after it."""
-    from keras_curvature.engines.taylor import rules
+    from keras_curvature.engines.taylor import registry
 
-    before = dict(rules._rules)
+    before = dict(registry._rules)
     yield
-    rules._rules.clear()
-    rules._rules.update(before)
+    registry._rules.clear()
+    registry._rules.update(before)

@@ -2,8 +2,8 @@
 
     python docs/ratios.py    # writes them into README.md and docs/comparison.md
 
-Between two comments of a page stands the table; tests/test_ratios.py fails where it is not what
-benchmarks/RESULTS.md says.
+Between two comments of a page stands the table; tests/project/test_ratios.py fails where it is not
+what benchmarks/RESULTS.md says.
 """
 
 from __future__ import annotations

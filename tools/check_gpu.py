@@ -24,8 +24,16 @@ MISSING = (
 )
 PYTEST = ("pytest", "-q", "-p", "no:xdist")
 STEPS: tuple[tuple[int, Sequence[str]], ...] = (
-    (200, (*PYTEST, "tests/test_gpu.py", "tests/engines/test_fused.py")),
-    (160, (*PYTEST, "tests/test_engines.py", "-k", "float32-taylor and (LSTM or GRU or Conv)")),
+    (200, (*PYTEST, "tests/engines/test_gpu.py", "tests/engines/test_fused_kernels.py")),
+    (
+        160,
+        (
+            *PYTEST,
+            "tests/engines/test_engines.py",
+            "-k",
+            "float32-taylor and (LSTM or GRU or Conv)",
+        ),
+    ),
     (90, ("benchmarks", "--quick", "--only", "laplacian-1x1000.*(TensorFlow|hand)")),
 )
 """Modules to run, and the seconds that each may take: with the start half a minute less than
@@ -44,7 +52,7 @@ def main() -> None:
     failed = []
     for seconds, module in STEPS:
         # The table's tolerances are those of float32, not of the digits that a GPU takes for it.
-        exact = {"NVIDIA_TF32_OVERRIDE": "0"} if "tests/test_engines.py" in module else {}
+        exact = {"NVIDIA_TF32_OVERRIDE": "0"} if "tests/engines/test_engines.py" in module else {}
         failed += run(module, environment | exact, seconds)
     print(f"\n{time.monotonic() - begin:.0f} seconds.", *failed, sep="\n")
     sys.exit(bool(failed))

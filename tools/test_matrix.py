@@ -24,10 +24,10 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / ".venv-matrix"
 SHOWN = ("tensorflow", "keras", "numpy")
 SHORT = (
-    "tests/test_monitor.py",
-    "tests/test_derivatives.py",
-    "tests/test_imports.py",
-    "tests/test_public_types.py",
+    "tests/monitor/test_monitor.py",
+    "tests/functions/test_derivatives.py",
+    "tests/project/test_imports.py",
+    "tests/project/test_public_types.py",
     "tests/cli",
     "tests/diagnosis",
     "tests/layers",

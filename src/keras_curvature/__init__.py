@@ -3,9 +3,11 @@
 from importlib.metadata import version
 
 from keras_curvature import backend as _backend  # noqa: F401, checked before all else
-from keras_curvature import taylor
-from keras_curvature.checks import Check, Verification, WrongDerivativeError
-from keras_curvature.derivatives import (
+from keras_curvature.diagnosis import diagnose
+from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.engines.tensorflow import taylor
+from keras_curvature.estimates import Eigenvalues, Estimate, estimate
+from keras_curvature.functions.derivatives import (
     derivatives,
     directional_curvature,
     engine_choice,
@@ -15,17 +17,15 @@ from keras_curvature.derivatives import (
     jacobian,
     laplacian,
 )
-from keras_curvature.diagnosis import diagnose
-from keras_curvature.estimates import Eigenvalues, Estimate, estimate
-from keras_curvature.findings import Diagnosis, Finding
-from keras_curvature.hidden import hidden_fraction
-from keras_curvature.hparams import hparams_metrics
-from keras_curvature.kinks import Kinks, kinks
+from keras_curvature.functions.hidden_fraction import hidden_fraction
+from keras_curvature.functions.kinks import Kinks, kinks
+from keras_curvature.functions.smooth import smooth
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
-from keras_curvature.monitor import CurvatureMonitor
-from keras_curvature.scales import scale_curvature
-from keras_curvature.smooth import smooth
+from keras_curvature.measurement.windows import scale_curvature
+from keras_curvature.monitor.callback import CurvatureMonitor
+from keras_curvature.summaries.hparams import hparams_metrics
 from keras_curvature.verification import verify
+from keras_curvature.verification.results import Check, Verification, WrongDerivativeError
 
 __version__ = version("keras-curvature")
 

@@ -11,13 +11,13 @@ import keras_curvature as kc
 from cases import CASES
 from cases.flat import model_of
 from keras_curvature.engines.evaluation import Options, pose
-from keras_curvature.engines.signs import random_signs
-from keras_curvature.engines.taylor import engine
-from keras_curvature.engines.taylor.carriers import Collapsed
-from keras_curvature.engines.taylor.program import advance
-from keras_curvature.engines.taylor.recorder import Live
-from keras_curvature.engines.taylor.recording import record
-from keras_curvature.engines.taylor.sums import ADDED_UP
+from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.taylor.modes import Collapsed
+from keras_curvature.engines.tensorflow.taylor import engine
+from keras_curvature.engines.tensorflow.taylor.propagation import advance
+from keras_curvature.engines.tensorflow.taylor.recorded_model import record
+from keras_curvature.engines.tensorflow.taylor.summation import ADDED_UP
+from keras_curvature.engines.tensorflow.taylor.tape import Live
 
 LAYERS = [c for c in CASES if c.family in ("layers", "activations") and "loop" not in c.tags]
 

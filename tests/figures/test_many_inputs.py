@@ -6,7 +6,7 @@ import pytest
 from closed_forms import everywhere, features_of, pairs_of, quadratic_form, report
 from drawn import texts
 from keras_curvature import figures
-from keras_curvature.meanings import MOST_FEATURES
+from keras_curvature.report.metrics import MOST_FEATURES
 
 
 def test_more_inputs_show_bars_most_curved_first_and_a_heat_map():

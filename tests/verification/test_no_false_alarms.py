@@ -16,7 +16,8 @@ ANOTHER_FUNCTION = {"stop_gradient", "straight_through"}
 """Tags of cases whose derivative is not that of their values, on purpose."""
 
 REFUSED = {"ops/associative_scan", "ops/average", "ops/ctc_loss", "ops/lu_factor"}
-"""What cannot be traced for any batch, or has no derivative: see `tests/test_engines.py`."""
+"""What cannot be traced for any batch, or has no derivative: see
+`tests/engines/test_engines.py`."""
 
 QUICK = {"networks/mlp_relu", "layers/LayerNormalization", "tensorflow/straight_through"}
 

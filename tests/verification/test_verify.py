@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 import keras_curvature as kc
-from diagnosis.ailing import X, stack
-from keras_curvature.engines.taylor import rules
-from keras_curvature.meanings import WIDTH
+from ailing import X, stack
+from keras_curvature.engines.taylor import registry
+from keras_curvature.report.metrics import WIDTH
 
 NAMES = (
     "value",
@@ -103,9 +103,9 @@ def test_a_right_rule_of_the_users_own_passes(registered):
 
 def test_the_rules_are_what_they_were_after_looking_for_the_wrong_one(registered):
     registered("Tanh", WRONG_RULES["wrong sign"])
-    before = dict(rules._rules)
+    before = dict(registry._rules)
     kc.verify(bent(), X)
-    assert rules._rules == before
+    assert registry._rules == before
 
 
 def test_a_gradient_of_another_function_is_told_apart():

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.diagnosis.parts import OPS, layers_of, named
+from keras_curvature.diagnosis.activations import OPS, layers_of, named
+from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject, sample
-from keras_curvature.engines import nested
-from keras_curvature.engines.audit import Place
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
-from keras_curvature.findings import Finding
-from keras_curvature.measurement import Array
+from keras_curvature.engines.tensorflow import nested
+from keras_curvature.engines.tensorflow.activity_analysis import Place
+from keras_curvature.measurement.data import Array
 
 EXAMPLES = 8
 """Examples at which derivatives and differences are compared."""

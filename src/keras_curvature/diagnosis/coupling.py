@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.independence import TOLERANCE, draws, influence, randomness
-from keras_curvature.findings import Finding
+from keras_curvature.engines.batch_coupling import TOLERANCE, draws, influence, randomness
 
 
 def coupling(s: Subject) -> list[Finding]:

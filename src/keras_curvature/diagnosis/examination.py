@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.diagnosis import agreement, hidden, tensorflow_own
+from keras_curvature.diagnosis import agreement, hidden_curvature, tensorflow_gradients
+from keras_curvature.diagnosis.activations import Part, parts_of
+from keras_curvature.diagnosis.connectivity import dependence, no_derivative
 from keras_curvature.diagnosis.coupling import coupling
-from keras_curvature.diagnosis.dependence import dependence, no_derivative
 from keras_curvature.diagnosis.finiteness import not_finite
-from keras_curvature.diagnosis.inside import look
-from keras_curvature.diagnosis.parts import Part, parts_of
+from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.diagnosis.scale import scale_below_rounding
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
+from keras_curvature.diagnosis.unit_states import look
 from keras_curvature.diagnosis.zeros import zeros
-from keras_curvature.engines.audit import Dependence
-from keras_curvature.engines.compiling import require_eager
 from keras_curvature.engines.evaluation import Options, Problem, pose
-from keras_curvature.engines.function import NotDifferentiableError
-from keras_curvature.engines.tensorflow_private import unobserved
-from keras_curvature.findings import Diagnosis, Finding
+from keras_curvature.engines.tensorflow.activity_analysis import Dependence
+from keras_curvature.engines.tensorflow.compilation import require_eager
+from keras_curvature.engines.tensorflow.function import NotDifferentiableError
+from keras_curvature.engines.tensorflow.private import unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 
@@ -113,7 +113,7 @@ def _found(s: Subject) -> tuple[list[Finding], tuple[str, ...]]:
     parts = parts_of(s.model, s.problem.f)
     if taken.finite.all():
         findings += _measured(s, taken, parts)
-    findings += tensorflow_own.findings(s, tensorflow_own.own_answer(s, taken))
+    findings += tensorflow_gradients.findings(s, tensorflow_gradients.own_answer(s, taken))
     return findings, _checks(s, parts)
 
 
@@ -122,10 +122,10 @@ def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Findin
     spread = float(taken.value.std(axis=0).max()) or 1.0
     z, rest = s.f64.point(s.leaves)
     states = look(s, s.f, parts, *s.f.point(s.leaves))
-    lines = hidden.lines_of(s, z.numpy(), rest)
+    lines = hidden_curvature.lines_of(s, z.numpy(), rest)
     relative = float(np.max(rounding)) / spread
     altered = agreement.findings(s, agreement.agreement(s, rounding))
-    kinks = hidden.findings(s, lines, relative, taken, parts, states, right=not altered)
+    kinks = hidden_curvature.findings(s, lines, relative, taken, parts, states, right=not altered)
     explained = bool(kinks or altered)
     return [
         *kinks,
@@ -147,10 +147,11 @@ def _checks(s: Subject, parts: tuple[Part, ...]) -> tuple[str, ...]:
         f"{_on_the_graph(s)} Layers with kinks: {kinked}.",
         f"{s.count} of {s.total} examples{outputs}: slope, exact second derivative along a random "
         f"direction and the units of the layers, in {s.f.dtype.name}.",
-        f"{hidden.lines_at_most(s)} straight lines between examples: change of slope against the "
+        f"{hidden_curvature.lines_at_most(s)} straight lines between examples: change of slope "
+        "against the "
         "integral of the exact second derivative, in float64.",
         f"Differences against autodiff at {min(agreement.EXAMPLES, s.count)} examples, two nested "
-        f"tapes of TensorFlow at {min(tensorflow_own.EXAMPLES, s.count)}.",
+        f"tapes of TensorFlow at {min(tensorflow_gradients.EXAMPLES, s.count)}.",
     )
 
 

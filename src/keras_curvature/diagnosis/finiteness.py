@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
-from keras_curvature.engines.audit import Place
-from keras_curvature.engines.walker import run
-from keras_curvature.findings import Finding
+from keras_curvature.engines.tensorflow.activity_analysis import Place
+from keras_curvature.engines.tensorflow.interpreter import run
 
 
 def not_finite(s: Subject, taken: Sample) -> list[Finding]:

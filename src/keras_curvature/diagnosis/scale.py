@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_curvature import rounding
+from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
-from keras_curvature.findings import Finding
-from keras_curvature.measurement import Array
-from keras_curvature.measuring import ROUNDING_LIMIT
+from keras_curvature.measurement import rounding_noise
+from keras_curvature.measurement.data import Array
+from keras_curvature.measurement.exact import ROUNDING_LIMIT
 
 
 def scale_below_rounding(s: Subject, taken: Sample, noise: Array) -> list[Finding]:
@@ -22,7 +22,7 @@ def scale_below_rounding(s: Subject, taken: Sample, noise: Array) -> list[Findin
     spread = taken.value.std(axis=0)
     relative = float(np.max(noise / np.where(spread > 0, spread, 1.0)))
     h = float(np.min(s.h / s.spread))
-    share = float(rounding.in_second_difference(np.array(relative), np.array(h)))
+    share = float(rounding_noise.in_second_difference(np.array(relative), np.array(h)))
     if share <= ROUNDING_LIMIT:
         return []
     enough = float(h * np.sqrt(share / ROUNDING_LIMIT))

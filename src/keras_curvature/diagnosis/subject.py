@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature import rounding, scales
-from keras_curvature.engines import chunks
-from keras_curvature.engines.choice import ENGINES
+from keras_curvature.engines import chunking
+from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.evaluation import Options, Problem, run_chunked
-from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
-from keras_curvature.measurement import Array
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.measurement import rounding_noise, windows
+from keras_curvature.measurement.data import Array
 from keras_curvature.typing import Model
 
 MOST_EXAMPLES, LEAST_EXAMPLES = 64, 4
@@ -142,7 +142,7 @@ def subject_of(
     f = few_outputs(problem.f)
     f64 = few_outputs(dataclasses.replace(problem.f, dtype=tf.float64))
     z = f64.point(problem.inputs.leaves)[0]
-    spread = scales.spread(z).numpy()
+    spread = windows.spread(z).numpy()
     most = min(at_most, EXAMPLES_IF_WIDE if len(spread) > WIDE else MOST_EXAMPLES)
     most = min(most, int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, MOST_EXAMPLES)))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:most])
@@ -157,13 +157,13 @@ def subject_of(
         f64=f64,
         spread=spread,
         v=spread * v / np.linalg.norm(v, axis=1, keepdims=True),
-        h=scales.resolve(scale, f.inputs, lambda: tf.constant(spread)).numpy(),
+        h=windows.resolve(scale, f.inputs, lambda: tf.constant(spread)).numpy(),
     )
 
 
 def rows_at_once(f: FlatFunction) -> int:
     """How many examples fit into memory at once."""
-    return chunks.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+    return chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def sample(s: Subject, f: Mixed, count: int | None = None) -> Sample:
 
 def noise(s: Subject, count: int = 8) -> Array:
     """Standard deviation of the rounding in one value of the function in float64, `(k,)`."""
-    f, offsets = s.f64, rounding.offsets()
+    f, offsets = s.f64, rounding_noise.offsets()
     times = len(offsets)
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -227,4 +227,4 @@ def noise(s: Subject, count: int = 8) -> Array:
         return {"values": tf.reshape(y, [-1, times, f.outputs.width])}
 
     found = s.run(compute, (*s.first(count), s.v[:count]), times, [offsets])
-    return rounding.noise(found["values"])
+    return rounding_noise.noise(found["values"])

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.diagnosis.hidden import EXACT_SLOPE, Lines, where
-from keras_curvature.diagnosis.inside import State
-from keras_curvature.diagnosis.parts import Part, layers_of
+from keras_curvature.diagnosis.activations import Part, layers_of
+from keras_curvature.diagnosis.hidden_curvature import EXACT_SLOPE, Lines, where
+from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
-from keras_curvature.findings import Finding
+from keras_curvature.diagnosis.unit_states import State
 
 WORTH_TELLING = 0.1
 """Share of the examples with a second derivative of 0 from which the reason is looked for."""

@@ -15,26 +15,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunks, fixed_batch, halves, quantities, replicas
-from keras_curvature.engines.choice import (
-    ENGINES,
-    Engine,
-    EngineChoice,
-    choose,
-    needs_float64,
-)
-from keras_curvature.engines.compiling import compiled, standing_alone
+from keras_curvature.engines import chunking, quantities
+from keras_curvature.engines.batch_coupling import warn_if_coupled
 from keras_curvature.engines.computation_key import key_of
-from keras_curvature.engines.emitting import widened
-from keras_curvature.engines.fingerprint import fingerprint
-from keras_curvature.engines.function import FlatFunction, checked_wrt, flatten
-from keras_curvature.engines.independence import warn_if_coupled
+from keras_curvature.engines.dispatch import ENGINES, Engine, EngineChoice, choose, needs_float64
 from keras_curvature.engines.inputs import Inputs, numbers_in, prepare
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
-from keras_curvature.engines.signs import random_signs
-from keras_curvature.engines.taylor import rules
-from keras_curvature.engines.tensorflow_private import inside_xla, unobserved
+from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.taylor import registry
+from keras_curvature.engines.tensorflow import batch_splitting, distribution, fixed_batch
+from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
+from keras_curvature.engines.tensorflow.fingerprint import fingerprint
+from keras_curvature.engines.tensorflow.function import FlatFunction, checked_wrt, flatten
+from keras_curvature.engines.tensorflow.op_emission import widened
+from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 Compute = Callable[..., dict[str, tf.Tensor]]
@@ -155,9 +150,9 @@ class Evaluator:
             def whole(*given: tf.Tensor) -> dict[str, tf.Tensor]:
                 of_examples = bound(compute, given[count:])
                 if halved:
-                    of_examples = halves.side_by_side(of_examples)
+                    of_examples = batch_splitting.side_by_side(of_examples)
                 if shared:
-                    of_examples = replicas.shared_out(of_examples, self.strategy)
+                    of_examples = distribution.shared_out(of_examples, self.strategy)
                 return of_examples(*given[:count])
 
             with standing_alone():
@@ -271,7 +266,7 @@ def estimate_laplacian(
         return {LAPLACIAN: engine.trace(f, z, rest, along)}
 
     planned = max(1, engine.rows_along(f) // (directions + 2))
-    size = chunks.at_once(options.batch_size, planned, leaves[0])
+    size = chunking.at_once(options.batch_size, planned, leaves[0])
     signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
     halved_from = problem.evaluator.halved_along(engine, directions)
     found = run_chunked(problem, compute, (*leaves, signs), size, signature, halved_from)
@@ -312,7 +307,7 @@ def flat_derivatives(
         for name in names
     }
     tensors = leaves if v is None else (*leaves, v)
-    size = chunks.at_once(batch_size, examples, leaves[0])
+    size = chunking.at_once(batch_size, examples, leaves[0])
     halved_from = problem.evaluator.halved_from(engine, names)
     return run_chunked(problem, compute, tensors, size, signature, halved_from)
 
@@ -348,12 +343,12 @@ def run_chunked(
         compute = bound(compute, constants)
         count = tensors[0].shape[0]
         if inside_xla() and count is not None and halved_from <= count <= size:
-            compute = halves.side_by_side(compute)
-        return chunks.in_graph(compute, tensors, size, signature)
+            compute = batch_splitting.side_by_side(compute)
+        return chunking.in_graph(compute, tensors, size, signature)
     strategy, devices = problem.evaluator.strategy, 1
-    shared = strategy is not None and not replicas.in_one()
+    shared = strategy is not None and not distribution.in_one()
     if shared:
-        devices, halved_from = replicas.count(strategy), math.inf
+        devices, halved_from = distribution.count(strategy), math.inf
 
     def run(*some: tf.Tensor) -> dict[str, tf.Tensor]:
         halved = some[0].shape[0] >= halved_from
@@ -368,13 +363,13 @@ def run_chunked(
         fitting[key] = fewer = -(-fewer // devices)
         on_each = " on each device" if devices > 1 else ""
         warnings.warn(
-            f"The memory ran out; the derivatives are computed for {chunks.counted(fewer)} at a "
+            f"The memory ran out; the derivatives are computed for {chunking.counted(fewer)} at a "
             f"time{on_each} from now on. `batch_size={fewer}` does so from the beginning.",
             stacklevel=2,
         )
 
     size = devices * min(size, fitting.get(key, size))
-    return chunks.as_fits(run, tensors, size, smaller)
+    return chunking.as_fits(run, tensors, size, smaller)
 
 
 def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
@@ -442,9 +437,9 @@ def _evaluator(model: Model, key: Hashable, make: MakeEvaluator) -> Evaluator:
     if not isinstance(model, keras.Layer):
         return make(None)  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
-    key = (key, fingerprint(model), rules.revision())
+    key = (key, fingerprint(model), registry.revision())
     if key not in kept:
-        kept[key] = make(replicas.replicas_here(model))
+        kept[key] = make(distribution.replicas_here(model))
         if len(kept) > KEPT_PER_MODEL:
             kept.popitem(last=False)
     kept.move_to_end(key)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.function import FlatFunction
-from keras_curvature.engines.nested import row_gradients, value_and_jacobian
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.nested import row_gradients, value_and_jacobian
 
 RELATIVE_STEP = float(np.finfo(np.float64).eps ** (1 / 3))
 """Where rounding, ~eps / h, meets truncation, ~h**2 (Press et al., Numerical Recipes, 5.7)."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 
 import tensorflow as tf
 
-from keras_curvature.engines import nested
-from keras_curvature.engines.function import FlatFunction
+from keras_curvature.engines.tensorflow import nested
+from keras_curvature.engines.tensorflow.function import FlatFunction
 
 VALUE, JACOBIAN = "value", "jacobian"
 HESSIAN, DIAGONAL, LAPLACIAN = "hessian", "hessian_diagonal", "laplacian"

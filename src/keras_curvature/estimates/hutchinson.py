@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_curvature.estimates.sampling import mean_and_error
+from keras_curvature.estimates.standard_error import mean_and_error
 
 Found = tuple[tf.Tensor, tf.Tensor]
 """Value and standard error."""

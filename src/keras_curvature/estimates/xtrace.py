@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.estimates.sampling import mean_and_error
+from keras_curvature.estimates.standard_error import mean_and_error
 
 ROUNDING = 64
 """Units of rounding below which a singular value counts as 0."""

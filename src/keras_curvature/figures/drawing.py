@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras_curvature.closeups import Closeup
-from keras_curvature.figures import closeups as examples
-from keras_curvature.figures import distances, many_inputs, one_input, two_inputs
+from keras_curvature.figures import examples, many_inputs, one_input, scale_profile, two_inputs
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
-from keras_curvature.measurement import Measurement, Report, Spectrum
-from keras_curvature.sketch import Sketch
+from keras_curvature.measurement.data import Measurement, Report, Spectrum
+from keras_curvature.measurement.examples import Closeup
+from keras_curvature.report.estimated_statistics import Sketch
 
 
 def draw(
@@ -64,7 +63,7 @@ def draw_distances(
     """
     palette = _palette(theme)
     with styled(palette):
-        return distances.against_distance(measurement, report, history, palette)
+        return scale_profile.against_distance(measurement, report, history, palette)
 
 
 def draw_examples(

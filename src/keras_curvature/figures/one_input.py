@@ -20,8 +20,8 @@ from keras_curvature.figures.view import (
     view_of,
     which,
 )
-from keras_curvature.meanings import plain
-from keras_curvature.measurement import Array, Measurement, Report
+from keras_curvature.measurement.data import Array, Measurement, Report
+from keras_curvature.report.metrics import plain
 
 
 def curves(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature import scales
 from keras_curvature.engines import quantities
 from keras_curvature.engines.evaluation import Problem, differentiate, pose
-from keras_curvature.engines.function import FlatFunction
 from keras_curvature.engines.masks import mask_of, masked
-from keras_curvature.layers.wrapping import DerivativeWrapper, with_masks
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
+from keras_curvature.measurement import windows
 from keras_curvature.typing import Output, Structure, Wrt
 
 
@@ -123,7 +123,7 @@ class CurvaturePenalty(DerivativeWrapper):
         """The shapes and dtypes of the wrapped model's output."""
         known = self._known(with_masks(inputs, mask))
         if self.scale is not None:  # raises now for what cannot be right
-            scales.resolve(self.scale, known.f.inputs, lambda: scales.AUTO_FRACTION)
+            windows.resolve(self.scale, known.f.inputs, lambda: windows.AUTO_FRACTION)
         return self.layer.compute_output_spec(inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -179,7 +179,7 @@ class CurvaturePenalty(DerivativeWrapper):
         self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor
     ) -> tf.Tensor:
         """The second difference along `v`, `(batch, outputs)`."""
-        h = scales.resolve(self.scale, f.inputs, lambda: scales.spread(z))
+        h = windows.resolve(self.scale, f.inputs, lambda: windows.spread(z))
         step = tf.cast(h, z.dtype) * v
         difference = f(z + step, rest) - 2 * f(z, rest) + f(z - step, rest)
         return difference / tf.reduce_sum(tf.square(step), axis=1, keepdims=True)

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
-from keras_curvature.engines.choice import ENGINES
+from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.evaluation import Evaluator, Options, Problem, flat_derivatives
-from keras_curvature.engines.function import FlatFunction, flatten
-from keras_curvature.measurement import Array
+from keras_curvature.engines.tensorflow.function import FlatFunction, flatten
+from keras_curvature.measurement.data import Array
 from keras_curvature.verification.truth import Lines
 
 DERIVATIVES = tuple(name for name in quantities.NAMES if name != quantities.VALUE)

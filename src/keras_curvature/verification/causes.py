@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from keras_curvature.checks import Check
+from keras_curvature.diagnosis.activations import named
 from keras_curvature.diagnosis.agreement import altering
-from keras_curvature.diagnosis.parts import named
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
-from keras_curvature.engines.choice import ENGINES, needs_float64
+from keras_curvature.engines.dispatch import ENGINES, needs_float64
 from keras_curvature.engines.evaluation import Options, pose
-from keras_curvature.engines.function import NotDifferentiableError
-from keras_curvature.engines.taylor import rules
+from keras_curvature.engines.taylor import registry
+from keras_curvature.engines.tensorflow.function import NotDifferentiableError
 from keras_curvature.verification import answers
 from keras_curvature.verification.judging import judged, tolerance_of
+from keras_curvature.verification.results import Check
 from keras_curvature.verification.truth import Lines, Truth
 
 RULES_LEFT_OUT = 40
@@ -66,7 +66,7 @@ def _told(s: Subject, trials: _Trials, wrong: Sequence[Check]) -> Iterator[str]:
     if "taylor" in used:
         taylor = dataclasses.replace(in_float64, engine="taylor")
         for op_type in _op_types(s):
-            with rules.without(op_type):
+            with registry.without(op_type):
                 blamed = trials.passes(taylor)
             if blamed:
                 places = [place for place in s.problem.f.audit.live if place.op_type == op_type]
@@ -82,7 +82,7 @@ def _told(s: Subject, trials: _Trials, wrong: Sequence[Check]) -> Iterator[str]:
 def _op_types(s: Subject) -> list[str]:
     """Types of op on the way that have a rule, in order."""
     types = dict.fromkeys(place.op_type for place in s.problem.f.audit.live)
-    return [op_type for op_type in types if rules.is_registered(op_type)][:RULES_LEFT_OUT]
+    return [op_type for op_type in types if registry.is_registered(op_type)][:RULES_LEFT_OUT]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

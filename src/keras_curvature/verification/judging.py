@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.checks import Check
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.evaluation import Problem
-from keras_curvature.measurement import Array
+from keras_curvature.measurement.data import Array
 from keras_curvature.verification.answers import Answer
+from keras_curvature.verification.results import Check
 from keras_curvature.verification.truth import Lines, Truth
 
 JUDGEABLE = 1e-3

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.subject import Subject, noise
 from keras_curvature.engines import quantities
-from keras_curvature.measurement import Array
-from keras_curvature.verification.lines import PLACES, Estimate, first, second
+from keras_curvature.measurement.data import Array
+from keras_curvature.verification.line_derivatives import PLACES, Estimate, first, second
 
 ALL_AXES, SOME_AXES = 64, 8
 """Up to so many inputs a line is laid along each, beyond them along a few at random."""

@@ -1,1 +1,1 @@
-"""Second-order Taylor propagation: values, slopes and curvatures from inputs to outputs."""
+"""The core of Taylor propagation: second-order series, and what a rule for an op is."""

@@ -1,0 +1,1 @@
+"""What using this library costs: time, memory, log."""

@@ -1,0 +1,228 @@
+"""The parts of a network that have kinks or flat stretches: which there are, and their names.
+
+One table says which TensorFlow ops are watched, one how the activations of Keras are called and
+what to take instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_curvature.engines.tensorflow.activity_analysis import Place
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.report.metrics import listed
+
+SMOOTH, BENT = "smooth", "smooth between kinks"
+LINEAR, QUADRATIC = "piecewise linear", "piecewise quadratic"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a function of one number looks like.
+
+    Attributes:
+        word: what it is called.
+        form: `SMOOTH` (its slope never jumps), or what it is between its kinks.
+        instead: what to take in its place for a second derivative at every point.
+    """
+
+    word: str
+    form: str
+    instead: str
+
+    @property
+    def kinked(self) -> bool:
+        """Whether its slope jumps."""
+        return self.form != SMOOTH
+
+
+def _table(*rows: tuple[str, str, str, str]) -> dict[str, Shape]:
+    return {
+        name: Shape(word, form, instead)
+        for names, word, form, instead in rows
+        for name in names.split()
+    }
+
+
+OPS = _table(
+    # op types, word, form, instead
+    ("Relu", "relu", LINEAR, "softplus or silu"),
+    ("Relu6", "relu6", LINEAR, "silu"),
+    ("LeakyRelu", "leaky_relu", LINEAR, "silu or gelu"),
+    ("Selu", "selu", BENT, "silu or gelu"),
+    ("Abs", "abs", LINEAR, "sqrt(x² + ε)"),
+    ("Maximum", "maximum", LINEAR, "logaddexp"),
+    ("Minimum", "minimum", LINEAR, "-logaddexp(-a, -b)"),
+    ("ClipByValue", "clipping", LINEAR, "tanh"),
+    ("Max Min SegmentMax SegmentMin UnsortedSegmentMax UnsortedSegmentMin",
+     "maximum over an axis", LINEAR, "a mean or logsumexp"),
+    ("MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax", "max pooling", LINEAR, "average pooling"),
+    ("Dilation2D", "dilation", LINEAR, "a convolution"),
+    ("Select SelectV2", "where", LINEAR, "a smooth transition"),
+    ("TopKV2 GatherV2 GatherNd", "sorting", LINEAR, "softmax weights"),
+    ("FloorMod Mod", "remainder", LINEAR, "a sine and a cosine"),
+    ("FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
+     "QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4",
+     "quantisation", LINEAR, "the model before it was quantised"),
+    # smooth ones, which have flat stretches only
+    ("Tanh", "tanh", SMOOTH, ""),
+    ("Sigmoid", "sigmoid", SMOOTH, ""),
+    ("Softplus", "softplus", SMOOTH, ""),
+    ("Softmax LogSoftmax", "softmax", SMOOTH, ""),
+    ("Elu", "elu", SMOOTH, ""),
+    ("Softsign", "softsign", SMOOTH, ""),
+    ("Erf Erfc", "gelu or erf", SMOOTH, ""),
+    ("Exp", "exp", SMOOTH, ""),
+)  # fmt: skip
+"""TensorFlow op type -> what it is."""
+
+CLIPPING = OPS["ClipByValue"]
+"""What a minimum and a maximum with constants are together."""
+
+LOOKUPS = {"GatherV2", "GatherNd"}
+"""Ops that sort if what they look up by depends on the input, and are linear if not."""
+
+SORTS = {"TopKV2", "ArgMax", "ArgMin"}
+"""Ops that give such places to look up."""
+
+ACTIVATIONS = _table(
+    # names of Keras's functions and layers, word, form, instead
+    ("relu", "relu", LINEAR, "softplus or silu"),
+    ("relu6", "relu6", LINEAR, "silu"),
+    ("leaky_relu LeakyReLU", "leaky_relu", LINEAR, "silu or gelu"),
+    ("PReLU", "prelu", LINEAR, "silu or gelu"),
+    ("selu", "selu", BENT, "silu or gelu"),
+    ("elu ELU", "elu", BENT, "silu or gelu"),  # with an alpha other than 1
+    ("threshold", "threshold", LINEAR, "softplus"),
+    ("hard_tanh", "hard_tanh", LINEAR, "tanh"),
+    ("hard_sigmoid", "hard_sigmoid", LINEAR, "sigmoid"),
+    ("hard_shrink", "hard_shrink", LINEAR, "tanh_shrink"),
+    ("soft_shrink", "soft_shrink", LINEAR, "tanh_shrink"),
+    ("sparse_sigmoid", "sparse_sigmoid", LINEAR, "sigmoid"),
+    ("sparsemax", "sparsemax", LINEAR, "softmax"),
+    ("hard_silu hard_swish", "hard_silu", QUADRATIC, "silu"),
+    ("celu sparse_plus", "", SMOOTH, ""),  # made of kinked ops, and smooth all the same
+    ("MaxPooling1D MaxPooling2D MaxPooling3D GlobalMaxPooling1D GlobalMaxPooling2D "
+     "GlobalMaxPooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D",
+     "max pooling", LINEAR, "average pooling"),
+    ("Maximum", "maximum", LINEAR, "a mean, or logaddexp"),
+    ("Minimum", "minimum", LINEAR, "a mean, or logaddexp"),
+)  # fmt: skip
+"""Name of a Keras activation or of a layer's class -> what it is; beyond them the op says it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The watched ops of one layer.
+
+    Attributes:
+        layer: its name, or `""` where an op is in none.
+        shapes: what they are.
+        ops: those that can be looked at: in the traced graph itself, not in a loop or function.
+        whole: whether these are all of them.
+    """
+
+    layer: str
+    shapes: tuple[Shape, ...]
+    ops: tuple[tf.Operation, ...]
+    whole: bool
+
+    @property
+    def kinked(self) -> bool:
+        """Whether their slope jumps."""
+        return any(shape.kinked for shape in self.shapes)
+
+    @property
+    def name(self) -> str:
+        """As it stands in messages."""
+        return f"{self.words} in {self.layer!r}" if self.layer else self.words
+
+    @property
+    def words(self) -> str:
+        """What they are, without the layer."""
+        return " and ".join(_described(shape) for shape in self.shapes)
+
+
+def named(places: Iterable[Place]) -> str:
+    """Ops as a list in a sentence, each once."""
+    return listed(list(dict.fromkeys(str(place) for place in places)))
+
+
+def layers_of(things: Iterable[Place | Part]) -> tuple[str, ...]:
+    """The names of the layers that ops or parts are in, each once."""
+    return tuple(dict.fromkeys(thing.layer for thing in things if thing.layer))
+
+
+def _described(shape: Shape) -> str:
+    return f"{shape.word} ({QUADRATIC})" if shape.form == QUADRATIC else shape.word
+
+
+def parts_of(model: Any, f: FlatFunction) -> tuple[Part, ...]:
+    """All parts that a derivative passes and that are in the tables, in the order of the graph."""
+    sorted_by = {place.op_type for place in (*f.audit.live, *f.audit.cuts)} & SORTS
+    watched = OPS.keys() - (set() if sorted_by else LOOKUPS)
+    groups: dict[str, list[Place]] = {}
+    for place in f.audit.live:
+        if place.op_type in watched:
+            groups.setdefault(place.layer or place.op_name, []).append(place)
+    return tuple(_part(model, f, places) for places in groups.values())
+
+
+def _part(model: Any, f: FlatFunction, places: Sequence[Place]) -> Part:
+    """The kinked ops of a layer, or all watched ones if none has kinks."""
+    layer = places[0].layer
+    kinked = [place for place in places if OPS[place.op_type].kinked]
+    shapes = {OPS[place.op_type]: None for place in kinked or places}
+    names = _keras_names(model, layer)
+    known = [ACTIVATIONS[name] for name in names if name in ACTIVATIONS]
+    if kinked and known:
+        shapes = {known[0]: None}
+    elif not kinked and names and not hasattr(keras.layers, names[0]):
+        shapes = {Shape(names[0], SMOOTH, ""): None}
+    visible = [_visible(f.traced.graph, place) for place in kinked or places]
+    ops = tuple(op for op in visible if op is not None)
+    if not known and _clips(ops):
+        shapes = {CLIPPING: None}
+    return Part(
+        layer=layer,
+        shapes=tuple(shapes),
+        ops=ops,
+        whole=len(ops) == len(visible),
+    )
+
+
+def _clips(ops: Sequence[tf.Operation]) -> bool:
+    """Whether they are a minimum and a maximum, both with something that is not an example's."""
+    types = sorted(op.type for op in ops)
+    return types == ["Maximum", "Minimum"] and all(len(batched_inputs(op)) == 1 for op in ops)
+
+
+def _keras_names(model: Any, name: str) -> list[str]:
+    """Of a layer: its activations, then its class."""
+    layers = model._flatten_layers() if isinstance(model, keras.Layer) else []
+    names: list[str] = []
+    for layer in layers:
+        if layer.name == name:
+            functions = (getattr(layer, a, None) for a in ("activation", "recurrent_activation"))
+            names += [str(getattr(function, "__name__", "linear")) for function in functions]
+            names.append(type(layer).__name__)
+    return [name for name in names if name not in ("linear", "<lambda>")]
+
+
+def _visible(graph: tf.Graph, place: Place) -> tf.Operation | None:
+    """The op itself, unless it is inside a function, a loop or a branch."""
+    try:
+        op = graph.get_operation_by_name(place.op_name)
+    except KeyError:
+        return None
+    return op if op.type == place.op_type and batched_inputs(op) else None
+
+
+def batched_inputs(op: tf.Operation) -> list[tf.Tensor]:
+    """The inputs of an op that hold the examples and carry a derivative."""
+    return [t for t in op.inputs if t.shape.rank and t.shape[0] is None and t.dtype.is_floating]

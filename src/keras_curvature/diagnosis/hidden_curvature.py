@@ -1,0 +1,287 @@
+"""Curvature that sits in kinks: how much, and in which parts of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.diagnosis.activations import Part
+from keras_curvature.diagnosis.activations import named as ops
+from keras_curvature.diagnosis.results import Finding
+from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject, rows_at_once
+from keras_curvature.diagnosis.unit_states import CHANGED, State, look
+from keras_curvature.measurement import segments
+from keras_curvature.measurement.data import Array, Segments
+from keras_curvature.report.metrics import listed, percent
+from keras_curvature.report.statistics import hidden_fraction
+from keras_curvature.report.verdict import HIDDEN
+
+MOST_LINES = 8
+"""Straight lines between examples along which the change of slope is followed."""
+
+LINES_IF_WIDE = 2
+"""Followed at least, and of a model of thousands of inputs, where each of them costs more."""
+
+WORTH_TELLING = 0.01
+"""Hidden fraction below which a function counts as smooth."""
+
+ROUNDS = 8
+"""Times that a piece is cut into `segments.PIECES`: what is left is 6e-7 of it."""
+
+KINK = 1e-4
+"""Share of what is missed on the whole piece from which the rest, on so little, is a kink.
+
+What is not a kink is left with 4e-6 of it at most, where the second derivative is not that of the
+slope. The largest of many kinks on the piece has more.
+"""
+
+EXACT_SLOPE = 1e-10
+"""Change of slope, relative to the largest, that rounding in float64 does not make."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The function along straight lines between examples, in float64.
+
+    Attributes:
+        start: `(lines, d)`.
+        end: `(lines, d)`.
+        rest: the other inputs.
+        along: slopes and integrals of the exact second derivative.
+    """
+
+    start: Array
+    end: Array
+    rest: tuple[tf.Tensor, ...]
+    along: Segments
+
+    @property
+    def missed(self) -> Array:
+        """|change of slope − integral of the exact second derivative|, `(lines, pieces)`."""
+        change = np.diff(self.along.slopes, axis=1)
+        return np.abs(change - self.along.curvature_integrals).max(axis=2)
+
+    @property
+    def steepest(self) -> float:
+        """The largest slope."""
+        return float(np.abs(self.along.slopes).max())
+
+
+def lines_at_most(s: Subject) -> int:
+    """How many lines are followed: fewer of a model of many outputs, or one that fills memory."""
+    most = LINES_IF_WIDE if len(s.spread) > WIDE else MOST_LINES // s.f64.outputs.width
+    return int(np.clip(rows_at_once(s.f64), LINES_IF_WIDE, most))
+
+
+def lines_of(s: Subject, z: Array, rest: Sequence[tf.Tensor]) -> Lines:
+    """Lines between examples; from one example alone to one standard deviation away."""
+    first, last = segments.pairs(len(z))
+    first, last = (side[: lines_at_most(s)] for side in (first, last))
+    ends = z[last] if len(z) > 1 else z + s.v
+    return _followed(s, z[first], ends, [tf.gather(r, first) for r in rest])
+
+
+def _followed(s: Subject, start: Array, end: Array, rest: Sequence[tf.Tensor]) -> Lines:
+    f = s.f64
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        start, end, *rest, spread = tensors
+        return segments.along(ENGINE, f, start, end, rest, spread)
+
+    found = s.run(compute, (start, end, *rest), segments.rows_of_one(f), [s.spread])
+    along = Segments(
+        lengths=found["lengths"],
+        standard_lengths=found["standard_lengths"],
+        slopes=found["slopes"],
+        curvature_integrals=found["integrals"],
+        integration_errors=found["errors"],
+    )
+    return Lines(start, end, tuple(rest), along)
+
+
+def kinks(s: Subject, lines: Lines, noise: float) -> Lines | None:
+    """Follows the change of slope that the second derivative misses down to single points.
+
+    On a smooth function what is missed is the error of the quadrature, which is gone after a
+    few rounds. A kink stays what it is however short the piece around it.
+
+    Args:
+        s: the subject.
+        lines: between the examples.
+        noise: rounding in one value, relative to the spread of the values.
+
+    Returns:
+        The short lines across the kinks that were found, or `None`.
+    """
+    least = max(EXACT_SLOPE, 100 * noise) * lines.steepest
+    found = lines
+    for _ in range(ROUNDS):
+        worst = np.argmax(np.nan_to_num(found.missed), axis=1)[:, None]
+        step = (found.end - found.start) / segments.PIECES
+        start = found.start + worst * step
+        found = _followed(s, start, start + step, found.rest)
+    left = found.missed.sum(axis=1)
+    real = (left > least) & (left > KINK * lines.missed.max(axis=1))
+    if not real.any():
+        return None
+    return Lines(
+        found.start[real],
+        found.end[real],
+        tuple(tf.boolean_mask(r, real) for r in found.rest),
+        found.along,
+    )
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Which parts the kinks are in.
+
+    Attributes:
+        counts: how many are in each part that can be looked at.
+        unexplained: how many are in none of these.
+    """
+
+    counts: dict[Part, int]
+    unexplained: int
+
+
+def blame(s: Subject, parts: Sequence[Part], kinks: Lines) -> Blame:
+    """Looks which units switch between the two ends of the short lines across the kinks."""
+    z = np.concatenate([kinks.start, kinks.end])
+    rest = [tf.concat([r, r], axis=0) for r in kinks.rest]
+    counts, explained = {}, np.zeros(len(kinks.start), dtype=bool)
+    for state in look(s, s.f64, parts, tf.constant(z), rest):
+        if state.part.kinked:
+            before, after = np.split(state.signature, 2)
+            changed = np.abs(after - before) > CHANGED
+            counts[state.part] = int(changed.sum())
+            explained |= changed
+    return Blame(counts, int((~explained).sum()))
+
+
+def findings(
+    s: Subject,
+    lines: Lines,
+    noise: float,
+    taken: Sample,
+    parts: Sequence[Part],
+    states: Sequence[State],
+    *,
+    right: bool,
+) -> list[Finding]:
+    """The finding that says which parts have the kinks, if there are any.
+
+    Args:
+        s: the subject.
+        lines: between the examples.
+        noise: rounding in one value, relative to the spread of the values.
+        taken: first and second derivatives at the examples.
+        parts: of the network.
+        states: what they do at the examples.
+        right: whether derivatives are those of the values, as far as differences can tell.
+    """
+    share = hidden_fraction(lines.along)
+    found = kinks(s, lines, noise) if share >= WORTH_TELLING else None
+    if found is None:
+        return []
+    to_blame = blame(s, parts, found)
+    switching = {state.part for state in states if state.switching}
+    hit = {part for part, count in to_blame.counts.items() if count}
+    named = [
+        part
+        for part in parts
+        if part.kinked
+        # In a loop or a function nothing can be seen: named if nothing else explains a kink.
+        and (part in switching or part in hit or (to_blame.unexplained and not part.whole))
+    ]
+    finding = _finding(s, share, len(found.start), taken, named, states, to_blame)
+    return [finding if right else replace(finding, meaning=OF_AN_ALTERED_GRADIENT)]
+
+
+def _finding(
+    s: Subject,
+    share: float,
+    followed: int,
+    taken: Sample,
+    named: Sequence[Part],
+    states: Sequence[State],
+    to_blame: Blame,
+) -> Finding:
+    zero = int(taken.straight.sum())
+    exact = f"it is exactly 0 at {zero} of {s.count} examples" if zero else "it is nowhere 0"
+    sentences = [
+        f"{percent(share).capitalize()} of the change of slope between the examples sits in kinks "
+        f"that the exact second derivative does not see; {exact}.",
+        *_units([state for state in states if state.part in named and state.switching]),
+        *_kinks(followed, [(part, to_blame.counts.get(part, 0)) for part in named]),
+    ]
+    return Finding(
+        kind="piecewise linear" if share >= HIDDEN else "partly hidden",
+        # Where a gradient is stopped a value may jump, as of a rounded one.
+        where=where(named) or ops(s.problem.f.audit.cuts) or "from an op that is not known here",
+        layers=tuple(part.layer for part in named if part.layer),
+        found=" ".join(sentences),
+        meaning=_meaning(share),
+        advice=_advice(named),
+        size=share,
+    )
+
+
+def where(parts: Sequence[Part]) -> str:
+    """Parts with the same activation together: `relu in 'a' and 'b', abs in 'c'`."""
+    by_words: dict[str, list[str]] = {}
+    for part in parts:
+        by_words.setdefault(part.words, []).extend([repr(part.layer)] if part.layer else [])
+    return listed([f"{w} in {listed(names)}" if names else w for w, names in by_words.items()])
+
+
+def _units(states: Sequence[State]) -> list[str]:
+    told = [
+        f"{state.switching} of {state.units} units of {state.part.name}"
+        + (f" ({state.off} pass on nothing at any of them)" if state.off else "")
+        for state in states
+    ]
+    return [f"Between them switch {listed(told)}."] if told else []
+
+
+def _kinks(followed: int, hit: Sequence[tuple[Part, int]]) -> list[str]:
+    told = [f"{count} in {part.name}" for part, count in hit if count]
+    if not told:
+        return []
+    return [f"{followed} kinks were followed to single points: {listed(told)}."]
+
+
+OF_AN_ALTERED_GRADIENT = (
+    "Between its kinks the slope that autodiff gives bends less than it changes from point to "
+    "point; and that slope is not the one of the values, as the finding about it says."
+)
+
+
+def _meaning(share: float) -> str:
+    if share >= HIDDEN:
+        return (
+            "Autodiff is right, and sees next to nothing: between its kinks the function hardly "
+            "bends, and what makes its shape is in the kinks."
+        )
+    return (
+        "The exact second derivative is right at every point, but leaves out what the kinks add "
+        "between the points."
+    )
+
+
+def _advice(parts: Sequence[Part]) -> str:
+    shapes = dict.fromkeys(shape for part in parts for shape in part.shapes if shape.instead)
+    exchange = [f"{shape.instead} in place of {shape.word}" for shape in shapes]
+    train = (
+        f" For second derivatives at a point train with {listed(exchange)}; "
+        "kc.smooth(model, beta) makes a smooth copy of this model to compare with."
+        if exchange
+        else ""
+    )
+    return (
+        "Read scale_mean, scale_rms and slope_change instead of mean and rms, and "
+        f"kc.scale_curvature instead of kc.hessian.{train}"
+    )

@@ -1,0 +1,319 @@
+"""The few ways in which ops behave: a rule is one of these with the op's particulars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.chain_rule import Argument
+from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
+from keras_curvature.engines.taylor.modes import Bilinear, Carrier, Pointwise
+from keras_curvature.engines.taylor.registry import Jets, Rule, Step, require_function
+from keras_curvature.engines.tensorflow.taylor.batch_axis import Keeps, always, never
+
+Derivative = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""From an op's input and output to a derivative, all of one shape."""
+
+OnStack = Callable[[Step, tf.Tensor], tf.Tensor]
+"""A linear op on a stack: from `(s, *shape of the input)` to `(s, *shape of the output)`."""
+
+
+def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
+    """A function of each number by itself, by its derivatives.
+
+    Args:
+        first: from the input `x` and the output `y` to `dy/dx`.
+        second: to `d²y/dx²`; `None` where it is 0, as for a piecewise linear function.
+
+    Raises:
+        TypeError: for what is no function.
+    """
+    require_function("first", first)
+    if second is not None:
+        require_function("second", second)
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        x, y, jet = step.inputs[0], step.outputs[0], jets[0]
+        if jet is None:
+            raise NotImplementedError(f"{step.op.type} of a constant and something else")
+        bends = {} if second is None else {(0, 0): second(x, y)}
+        found = carrier.elementwise(y, [Argument(jet, first(x, y))], bends)
+        return [found, *[None] * (len(step.outputs) - 1)]
+
+    return Rule(propagate)
+
+
+def identity() -> Rule:
+    """Hands every input on as it is."""
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        # The value of the output may have a better known shape.
+        pairs = zip(step.outputs, jets, strict=False)
+        return [j and Jet(y, j.of) for y, j in pairs]
+
+    return Rule(propagate, is_linear=True)
+
+
+def nothing() -> Rule:
+    """Ends every derivative, as its author meant."""
+    return Rule(lambda step, jets, carrier: [None] * len(step.outputs), is_linear=True, ends=True)
+
+
+Partials = tuple[Sequence[Any], Mapping[tuple[int, int], Any]]
+"""First derivatives by each argument (`None` for 1), second ones by pairs `i <= j`."""
+
+
+def partials(
+    derivatives: Callable[..., Partials], *, is_linear: bool = False, is_multilinear: bool = False
+) -> Rule:
+    """An elementwise function of several arguments, which may be broadcast.
+
+    Args:
+        derivatives: from the inputs and the output to the partial derivatives.
+        is_linear: whether it is linear in all arguments together.
+        is_multilinear: whether it is linear in each argument alone.
+    """
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        firsts, seconds = derivatives(*step.inputs, step.outputs[0])
+        live = [i for i, jet in enumerate(jets) if jet is not None]
+        arguments = [Argument(jets[i], firsts[i]) for i in live]  # type: ignore[arg-type]
+        bends = {
+            (live.index(i), live.index(j)): bend
+            for (i, j), bend in seconds.items()
+            if i in live and j in live
+        }
+        return [carrier.elementwise(step.outputs[0], arguments, bends)]
+
+    return Rule(propagate, is_linear, is_multilinear)
+
+
+def linear(
+    on_stack: OnStack,
+    keeps_batch: Keeps = always,
+) -> Rule:
+    """A linear function of the first input.
+
+    Args:
+        on_stack: what it does to a stack; to one slice for all examples, where `keeps_batch`.
+        keeps_batch: as in `Rule`.
+    """
+    return linear_in((0,), lambda step, i, stack: on_stack(step, stack), keeps_batch)
+
+
+def linear_in(
+    which: Sequence[int] | None,
+    on_stack: Callable[[Step, int, tf.Tensor], tf.Tensor],
+    keeps_batch: Keeps = always,
+) -> Rule:
+    """A sum of linear functions of single inputs; other inputs must not be live.
+
+    Args:
+        which: the inputs in which the op is linear; `None` for all.
+        on_stack: from an input's index and its stack to its part of the result's.
+        keeps_batch: as in `Rule`.
+    """
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        first, second = None, None
+        for i, jet in enumerate(jets):
+            if jet is None:
+                continue
+            if which is not None and i not in which:
+                raise NotImplementedError(f"{step.op.type} by its argument {i}")
+            base = carrier.settle(jet).base
+
+            def act(stack: tf.Tensor, i: int = i) -> tf.Tensor:
+                whole = stack if keeps_batch(step.op) else spread(stack, step.inputs[i])
+                return on_stack(step, i, whole)
+
+            first = plus(first, act(base.first))
+            second = second if base.second is None else plus(second, act(base.second))
+        assert first is not None
+        return [Jet(step.outputs[0], Base(first, second))]
+
+    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
+
+
+def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch: Keeps) -> Rule:
+    """Lays several inputs side by side; a constant's stack is 0.
+
+    Args:
+        on_stacks: from the stacks of all inputs, axis left out, to that of the result.
+        keeps_batch: as in `Rule`.
+    """
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        y = step.outputs[0]
+        parts = [i for i, x in enumerate(step.inputs) if x.dtype == y.dtype]
+        bases = [None if (jet := jets[i]) is None else carrier.settle(jet).base for i in parts]
+        values = [step.inputs[i] for i in parts]
+
+        def joined(stacks: Sequence[tf.Tensor | None], count: int) -> tf.Tensor:
+            whole = [
+                tf.zeros([count, *sizes(x)], x.dtype) if stack is None else spread(stack, x)
+                for stack, x in zip(stacks, values, strict=True)
+            ]
+            return on_stacks(step, whole)
+
+        first = joined([None if base is None else base.first for base in bases], carrier.directions)
+        seconds = [None if base is None else base.second for base in bases]
+        none = all(stack is None for stack in seconds)
+        return [Jet(y, Base(first, None if none else joined(seconds, carrier.slices)))]
+
+    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
+
+
+def parting(
+    on_stack: Callable[[Step, tf.Tensor], Sequence[tf.Tensor]],
+    keeps_batch: Keeps,
+    operand: int = 0,
+) -> Rule:
+    """Takes one input apart into several outputs.
+
+    Args:
+        on_stack: from the input's stack to those of the outputs.
+        keeps_batch: as in `Rule`.
+        operand: which input it is.
+    """
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        jet = jets[operand]
+        if jet is None:
+            raise NotImplementedError(f"{step.op.type} by its other argument")
+        base = carrier.settle(jet).base
+        x = step.inputs[operand]
+        firsts = on_stack(step, spread(base.first, x))
+        seconds = (
+            [None] * len(firsts) if base.second is None else on_stack(step, spread(base.second, x))
+        )
+        return [
+            Jet(y, Base(first, second))
+            for y, first, second in zip(step.outputs, firsts, seconds, strict=True)
+        ]
+
+    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
+
+
+def folding(operand: int = 0) -> Rule:
+    """A linear op that treats the examples along the first axis alike: more examples do."""
+
+    def on_stack(step: Step, index: int, stack: tf.Tensor) -> tf.Tensor:
+        return unfold(step.with_operand(fold(stack), index), stack)
+
+    return linear_in((operand,), on_stack)
+
+
+def fold(stack: tf.Tensor) -> tf.Tensor:
+    """Lays the directions out as more examples."""
+    return tf.reshape(stack, [-1, *sizes(stack, 2)])
+
+
+def unfold(folded: tf.Tensor, stack: tf.Tensor) -> tf.Tensor:
+    """The stack that was folded and gone through an op."""
+    examples = -1 if stack.shape[1] is None else stack.shape[1]
+    if folded.shape[0] is not None:
+        examples = folded.shape[0] // stack.shape[0]
+    return tf.reshape(folded, [stack.shape[0], examples, *sizes(folded, 1)])
+
+
+def as_it_is(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """Ops that do not mind another axis in front."""
+    return step.with_operand(stack)
+
+
+def slicewise(step: Step, index: int, stack: tf.Tensor) -> tf.Tensor:
+    """Any linear op, direction after direction."""
+    if stack.shape[0] <= UNROLLED:
+        return tf.stack([step.with_operand(slice_, index) for slice_ in tf.unstack(stack)])
+    y = step.outputs[0]
+    return tf.map_fn(
+        lambda slice_: step.with_operand(slice_, index),
+        stack,
+        fn_output_signature=tf.TensorSpec(y.shape, y.dtype),
+    )
+
+
+UNROLLED = 4
+"""Directions up to which a graph is written out for each instead of a loop."""
+
+
+def slicewise_linear(operand: int = 0) -> Rule:
+    """A linear op that is asked about one direction at a time."""
+    return linear_in((operand,), slicewise, never)
+
+
+def piecewise(rule: Rule) -> Rule:
+    """An op that is linear between kinks: which piece it is on depends on the example."""
+    return replace(rule, is_linear=False)
+
+
+def product(
+    apply: Callable[[Step, tf.Tensor, tf.Tensor], tf.Tensor],
+    left: OnStack,
+    right: OnStack,
+    summed: Callable[[Step, tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+) -> Rule:
+    """A bilinear function of two inputs.
+
+    Args:
+        apply: on two stacks, direction by direction.
+        left: on a stack of the first input and the second input itself.
+        right: on a stack of the second input and the first input itself.
+        summed: as `apply`, summed over the directions, with one slice.
+    """
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        bases = [None if jet is None else carrier.settle(jet).base for jet in jets]
+        first, second = None, None
+        whole = []
+        for base, x, act in zip(bases, step.inputs, (left, right), strict=False):
+            if base is not None:
+                first = plus(first, act(step, base.first))
+                second = second if base.second is None else plus(second, act(step, base.second))
+                whole.append(spread(base.first, x))
+        terms = []
+        if len(whole) == 2:
+
+            def together(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+                return apply(step, a, b)
+
+            def total(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+                assert summed is not None
+                return summed(step, a, b)
+
+            terms = [Bilinear(whole[0], whole[1], together, None if summed is None else total)]
+        assert first is not None
+        return [carrier.finish(step.outputs[0], first, second, terms)]
+
+    return Rule(propagate, is_multilinear=True)
+
+
+def normalised(
+    deviation: Callable[[Step, tf.Tensor], tf.Tensor],
+    first: Callable[[Step, tf.Tensor], tf.Tensor],
+    apply: Callable[[Step, tf.Tensor], tf.Tensor],
+    adjoint: Callable[[Step, tf.Tensor], tf.Tensor],
+) -> Rule:
+    """A function with `y'' = apply(t * t) + first(z'')` for deviations `t` of its tangents.
+
+    Args:
+        deviation: from a stack to `t`.
+        first: from a stack to its part in the result's first derivative.
+        apply: linear, on stacks.
+        adjoint: the transposed of `apply`.
+    """
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        jet = jets[0]
+        assert jet is not None
+        base = carrier.settle(jet).base
+        t = deviation(step, base.first)
+        term = Pointwise(t, t, lambda s: apply(step, s), lambda w: adjoint(step, w))
+        second = None if base.second is None else first(step, base.second)
+        return [carrier.finish(step.outputs[0], first(step, base.first), second, [term])]
+
+    return Rule(propagate)

@@ -1,0 +1,324 @@
+"""Three ways to carry the second order through the ops.
+
+- `PerDirection`: one second derivative per direction.
+- `Collapsed`: their sum over the directions, all that a Laplacian or a trace needs
+  (Li et al., A computational framework for neural network-based variational Monte Carlo
+  with Forward Laplacian, 2024; Dangel et al., Collapsing Taylor mode AD, 2025).
+- `Adjoint`: none at all. The second derivative of an output is the sum, over all ops, of
+  the op's own second derivative along the tangents of its inputs, weighted with the
+  output's gradient by the op's result (Griewank and Walther, Evaluating Derivatives,
+  chapter 10.2). One tangent per direction and one reverse pass give every entry.
+
+A rule says which `Terms` an op adds, a carrier adds them up.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.chain_rule import Argument, Bends, added, compose
+from keras_curvature.engines.taylor.contractions import narrowed, widened
+from keras_curvature.engines.taylor.jets import (
+    Base,
+    Composite,
+    Jet,
+    Pair,
+    plus,
+    stretch,
+    times,
+)
+from keras_curvature.engines.tensorflow.compilation import stands_alone
+from keras_curvature.engines.tensorflow.taylor.summation import summed, summed_squares
+
+Map = Callable[[tf.Tensor], tf.Tensor]
+
+Gradients = Mapping[Any, tf.Tensor | None]
+"""By the reference of a tensor of shape `(n, …)`: the gradients of all outputs by it,
+`(m, n, …)`, or `None` for 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise:
+    """The second-order term `apply(a_i * b_i)`, of stacks of one shape.
+
+    Attributes:
+        a: a stack.
+        b: a stack.
+        apply: linear, on stacks.
+        adjoint: the transposed of `apply`, on weights that have the outputs in front.
+    """
+
+    a: tf.Tensor
+    b: tf.Tensor
+    apply: Map
+    adjoint: Map
+
+
+@dataclass(frozen=True, eq=False)
+class Bilinear:
+    """The second-order term `2 apply(a_i, b_i)` of a product.
+
+    Attributes:
+        a: a stack.
+        b: a stack.
+        apply: bilinear, on stacks, direction by direction.
+        summed: the same summed over the directions where that is cheaper, with one slice.
+    """
+
+    a: tf.Tensor
+    b: tf.Tensor
+    apply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    summed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+
+
+Term = Pointwise | Bilinear
+
+
+class UnsuitedError(Exception):
+    """This way of carrying the second order cannot go through an op."""
+
+
+class Carrier(ABC):
+    """Adds up second orders.
+
+    Attributes:
+        directions: how many there are.
+        has_second: whether second derivatives are handed on.
+    """
+
+    has_second = True
+
+    def __init__(self, directions: int) -> None:
+        """Makes a carrier for so many directions."""
+        self.directions = directions
+
+    @property
+    def slices(self) -> int:
+        """How many second derivatives are carried."""
+        return self.directions
+
+    @abstractmethod
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """The products of two stacks, direction by direction or summed."""
+
+    @abstractmethod
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """The jet of an op's result.
+
+        Args:
+            value: the result.
+            first: its first derivatives.
+            second: what its second derivatives inherit from those of the inputs.
+            terms: what the op itself adds.
+        """
+
+    def settle(self, jet: Jet) -> Jet:
+        """The jet with its derivatives worked out, for the next one who asks too."""
+        if isinstance(jet.of, Composite):
+            function, value = jet.of, jet.value
+            first, second = None, None
+            for base, slope in zip(function.bases, function.slopes, strict=True):
+                first = plus(first, times(slope, base.first))
+                if base.second is not None:
+                    second = plus(second, times(slope, base.second))
+            for (i, j), bend in function.bends.items():
+                both = self.contract(function.bases[i].first, function.bases[j].first)
+                second = plus(second, (bend if i == j else 2 * bend) * both)
+            assert first is not None
+            jet.of = Base(stretch(first, value), None if second is None else stretch(second, value))
+        return jet
+
+    def elementwise(self, value: tf.Tensor, arguments: Sequence[Argument], bends: Bends) -> Jet:
+        """The jet of an elementwise function of several arguments.
+
+        Args:
+            value: the result.
+            arguments: the inputs that depend on the point.
+            bends: second derivatives by a pair of arguments, `i <= j`; others are 0.
+        """
+        function = compose(value, arguments, bends)
+        if function is not None:
+            return self.bent(value, *function)
+        stacks = [self.settle(argument.jet).base for argument in arguments]
+        firsts = [stretch(stack.first, value) for stack in stacks]
+        first, second = None, None
+        for argument, stack, mine in zip(arguments, stacks, firsts, strict=True):
+            first = plus(first, times(argument.slope, mine))
+            if stack.second is not None:
+                second = plus(second, times(argument.slope, stretch(stack.second, value)))
+        terms = [
+            Pointwise(firsts[i], firsts[j], *_scaling(bend if i == j else 2 * bend))
+            for (i, j), bend in bends.items()
+        ]
+        assert first is not None
+        return self.finish(value, first, second, terms)
+
+    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+        """The jet of a function with the second derivatives that an op adds to it."""
+        return Jet(value, replace(function, bends=added(function.bends, own)))
+
+
+class PerDirection(Carrier):
+    """One second derivative per direction."""
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """The products, direction by direction."""
+        return tf.square(a) if a is b else a * b
+
+    def multiply(self, term: Bilinear) -> tf.Tensor:
+        """The products, direction by direction."""
+        return term.apply(term.a, term.b)
+
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """Adds the terms up."""
+        for term in terms:
+            if isinstance(term, Pointwise):
+                second = plus(second, term.apply(self.contract(term.a, term.b)))
+            else:
+                second = plus(second, 2 * self.multiply(term))
+        return Jet(value, Base(first, second))
+
+
+class Collapsed(PerDirection):
+    """The sum of the second derivatives over the directions."""
+
+    @property
+    def slices(self) -> int:
+        """One sum."""
+        return 1
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """The sum of the products."""
+        if a is b and a.dtype.is_floating and stands_alone():
+            return summed_squares(a)
+        return summed(super().contract(a, b))
+
+    def multiply(self, term: Bilinear) -> tf.Tensor:
+        """The sum of the products."""
+        if term.summed is not None:
+            return term.summed(term.a, term.b)
+        return summed(super().multiply(term))
+
+
+class FirstOrder(Carrier):
+    """Leaves the second order out."""
+
+    has_second = False
+
+    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """Never needed."""
+        raise AssertionError
+
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """Leaves the terms out."""
+        return Jet(value, Base(first))
+
+    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+        """Leaves the bends out."""
+        return Jet(value, function)
+
+
+class Adjoint(FirstOrder):
+    """Contracts each op's own second derivatives with the outputs' gradients at once.
+
+    Every tensor on the way has the batch in front.
+    """
+
+    def __init__(
+        self,
+        directions: int,
+        gradients: Gradients,
+        contraction: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor],
+    ) -> None:
+        """Makes a carrier.
+
+        Args:
+            directions: how many there are.
+            gradients: of the outputs by what is on the way.
+            contraction: from stacks `a`, `b` and weights `(m, n, …)` or `None` for 1, to the
+                sums of `weight * a_i * b_j` over all axes but the batch.
+        """
+        super().__init__(directions)
+        self._gradients = gradients
+        self._contraction = contraction
+        self._weights: dict[Pair, tuple[tuple[Base, Base], tf.Tensor]] = {}
+        self._total: tf.Tensor | None = None
+
+    def gradient(self, tensor: tf.Tensor) -> tf.Tensor | None:
+        """The gradients of the outputs by a tensor, `(m, n, …)`, or `None` for 0."""
+        return self._gradients[tensor.ref()]
+
+    def learn(self, gradients: Gradients) -> None:
+        """Adds the gradients by more tensors."""
+        self._gradients = {**self._gradients, **gradients}
+
+    def finish(
+        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+    ) -> Jet:
+        """Contracts the terms with the gradients."""
+        gradient = self.gradient(value) if terms else None
+        if gradient is not None:
+            for term in terms:
+                self._add(self._contracted(term, gradient))
+        return super().finish(value, first, second, terms)
+
+    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+        """Keeps the weights of the op's own second derivatives with the bases."""
+        gradient = self.gradient(value) if own else None
+        if gradient is not None:
+            for (i, j), bend in own.items():
+                pair = function.bases[i], function.bases[j]
+                weight = narrowed(_weighted(bend, gradient), *pair)
+                key = id(pair[0]), id(pair[1])
+                known = self._weights.get(key)
+                self._weights[key] = (pair, weight if known is None else known[1] + weight)
+        return super().bent(value, function, own)
+
+    def total(self) -> tf.Tensor | None:
+        """The second derivatives of the outputs, or `None` where all are 0."""
+        for (one, other), weight in self._weights.values():
+            a, b = (widened(base.first, weight) for base in (one, other))
+            self._add(self._contraction(a, b, weight))
+            if one is not other:
+                self._add(self._contraction(b, a, weight))
+        self._weights = {}
+        return self._total
+
+    def _contracted(self, term: Term, gradient: tf.Tensor) -> tf.Tensor:
+        if isinstance(term, Pointwise):
+            found = self._contraction(term.a, term.b, term.adjoint(gradient))
+            if term.a is term.b:
+                return found
+            return (found + self._contraction(term.b, term.a, term.adjoint(gradient))) / 2
+        parts = []
+        for weight in tf.unstack(gradient):
+            with tf.GradientTape() as tape:
+                tape.watch(term.a)
+                product = term.apply(term.a, term.b)
+            back = tape.gradient(product, term.a, tf.broadcast_to(weight, tf.shape(product)))
+            one_way = self._contraction(term.a, back, None)
+            parts.append(one_way + self._contraction(back, term.a, None))
+        return tf.concat(parts, axis=1)
+
+    def _add(self, part: tf.Tensor) -> None:
+        self._total = part if self._total is None else self._total + part
+
+
+def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:
+    return lambda stack: factor * stack, lambda weight: _weighted(factor, weight)
+
+
+def _weighted(bend: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """Nothing comes of what no output depends on, be it infinite: what a `where` leaves out."""
+    return tf.math.multiply_no_nan(bend, gradient)

@@ -1,0 +1,164 @@
+"""What a rule is, and where it is looked up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.jets import Jet
+from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.tensorflow.taylor.batch_axis import Keeps, always
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One op of a model as it was emitted.
+
+    Attributes:
+        op: the op in the traced graph; its attributes are read there.
+        inputs: what was given to it.
+        outputs: what it gave.
+        again: emits the op once more, on other inputs.
+        walker: what emitted it.
+        environment: what stood for the tensors of the op's graph by then.
+    """
+
+    op: tf.Operation
+    inputs: Sequence[tf.Tensor]
+    outputs: Sequence[tf.Tensor]
+    again: Callable[[Sequence[Any]], Sequence[tf.Tensor]]
+    walker: Any
+    environment: Any
+
+    def with_operand(self, operand: tf.Tensor, index: int = 0) -> tf.Tensor:
+        """The op's first result for another operand."""
+        inputs = list(self.inputs)
+        inputs[index] = operand
+        return self.again(inputs)[0]
+
+    def with_operand_and(self, operand: tf.Tensor, argument: tf.Tensor) -> tf.Tensor:
+        """The op's first result for another operand and another second argument."""
+        return self.again([operand, argument, *self.inputs[2:]])[0]
+
+
+Jets = Sequence[Jet | None]
+"""One per input or output; `None` where nothing depends on the point."""
+
+Propagate = Callable[[Step, Jets, Carrier], Jets]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the ops of one type hand derivatives on.
+
+    Attributes:
+        propagate: from the jets of the inputs to those of the outputs.
+        is_linear: whether nothing of second order arises in it.
+        is_multilinear: whether nothing does where the others of its inputs are constant.
+        ends: whether nothing passes at all: it has no derivative by anything.
+        keeps_batch: whether the examples stay in order along the first axis.
+    """
+
+    propagate: Propagate
+    is_linear: bool = False
+    is_multilinear: bool = False
+    ends: bool = False
+    keeps_batch: Keeps = always
+
+
+_rules: dict[str, Rule] = {}
+_revision = 0
+
+
+def revision() -> int:
+    """Another number after each change of the rules: what was compiled before has the old ones."""
+    return _revision
+
+
+def _changed() -> None:
+    global _revision  # noqa: PLW0603
+    _revision += 1
+
+
+def register(op_type: str, rule: Rule) -> None:
+    """Makes the engine use `rule` for all ops of a type.
+
+    Args:
+        op_type: as in `tf.Operation.type`, for example `"Tanh"`.
+        rule: one that `elementwise`, `linear` or `through` gives.
+
+    Raises:
+        ValueError: if the type has a rule; `deregister` it first.
+        TypeError: for something else than a name and a rule.
+    """
+    _require_name(op_type)
+    if not isinstance(rule, Rule):
+        raise TypeError(
+            "`rule` must be what `elementwise`, `linear` or `through` of `keras_curvature.taylor` "
+            f"give. Received: {rule!r}."
+        )
+    if op_type in _rules:
+        raise ValueError(
+            f"There is a rule for {op_type!r} already. Call `deregister({op_type!r})` first."
+        )
+    _rules[op_type] = rule
+    _changed()
+
+
+def deregister(op_type: str) -> None:
+    """Forgets the rule for a type of op, which then takes the generic fallback.
+
+    Raises:
+        ValueError: if there is none.
+        TypeError: for something else than a name.
+    """
+    _require_name(op_type)
+    if op_type not in _rules:
+        raise ValueError(f"There is no rule for {op_type!r}. There are {sorted(_rules)}.")
+    del _rules[op_type]
+    _changed()
+
+
+@contextlib.contextmanager
+def without(op_type: str) -> Iterator[None]:
+    """For a while there is no rule for a type of op, to see what its rule does."""
+    rule = _rules.pop(op_type)
+    _changed()
+    try:
+        yield
+    finally:
+        _rules[op_type] = rule
+        _changed()
+
+
+def is_registered(op_type: str) -> bool:
+    """Whether a type of op has a rule.
+
+    Raises:
+        TypeError: for something else than a name.
+    """
+    _require_name(op_type)
+    return op_type in _rules
+
+
+def lookup(op_type: str) -> Rule | None:
+    """The rule for a type of op, if there is one."""
+    return _rules.get(op_type)
+
+
+def _require_name(op_type: object) -> None:
+    if not isinstance(op_type, str):
+        raise TypeError(
+            "`op_type` must be the name of a type of op, as in `tf.Operation.type`. "
+            f"Received: {op_type!r}."
+        )
+
+
+def require_function(what: str, given: object) -> None:
+    """Refuses as `what` anything that cannot be called."""
+    if not callable(given):
+        raise TypeError(f"`{what}` must be a function of tensors. Received: {given!r}.")

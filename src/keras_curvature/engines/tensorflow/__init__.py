@@ -1,0 +1,1 @@
+"""Derivatives of TensorFlow graphs: tracing, interpreting, and two exact engines."""

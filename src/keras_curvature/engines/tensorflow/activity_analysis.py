@@ -1,0 +1,368 @@
+"""Looks at a traced graph before anything is differentiated: what carries a derivative?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.tensorflow import private, unknown_derivatives
+from keras_curvature.engines.tensorflow.gradient_overrides import (
+    SUPPLIED,
+    is_stopped_mean_of_moments,
+)
+from keras_curvature.engines.tensorflow.graph_ops import (
+    BRANCHES,
+    CALLS,
+    LOOPS,
+    SWITCHES,
+    gradient_formula,
+    has_custom_gradient,
+    is_inexact,
+    needed,
+    static_value,
+)
+from keras_curvature.engines.tensorflow.side_effects import acts, all_needed
+from keras_curvature.engines.tensorflow.tracing import Trace
+
+
+class Dependence(IntEnum):
+    """How a tensor depends on the input that is differentiated."""
+
+    NONE = 0
+    CUT = 1
+    """It depends on it, but no derivative passes."""
+    LIVE = 2
+    UNKNOWN = 3
+    """It depends on it through an op of which TensorFlow has no derivative."""
+
+
+SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"}
+"""Ops that look at the shape of their input and not at its values."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An op, and the Keras layer that it came from.
+
+    Attributes:
+        op_type: as in `tf.Operation.type`.
+        op_name: in the graph.
+        layer: its name, or `""`.
+        by: the input of the op that is meant, or `""` for all.
+    """
+
+    op_type: str
+    op_name: str
+    layer: str
+    by: str = ""
+
+    def __str__(self) -> str:
+        """As it stands in messages."""
+        by = f" with respect to {self.by}" if self.by else ""
+        where = f"layer {self.layer!r}" if self.layer else f"the op {self.op_name!r}"
+        return f"{self.op_type}{by} in {where}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is known about a model before it is differentiated.
+
+    Attributes:
+        dependence: of each output on the input.
+        live: ops through which a derivative passes, in order.
+        cuts: ops at which the derivative ends, though the value goes on.
+        acting: ops that cannot give what the outputs need without doing something else.
+        unknown: ops that TensorFlow cannot differentiate even once, by an input that is live.
+        mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
+        rankless: ops through which a derivative passes and whose result may have any rank.
+        resists_vectorising: whether there are loops, branches or functions for XLA.
+        activations: numbers that one example needs in all intermediate results together.
+        widest: numbers that it needs in the largest of them.
+    """
+
+    dependence: tuple[Dependence, ...]
+    live: tuple[Place, ...]
+    cuts: tuple[Place, ...]
+    acting: tuple[Place, ...]
+    unknown: tuple[Place, ...]
+    mended: tuple[Place, ...]
+    rankless: tuple[Place, ...]
+    resists_vectorising: bool
+    activations: int
+    widest: int
+
+
+def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Audit:
+    """Follows the dependence on `source` through a traced model.
+
+    Args:
+        trace: the traced model.
+        source: the tensors that are differentiated with respect to.
+        layers: names of the model's layers, to say where an op came from.
+    """
+    flow = _Flow(layers, trace.scopes)
+    states: dict[Any, Dependence] = {tensor.ref(): Dependence.LIVE for tensor in source}
+    outputs = tf.nest.flatten(trace.outputs)
+    flow.through(states, outputs)
+    return Audit(
+        dependence=tuple(states.get(output.ref(), Dependence.NONE) for output in outputs),
+        live=tuple(flow.live),
+        cuts=tuple(flow.cuts),
+        acting=tuple(flow.place(op) for op in all_needed(outputs) if acts(op)),
+        unknown=tuple(flow.unknown),
+        mended=tuple(flow.mended),
+        rankless=tuple(flow.rankless),
+        resists_vectorising=flow.resists_vectorising,
+        activations=_activations(outputs),
+        widest=_widest(outputs),
+    )
+
+
+class _Flow:
+    """Carries the dependence forward through graphs, and notes what it meets.
+
+    The lists are dicts without values: ordered, and each place once.
+    """
+
+    def __init__(self, layers: Collection[str], scopes: Mapping[str, str], order: int = 0) -> None:
+        self._layers = frozenset(layers)
+        self._scopes = scopes
+        self._order = order  # of the gradients written by hand that lead here
+        self.live: dict[Place, None] = {}
+        self.cuts: dict[Place, None] = {}
+        self.unknown: dict[Place, None] = {}
+        self.mended: dict[Place, None] = {}
+        self.rankless: dict[Place, None] = {}
+        self.resists_vectorising = False
+
+    def through(self, states: dict[Any, Dependence], results: Sequence[tf.Tensor]) -> None:
+        """Adds to `states` every tensor on the way to `results` that depends on those in it."""
+        self._over(needed(results), states)
+
+    def _over(self, ops: Sequence[tf.Operation], states: dict[Any, Dependence]) -> None:
+        start = dict(states)
+        for op in ops:
+            given = [states.get(tensor.ref(), Dependence.NONE) for tensor in op.inputs]
+            if not any(given):
+                continue
+            if has_custom_gradient(op):
+                found = self._custom_gradient(op, given, start, states)
+            else:
+                found = self._outputs(op, given)
+            for tensor, state in zip(op.outputs, found, strict=True):
+                states.setdefault(tensor.ref(), state)
+                if state is Dependence.LIVE and is_inexact(tensor) and tensor.shape.rank is None:
+                    self.rankless[self.place(op)] = None
+
+    def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
+        if op.type in CALLS:
+            self.resists_vectorising |= private.must_be_compiled(op)
+            return self._function(private.function_graph(op, "f"), given)
+        if op.type in LOOPS:
+            return self._loop(op, given)
+        if op.type in BRANCHES | SWITCHES:
+            return self._branches(op, given)
+        return self._plain(op, given)
+
+    def _function(self, graph: tf.Graph, given: Sequence[Dependence]) -> list[Dependence]:
+        states = {tensor.ref(): s for tensor, s in zip(graph.inputs, given, strict=True) if s}
+        self.through(states, graph.outputs)
+        return [states.get(tensor.ref(), Dependence.NONE) for tensor in graph.outputs]
+
+    def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
+        self.resists_vectorising = True
+        body = private.function_graph(op, "body")
+        while True:  # dependence only grows, so this ends
+            after = self._function(body, given)
+            grown = [max(pair) for pair in zip(given, after, strict=True)]
+            if grown == given:
+                return given
+            given = grown
+
+    def _branches(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
+        self.resists_vectorising = True
+        graphs = (
+            private.branch_graphs(op, "branches")
+            if op.type in SWITCHES
+            else [private.function_graph(op, name) for name in ("then_branch", "else_branch")]
+        )
+        chosen = Dependence.CUT if given[0] else Dependence.NONE
+        results = [self._function(graph, given[1:]) for graph in graphs]
+        return [max(chosen, *states) for states in zip(*results, strict=True)]
+
+    def _custom_gradient(
+        self,
+        op: tf.Operation,
+        given: list[Dependence],
+        start: Mapping[Any, Dependence],
+        states: Mapping[Any, Dependence],
+    ) -> list[Dependence]:
+        """Derivatives pass by the arguments of the function, and by its author's formula only.
+
+        Args:
+            op: where the function ends; it takes the function's results and then its arguments.
+            given: how these depend on the input.
+            start: what was known before the first op of the graph.
+            states: what is known by now.
+        """
+        count = private.results_with_custom_gradient(op)
+        formula = gradient_formula(op) if count else None
+        if formula is None:
+            return self._plain(op, given)
+        upstream, gradients = formula
+        arguments = list(enumerate(op.inputs))[count:]
+        live = {i for i, _ in arguments if given[i] >= Dependence.LIVE}
+        # What reaches the results otherwise than by arguments that have a gradient.
+        around = {**start, **{x.ref(): Dependence.NONE for _, x in arguments}}
+        around |= {x.ref(): given[i] for i, x in arguments if gradients[i] is None}
+        reach = max(self._aside(op.inputs[:count], around)[0])
+        if reach >= Dependence.LIVE:
+            blind = [i - count for i in sorted(live) if gradients[i] is None]
+            by = f"its argument {blind[0]} (from 0)" if blind else "a tensor that is no argument"
+            place = self.place(op)
+            self.unknown[replace(place, op_type="a tf.custom_gradient", by=by)] = None
+            return [Dependence.UNKNOWN for _ in op.outputs]
+        written = {i: gradients[i] for i in live if gradients[i] is not None}
+        if self._order > 0:  # it is not differentiated again, and may hold itself
+            return self._plain(op, [reach, *(given[i] for i in written)])
+        seeds = {x.ref(): Dependence.LIVE for x in upstream if x is not None}
+        found, unknown = self._aside(list(written.values()), {**states, **seeds})
+        if Dependence.UNKNOWN in found:
+            self.unknown |= unknown
+            return [Dependence.UNKNOWN for _ in op.outputs]
+        return self._plain(op, [reach, *(given[i] for i in written)])
+
+    def _aside(
+        self, fetches: Sequence[tf.Tensor], states: dict[Any, Dependence]
+    ) -> tuple[list[Dependence], dict[Place, None]]:
+        """How tensors depend on those in `states`, and what is unknown on the way."""
+        flow = _Flow(self._layers, self._scopes, self._order + 1)
+        flow._over(needed(fetches, states), states)
+        return [states.get(x.ref(), Dependence.NONE) for x in fetches], flow.unknown
+
+    def _plain(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
+        if op.type in SHAPES_ONLY:
+            return [Dependence.NONE for _ in op.outputs]
+        state = max(given)
+        if state >= Dependence.LIVE:
+            state = self._carried(op, given)
+            place = self.place(op)
+            if state is Dependence.LIVE:
+                self.live[place] = None
+            if state is Dependence.CUT or any(
+                o.consumers() and not _may_carry(o.dtype) for o in op.outputs
+            ):
+                self.cuts[place] = None  # the latter such as the indices that come with a sort
+        states = [state if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
+        if state is Dependence.LIVE:
+            for index in unknown_derivatives.of_output(op):
+                states[index] = Dependence.UNKNOWN
+                if op.outputs[index].consumers():
+                    self.unknown[self.place(op)] = None
+        return states
+
+    def _carried(self, op: tf.Operation, given: list[Dependence]) -> Dependence:
+        """How what `op` gives depends on the input, where a derivative reaches the op."""
+        mended = op.type in SUPPLIED or is_stopped_mean_of_moments(op)
+        stops = op.type == "StopGradient" or op.type in unknown_derivatives.PIECEWISE_CONSTANT
+        if (stops and not mended) or not any(_may_carry(output.dtype) for output in op.outputs):
+            return Dependence.CUT
+        if Dependence.UNKNOWN in given:
+            return Dependence.UNKNOWN
+        by = unknown_derivatives.by_input(op)
+        live = {i for i, state in enumerate(given) if state is Dependence.LIVE}
+        if by and live & by:
+            return self._unknown(op, min(live & by))
+        if live <= unknown_derivatives.constant_in(op):
+            return Dependence.CUT
+        if mended:
+            self.mended[self.place(op)] = None
+            return Dependence.LIVE
+        try:
+            if private.registered_gradient(op.type) is not None:
+                return Dependence.LIVE
+        except LookupError:
+            return self._unknown(op)
+        return self._unknown(op) if by is None else Dependence.CUT
+
+    def _unknown(self, op: tf.Operation, index: int | None = None) -> Dependence:
+        by = "" if index is None else f"its input {op.op_def.input_arg[index].name!r}"
+        self.unknown[replace(self.place(op), by=by)] = None
+        return Dependence.UNKNOWN
+
+    def place(self, op: tf.Operation) -> Place:
+        """The op, and the layer that it is in."""
+        return Place(op.type, op.name, layer_of(op.name, self._layers, self._scopes))
+
+
+def _may_carry(dtype: tf.DType) -> bool:
+    return dtype.is_floating or dtype.is_complex or dtype == tf.variant
+
+
+def layer_of(op_name: str, layers: Collection[str], scopes: Mapping[str, str]) -> str:
+    """The innermost layer in an op's name scope, or `""`.
+
+    Args:
+        op_name: where to look.
+        layers: names of the model's layers.
+        scopes: as in `Trace`. Where none of them holds the op, in the body of a function, its
+            name has to do.
+    """
+    parents = op_name.split("/")[:-1]
+    for end in range(len(parents), 0, -1):
+        scope = "/".join(parents[:end])
+        if scope in scopes:
+            return scopes[scope]
+    for scope in reversed(op_name.split("/")):
+        for name in (scope, re.sub(r"_\d+$", "", scope)):
+            if name in layers:
+                return name
+    return ""
+
+
+def _activations(results: Sequence[tf.Tensor], times: int = 1) -> int:
+    """How many numbers the ops of a graph give per example, loops turned out."""
+    total = 0
+    for op in needed(results):
+        if op.type in LOOPS:
+            bound = static_value(op.inputs[1])
+            turns = int(bound) if bound is not None and bound > 0 else 1
+            body = private.function_graph(op, "body")
+            total += _activations(body.outputs, turns)
+        elif op.type in CALLS:
+            function = private.function_graph(op, "f")
+            total += _activations(function.outputs)
+        total += sum(_elements(output) for output in op.outputs)
+    return total * times
+
+
+def _widest(results: Sequence[tf.Tensor]) -> int:
+    """How many numbers the largest result of an op has per example."""
+    ops = needed(results)
+    inside = [
+        private.function_graph(op, "body" if op.type in LOOPS else "f")
+        for op in ops
+        if op.type in LOOPS or op.type in CALLS
+    ]
+    widths = [_elements(y) for op in ops for y in op.outputs]
+    return max([*widths, *(_widest(graph.outputs) for graph in inside)], default=0)
+
+
+def _elements(tensor: tf.Tensor) -> int:
+    """Numbers per example; what has no batch axis costs nothing per example."""
+    shape = tensor.shape
+    if not tensor.dtype.is_floating or not shape.rank or shape[0] is not None:
+        return 0
+    count = 1
+    for size in _known(shape[1:]):
+        count *= size
+    return count
+
+
+def _known(sizes: Sequence[int | None]) -> Iterator[int]:
+    return (size for size in sizes if size is not None)

@@ -1,0 +1,62 @@
+"""Making graphs of functions, without a trace when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
+
+
+def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> Any:
+    """The concrete function of `call` for tensors like `specs`.
+
+    `tf.map_fn` sets a caching device for as long as it calls its function, and leaves it set if
+    that raises: no distribution strategy can be entered in the process after that. Here it is
+    put back.
+    """
+
+    @functools.wraps(call)
+    def guarded(*tensors: tf.Tensor) -> Any:
+        scope = tf.compat.v1.get_variable_scope()
+        before = scope.caching_device
+        try:
+            return call(*tensors)
+        except BaseException:
+            scope.set_caching_device(before)
+            raise
+
+    with unobserved():
+        return tf.function(guarded, autograph=False).get_concrete_function(*specs)
+
+
+def require_eager(function: str) -> None:
+    """Raises ValueError in a graph: what a function does next depends on numbers there are not."""
+    if not tf.executing_eagerly():
+        raise ValueError(
+            f"`{function}` must be called eagerly, as what it does depends on the data. Received: "
+            "a call while a `tf.function` is traced. Call it outside, or in a Keras callback."
+        )
+
+
+_standing_alone: ContextVar[bool] = ContextVar("standing_alone", default=False)
+
+
+@contextlib.contextmanager
+def standing_alone() -> Iterator[None]:
+    """What is traced here is called eagerly: XLA sees what is marked for it, and no more."""
+    token = _standing_alone.set(True)
+    try:
+        yield
+    finally:
+        _standing_alone.reset(token)
+
+
+def stands_alone() -> bool:
+    """Whether ops without a kernel for XLA may be used."""
+    return _standing_alone.get() and not inside_xla()

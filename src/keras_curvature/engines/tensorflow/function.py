@@ -1,0 +1,406 @@
+"""A model as a function from one vector to one vector per example, ready for the engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_curvature.engines.inputs import Inputs
+from keras_curvature.engines.layout import Layout, side_by_side
+from keras_curvature.engines.losses import LOSS, labels_of
+from keras_curvature.engines.outputs import OF_A_CLASSIFIER
+from keras_curvature.engines.tensorflow.activity_analysis import Audit, Dependence, Place, audit
+from keras_curvature.engines.tensorflow.fixed_batch import by_batch
+from keras_curvature.engines.tensorflow.interpreter import run
+from keras_curvature.engines.tensorflow.op_emission import widened
+from keras_curvature.engines.tensorflow.side_effects import PYTHON
+from keras_curvature.engines.tensorflow.tracing import Trace, find_layer, trace
+from keras_curvature.typing import Model, Output, Wrt
+
+
+@dataclass(frozen=True, eq=False)
+class FlatFunction:
+    """`f(z, rest)`: `z` of shape `(batch, width)` to `(batch, outputs)`.
+
+    Attributes:
+        traced: the model's graph.
+        source: the tensors of the graph that `z` stands for.
+        rest: the tensors of the graph that are given besides `z`; behind them, where the batch is
+            fixed, comes the place of each example in it.
+        native: the widest float dtype among the model's own inputs and outputs.
+        dtype: the dtype of `z` and of the result; narrower floats inside become this one.
+        inputs: how the arrays lie in `z`.
+        outputs: how the arrays lie in the result.
+        audit: what is known of the graph.
+        input_names: one per array in `z`.
+        output_names: one per array in the result, `""` if there is but one.
+        mended: whether derivatives are mended and narrower floats widened; `False` for the graph
+            as TensorFlow has it.
+        batch: how many examples the graph takes at a time, if not any number.
+    """
+
+    traced: Trace
+    source: tuple[tf.Tensor, ...]
+    rest: tuple[tf.Tensor, ...]
+    native: tf.DType
+    dtype: tf.DType
+    inputs: Layout
+    outputs: Layout
+    audit: Audit
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    mended: bool = field(default=True, kw_only=True)
+    batch: int | None = field(default=None, kw_only=True)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same trace, by the same inputs, evaluated in the same way."""
+        if not isinstance(other, FlatFunction) or type(other) is not type(self):
+            return NotImplemented
+        ours, theirs = (
+            (f.dtype, f.mended, f.batch, [id(tensor) for tensor in f.source]) for f in (self, other)
+        )
+        return self.traced is other.traced and ours == theirs
+
+    def __hash__(self) -> int:
+        return hash((id(self.traced), self.dtype))
+
+    def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Emits the model into the current graph."""
+        return self.outputs.join(self.apart(z, rest))
+
+    def apart(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The same without laying the outputs side by side."""
+        *others, place = rest if self.batch is not None else (*rest, None)
+        results = self._run(self.feeds(z, others), self.fetches, place)
+        return [tf.cast(result, z.dtype) for result in results]
+
+    @property
+    def fetches(self) -> list[tf.Tensor]:
+        """The outputs in the model's graph."""
+        return list(keras.tree.flatten(self.traced.outputs))
+
+    def feeds(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> dict[Any, tf.Tensor]:
+        """What stands for the inputs in the model's graph."""
+        feeds = {tensor.ref(): value for tensor, value in zip(self.rest, rest, strict=True)}
+        for tensor, value in zip(self.source, self.inputs.split(z), strict=True):
+            feeds[tensor.ref()] = tf.cast(value, widened(tensor.dtype, self._narrowest))
+        return feeds
+
+    def point(self, leaves: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """The `z` and the `rest` of a batch of the model's inputs."""
+        *leaves, place = leaves if self.batch is not None else (*leaves, None)
+        given = {
+            tensor.ref(): tf.cast(leaf, widened(tensor.dtype, self._narrowest))
+            for tensor, leaf in zip(self.traced.inputs, leaves, strict=True)
+        }
+        places = () if place is None else (place,)
+        rest = (*(given[tensor.ref()] for tensor in self.rest), *places)
+        if self.traced.tapped is None:
+            arrays = [given[tensor.ref()] for tensor in self.source]
+        else:
+            arrays = self._run(given, self.source, place)
+        return self.inputs.join([tf.cast(array, self.dtype) for array in arrays]), rest
+
+    @property
+    def _narrowest(self) -> tf.DType:
+        """The narrowest float dtype inside."""
+        return self.dtype if self.mended else tf.float16
+
+    def _run(
+        self,
+        feeds: Mapping[Any, tf.Tensor],
+        fetches: Sequence[tf.Tensor],
+        place: tf.Tensor | None,
+    ) -> list[tf.Tensor]:
+        def compute(given: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            named = dict(zip(feeds, given, strict=True))
+            return run(self.traced, named, fetches, self._narrowest, mended=self.mended)
+
+        if place is None:
+            return compute(list(feeds.values()))
+        signature = [
+            tf.TensorSpec([self.batch, *y.shape[1:]], widened(y.dtype, self._narrowest))
+            for y in fetches
+        ]
+        return by_batch(compute, list(feeds.values()), place, signature)
+
+
+class NotDifferentiableError(ValueError):
+    """The output has no derivative.
+
+    Attributes:
+        places: the ops that are in the way.
+    """
+
+    def __init__(self, message: str, places: Sequence[Place]) -> None:
+        super().__init__(message)
+        self.places = tuple(places)
+
+
+def flatten(
+    model: Model, inputs: Inputs, output: Output, wrt: Wrt, dtype: tf.DType
+) -> FlatFunction:
+    """Traces `model` and lays its inputs and outputs flat.
+
+    Raises:
+        ValueError: if the output or what to differentiate by is unknown, or if the model
+            cannot be differentiated; the message names the op and the layer.
+        TypeError: for an integer input, or `output`, `wrt` of a wrong type.
+    """
+    points = _names_of_points(model, inputs)
+    tap = wrt if isinstance(wrt, str) and wrt not in points else None
+    chosen = [] if tap else _chosen_inputs(model, points, wrt)
+    if tap:
+        find_layer(model, tap)
+    selected = selector(model, output)
+
+    def traced_for(batch: int | None) -> Trace:
+        specs = [tf.TensorSpec([batch, *spec.shape[1:]], spec.dtype) for spec in inputs.specs]
+        return trace(model, specs, inputs.structure, selected, tap, masked=inputs.masked)
+
+    try:
+        traced = traced_for(None)
+    except Exception:  # A model that is made for so many may count on a number there.
+        if inputs.batch is None:
+            raise
+        traced = traced_for(inputs.batch)
+    # The labels of a loss come behind the points, masks behind both.
+    source = (traced.tapped,) if tap else tuple(traced.inputs[i] for i in chosen)
+    names = [tap] if tap else [points[i] for i in chosen]
+    _require_floats(source, names)
+    _require_numbers(traced.outputs)
+    ends = [*source, *keras.tree.flatten(traced.outputs)]
+    floats = [tensor.dtype for tensor in ends if tensor.dtype.is_floating]
+    native = max(floats, key=lambda float_dtype: float_dtype.size)
+    report = audit(traced, source, _layer_names(model))
+    _require_differentiable(report)
+    return FlatFunction(
+        traced=traced,
+        source=source,
+        rest=tuple(tensor for tensor in traced.inputs if not any(tensor is s for s in source)),
+        native=native,
+        dtype=widened(native, dtype),
+        inputs=Layout(
+            tuple(_shape(t, "input") for t in source), _nested(model, inputs, wrt, names)
+        ),
+        outputs=side_by_side(
+            [_shape(t, "output") for t in keras.tree.flatten(traced.outputs)], traced.outputs
+        ),
+        audit=report,
+        input_names=tuple(names),
+        output_names=_names_of_outputs(model, traced.outputs),
+    )
+
+
+def checked_wrt(wrt: Any) -> Wrt:
+    """What `wrt=` may be; a list as a tuple.
+
+    Raises:
+        TypeError: if it is none of these.
+        ValueError: for an empty list.
+    """
+    several = isinstance(wrt, (list, tuple))
+    parts = wrt if several else [] if wrt is None else [wrt]
+    if any(isinstance(part, bool) or not isinstance(part, (int, str)) for part in parts):
+        raise TypeError(
+            "`wrt` must be None, the index or name of an input, the name of a layer, or a list of "
+            f"indexes or names of inputs. Received: {wrt!r}."
+        )
+    if several and not parts:
+        raise ValueError(
+            "`wrt` as a list must hold at least one index or name of an input. Received: "
+            f"{wrt!r}. Leave it out to differentiate by all inputs."
+        )
+    return tuple(parts) if several else wrt
+
+
+def _chosen_inputs(model: Model, names: Sequence[str], wrt: Wrt) -> list[int]:
+    """The indexes of the inputs to differentiate by."""
+    if wrt is None:
+        return list(range(len(names)))
+    parts = [wrt] if isinstance(wrt, (int, str)) else wrt
+    chosen = [_index(model, names, part) for part in parts]
+    twice = [names[i] for i in dict.fromkeys(chosen) if chosen.count(i) > 1]
+    if twice:
+        raise ValueError(
+            f"`wrt` must hold each input once. Received: {list(parts)}, where {twice[0]!r} is "
+            "there more than once."
+        )
+    return chosen
+
+
+def _index(model: Model, names: Sequence[str], wrt: int | str) -> int:
+    if isinstance(wrt, str):
+        if wrt in names:
+            return names.index(wrt)
+        layer = (
+            f", a layer. A layer stands alone: `wrt={wrt!r}`" if wrt in _layer_names(model) else ""
+        )
+        raise ValueError(
+            f"`wrt` as a list must hold indexes or names of the model's inputs {list(names)}. "
+            f"Received: {wrt!r}{layer}."
+        )
+    if not -len(names) <= wrt < len(names):
+        raise ValueError(
+            f"`wrt` must be an index into the model's {len(names)} input(s) {list(names)}. "
+            f"Received: {wrt}."
+        )
+    return wrt % len(names)
+
+
+def _nested(model: Model, inputs: Inputs, wrt: Wrt, names: Sequence[str]) -> Any:
+    """How what is differentiated by is nested, with its indexes."""
+    if wrt is None:
+        structure = inputs.structure[0] if labels_of(model) else inputs.structure
+        return keras.tree.pack_sequence_as(structure, list(range(len(names))))
+    return 0 if isinstance(wrt, (int, str)) else {name: i for i, name in enumerate(names)}
+
+
+def _names_of_points(model: Model, inputs: Inputs) -> list[str]:
+    """The names of the inputs that are no labels."""
+    return list(inputs.names)[: len(inputs.names) - labels_of(model)]
+
+
+def selector(model: Model, output: Output) -> Callable[[Any], Any]:
+    """What to apply to the model's output so that only the wanted part is left."""
+    if output is None:
+        return lambda outputs: outputs
+    if callable(output):
+        return output
+    if isinstance(output, bool) or not isinstance(output, (int, str)):
+        raise TypeError(
+            "`output` must be None, an int, the name of an output, 'predicted', 'margin', or a "
+            f"function of the model's output. Received: {output!r}."
+        )
+    return lambda outputs: _selected(model, outputs, output)
+
+
+def _selected(model: Model, outputs: Any, output: int | str) -> Any:
+    leaves = keras.tree.flatten(outputs)
+    several = len(leaves) > 1 or isinstance(outputs, (dict, list, tuple))
+    if isinstance(output, str):
+        names = _output_names(model, outputs, leaves)
+        if output in names:
+            return leaves[names.index(output)]
+        if output in OF_A_CLASSIFIER:
+            return OF_A_CLASSIFIER[output](_scores(output, leaves))
+        if output == LOSS:
+            raise ValueError(
+                "`output='loss'` needs labels, which the monitor takes from its probe (x, y). "
+                "Elsewhere differentiate a function of x and y: `kc.laplacian(lambda given: "
+                "loss(given['y'], model(given['x']))[:, None], {'x': x, 'y': y}, wrt='x')`, with "
+                "a loss whose reduction is None."
+            )
+        raise ValueError(
+            f"`output` must name one of the model's outputs {names}, or be one of "
+            f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."
+        )
+    size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
+    if size is not None and not -size <= output < size:
+        what = f"the model's {size} outputs" if several else "the output's last axis"
+        raise ValueError(
+            f"`output` must be an index of {what}, from {-size} to {size - 1}. Received: {output}."
+        )
+    if several:
+        return leaves[output]
+    return leaves[0][..., output : output + 1 or None]
+
+
+def _scores(output: str, leaves: Sequence[Any]) -> Any:
+    """The one output of a classifier."""
+    shapes = [tuple(leaf.shape) for leaf in leaves]
+    if len(shapes) != 1 or len(shapes[0]) < 2 or not (shapes[0][-1] or 0) > 1:
+        raise ValueError(
+            f"`output={output!r}` needs a model of one output with two classes or more on its "
+            f"last axis. Received: outputs of shapes {shapes}. Choose with a function: "
+            "`output=lambda outputs: ...`."
+        )
+    return leaves[0]
+
+
+def _output_names(model: Model, outputs: Any, leaves: Sequence[Any]) -> list[str]:
+    if isinstance(outputs, dict):
+        return sorted(outputs)
+    names = list(getattr(model, "output_names", None) or [])
+    return names if len(names) == len(leaves) else []
+
+
+def _names_of_outputs(model: Model, outputs: Any) -> tuple[str, ...]:
+    leaves = keras.tree.flatten(outputs)
+    if len(leaves) == 1:
+        return ("",)
+    names = _output_names(model, outputs, leaves)
+    return tuple(names or (f"output_{i}" for i in range(len(leaves))))
+
+
+def _layer_names(model: Model) -> list[str]:
+    if not isinstance(model, keras.Layer):
+        return []
+    return [layer.name for layer in model._flatten_layers(include_self=False)]
+
+
+def _require_floats(source: Sequence[tf.Tensor], names: Sequence[str]) -> None:
+    for tensor, name in zip(source, names, strict=True):
+        if not tensor.dtype.is_floating:
+            raise TypeError(
+                f"The input {name!r} has dtype {tensor.dtype.name}, which has no derivative. "
+                "Give `wrt` the name of a layer with a float output that it goes through, "
+                'for token ids the embedding: `wrt="embedding"`, or of a float input beside it.'
+            )
+
+
+def _require_numbers(outputs: Any) -> None:
+    for tensor in keras.tree.flatten(outputs):
+        if tensor.dtype.is_complex or tensor.dtype == tf.string:
+            raise TypeError(
+                f"The output must be of real numbers. Received: dtype {tensor.dtype.name}. Of "
+                "complex ones take the part that is meant: `output=tf.math.real`."
+            )
+
+
+def _require_differentiable(report: Audit) -> None:
+    if report.acting:
+        first = report.acting[0]
+        raise NotDifferentiableError(
+            f"The model calls back into Python ({first}), where no derivative can "
+            "be followed. Write this part with `keras.ops` or TensorFlow ops."
+            if first.op_type in PYTHON
+            else f"The output needs what {first} takes from outside of the model and what is gone "
+            "then, so that it could not be looked at without changing what comes next. Hand it to "
+            "the model as an input.",
+            report.acting,
+        )
+    if Dependence.UNKNOWN in report.dependence:
+        raise NotDifferentiableError(
+            f"TensorFlow has no derivative for {_listed(report.unknown)}, which the output depends "
+            "on. Replace the op, or choose `wrt` behind it; where 0 is meant, say so with "
+            "`tf.stop_gradient`, or with zeros from a gradient written by hand.",
+            report.unknown,
+        )
+    meant = all(place.op_type == "StopGradient" for place in report.cuts)
+    if Dependence.CUT in report.dependence and not meant:
+        raise NotDifferentiableError(
+            "The output depends on the input only through ops without a derivative: "
+            f"{_listed(report.cuts)}. Choose `output` before or `wrt` behind them.",
+            report.cuts,
+        )
+
+
+def _listed(places: Sequence[Any]) -> str:
+    shown = ", ".join(str(place) for place in places[:3])
+    return shown + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+
+
+def _shape(tensor: tf.Tensor, what: str) -> tuple[int, ...]:
+    shape = tensor.shape
+    if shape.rank is None or shape.rank == 0 or None in shape[1:]:
+        raise ValueError(
+            f"The model's {what} must have a batch axis and known sizes after it. "
+            f"Received: shape {shape} of {tensor.name!r}. Where a raw TensorFlow op loses "
+            "the shape, set it with `tf.ensure_shape`."
+        )
+    return tuple(int(size) for size in shape[1:])

@@ -1,0 +1,94 @@
+"""Derivatives of what a `tf.custom_gradient` says, which is all that is known of a function.
+
+It gives `g(u) = f'ᵀ u`, linear in `u`. The gradient of `g(u) · v` by `u` is `f' v`, and that
+of its change along `v`, with whatever the formula looks up changing too, is `f'' v v`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
+from keras_curvature.engines.taylor.modes import Adjoint, Carrier, FirstOrder
+from keras_curvature.engines.taylor.registry import Jets, Step
+from keras_curvature.engines.tensorflow.graph_ops import gradient_formula
+from keras_curvature.engines.tensorflow.taylor import fallback
+from keras_curvature.engines.tensorflow.taylor.tape import Live, Recorder
+
+Push = Callable[[Iterable[Step], Live, Carrier], None]
+"""Adds the jets of all that some steps compute."""
+
+
+def propagate(step: Step, live: Live, carrier: Carrier, push: Push) -> Jets:
+    """The jets of the outputs of an `IdentityN` that carries a custom gradient.
+
+    Args:
+        step: the op.
+        live: what is known so far.
+        carrier: adds up second orders.
+        push: runs the formula's own ops.
+    """
+    formula = gradient_formula(step.op)
+    if formula is None or isinstance(carrier, Adjoint):
+        return fallback.propagate(step, [live.of(x) for x in step.inputs], carrier)
+    upstream, gradients = formula
+    known = [
+        (g, jet)
+        for g, x in zip(gradients, step.inputs, strict=True)
+        if g is not None and (jet := live.of(x)) is not None
+    ]
+    bases = [carrier.settle(jet).base for _, jet in known]
+    firsts = [spread(base.first, jet.value) for base, (_, jet) in zip(bases, known, strict=True)]
+    seeded = [i for i, placeholder in enumerate(upstream) if placeholder is not None]
+    seeds = [tf.ones_like(step.outputs[i]) for i in seeded]
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(seeds)
+        recorder = Recorder(step.walker.dtype, step.walker.variables)
+        inner = dict(step.environment)
+        inner |= {upstream[i].ref(): seed for i, seed in zip(seeded, seeds, strict=True)}
+        found = recorder.walk(inner, [g for g, _ in known])
+        along = [_dots(stack, g) for stack, g in zip(firsts, found, strict=True)]
+        turning: list[list[tf.Tensor]] = []
+        if carrier.has_second:
+            changing, first_order = live.firsts(carrier), FirstOrder(carrier.directions)
+            push(recorder.steps, changing, first_order)
+            turning = [
+                _dots(stack, spread(first_order.settle(jet).base.first, g))
+                for stack, g in zip(firsts, found, strict=True)
+                if (jet := changing.of(g)) is not None
+            ]
+        inherited = [
+            _dots(spread(base.second, g), g)
+            for base, g in zip(bases, found, strict=True)
+            if base.second is not None
+        ]
+    jets: list[Jet | None] = [None] * len(step.outputs)
+    for i, seed in zip(seeded, seeds, strict=True):
+        first = _gradients(tape, along, seed)
+        own = _gradients(tape, turning, seed)
+        if own is not None and carrier.slices != carrier.directions:
+            own = tf.reduce_sum(own, axis=0, keepdims=True)
+        if first is not None:
+            jets[i] = Jet(
+                step.outputs[i], Base(first, plus(own, _gradients(tape, inherited, seed)))
+            )
+    return jets
+
+
+def _dots(stack: tf.Tensor, other: tf.Tensor) -> list[tf.Tensor]:
+    """The inner products of each slice with a tensor, or with the slices of a stack."""
+    others = tf.unstack(other) if other.shape.rank == stack.shape.rank else [other] * stack.shape[0]
+    return [tf.reduce_sum(a * b) for a, b in zip(tf.unstack(stack), others, strict=True)]
+
+
+def _gradients(
+    tape: tf.GradientTape, sums: Sequence[Sequence[tf.Tensor]], seed: tf.Tensor
+) -> tf.Tensor | None:
+    """The gradient by `seed` of each slice's total, stacked."""
+    totals = [tf.add_n(parts) for parts in zip(*sums, strict=True)]
+    if not totals:
+        return None
+    zero = tf.UnconnectedGradients.ZERO
+    return tf.stack([tape.gradient(t, seed, unconnected_gradients=zero) for t in totals])

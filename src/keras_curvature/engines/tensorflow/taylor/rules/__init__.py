@@ -1,0 +1,1 @@
+"""How the ops of TensorFlow hand derivatives on, type by type."""

@@ -1,0 +1,178 @@
+"""First and second derivatives of functions that the table has no room for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.chain_rule import Argument
+from keras_curvature.engines.taylor.constructors import Partials
+from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
+
+TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+ROOT_TWO_PI = math.sqrt(2 * math.pi)
+
+
+def where_positive(x: tf.Tensor, positive: Any, other: Any) -> tf.Tensor:
+    """One thing where `x > 0`, another elsewhere, in the dtype of `x`."""
+    return tf.where(x > 0, tf.cast(positive, x.dtype), tf.cast(other, x.dtype))
+
+
+def where_negative(x: tf.Tensor, negative: Any, other: Any) -> tf.Tensor:
+    """One thing where `x < 0`, another elsewhere, in the dtype of `x`."""
+    return tf.where(x < 0, tf.cast(negative, x.dtype), tf.cast(other, x.dtype))
+
+
+def exp_below(x: tf.Tensor) -> tf.Tensor:
+    """`exp(x)` below 0, where it cannot overflow."""
+    return tf.exp(tf.minimum(x, 0))
+
+
+def tanh_first(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """`1 - y²`."""
+    return 1 - y * y if x.dtype.is_complex else slope_of_tanh(x)
+
+
+def _by_attribute(name: str, derivatives: Any) -> Rule:
+    """An activation with a parameter among its attributes."""
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        (jet,) = jets
+        assert jet is not None
+        x, y = step.inputs[0], step.outputs[0]
+        slope = derivatives(x, step.op.get_attr(name))
+        return [carrier.elementwise(y, [Argument(jet, slope)], {})]
+
+    return Rule(propagate)
+
+
+def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rule:
+    """A function of one number by what TensorFlow makes of it.
+
+    Args:
+        function: of the operand alone.
+        operand: which input it is; others follow from it.
+    """
+
+    def slope(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+        def derivative(x: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = function(x)
+            return tape.gradient(y, x)
+
+        return derivative
+
+    first = slope(function)
+    second = slope(first)
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        x, jet = step.inputs[operand], jets[operand]
+        assert jet is not None
+        return [
+            carrier.elementwise(step.outputs[0], [Argument(jet, first(x))], {(0, 0): second(x)})
+        ]
+
+    return Rule(propagate)
+
+
+def leaky_relu() -> Rule:
+    """`alpha x` below 0."""
+    return _by_attribute("alpha", lambda x, alpha: where_positive(x, 1.0, alpha))
+
+
+def swish() -> Rule:
+    """`x sigmoid(βx)`, in the form in which TensorFlow writes it: of the result, `x` and `β`."""
+
+    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+        _, x, beta = step.inputs
+        jet = jets[1]
+        if jet is None or jets[2] is not None:
+            raise NotImplementedError("a trained steepness of swish")
+        s, rest = tf.sigmoid(beta * x), tf.sigmoid(-beta * x)
+        first = s * (1 + beta * x * rest)
+        second = beta * s * rest * (2 + beta * x * (rest - s))
+        return [carrier.elementwise(step.outputs[0], [Argument(jet, first)], {(0, 0): second})]
+
+    return Rule(lambda *args: [*propagate(*args), None, None])
+
+
+def power(x: tf.Tensor, p: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`x ** p`, with 0 where a factor of 0 meets an infinite power."""
+    no_nan = tf.math.multiply_no_nan
+    log = (
+        tf.math.log(tf.where(x > 0, x, tf.ones_like(x))) if x.dtype.is_floating else tf.math.log(x)
+    )
+    first = no_nan(tf.pow(x, p - 1), p * tf.ones_like(x))
+    second = no_nan(tf.pow(x, p - 2), p * (p - 1) * tf.ones_like(x))
+    mixed = tf.pow(x, p - 1) * (1 + p * log)
+    return [first, y * log], {(0, 0): second, (0, 1): mixed, (1, 1): y * log * log}
+
+
+def quotient(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a / b`."""
+    inverse = 1 / b
+    return [inverse, -y * inverse], {(0, 1): -inverse * inverse, (1, 1): 2 * y * inverse * inverse}
+
+
+def safe_quotient(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a / b`, and 0 where `b` is 0."""
+    inverse = tf.math.divide_no_nan(tf.ones_like(b), b)
+    return [inverse, -y * inverse], {(0, 1): -inverse * inverse, (1, 1): 2 * y * inverse * inverse}
+
+
+def squared_difference(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`(a - b)²`."""
+    twice, two = 2 * (a - b), tf.constant(2, y.dtype)
+    return [twice, -twice], {(0, 0): two, (0, 1): -two, (1, 1): two}
+
+
+def chosen(compare: Any) -> Any:
+    """`maximum` and `minimum`; the first argument wins a tie, as in TensorFlow."""
+
+    def derivatives(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+        first = tf.cast(compare(a, b), y.dtype)
+        return [first, 1 - first], {}
+
+    return derivatives
+
+
+def angle_of(b: tf.Tensor, a: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`atan2(b, a)`."""
+    r2 = a * a + b * b
+    mixed = 2 * a * b / (r2 * r2)
+    return [a / r2, -b / r2], {(0, 0): -mixed, (0, 1): (b * b - a * a) / (r2 * r2), (1, 1): mixed}
+
+
+def times_log(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a log(b)`, and 0 where both are 0."""
+    defined = unless_lost(a, b, b > 0, 1)
+    return _times(a, defined, tf.math.log(defined))
+
+
+def times_log1p(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a log(1 + b)`, and 0 where `a` is 0 and `b` is -1."""
+    defined = unless_lost(a, b, b > -1, 0)
+    return _times(a, 1 + defined, tf.math.log1p(defined))
+
+
+def _times(a: tf.Tensor, b: tf.Tensor, log: tf.Tensor) -> Partials:
+    by_b = a / b
+    return [log, by_b], {(0, 1): 1 / b, (1, 1): -by_b / b}
+
+
+def over(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`a / b`, and 0 where both are 0."""
+    return quotient(a, unless_lost(a, b, tf.not_equal(b, 0), 1), y)
+
+
+def clipped(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, y: tf.Tensor) -> Partials:
+    """`clip_by_value`."""
+    below, above = x < low, x > high
+    inside = tf.cast(~(below | above), y.dtype)
+    return [inside, tf.cast(below, y.dtype), tf.cast(above & ~below, y.dtype)], {}

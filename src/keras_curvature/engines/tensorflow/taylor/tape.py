@@ -1,0 +1,69 @@
+"""Keeps what a model does while it runs: its ops one by one, and the jets of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines.taylor.jets import Base, Jet
+from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.registry import Step
+from keras_curvature.engines.tensorflow import private
+from keras_curvature.engines.tensorflow.graph_ops import CALLS
+from keras_curvature.engines.tensorflow.interpreter import Environment, Walker
+
+
+class Recorder(Walker):
+    """Writes down every op that it emits; what it enters, op by op."""
+
+    def __init__(self, dtype: tf.DType, variables: Mapping[Any, tf.Variable]) -> None:
+        """Makes a recorder that emits like a `Walker`."""
+        super().__init__(dtype, variables)
+        self.steps: list[Step] = []
+
+    def emit(
+        self, op: tf.Operation, inputs: Sequence[Any], environment: Environment
+    ) -> Sequence[Any]:
+        """Emits one op and keeps it in `steps`."""
+        if op.type in CALLS and not private.must_be_compiled(op):
+            return super().emit(op, inputs, environment)
+        # What happens inside a loop or a branch happens in another graph.
+        plain = Walker(self.dtype, self.variables)
+
+        def again(inputs: Sequence[Any]) -> Sequence[tf.Tensor]:
+            return plain.emit(op, inputs, environment)
+
+        outputs = again(inputs)
+        self.steps.append(Step(op, tuple(inputs), tuple(outputs), again, self, environment))
+        return outputs
+
+
+class Live:
+    """The jets of the tensors that depend on the point, by the tensors."""
+
+    def __init__(self, jets: Iterable[Jet]) -> None:
+        """Starts with those that are known."""
+        self._by_tensor: dict[Any, Jet] = {}
+        for jet in jets:
+            self.add(jet)
+
+    def add(self, jet: Jet) -> None:
+        """Remembers the jet of `jet.value`."""
+        self._by_tensor[jet.value.ref()] = jet
+
+    def firsts(self, carrier: Carrier) -> Live:
+        """The same without second derivatives."""
+        settled = [carrier.settle(jet) for jet in self._by_tensor.values()]
+        return Live(Jet(jet.value, Base(jet.base.first)) for jet in settled)
+
+    def of(self, tensor: Any) -> Jet | None:
+        """The jet of a tensor, or `None` if it does not depend on the point."""
+        return self._by_tensor.get(tensor.ref()) if hasattr(tensor, "ref") else None
+
+
+def may_carry(tensor: Any) -> bool:
+    """Whether a tensor's dtype can have a derivative."""
+    dtype = getattr(tensor, "dtype", None)
+    return dtype is not None and (dtype.is_floating or dtype.is_complex or dtype == tf.variant)

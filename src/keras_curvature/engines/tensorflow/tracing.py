@@ -1,0 +1,240 @@
+"""From a Keras model to the TensorFlow graph of one call of it in inference mode."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+
+from keras_curvature.engines.masks import packed
+from keras_curvature.engines.tensorflow import private
+from keras_curvature.engines.tensorflow.compilation import compiled
+from keras_curvature.engines.tensorflow.fused_kernels import unfused
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One call of a model, as a graph.
+
+    Attributes:
+        graph: the graph; functions that it calls hang off it.
+        inputs: placeholders, one per flattened input of the model, and one per mask.
+        outputs: the model's output, in its own structure, of tensors of the graph.
+        tapped: output of the layer that was asked for, or `None`.
+        captures: the graph's other placeholders and what they stand for.
+        variables: the variables that are read, by the placeholder of their handle.
+        scopes: the name of the layer that was called in each name scope. TensorFlow numbers
+            scopes that are opened twice, so that what `dense` does is in `dense_1`.
+    """
+
+    graph: tf.Graph
+    inputs: tuple[tf.Tensor, ...]
+    outputs: Any
+    tapped: tf.Tensor | None
+    captures: tuple[tuple[tf.Tensor, tf.Tensor], ...]
+    variables: dict[Any, tf.Variable]
+    scopes: Mapping[str, str]
+
+
+def trace(
+    model: Callable[..., Any],
+    specs: Sequence[tf.TensorSpec],
+    structure: Any,
+    select: Callable[[Any], Any],
+    tap: str | None = None,
+    *,
+    masked: Sequence[int] = (),
+    training: bool = False,
+) -> Trace:
+    """Traces `select(model(inputs))`.
+
+    Args:
+        model: a Keras model or layer, or any function of a tensor.
+        specs: one per flattened input, and one per mask.
+        structure: the inputs' structure, anything in place of the leaves.
+        select: applied to the model's output.
+        tap: name of a layer whose output is to be had in `Trace.tapped`.
+        masked: for each mask, the index of the input that it is of.
+        training: the mode in which a Keras model is called.
+    """
+    tapped: list[tf.Tensor] = []
+    scopes: dict[str, str] = {}
+
+    def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
+        inputs = packed(structure, leaves, masked)
+        with private.recording(), noting_scopes(model, scopes), tapping(model, tap, tapped):
+            outputs = select(_called(model, inputs, training))
+        _require_tensors(outputs)
+        shape.append(keras.tree.map_structure(lambda _: None, outputs))
+        return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
+
+    shape: list[Any] = []
+    try:
+        with tf.init_scope(), unnoticed(model), unfused(model):
+            concrete = compiled(call, specs)
+    except Exception as error:
+        _explain(error, model)
+        raise
+    if tap is not None and len(tapped) != 1:
+        raise ValueError(_tap_message(model, tap, len(tapped)))
+    graph = concrete.graph
+    captures = tuple(graph.captures)
+    handles = {id(variable.handle): variable for variable in graph.variables}
+    return Trace(
+        graph=graph,
+        inputs=tuple(graph.inputs[: len(specs)]),
+        outputs=keras.tree.pack_sequence_as(shape[-1], list(graph.outputs)),
+        tapped=tapped[0] if tapped else None,
+        captures=captures,
+        variables={
+            inner.ref(): handles[id(outer)] for outer, inner in captures if id(outer) in handles
+        },
+        scopes=scopes,
+    )
+
+
+def _explain(error: Exception, model: Callable[..., Any]) -> None:
+    """Raises what it means that a model or function could not be traced, where that is known."""
+    names = getattr(getattr(model, "__code__", None), "co_names", ())
+    for name in ("predict", "predict_on_batch", "evaluate"):
+        if name in names:
+            raise TypeError(
+                f"The function calls `{name}`, which takes arrays and gives arrays, where no "
+                f"derivative can be followed. Call the model itself: `net(x)`. Keras says: {error}"
+            ) from error
+    to_numpy = "numpy" if isinstance(error, NotImplementedError) else "no attribute 'numpy'"
+    if isinstance(error, NotImplementedError | AttributeError) and to_numpy in str(error):
+        raise TypeError(
+            "The model, or the function in `output`, hands a tensor to NumPy, where no derivative "
+            f"can be followed. Write this part with `keras.ops`. TensorFlow says: {error}"
+        ) from error
+
+
+def _require_tensors(outputs: Any) -> None:
+    leaves = keras.tree.flatten(outputs)
+    if not leaves or any(leaf is None for leaf in leaves):
+        shown = keras.tree.map_structure(_word, outputs)
+        raise TypeError(
+            f"The output must be a tensor or a structure of tensors. Received: {shown}. Choose "
+            "the part that is meant by its name or index, or by a function: `output=...`."
+        )
+
+
+def _word(leaf: Any) -> str | None:
+    return None if leaf is None else "a tensor"
+
+
+def _called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
+    """The output of a model, in inference mode or in training."""
+    if isinstance(model, keras.Layer):
+        return model(inputs, training=training)
+    return model(inputs)
+
+
+@contextlib.contextmanager
+def unnoticed(model: Any) -> Iterator[None]:
+    """Keeps a trace and whatever goes on around it from each other.
+
+    The symbolic activity losses of the trace must not reach the user's loss, those that were
+    there before must stay, and the layers called next must not take over `training=False`. Random
+    numbers that the model's Python code draws are given back: what it draws next is the same.
+    """
+    layers = model._flatten_layers() if isinstance(model, keras.Layer) else []
+    losses = [(layer, list(layer._losses), set(layer._loss_ids)) for layer in layers]
+    context = global_state.get_global_attribute("current_call_ctx")
+    global_state.set_global_attribute("current_call_ctx", None)
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    seeded = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    try:
+        yield
+    finally:
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
+        if global_state.get_global_attribute(GLOBAL_SEED_GENERATOR) is seeded:
+            random.setstate(drawn)  # else Keras has drawn a seed for good
+        global_state.set_global_attribute("current_call_ctx", context)
+        for layer, values, identities in losses:
+            layer._losses[:] = values
+            layer._loss_ids.clear()
+            layer._loss_ids.update(identities)
+
+
+@contextlib.contextmanager
+def noting_scopes(model: Any, found: dict[str, str]) -> Iterator[None]:
+    """Notes in `found` the name scope that each layer inside `model` is called in."""
+    layers = model._flatten_layers(include_self=False) if isinstance(model, keras.Layer) else []
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced_call(layer, _noting(layer, found)))
+        yield
+
+
+def _noting(layer: keras.Layer, found: dict[str, str]) -> Callable[..., Any]:
+    original = layer.call
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        found[tf.get_current_name_scope()] = layer.name
+        return original(*args, **kwargs)
+
+    return call
+
+
+@contextlib.contextmanager
+def tapping(model: Any, tap: str | None, found: list[tf.Tensor]) -> Iterator[None]:
+    """Makes the layer named `tap` leave its output in `found` when it is called."""
+    if tap is None:
+        yield
+        return
+    layer = find_layer(model, tap)
+    original = layer.call
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        output = tf.identity(original(*args, **kwargs))
+        found.append(output)
+        return output
+
+    with replaced_call(layer, call):
+        yield
+
+
+@contextlib.contextmanager
+def replaced_call(layer: keras.Layer, call: Callable[..., Any]) -> Iterator[None]:
+    """Makes a layer use `call` in the place of its own, past Keras's attribute tracking."""
+    before = layer.__dict__.get("call")
+    layer.__dict__["call"] = call
+    try:
+        yield
+    finally:
+        if before is None:
+            del layer.__dict__["call"]
+        else:
+            layer.__dict__["call"] = before
+
+
+def find_layer(model: Any, name: str) -> keras.Layer:
+    """The layer called `name` anywhere inside `model`."""
+    layers = model._flatten_layers(include_self=False) if isinstance(model, keras.Layer) else []
+    by_name = {layer.name: layer for layer in layers}
+    if name not in by_name:
+        raise ValueError(
+            f"`wrt` must name one of the model's inputs or layers. Received: {name!r}. "
+            f"The layers are {sorted(by_name)}."
+        )
+    return by_name[name]
+
+
+def _tap_message(model: Any, tap: str, times: int) -> str:
+    return (
+        f"`wrt={tap!r}` names a layer that the model calls {times} times in one forward pass; "
+        "a derivative needs one output. "
+        + ("Give each use its own layer." if times else "The model never calls it.")
+    )

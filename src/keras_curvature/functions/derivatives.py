@@ -1,0 +1,434 @@
+"""The derivatives of a Keras model with respect to its input, one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines import quantities
+from keras_curvature.engines.dispatch import EngineChoice
+from keras_curvature.engines.evaluation import Options, differentiate, estimate_laplacian
+from keras_curvature.engines.evaluation import engine_choice as _engine_choice
+from keras_curvature.typing import Model, Output, Structure, Wrt
+
+
+@tf.autograph.experimental.do_not_convert
+def derivatives(
+    model: Model,
+    x: Structure,
+    names: Sequence[str],
+    *,
+    v: Structure | None = None,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> dict[str, Any]:
+    """Computes several derivatives at once, sharing the work between them.
+
+    The other functions here are this one for a single name, and take the same arguments.
+
+    | name | shape |
+    |---|---|
+    | `"value"` | `(batch, *output_shape)` |
+    | `"jacobian"` | `(batch, *output_shape, *input_shape)` |
+    | `"hessian"` | `(batch, *output_shape, *input_shape, *input_shape)` |
+    | `"hessian_diagonal"` | `(batch, *output_shape, *input_shape)` |
+    | `"laplacian"` | `(batch, *output_shape)` |
+    | `"directional_curvature"` | `(batch, *output_shape)` |
+    | `"hessian_vector_product"` | `(batch, *output_shape, *input_shape)` |
+
+    No axis is squeezed. Inputs of several arrays give their structure back: `jacobian`,
+    `hessian_diagonal` and `hessian_vector_product` once, `hessian` a structure of structures,
+    while `laplacian` sums over it. Outputs of several arrays are the outermost structure.
+
+    Results are tensors, differentiable with respect to the weights and to `x`. All functions
+    work eagerly, inside `tf.function` and under XLA. Called eagerly, the model is traced and
+    compiled once, and again only when its layers change.
+
+    Whatever else a model's call does, such as assigning a moving average, is left out: a variable
+    that it assigns and then reads counts as it was before the call.
+
+    Examples of a batch must not influence each other; where they do, a warning says so. One
+    example alone is right then, too. A model that takes so many examples at a time (a stateful
+    recurrent layer) is given batches of its own size, by the engines that repeat examples. What
+    TensorFlow's own second derivatives get wrong (`LayerNormalization`, bilinear resizing) or
+    lack (`softsign`) is mended.
+
+    Args:
+        model: a built Keras model or layer, run in inference mode (`training=False`), or any
+            function of a tensor.
+        x: the batch, shape `(batch, *input_shape)`, or the list, tuple or dict of batches that
+            the model takes. Arrays or tensors. Of a dict, what the model has no input for is
+            left out.
+        names: any of the names in the table.
+        v: the direction for `"directional_curvature"` and `"hessian_vector_product"`, in the
+            shape of `x` (one for each example) or of one example.
+        output: which output to differentiate. `None`: all of it. An int: an index on the last
+            axis, which stays, with length 1; or, if the model has several outputs, the index
+            of one. The name of an output. A function of the model's output. Of a classifier
+            `"predicted"`, the largest entry on the last axis, or `"margin"`, how far it is above
+            the second largest; of the logits, where the model outputs them.
+        wrt: with respect to what. `None`: all inputs. The index or name of an input. A list of
+            these: a dict by the inputs' names in place of the structure of `x`. The name of a
+            layer: that layer's output, the only meaningful choice for token ids.
+        engine: `"taylor"`, second-order Taylor propagation; `"nested"`, reverse over reverse;
+            `"finite_difference"`, central differences of exact gradients in float64; or
+            `"auto"`, the exact one that takes less: `engine_choice` says which, and why.
+        dtype: the narrowest dtype to evaluate in. `None`: float32 or better, also for a float16
+            or bfloat16 model. `"float64"` evaluates any model in float64, with the weights
+            that it has.
+        batch_size: examples at a time. `None`: as many as keep the intermediate results within
+            512 MiB by a generous estimate, whatever the number of examples. The result comes on
+            top, up to three times its size while its parts are joined. In a function that XLA
+            compiles for batches of any size: all of them.
+
+    Returns:
+        A dict from each name to its result.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> result = kc.derivatives(lambda x: x**3, [[2.0]], ["value", "laplacian"])
+        >>> {name: float(tensor[0, 0]) for name, tensor in result.items()}
+        {'value': 8.0, 'laplacian': 12.0}
+
+    Raises:
+        ValueError: for a batch that does not fit the model, an unbuilt model, an unknown
+            output, input or layer, an output that has not a row for each example, or a model whose
+            output depends on its input only through ops without a derivative; the message names
+            the op and the layer.
+        TypeError: for an argument of a wrong type, and for an integer input without `wrt`.
+    """
+    wanted = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name not in quantities.NAMES]
+    if unknown or not wanted:
+        raise ValueError(f"`names` must be some of {list(quantities.NAMES)}. Received: {names!r}.")
+    return differentiate(model, x, wanted, v, Options(output, wrt, engine, dtype, batch_size))
+
+
+def _single(name: str, model: Model, x: Structure, v: Structure | None, **options: Any) -> Any:
+    return derivatives(model, x, [name], v=v, **options)[name]
+
+
+def jacobian(
+    model: Model,
+    x: Structure,
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """Computes the first derivatives of every output by every input.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch, `(batch, *input_shape)`.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: how.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+
+    Returns:
+        `(batch, *output_shape, *input_shape)`, `dy / dx`.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> float(kc.jacobian(lambda x: x**2, [[3.0]])[0, 0, 0])
+        6.0
+    """
+    return _single(
+        "jacobian",
+        model,
+        x,
+        None,
+        output=output,
+        wrt=wrt,
+        engine=engine,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+
+
+def hessian(
+    model: Model,
+    x: Structure,
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """Computes all second derivatives of every output.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch, `(batch, *input_shape)`.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: how.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+
+    Returns:
+        `(batch, *output_shape, *input_shape, *input_shape)`, `d2y / dx_i dx_j`.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> kc.hessian(lambda x: x[:, :1] * x[:, 1:], [[3.0, 4.0]])[0, 0].numpy().tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    return _single(
+        "hessian",
+        model,
+        x,
+        None,
+        output=output,
+        wrt=wrt,
+        engine=engine,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+
+
+def hessian_diagonal(
+    model: Model,
+    x: Structure,
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """Computes the second derivative along each input.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch, `(batch, *input_shape)`.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: how.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+
+    Returns:
+        `(batch, *output_shape, *input_shape)`, `d2y / dx_i2`.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> kc.hessian_diagonal(lambda x: x**2 * [1.0, 2.0], [[3.0, 4.0]])[0, 1].numpy().tolist()
+        [0.0, 4.0]
+    """
+    return _single(
+        "hessian_diagonal",
+        model,
+        x,
+        None,
+        output=output,
+        wrt=wrt,
+        engine=engine,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+
+
+@tf.autograph.experimental.do_not_convert
+def laplacian(
+    model: Model,
+    x: Structure,
+    *,
+    directions: int | None = None,
+    seed: int = 0,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """Computes the sum of the second derivatives along each input.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch, `(batch, *input_shape)`.
+        directions: `None` for the exact Laplacian; an int for an unbiased estimate of it
+            from so many random directions, where there are too many inputs: the mean of
+            `vᵀHv` over vectors of random signs (Hutchinson, A stochastic estimator of the
+            trace of the influence matrix, 1989). It costs as many forward passes, and two.
+        seed: of the signs: the same ones for the same seed and shapes.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: how.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+
+    Returns:
+        `(batch, *output_shape)`, the trace of the Hessian over all inputs together.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> def paraboloid(x):
+        ...     return x[:, :1] ** 2 + 3 * x[:, 1:] ** 2
+        >>> float(kc.laplacian(paraboloid, [[0.5, 0.5]])[0, 0])
+        8.0
+    """
+    if directions is not None:
+        options = Options(output, wrt, engine, dtype, batch_size)
+        return estimate_laplacian(model, x, _count(directions), seed, options)
+    return _single(
+        "laplacian",
+        model,
+        x,
+        None,
+        output=output,
+        wrt=wrt,
+        engine=engine,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+
+
+def directional_curvature(
+    model: Model,
+    x: Structure,
+    v: Structure,
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """Computes the second derivative along a direction, `v^T H v`.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch, `(batch, *input_shape)`.
+        v: the direction, in the shape of `x` (one for each example) or of one example.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: how.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+
+    Returns:
+        `(batch, *output_shape)`. `v` is not normalised, so twice the direction gives four
+        times the curvature.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> float(kc.directional_curvature(lambda x: x**2, [[3.0]], [2.0])[0, 0])
+        8.0
+    """
+    return _single(
+        "directional_curvature",
+        model,
+        x,
+        v,
+        output=output,
+        wrt=wrt,
+        engine=engine,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+
+
+def hessian_vector_product(
+    model: Model,
+    x: Structure,
+    v: Structure,
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """Computes the Hessian times a direction, `H v`, without the Hessian.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch, `(batch, *input_shape)`.
+        v: the direction, in the shape of `x` (one for each example) or of one example.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: how.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+
+    Returns:
+        `(batch, *output_shape, *input_shape)` (Pearlmutter, Fast exact multiplication by the
+        Hessian, Neural Computation 6, 1994).
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> def saddle(x):
+        ...     return x[:, :1] * x[:, 1:]
+        >>> kc.hessian_vector_product(saddle, [[3.0, 4.0]], [1.0, 0.0])[0, 0].numpy().tolist()
+        [0.0, 1.0]
+    """
+    return _single(
+        "hessian_vector_product",
+        model,
+        x,
+        v,
+        output=output,
+        wrt=wrt,
+        engine=engine,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+
+
+@tf.autograph.experimental.do_not_convert
+def engine_choice(
+    model: Model,
+    x: Structure,
+    names: Sequence[str],
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+) -> EngineChoice:
+    """Tells which engine computes these derivatives, and why.
+
+    `engine="auto"` takes Taylor propagation, except for whole Hessians of models with loops,
+    branches, more than 16 outputs or ops without a rule, and for single Hessian-vector
+    products, where reverse mode over reverse mode takes fewer passes, and where the graph does not
+    know how many axes a tensor has.
+
+    Args:
+        model: see `derivatives`, as for the other arguments.
+        x: the batch.
+        names: of the derivatives.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: what would be asked for.
+        dtype: the narrowest dtype to evaluate in.
+
+    Returns:
+        The choice with its `name`, its `reason` and its `fallbacks`, ops without a rule, which
+        Taylor propagation asks TensorFlow about one direction at a time. Prints as a sentence.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> print(kc.engine_choice(lambda x: x**2, [[0.5]], ["laplacian"]))
+        engine 'taylor': exact, by second-order Taylor propagation
+    """
+    options = Options(output, wrt, engine, dtype)
+    return _engine_choice(model, x, names, options)
+
+
+def _count(directions: Any) -> int:
+    if isinstance(directions, bool) or not isinstance(directions, int):
+        raise TypeError(f"`directions` must be None or an int. Received: {directions!r}.")
+    if directions < 1:
+        raise ValueError(f"`directions` must be at least 1. Received: {directions}.")
+    return directions

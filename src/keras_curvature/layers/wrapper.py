@@ -1,0 +1,197 @@
+"""What the layers of this library share: a wrapped Keras model whose derivatives they take."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_curvature.engines.chunking import WHOLE
+from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.masks import mask_of, masked
+from keras_curvature.engines.tensorflow.activity_analysis import layer_of
+from keras_curvature.engines.tensorflow.function import checked_wrt
+from keras_curvature.engines.tensorflow.tracing import trace
+from keras_curvature.typing import Output, Structure, Wrt
+
+EXAMPLES = 4
+"""Examples in the made-up batch on which a model is traced before there are data."""
+
+MADE_UP = 64, 96
+"""Two sizes for an axis that is open before there are data: what differs between them is open too.
+
+Large enough for windows and pooling, and divisible by 32 as networks that halve images want.
+"""
+
+_looked_for_noise: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
+
+
+class DerivativeWrapper(keras.layers.Wrapper):
+    """A wrapped model, in inference mode, as a function to be differentiated.
+
+    Args:
+        layer: a Keras model or layer.
+        output: which output to differentiate, as in `keras_curvature.derivatives`.
+        wrt: with respect to what, as there.
+        engine: as there.
+        **kwargs: `name`, `trainable` and `dtype` as for every Keras layer.
+    """
+
+    def __init__(
+        self,
+        layer: keras.Layer,
+        *,
+        output: Output = None,
+        wrt: Wrt = None,
+        engine: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        # The input is not cast to float16: the wrapped model says what it takes.
+        super().__init__(layer, autocast=False, **kwargs)
+        self.output_choice = output
+        self.wrt = checked_wrt(wrt)
+        self.engine = engine
+        self._options()  # raises now for what cannot be right
+        if not self.trainable:
+            layer.trainable = False  # Keras's own wrappers go on training theirs
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the wrapped model by calling it, as only that builds every kind of model."""
+        if not self.layer.built:
+            self.layer(keras.tree.map_shape_structure(keras.KerasTensor, input_shape))
+
+    @property
+    def metrics(self) -> list[Any]:
+        """This layer's own: a model around it finds those of the wrapped layers by itself.
+
+        Keras's own wrappers add those of the wrapped model, its loss among them, which would hide
+        the loss of the model around it.
+        """
+        return list(self._metrics)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """None besides those that the wrapped model's own layers hang on its output.
+
+        That it is here at all tells Keras that masks pass.
+        """
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make this layer again, the wrapped model among them."""
+        output = self.output_choice
+        own = {
+            "output": keras.saving.serialize_keras_object(output) if callable(output) else output,
+            "wrt": list(self.wrt) if isinstance(self.wrt, tuple) else self.wrt,
+            "engine": self.engine,
+        }
+        config = {**super().get_config(), **own}
+        # Saving, Keras marks both configs of an object that it meets twice, so that loading makes
+        # it once; later than here it keeps copies, and would not reach this one.
+        keras.saving.serialize_keras_object(self.layer)
+        return config
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> DerivativeWrapper:
+        """Makes a layer from `get_config`'s answer."""
+        if isinstance(config["output"], dict):
+            output = keras.saving.deserialize_keras_object(
+                config["output"], custom_objects=custom_objects
+            )
+            config = {**config, "output": output}
+        return super().from_config(dict(config), custom_objects)
+
+    def _options(self) -> Options:
+        """Float32 or better, whatever the policy; and the whole batch at once.
+
+        What is trained through keeps its intermediate results anyway: a loop over chunks would
+        save no memory.
+        """
+        dtype = "float64" if self.compute_dtype == "float64" else None
+        return Options(self.output_choice, self.wrt, self.engine, dtype, WHOLE)
+
+    def _known(self, inputs: Structure, open_size: int = MADE_UP[0]) -> Problem:
+        """The traced model, from nothing but the shapes and dtypes of the inputs.
+
+        It is evaluated on a made-up batch, so that a model whose examples influence each other
+        is told of here and not never: in a compiled training step there is nothing to look at.
+        """
+        with tf.init_scope():
+            made_up = keras.tree.map_structure(lambda t: self._made_up(t, open_size), inputs)
+            try:
+                return pose(self.layer, made_up, self._options(), in_float64=False)
+            except (ValueError, tf.errors.InvalidArgumentError) as error:
+                if not has_open_axes(inputs):
+                    raise
+                raise ValueError(
+                    f"{type(self).__name__} failed with {open_size} for each open axis of its "
+                    "inputs, as is tried before there are data. If other sizes work, give them to "
+                    f"`keras.Input`. It says: {error}"
+                ) from error
+
+    def _made_up(self, tensor: Any, open_size: int) -> tf.Tensor:
+        if None in tensor.shape[1:] and not isinstance(tensor, keras.KerasTensor):
+            raise ValueError(
+                f"The data of {type(self).__name__} must have known sizes after the batch axis in "
+                f"a compiled step. Received: shape {tuple(tensor.shape)}. Pad them to one size, or "
+                "compile the model with `run_eagerly=True`."
+            )
+
+        examples = self._batch or tensor.shape[0] or EXAMPLES
+
+        def shape_of(given: Any) -> list[int]:
+            return [examples, *(size or open_size for size in given.shape[1:])]
+
+        mask = mask_of(tensor)
+        if mask is not None:  # everything is there
+            mask = tf.ones(shape_of(mask), mask.dtype)
+        dtype = tf.as_dtype(tensor.dtype)
+        numbers = tf.zeros(shape_of(tensor), dtype)  # a token id that every embedding has
+        if dtype.is_floating:
+            numbers = tf.cast(tf.random.stateless_normal(numbers.shape, seed=[0, 0]), dtype)
+        return masked(numbers, mask)
+
+    @property
+    def _batch(self) -> int | None:
+        """How many examples the wrapped model says that it takes at a time."""
+        declared = (tensor.shape[0] for tensor in getattr(self.layer, "inputs", None) or [])
+        return next((count for count in declared if count is not None), None)
+
+    def _warn_of_noise(self, inputs: Structure) -> None:
+        """Says once what dropout in the wrapped model does not do."""
+        if self in _looked_for_noise:
+            return
+        _looked_for_noise.add(self)
+        leaves = keras.tree.flatten(inputs)
+        specs = [tf.TensorSpec([self._batch, *t.shape[1:]], t.dtype) for t in leaves]
+        training = trace(self.layer, specs, inputs, lambda outputs: outputs, training=True)
+        noisy = [op.name for op in training.graph.get_operations() if "Random" in op.type]
+        if noisy:
+            layers = [layer.name for layer in self.layer._flatten_layers()]
+            where = layer_of(noisy[0], layers, training.scopes)
+            warnings.warn(
+                f"The layer {where!r} in {type(self).__name__} "
+                f"{self.name!r} is random in training, which has no effect here: derivatives, and "
+                "the value beside them, are of the model in inference mode. Take it out, and "
+                "regularise with weight decay or `keras_curvature.CurvaturePenalty`.",
+                stacklevel=2,
+            )
+
+
+def has_open_axes(inputs: Structure) -> bool:
+    """Whether a size after the batch axis is not known."""
+    return any(None in tensor.shape[1:] for tensor in keras.tree.flatten(inputs))
+
+
+def with_masks(inputs: Structure, masks: Structure | None) -> Structure:
+    """The inputs with these masks, which may have been given apart from them."""
+    if masks is None:
+        return inputs
+    return keras.tree.map_structure(
+        lambda tensor, mask: tensor if mask is mask_of(tensor) else masked(tensor, mask),
+        inputs,
+        masks,
+    )

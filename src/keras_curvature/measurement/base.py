@@ -1,0 +1,57 @@
+"""A model at a probe: what both ways of measuring it begin with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.engines.dispatch import needs_float64
+from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.measurement import ground_truth, windows
+from keras_curvature.measurement.data import Array
+from keras_curvature.measurement.probe import Probe
+from keras_curvature.typing import Model
+
+
+class Posed:
+    """A traced model, the probe's points, and the scale on which they differ.
+
+    Attributes:
+        probe: where to measure.
+    """
+
+    def __init__(self, model: Model, probe: Probe, options: Options, scale: Any) -> None:
+        """Traces the model and settles scale and target.
+
+        Args:
+            model: a built model.
+            probe: where to measure.
+            options: output, input, engine, dtype and chunks.
+            scale: as in `scale_curvature`, one scale.
+        """
+        self.probe = probe
+        self._options = options
+        self._problem = pose(model, probe.x, options, in_float64=needs_float64(options.engine))
+        f = self._problem.f
+        self._spread: Array = windows.spread(tf.constant(self._points())).numpy()
+        self._scale: Array = windows.resolve(
+            scale, f.inputs, lambda: tf.constant(self._spread)
+        ).numpy()
+        self._targets = ground_truth.targets(probe, options.output, f)
+
+    def _points(self) -> Array:
+        """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
+        return self.f.point(self._problem.inputs.leaves)[0].numpy().astype(np.float64)
+
+    @property
+    def problem(self) -> Problem:
+        """The traced model and the probe's points."""
+        return self._problem
+
+    @property
+    def f(self) -> FlatFunction:
+        """The model as a function of one vector."""
+        return self._problem.f

@@ -1,0 +1,355 @@
+"""Takes a `Sketch` of a model of thousands of inputs, for the price of some forward passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.engines import chunking
+from keras_curvature.engines.dispatch import ENGINES, Engine
+from keras_curvature.engines.evaluation import Options, run_chunked
+from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
+from keras_curvature.engines.random_directions import random_thirds
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.measurement import method_text, multiscale, rounding_noise, segments
+from keras_curvature.measurement.base import Posed
+from keras_curvature.measurement.data import Array, Ladder, Segments
+from keras_curvature.measurement.probe import Probe
+from keras_curvature.report.estimated_statistics import Sketch
+from keras_curvature.typing import Model
+
+DIRECTIONS = 8
+"""Of each point, where the monitor chooses."""
+
+POINTS_PER_LINE, LEAST_LINES, PIECES = 40, 1, 3
+"""Probe points for each line between them, how many lines at least, and the pieces of each.
+
+A line takes 44 rows, in forward passes of one point: about one pass over the probe.
+"""
+
+KEPT_DRAW = 2**27
+"""Bytes up to which directions are kept for all steps: drawing them anew takes as long as a forward
+pass of a small network.
+
+A direction takes a quarter of a point's memory. 256 probe points of 224 x 224 x 3 still fit with
+the monitor's own number of directions.
+"""
+
+DRAWN_AT_ONCE = 2**22
+"""Entries of directions, while they are drawn to be kept."""
+
+POINTS_PER_RAIL = 80
+"""Probe points for each line on which the curvature is taken over many distances.
+
+A line takes 33 rows in float64. They are for a picture, and taken only when it is drawn.
+"""
+
+DIAGNOSED_ACTIVATIONS = 2 * 10**6
+"""Numbers in all intermediate results of an example, up to which the monitor diagnoses a model."""
+
+POINTS_PER_WINDOW, LEAST_WINDOWS = 16, 3
+"""Probe points for each at which the curvature at the scale is taken, and how many at least.
+
+One takes 8 rows: half a pass over the probe, and a standard error wants three at least.
+"""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Two groups of random directions at each example.
+
+    Attributes:
+        half: how many in each group.
+        width: their length, the number of inputs.
+        seed: chooses them.
+    """
+
+    half: int
+    width: int
+    seed: int
+
+    def thirds(self, examples: tf.Tensor) -> tf.Tensor:
+        """For the examples of these numbers, int8 `(n, 2, half, d)`."""
+        return random_thirds([2, self.half, self.width], self.seed, examples)
+
+    def along(self, kept: tf.Tensor, unit: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """Directions `(2, half, n, d)`.
+
+        Args:
+            kept: what `thirds` gave, or the examples' numbers.
+            unit: of each input, `(d,)`.
+            dtype: of the result.
+        """
+        thirds = self.thirds(kept) if kept.shape.rank == 1 else kept
+        length = tf.cast(math.sqrt(3) * unit, dtype)
+        return tf.cast(tf.transpose(thirds, [1, 2, 0, 3]), dtype) * length
+
+
+class Sketcher(Posed):
+    """A model, a probe and what is seen of it along random directions.
+
+    Stands in for `exact.Gauge` where the second derivatives along all inputs would cost too
+    much. The directions are the same at every step: the curve shows the training and not the
+    dice. Everything that can be known to be wrong is raised on construction.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        probe: Probe,
+        *,
+        options: Options,
+        directions: int,
+        why: str,
+        units: str = "raw",
+        scale: Any = "auto",
+        seed: int = 0,
+    ) -> None:
+        """Traces the model and settles scale and target.
+
+        Args:
+            model: a built model.
+            probe: where to measure.
+            options: output, input, engine, dtype and chunks.
+            directions: at each point; an odd one is rounded up.
+            why: estimates are taken, as a clause.
+            units: of the inputs along which the directions go.
+            scale: as in `scale_curvature`, one scale.
+            seed: of the directions.
+        """
+        super().__init__(model, probe, options, scale)
+        self._half = max(1, -(-directions // 2))
+        self._why, self._units = why, units
+        self._draw = Draw(self._half, self.f.inputs.width, seed)
+        self._unit = self._spread if units == "std" else np.ones_like(self._spread)
+        self._directions: tf.Tensor | None = None
+        self.choice = self._problem.evaluator.choice(options.engine, (LAPLACIAN,))
+        n = probe.size
+        lines = max(LEAST_LINES, n // POINTS_PER_LINE)
+        self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))
+        lines = min(max(1, n // POINTS_PER_RAIL), multiscale.CENTRES)
+        self._rails = multiscale.rails(self._points(), self._spread, lines)
+        windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
+        self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
+
+    @property
+    def diagnosable(self) -> bool:
+        """Whether a diagnosis takes seconds and not minutes."""
+        return self.f.audit.activations <= DIAGNOSED_ACTIVATIONS
+
+    @property
+    def engine(self) -> Engine:
+        """Computes the curvatures along the directions."""
+        return ENGINES[self.choice.name]
+
+    def method(self, units: str) -> tuple[str, ...]:
+        """What is measured, how and why, one sentence each."""
+        n, d, m = self.probe.size, self.f.inputs.width, self.f.outputs.width
+        k = 2 * self._half
+        lines = [
+            f"{n} probe points, {d} inputs, {m} output(s): estimates from {k} random directions "
+            f"at each point, the same at every step; {self._why}.",
+            f"{method_text.begun(str(self.choice))}; in {self.f.dtype.name}: {k + 3} forward "
+            "passes "
+            "over the probe.",
+            "mean: Hutchinson's estimate of the Laplacian. rms: the Hessian's Frobenius norm, from "
+            "how two halves of the directions differ. Each has a standard error beside it.",
+            f"Curvature at the scale: how much the slope changes along two random directions at "
+            f"{len(self._windows)} points, over a window of half-width h = "
+            f"{method_text.few(self._scale)}, in sum over the directions of the inputs.",
+            f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
+            f"probe points, in {PIECES} pieces each.",
+            f"Curvature over many distances, with each picture: second differences in float64 "
+            f"along {len(self._rails.start)} such line(s), in standard deviations.",
+            f"Units: {method_text.UNITS[units]}.",
+        ]
+        if not self.diagnosable:
+            lines.append(
+                "Not diagnosed: kc.diagnose(model, x) does, in about ten thousand forward passes "
+                "of one example."
+            )
+        return (*lines, *method_text.remarks(self._problem))
+
+    def measure(self) -> dict[str, Sketch]:
+        """What holds now, by the name of each output (`""` if there is but one)."""
+        found = self._at_points() | self._on_segments()
+        found["scale"] = self._at_scale()
+        arrays = {name: np.asarray(part, dtype=np.float64) for name, part in found.items()}
+        return {
+            name: self._sketch(arrays, part, target)
+            for (name, part), target in zip(self._parts(), self._targets, strict=True)
+        }
+
+    def ladders(self, sketches: Mapping[str, Sketch]) -> dict[str, Ladder]:
+        """The curvature over many distances, now, by the name of each output.
+
+        Args:
+            sketches: the last ones, for the units of the outputs.
+        """
+        found = {key: np.asarray(part, np.float64) for key, part in self._on_ladder().items()}
+        return {
+            name: self._ladder(
+                *(found[key][..., part] / sketches[name].unit for key in ("values", "single"))
+            )
+            for name, part in self._parts()
+        }
+
+    def _parts(self) -> list[tuple[str, slice]]:
+        """Each output's name and place among all of them laid flat."""
+        ends = np.cumsum([0, *self.f.outputs.sizes]).tolist()
+        places = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+        return list(zip(self.f.output_names, places, strict=True))
+
+    def _sketch(self, found: Mapping[str, Array], part: slice, target: Array | None) -> Sketch:
+        value = found[VALUE][:, part]
+        spread = spread_of(value if target is None else target)
+        # One output deviation, where numbers are in standard deviations, and 1 where they are not.
+        out = spread if self._units == "std" else np.ones_like(spread)
+        lengths, standard = found["lengths"], found["standard_lengths"]
+        ratio = np.ones_like(lengths)
+        if self._units == "std":
+            np.divide(lengths, standard, out=ratio, where=standard > 0)
+            lengths = standard
+        along = ratio[:, None, None] / out
+        return Sketch(
+            value=value / out,
+            traces=found[CURVATURE][:, part] / out[:, None],
+            directions=self._half,
+            squared_slopes=found[SLOPE][:, part].mean(axis=2) / out**2,
+            scale=self._scale,
+            scale_traces=found["scale"][:, part] / out[:, None],
+            segments=Segments(
+                lengths=lengths,
+                standard_lengths=standard,
+                slopes=found["slopes"][..., part] * along,
+                curvature_integrals=found["integrals"][..., part] * along,
+                integration_errors=found["errors"][..., part] * along,
+            ),
+            target=None if target is None else target / out,
+            inputs=self.f.inputs.width,
+            input_spread=self._spread,
+            output_spread=spread / out,
+            unit=out,
+        )
+
+    def _ladder(self, values: Array, single: Array) -> Ladder:
+        count = len(multiscale.OFFSETS)
+        with np.errstate(invalid="ignore"):
+            apart = values[:, 0] - single
+        return Ladder(
+            distances=multiscale.DISTANCES,
+            curvature=multiscale.differences(values[:, :count], self._rails.inside),
+            noise=rounding_noise.noise(values[:, count:]),
+            single_noise=np.sqrt(np.mean(apart**2, axis=0)),
+        )
+
+    def _kept(self) -> tf.Tensor:
+        """The directions of all points, or, where these are too many, the points' numbers."""
+        if self._directions is None:
+            n, each = self.probe.size, 2 * self._half * self.f.inputs.width
+            numbers = tf.range(n)
+            if n * each > KEPT_DRAW:
+                self._directions = numbers
+            else:
+                draw = self._draw
+
+                def compute(index: tf.Tensor) -> dict[str, tf.Tensor]:
+                    return {"drawn": draw.thirds(index)}
+
+                size = max(1, DRAWN_AT_ONCE // each)
+                found = run_chunked(self._problem, compute, [numbers], size, {})
+                self._directions = found["drawn"]
+        return self._directions
+
+    def _at_points(self) -> dict[str, tf.Tensor]:
+        f, engine, draw = self.f, self.engine, self._draw
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, kept, unit = tensors
+            z, rest = f.point(leaves)
+            return engine.groups(f, z, rest, draw.along(kept, unit, z.dtype))
+
+        size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * self._half + 3))
+        tensors, constants = self._at_all_points(), [tf.constant(self._unit)]
+        halved_from = self._problem.evaluator.halved_along(engine, 2 * self._half)
+        return run_chunked(self._problem, compute, tensors, size, {}, halved_from, constants)
+
+    def _at_scale(self) -> tf.Tensor:
+        """Slopes differ less from each other than values do: no need for float64 here."""
+        f, engine, draw = self.f, self.engine, self._draw
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, kept, unit, scale = tensors
+            z, rest = f.point(leaves)
+            v = draw.along(kept, unit, z.dtype)[:, 0]  # one of each group: these are independent
+            # To where `x + tv` leaves the ellipsoid with half-axes h.
+            steps = 1 / tf.maximum(tf.norm(v / tf.cast(scale, z.dtype), axis=2), 1e-12)
+            ends = tf.stack([z + steps[..., None] * v, z - steps[..., None] * v])
+            rows = tf.reshape(ends, [-1, f.inputs.width])
+            along = tf.reshape(tf.stack([v, v]), [1, -1, f.inputs.width])
+            others = [tf.tile(part, [4, *[1] * (part.shape.rank - 1)]) for part in rest]
+            slopes = engine.along(f, rows, others, along)[SLOPE]
+            ahead, behind = tf.unstack(tf.reshape(slopes, [2, 2, -1, f.outputs.width]))
+            change = (ahead - behind) / (2 * steps[..., None])
+            return {"scale": tf.transpose(change, [1, 2, 0])}
+
+        size = self._options.batch_size or max(1, engine.rows_along(f) // 8)
+        tensors = [tf.gather(part, self._windows) for part in self._at_all_points()]
+        constants = [tf.constant(self._unit), tf.constant(self._scale)]
+        found = run_chunked(self._problem, compute, tensors, size, {}, constants=constants)
+        return found["scale"]
+
+    def _at_all_points(self) -> list[tf.Tensor]:
+        """The points as the model takes them, and what is kept of their directions."""
+        return [*self._problem.inputs.leaves, self._kept()]
+
+    def _on_ladder(self) -> dict[str, tf.Tensor]:
+        own, rails = self.f, self._rails
+        f = dataclasses.replace(own, dtype=tf.float64)
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, unit = tensors
+            z, rest = f.point(leaves)
+            single = own(*own.point(leaves))
+            return {"values": multiscale.values(f, z, unit, rest), "single": single}
+
+        size = self._options.batch_size or max(1, self._rows_forward(f) // len(multiscale.PLACES))
+        leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
+        tensors = [*leaves, tf.constant(rails.unit)]
+        return run_chunked(self._problem, compute, tensors, size, {})
+
+    def _on_segments(self) -> dict[str, tf.Tensor]:
+        f, engine = self.f, self.engine
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, spread = tensors
+            half = len(leaves) // 2
+            start, rest = f.point(leaves[:half])
+            end, _ = f.point(leaves[half:])
+            return segments.along(engine, f, start, end, rest, spread, PIECES)
+
+        one = 3 * PIECES * len(segments.GAUSS_POINTS)
+        size = self._options.batch_size or max(1, engine.rows_along(f) // one)
+        starts, ends = (
+            [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
+        )
+        constants = [tf.constant(self._spread)]
+        return run_chunked(self._problem, compute, [*starts, *ends], size, {}, constants=constants)
+
+    @staticmethod
+    def _rows_forward(f: FlatFunction) -> int:
+        return chunking.rows_forward(f.audit.activations, f.audit.widest, f.inputs.width, f.dtype)
+
+
+def spread_of(value: Array) -> Array:
+    """Standard deviation of the finite values of each output, 1 where it is 0."""
+    columns = [column[np.isfinite(column)] for column in value.T]
+    spread = np.array([np.std(column) if column.size else 0.0 for column in columns])
+    return np.where(spread > 0, spread, 1.0)

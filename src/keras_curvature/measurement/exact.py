@@ -1,0 +1,326 @@
+"""Takes a `Measurement` of a model at a probe, with a function that is compiled once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_curvature.engines import chunking
+from keras_curvature.engines.dispatch import ENGINES, EngineChoice
+from keras_curvature.engines.evaluation import Options, pose, run_chunked
+from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
+from keras_curvature.measurement import (
+    ground_truth,
+    method_text,
+    multiscale,
+    rounding_noise,
+    segments,
+    slices,
+)
+from keras_curvature.measurement import windows as scales
+from keras_curvature.measurement.base import Posed
+from keras_curvature.measurement.data import Array, Ladder, Measurement, Segments
+from keras_curvature.measurement.probe import Probe, feature_names
+from keras_curvature.measurement.slices import Slices
+from keras_curvature.typing import Model
+
+FULL_HESSIAN_INPUTS = 64
+"""Up to so many inputs the monitor takes the whole Hessian, beyond them its diagonal."""
+
+SCALE_ROWS = 1536
+"""Points at which the model is evaluated for the curvature at a scale, beyond two inputs.
+
+Each probe point takes two per input and itself. In one or two inputs, where every point is
+drawn, all are taken; in more, as many as this allows, but at least `SCALE_POINTS`.
+"""
+
+SCALE_POINTS = 64
+
+ROUNDING_LIMIT = 1e-3
+"""Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
+
+
+class Gauge(Posed):
+    """A model, a probe and all that is measured there.
+
+    Everything that can be known to be wrong is raised on construction.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        probe: Probe,
+        *,
+        options: Options,
+        scale: Any = "auto",
+        reference: Any = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Traces the model and settles names, scale, target and reference.
+
+        Args:
+            model: a built model.
+            probe: where to measure.
+            options: output, input, engine, dtype and chunks.
+            scale: as in `scale_curvature`, one scale.
+            reference: known second derivatives, like `hessian_diagonal`, or a function
+                of `x` that gives them.
+            names: of the inputs.
+        """
+        super().__init__(model, probe, options, scale)
+        f = self._problem.f
+        self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
+        self.choice = self._choice(self._quantities)
+        self.names = feature_names(names, probe.columns, f.input_names, f.inputs.shapes)
+        self._scale_problem = self._problem
+        if _needs_float64(self._scale / self._spread):
+            self._scale_problem = pose(model, probe.x, options, in_float64=True)
+        self._scaled = _scaled(probe.size, f.inputs.width)
+        z = self._points()
+        self._inside = _inside(z, self._scale, self._scaled)
+        self._references = ground_truth.references(probe, reference, f)
+        self._pairs = segments.pairs(probe.size)
+        self._rails = multiscale.rails(z, self._spread)
+        self._cuts = slices.cuts(z, self._spread)
+
+    @property
+    def _quantities(self) -> tuple[str, ...]:
+        """What is taken at every point."""
+        second = (HESSIAN,) if self.full_hessian else ()
+        return (VALUE, JACOBIAN, DIAGONAL, *second)
+
+    def _choice(self, names: Sequence[str]) -> EngineChoice:
+        return self._problem.evaluator.choice(self._options.engine, names)
+
+    @property
+    def scale(self) -> Array:
+        """Half-width of the window of the curvature at the scale, per input."""
+        return self._scale
+
+    def method(self, units: str) -> tuple[str, ...]:
+        """What is measured, how and why, one sentence each."""
+        n, d, m = self.probe.size, self.f.inputs.width, self.f.outputs.width
+        second = (
+            "the whole Hessian"
+            if self.full_hessian
+            else f"the Hessian's diagonal (the whole one has {d * d} entries per point and "
+            f"output, and is taken up to {FULL_HESSIAN_INPUTS} inputs)"
+        )
+        lines = [
+            f"{n} probe points, {d} input(s), {m} output(s): the slope and {second}.",
+            f"{method_text.begun(str(self.choice))}; in {self.f.dtype.name}.",
+            f"Curvature at the scale: central second differences over h = "
+            f"{method_text.few(self._scale)}, in {self._scale_problem.f.dtype.name}, at "
+            f"{len(self._scaled)} points, averaged over those whose window lies inside the probe's "
+            "range.",
+            f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
+            f"probe points, in {segments.PIECES} pieces each.",
+            f"Curvature over many distances: second differences in float64 along "
+            f"{len(self._rails.start)} of these lines, in standard deviations.",
+            f"Units: {method_text.UNITS[units]}; numbers per feature in standard deviations.",
+        ]
+        return (*lines, *method_text.remarks(self._problem, self._scale_problem))
+
+    def measure(self) -> dict[str, Measurement]:
+        """What holds now, by the name of each output (`""` if there is but one)."""
+        found = self._at_points() | self._on_segments()
+        arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
+        at_scale = np.full_like(arrays["hessian_diagonal"], np.nan)
+        at_scale[self._scaled] = self._at_scale().numpy()
+        arrays["scale"] = at_scale
+        arrays["ladder"] = self._on_ladder()
+        start = 0
+        results = {}
+        for i, name in enumerate(self.f.output_names):
+            stop = start + self.f.outputs.sizes[i]
+            results[name] = self._measurement(arrays, slice(start, stop), i)
+            start = stop
+        return results
+
+    def measure_slices(self) -> dict[str, Slices]:
+        """Each output along each input in turn; empty where there are too few or too many."""
+        if self._cuts is None:
+            return {}
+        cuts, arrays = self._cuts, self._on_slices(self._cuts)
+        start, results = 0, {}
+        for name, size in zip(self.f.output_names, self.f.outputs.sizes, strict=True):
+            shape = (*cuts.positions.shape, size)
+            part = slice(start, start + size)
+            results[name] = Slices(
+                positions=cuts.positions,
+                centre=cuts.centre,
+                **{key: array[:, part].reshape(shape) for key, array in arrays.items()},
+            )
+            start += size
+        return results
+
+    def _measurement(self, found: dict[str, Array], part: slice, i: int) -> Measurement:
+        value = found["value"][:, part]
+        target = self._targets[i]
+        hessian = found["hessian"][:, part] if self.full_hessian else None
+        return Measurement(
+            x=found["z"],
+            value=value,
+            jacobian=found["jacobian"][:, part],
+            diagonal=found["hessian_diagonal"][:, part],
+            hessian=hessian,
+            scale=self._scale,
+            scale_diagonal=found["scale"][:, part],
+            inside=self._inside,
+            segments=Segments(
+                lengths=found["lengths"],
+                standard_lengths=found["standard_lengths"],
+                slopes=found["slopes"][..., part],
+                curvature_integrals=found["integrals"][..., part],
+                integration_errors=found["errors"][..., part],
+            ),
+            target=target,
+            reference=self._references[i],
+            feature_names=self.names,
+            input_spread=self._spread,
+            output_spread=_spread_of(value if target is None else target),
+            ladder=self._ladder(found["ladder"][..., part], value),
+        )
+
+    def _ladder(self, values: Array, value: Array) -> Ladder:
+        rails, count = self._rails, len(multiscale.OFFSETS)
+        with np.errstate(invalid="ignore"):
+            apart = values[:, 0] - value[rails.start]
+        return Ladder(
+            distances=multiscale.DISTANCES,
+            curvature=multiscale.differences(values[:, :count], rails.inside),
+            noise=rounding_noise.noise(values[:, count:]),
+            single_noise=np.sqrt(np.mean(apart**2, axis=0)),
+        )
+
+    def _at_points(self) -> dict[str, tf.Tensor]:
+        f, names, engine = self.f, self._quantities, ENGINES[self.choice.name]
+        examples, directions = self._problem.evaluator.plan(engine, names)
+
+        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
+            z, rest = f.point(leaves)
+            found = engine.compute(f, z, rest, None, names, directions)
+            return {"z": z, **found}
+
+        size = self._options.batch_size or examples
+        halved_from = self._problem.evaluator.halved_from(engine, names)
+        leaves = self._problem.inputs.leaves
+        return run_chunked(self._problem, compute, leaves, size, {}, halved_from)
+
+    def _at_scale(self) -> tf.Tensor:
+        problem = self._scale_problem
+        f, d = problem.f, problem.f.inputs.width
+        rows = chunking.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+        examples, windows = chunking.plan(rows, 2, d)
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, scale = tensors
+            z, rest = f.point(leaves)
+            h = tf.repeat(tf.cast(scale, z.dtype)[None, None], tf.shape(z)[0], axis=0)
+            return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
+
+        size = self._options.batch_size or examples
+        tensors = [tf.gather(leaf, self._scaled) for leaf in problem.inputs.leaves]
+        constants = [tf.constant(self._scale)]
+        return run_chunked(problem, compute, tensors, size, {}, constants=constants)["scale"]
+
+    def _on_ladder(self) -> Array:
+        f = dataclasses.replace(self.f, dtype=tf.float64)
+        rails = self._rails
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, unit = tensors
+            z, rest = f.point(leaves)
+            return {"values": multiscale.values(f, z, unit, rest)}
+
+        rows = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        size = self._options.batch_size or max(1, rows // len(multiscale.PLACES))
+        leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
+        tensors = [*leaves, tf.constant(rails.unit)]
+        return run_chunked(self._problem, compute, tensors, size, {})["values"].numpy()
+
+    def _on_segments(self) -> dict[str, tf.Tensor]:
+        f = self.f
+        engine = ENGINES[self._choice((DIRECTIONAL,)).name]
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, spread = tensors
+            half = len(leaves) // 2
+            start, rest = f.point(leaves[:half])
+            end, _ = f.point(leaves[half:])
+            return segments.along(engine, f, start, end, rest, spread)
+
+        rows = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        size = self._options.batch_size or max(1, rows // segments.rows_of_one(f))
+        starts, ends = (
+            [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
+        )
+        constants = [tf.constant(self._spread)]
+        return run_chunked(self._problem, compute, [*starts, *ends], size, {}, constants=constants)
+
+    def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
+        problem = self._scale_problem
+        f = problem.f
+        engine = ENGINES[self._choice((DIRECTIONAL,)).name]
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, axis, position, scale = tensors
+            z, rest = f.point(leaves)
+            return slices.along(engine, f, z, rest, axis, position, scale)
+
+        rows = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        size = self._options.batch_size or max(1, rows // (3 * f.outputs.width))
+        every = [cuts.index] * cuts.positions.size
+        tensors = [tf.gather(leaf, every) for leaf in problem.inputs.leaves]
+        tensors += [tf.constant(cuts.axes), tf.constant(cuts.positions.reshape(-1))]
+        constants = [tf.constant(self._scale)]
+        found = run_chunked(problem, compute, tensors, size, {}, constants=constants)
+        return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
+
+
+def _needs_float64(scale: Array) -> bool:
+    """Whether rounding in float32 would show in second differences at this scale.
+
+    The noise of `(f(x + h) - 2 f(x) + f(x - h)) / h**2` is about `4 c eps |f| / h**2`; `c`
+    is about 5 for a network of 1024 units (measured), and scale and value are in
+    standard deviations here.
+    """
+    return bool(np.any(20 * np.finfo(np.float32).eps / scale**2 > ROUNDING_LIMIT))
+
+
+def _scaled(n: int, d: int) -> NDArray[np.integer]:
+    """The points at which the curvature at the scale is taken, the same for every epoch."""
+    if d <= 2:
+        return np.arange(n)
+    count = max(SCALE_POINTS, SCALE_ROWS // (2 * d + 1))
+    return np.sort(np.random.default_rng(0).permutation(n)[:count])
+
+
+def _inside(z: Array, scale: Array, scaled: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether the window of each point stays inside the range of the probe, `(n, d)`.
+
+    Outside it the model extrapolates, which is not what a curvature at a scale asks about.
+    An input whose every window sticks out (it has two values, say) is not restricted.
+    """
+    low, high = z.min(axis=0), z.max(axis=0)
+    slack = 1e-6 * (high - low)  # a window that just touches the end is inside
+    inside = (z - scale >= low - slack) & (z + scale <= high + slack)
+    taken = np.zeros(len(z), dtype=bool)
+    taken[scaled] = True
+    inside &= taken[:, None]
+    inside[:, ~inside.any(axis=0)] = taken[:, None]
+    return inside
+
+
+def _spread_of(value: Array) -> Array:
+    finite = np.where(np.isfinite(value), value, np.nan)
+    with np.errstate(invalid="ignore"):
+        spread = np.array(
+            [np.std(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in finite.T]
+        )
+    return np.where(spread > 0, spread, 1.0)

@@ -1,0 +1,170 @@
+"""A few examples seen from near: where in each of them the curvature sits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_curvature.engines import chunking
+from keras_curvature.engines.dispatch import ENGINES
+from keras_curvature.engines.evaluation import Options, Problem
+from keras_curvature.engines.quantities import PRODUCT
+from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.tensorflow import nested
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
+from keras_curvature.measurement.data import Array
+
+EXAMPLES = 3
+"""Looked at, from the beginning of the probe: what a person compares at a glance."""
+
+FEWEST, MOST, NUMBERS = 16, 128, 2 * 10**8
+"""Products with random signs behind each diagonal: as many as make so many intermediate results.
+
+Half a minute for a network of 60 million, less for smaller ones.
+"""
+
+EXACT_INPUTS = 512
+"""Up to so many inputs the diagonal is exact, from a product with each unit vector."""
+
+PRODUCTS_AT_ONCE = 32
+"""Of one example, if so many fit into memory."""
+
+STEPS, TOLERANCE = 16, 0.05
+"""Of Lanczos' method: to see a direction needs no more."""
+
+
+@dataclass(frozen=True)
+class Closeup:
+    """One example.
+
+    Attributes:
+        tokens: ids, `(time steps,)`, where a layer made what is differentiated by of them;
+            else `None`.
+        shape: of what is differentiated by, without the batch.
+        point: that, `(d,)`.
+        component: which output, the largest one of the example.
+        value: of it.
+        slope: length of its gradient.
+        diagonal: estimated second derivative along each input, `(d,)`.
+        error: standard error of these, `(d,)`.
+        eigenvalue: of the Hessian, the lowest or the highest, whichever is larger in size.
+        direction: its eigenvector, of length 1, `(d,)`.
+        residual: how far off an eigenvalue `eigenvalue` may be.
+    """
+
+    tokens: NDArray[np.integer] | None
+    shape: tuple[int, ...]
+    point: Array
+    component: int
+    value: float
+    slope: float
+    diagonal: Array
+    error: Array
+    eigenvalue: float
+    direction: Array
+    residual: float
+
+
+Look = Callable[[], tuple[Closeup, ...]]
+"""Looks again."""
+
+
+def closeups(
+    problem: Problem, options: Options, part: slice, count: int = EXAMPLES
+) -> tuple[Closeup, ...]:
+    """Looks at the first examples of a batch, one after the other.
+
+    Args:
+        problem: a traced model of one input to differentiate by, and a batch.
+        options: the user's.
+        part: which of the outputs, laid flat.
+        count: how many examples.
+    """
+    f, leaves = problem.f, problem.inputs.leaves
+    engine = ENGINES[problem.evaluator.choice(options.engine, (PRODUCT,)).name]
+    d, first, last = f.inputs.width, part.start, part.stop
+    fitting = chunking.rows_at_once(f.audit.activations + 4 * d, f.dtype)
+    at_once = max(1, min(PRODUCTS_AT_ONCE, fitting))
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        *given, signs, start = tensors
+        z, rest = f.point(given)
+        y = f(z, rest)[:, first:last]
+        chosen = tf.argmax(y, axis=1) + first
+        seeds = tf.one_hot(chosen, f.outputs.width, dtype=z.dtype)
+
+        def multiply(v: tf.Tensor) -> tf.Tensor:
+            return engine.products(f, z, rest, seeds, v)
+
+        found = extreme_eigenvalues(multiply, start, min(STEPS, d), TOLERANCE)
+        samples = _samples(multiply, tf.cast(tf.transpose(signs, [1, 0, 2]), z.dtype), at_once)
+        gradient = nested.row_gradients(f, z, rest, seeds)
+        return {
+            **found,
+            "point": z,
+            "component": tf.cast(chosen - first, z.dtype),
+            "y": tf.reduce_max(y, axis=1),
+            "slope": tf.norm(gradient, axis=1),
+            "samples": samples,
+        }
+
+    count = min(count, int(leaves[0].shape[0]))
+    if d <= EXACT_INPUTS:
+        signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
+    else:
+        directions = min(MOST, max(FEWEST, NUMBERS // max(1, f.audit.activations)))
+        signs = random_signs([count, directions, d], seed=0)
+    start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
+    tensors = [*(leaf[:count] for leaf in leaves), signs, start]
+    function = problem.evaluator.function(compute, tensors)
+    rows = [function(*(t[i : i + 1] for t in tensors)) for i in range(count)]
+    return tuple(_closeup(f, leaves, i, row) for i, row in enumerate(rows))
+
+
+def _samples(multiply: Multiply, signs: tf.Tensor, at_once: int) -> tf.Tensor:
+    """`v * Hv` of `(k, 1, d)`, some at a time: pictures may take time, but not all memory."""
+    count, _, d = signs.shape
+    padded = tf.pad(signs, [[0, -count % at_once], [0, 0], [0, 0]])
+    samples = tf.map_fn(
+        lambda v: v * multiply(v), tf.reshape(padded, [-1, at_once, 1, d]), parallel_iterations=1,
+        infer_shape=False, fn_output_signature=tf.TensorSpec([at_once, 1, d], signs.dtype),
+    )  # fmt: skip
+    return tf.reshape(samples, [-1, 1, d])[:count]
+
+
+def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str, Any]) -> Closeup:
+    found = {name: np.asarray(part, dtype=np.float64) for name, part in row.items()}
+    samples = found["samples"][:, 0]
+    values = found["value"][0]
+    end = int(np.abs(values).argmax())
+    exact = len(found["point"][0]) <= EXACT_INPUTS
+    return Closeup(
+        tokens=_tokens(f, leaves, i),
+        shape=f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else (f.inputs.width,),
+        point=found["point"][0],
+        component=int(found["component"][0]),
+        value=float(found["y"][0]),
+        slope=float(found["slope"][0]),
+        diagonal=samples.sum(axis=0) if exact else samples.mean(axis=0),
+        error=np.zeros_like(samples[0])
+        if exact
+        else samples.std(axis=0, ddof=1) / np.sqrt(len(samples)),
+        eigenvalue=float(values[end]),
+        direction=found["direction"][0, end],
+        residual=float(found["residual"][0, end]),
+    )
+
+
+def _tokens(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int) -> NDArray[np.integer] | None:
+    """The ids of an example; whole numbers that are themselves differentiated by are no ids."""
+    if f.traced.tapped is None:
+        return None
+    steps = f.inputs.shapes[0][:1]
+    ids = [leaf for leaf in leaves if leaf.dtype.is_integer and tuple(leaf.shape[1:]) == steps]
+    return ids[0][i].numpy() if ids else None

@@ -1,0 +1,53 @@
+"""What is said of how something was measured, exactly or by estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_curvature.engines import chunking
+from keras_curvature.engines.evaluation import Problem
+from keras_curvature.measurement.data import Array
+
+UNITS = {
+    "raw": "the units of x and y",
+    "std": "standard deviations of each input and output over the probe",
+}
+
+
+def begun(clause: str) -> str:
+    """A clause as the beginning of a sentence; names in it keep their capitals.
+
+    Example:
+        >>> begun("exact, by Taylor propagation")
+        'Exact, by Taylor propagation'
+    """
+    return clause[:1].upper() + clause[1:]
+
+
+def remarks(*problems: Problem) -> tuple[str, ...]:
+    """What else a reader has to know: where memory ran out, and what was mended."""
+    fitting: Mapping[Any, int] = {
+        key: size for problem in problems for key, size in problem.evaluator.fitting.items()
+    }
+    said = []
+    if fitting:
+        said.append(
+            "The memory ran out once: derivatives are computed for as few as "
+            f"{chunking.counted(min(fitting.values()))} at a time since."
+        )
+    mended = problems[0].f.audit.mended
+    if mended:
+        places = ", ".join(sorted({str(place) for place in mended}))
+        said.append(
+            f"TensorFlow's own second derivative is wrong or missing here, and mended: {places}."
+        )
+    return tuple(said)
+
+
+def few(values: Array) -> str:
+    """One number per input: their one value, all of them, or how far they range if many."""
+    if len(values) <= 3:
+        return ", ".join(f"{value:.3g}" for value in values)
+    low, high = f"{values.min():.3g}", f"{values.max():.3g}"
+    return low if low == high else f"{low} to {high}, one per input"

@@ -1,0 +1,115 @@
+"""The learned function along each input in turn, the others held at a point of the probe.
+
+With three or more inputs nothing can be drawn against all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_curvature.engines.dispatch import Engine
+from keras_curvature.engines.quantities import DIRECTIONAL
+from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.measurement.data import Array
+
+FEWEST_INPUTS, MOST_INPUTS = 3, 64
+"""Fewer are drawn as they are; for more, nobody looks through the slices."""
+
+ROWS = 640
+"""Points of all slices together: few against the rows that the Hessian takes."""
+
+FEWEST_POINTS, MOST_POINTS = 11, 25
+"""Of one slice: enough to see a bend, and not more than can be seen."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """One output along each of `d` inputs, at `p` positions each.
+
+    Attributes:
+        positions: of the moving input, shape `(d, p)`, over its range in the probe.
+        centre: where the others are held, shape `(d,)`: the probe point nearest to the
+            medians, so that it is one that occurs.
+        value: shape `(d, p, m)`.
+        curvature: exact second derivative along the moving input, shape `(d, p, m)`.
+        scale_curvature: the same over the monitor's scale, kinks included.
+    """
+
+    positions: Array
+    centre: Array
+    value: Array
+    curvature: Array
+    scale_curvature: Array
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where the slices lie, the same for every epoch.
+
+    Attributes:
+        index: of the probe point that they go through.
+        centre: that point, shape `(d,)`.
+        positions: shape `(d, p)`.
+    """
+
+    index: int
+    centre: Array
+    positions: Array
+
+    @property
+    def axes(self) -> NDArray[np.integer]:
+        """The input that moves, for each row, shape `(d * p,)`."""
+        return np.repeat(np.arange(len(self.positions)), self.positions.shape[1])
+
+
+def cuts(z: Array, spread: Array) -> Cuts | None:
+    """Chooses the slices through a probe `(n, d)`; `None` where none are drawn."""
+    d = z.shape[1]
+    if not FEWEST_INPUTS <= d <= MOST_INPUTS:
+        return None
+    distance = np.linalg.norm((z - np.median(z, axis=0)) / spread, axis=1)
+    count = int(np.clip(ROWS // d, FEWEST_POINTS, MOST_POINTS))
+    positions = np.linspace(z.min(axis=0), z.max(axis=0), count, axis=1)
+    index = int(distance.argmin())
+    return Cuts(index, z[index], positions)
+
+
+def along(
+    engine: Engine,
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    axis: tf.Tensor,
+    position: tf.Tensor,
+    scale: tf.Tensor,
+) -> dict[str, tf.Tensor]:
+    """Value and second derivatives with input `axis` of each row `z` moved to `position`.
+
+    Args:
+        engine: for the exact second derivatives.
+        f: the function.
+        z: the centre, once per row, shape `(rows, d)`.
+        rest: the function's other inputs.
+        axis: which input moves, shape `(rows,)`.
+        position: where to, shape `(rows,)`.
+        scale: half-width of the window of each input, shape `(d,)`.
+
+    Returns:
+        `value`, `curvature` and `scale_curvature`, each `(rows, m)`.
+    """
+    unit = tf.one_hot(axis, f.inputs.width, dtype=z.dtype)
+    z = z + unit * (tf.cast(position, z.dtype)[:, None] - z)
+    h = tf.gather(tf.cast(scale, z.dtype), axis)[:, None]
+    rows = tf.concat([z, z + h * unit, z - h * unit], axis=0)
+    thrice = [tf.concat([r, r, r], axis=0) for r in rest]
+    here, ahead, behind = tf.split(f(rows, thrice), 3, axis=0)
+    return {
+        "value": here,
+        "curvature": engine.compute(f, z, rest, unit, (DIRECTIONAL,), 1)[DIRECTIONAL],
+        "scale_curvature": (ahead - 2 * here + behind) / h**2,
+    }

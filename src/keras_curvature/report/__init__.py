@@ -1,0 +1,1 @@
+"""From what was measured to named numbers, a verdict and text."""

@@ -1,0 +1,50 @@
+"""What TensorBoard's HParams dashboard is told of our scalars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_curvature.report.metrics import MEANINGS
+
+if TYPE_CHECKING:
+    from tensorboard.plugins.hparams import api
+
+HEADLINE = ("mean", "rms", "scale_mean", "scale_rms", "slope_change", "hidden_fraction")
+"""The numbers that every run has, in the order in which they are shown."""
+
+
+def hparams_metrics(name: str = "curvature") -> list[api.Metric]:
+    """Makes the headline numbers metrics of TensorBoard's HParams dashboard.
+
+    Each is shown as `<name>_<number>`, as in Keras's `logs`, beside the metrics that are
+    given with them. A session of the dashboard is the `log_dir` of its monitor.
+
+    Args:
+        name: of the monitor.
+
+    Returns:
+        For `metrics` of `hp.hparams_config`.
+
+    Raises:
+        TypeError: for a `name` that is not a str.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> from tensorboard.plugins.hparams import api as hp
+        >>> metrics = [hp.Metric("epoch_loss", group="train"), *kc.hparams_metrics()]
+        >>> [metric.as_proto().display_name for metric in metrics[1:3]]
+        ['curvature_mean', 'curvature_rms']
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be the name of a monitor, a str. Received: {name!r}.")
+    from tensorboard.plugins.hparams import api  # takes as long as the whole library
+
+    return [
+        api.Metric(
+            f"{name}/{number}",
+            group=name,
+            display_name=f"{name}_{number}",
+            description=MEANINGS[number].sentence,
+        )
+        for number in HEADLINE
+    ]

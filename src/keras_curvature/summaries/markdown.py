@@ -1,0 +1,114 @@
+"""What is said on TensorBoard, as Markdown in which names and sentences are shown as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.measurement.data import Report, Spectrum, Units
+from keras_curvature.monitor.faults import Fault
+from keras_curvature.report.metrics import (
+    FEATURE,
+    MEANINGS,
+    Meaning,
+    formatted,
+    largest,
+    moment,
+    plain,
+)
+from keras_curvature.report.scale_profile import read
+
+
+def of_report(report: Report) -> str:
+    """A report as Markdown: the verdict, what was measured and how, the headline numbers.
+
+    Names and sentences are escaped: what they hold is shown, not obeyed.
+    """
+    title = moment(report.step).capitalize()
+    output = f", output {escaped(report.output)}" if report.output else ""
+    blocks = [
+        f"### {escaped(report.verdict.sentence)}",
+        f"**{title}{output}**",
+        "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
+        _number_table({**report.headline, **report.reference}, report.units),
+        _feature_sentence(report.features),
+        _spectrum_table(report.spectrum),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def of_diagnosis(step: int, diagnosis: Diagnosis) -> str:
+    """A diagnosis as Markdown: a heading and three sentences for each finding."""
+    blocks = [
+        f"### {escaped(diagnosis.headline)}, {moment(step)}",
+        escaped(diagnosis.opening),
+        *(_finding(finding) for finding in diagnosis.findings),
+        "#### How it was looked at",
+        "\n".join(f"- {escaped(check)}" for check in diagnosis.checks),
+    ]
+    return "\n\n".join(blocks)
+
+
+def of_faults(step: int, faults: Iterable[Fault]) -> str:
+    """What went wrong, as Markdown: a line for each kind."""
+    lines = "\n".join(f"- {escaped(str(fault))}" for fault in faults)
+    return f"### What went wrong up to {moment(step)}\n\n{lines}"
+
+
+def _finding(finding: Finding) -> str:
+    said = (("found", finding.found), ("means", finding.meaning), ("do", finding.advice))
+    sentences = [f"- **{name}:** {escaped(text)}" for name, text in said]
+    return "\n".join([f"#### {escaped(finding.title)}", "", *sentences])
+
+
+def _number_table(numbers: Mapping[str, float], units: Units) -> str:
+    rows = ["| number | value | unit | what it tells |", "|---|---|---|---|"]
+    for name, value in numbers.items():
+        meaning = MEANINGS.get(name, Meaning("", "", ""))
+        cells = (name, formatted(value), meaning.unit_in(units), meaning.sentence)
+        rows.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
+    return "\n".join(rows)
+
+
+def _feature_sentence(features: Mapping[str, float]) -> str:
+    if len(features) < 2:
+        return ""
+    most = ", ".join(
+        f"{escaped(plain(name, 40))} {formatted(value)}" for name, value in largest(features, 10)
+    )
+    which = "" if len(features) <= 10 else f" (10 of {len(features)})"
+    return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
+
+
+def _spectrum_table(spectrum: Spectrum | None) -> str:
+    """Every second distance: enough to see where the curvature settles."""
+    if spectrum is None:
+        return ""
+    columns = (spectrum.distances, spectrum.mean, spectrum.rms, spectrum.single_rounding)
+    rows = [
+        escaped(read(spectrum).sentence),
+        "",
+        "| distance in σx | mean in σy/σx² | root mean square | rounding would add |",
+        "|---|---|---|---|",
+    ]
+    rows += [
+        f"| {' | '.join(escaped(formatted(number)) for number in numbers)} |"
+        for numbers in zip(*(column[::2] for column in columns), strict=True)
+    ]
+    return "\n".join(rows)
+
+
+def escaped(text: str) -> str:
+    r"""Text that Markdown shows as it is, on one line.
+
+    Example:
+        >>> escaped("a_b <script> | *c*")
+        'a\\_b &#60;script&#62; &#124; \\*c\\*'
+    """
+    return plain(text).translate(_ESCAPES)
+
+
+_ESCAPES = str.maketrans(
+    {c: f"\\{c}" for c in "\\`*_{}[]#!"} | {c: f"&#{ord(c)};" for c in "&<>|~"}
+)
+"""What Markdown lets a backslash quote, and the rest as character references."""

@@ -1,0 +1,241 @@
+"""What the Curvature tab is given: packets of bounded size for each output and step.
+
+See `keras_curvature_tensorboard.packets` for their form. One packet holds what stays the
+same, one more each step. Arrays have the output's entry first, as `(entries, ...)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_curvature.diagnosis.results import Diagnosis
+from keras_curvature.measurement.data import Array, Measurement, Report
+from keras_curvature.measurement.slices import Slices
+from keras_curvature.report.estimated_statistics import Sketch
+from keras_curvature.report.metrics import FEATURE, MEANINGS, largest, plain
+from keras_curvature.report.scale_profile import read, shown_units
+from keras_curvature.report.statistics import in_standard_units
+from keras_curvature_tensorboard.packets import pack
+
+VERSION = 1
+
+ENTRIES = 4
+"""Entries of an output that are drawn: the first ones, the same at every step."""
+
+POINTS = 1024
+"""Probe points that are drawn: what a screen has columns for."""
+
+FLOATS = 1 << 14
+"""Numbers per step for all points and entries together: 64 KiB."""
+
+QUANTILES = 256
+"""Of the Laplacian over the probe; all values where there are fewer."""
+
+BARS = 64
+"""Inputs with a bar, the most curved ones."""
+
+NAME_LENGTH = 60
+
+FINDINGS, TEXT_LENGTH = 16, 600
+"""Of a diagnosis: the gravest findings, and letters of each sentence."""
+
+
+def probe_packet(report: Report, measurement: Measurement, slices: Slices | None) -> bytes:
+    """What does not change while the model trains.
+
+    Args:
+        report: says in which units.
+        measurement: in units of the data.
+        slices: in units of the data, if there are any.
+    """
+    m = _in_units(report, measurement)
+    shown, entries = _shown(m), _entries(m)
+    n, d = m.x.shape
+    arrays: dict[str, Any] = {"scale": measurement.scale}
+    if d <= 2:
+        arrays["x"] = m.x[shown].T
+        if m.target is not None:
+            arrays["target"] = m.target[shown, entries].T
+        if m.reference is not None:
+            arrays["reference"] = m.reference[shown, entries].transpose(1, 2, 0)
+    if slices is not None:
+        arrays |= {"slice_x": slices.positions, "slice_centre": slices.centre}
+    names = [plain(name, NAME_LENGTH) for name in m.feature_names] if d <= BARS else []
+    about = {"points": n, "shown": len(shown), "inputs": d, "names": names}
+    return _still_packet(report, measurement, about, arrays)
+
+
+def diagnosis_packet(step: int, diagnosis: Diagnosis) -> bytes:
+    """What was found out about the model as it was at a step."""
+    findings = [
+        {
+            "title": plain(finding.title, TEXT_LENGTH),
+            "found": plain(finding.found, TEXT_LENGTH),
+            "means": plain(finding.meaning, TEXT_LENGTH),
+            "do": plain(finding.advice, TEXT_LENGTH),
+        }
+        for finding in diagnosis.findings[:FINDINGS]
+    ]
+    header = {
+        "step": step,
+        "headline": plain(diagnosis.headline, TEXT_LENGTH),
+        "opening": plain(diagnosis.opening, TEXT_LENGTH),
+        "findings": findings,
+        "left_out": len(diagnosis.findings) - len(findings),
+        "checks": [plain(check, TEXT_LENGTH) for check in diagnosis.checks[:FINDINGS]],
+    }
+    return pack(header, {})
+
+
+def step_packet(report: Report, measurement: Measurement, slices: Slices | None) -> bytes:
+    """What was found at one step; arguments as for `probe_packet`."""
+    m = _in_units(report, measurement)
+    d = m.x.shape[1]
+    bars = largest(report.features, BARS) if d > 2 else []
+    over = m.scale_diagonal.sum(axis=-1)[m.inside.all(axis=-1)]
+    arrays: dict[str, Any] = {
+        "laplacian_quantiles": _quantiles(m.laplacian),
+        "scale_laplacian_quantiles": _quantiles(over),
+    }
+    if d <= 2:
+        arrays |= _at_points(m)
+    if bars:
+        arrays["features"] = [number for _, number in bars]
+    if report.interactions is not None and d > 2:
+        arrays["interactions"] = report.interactions
+    if slices is not None:
+        arrays |= _on_slices(report, measurement, slices)
+    arrays |= _over_distances(report, measurement)
+    return _moving_packet(report, [name for name, _ in bars], arrays)
+
+
+def sketch_packets(report: Report, sketch: Sketch) -> tuple[bytes, bytes]:
+    """The same two packets for a model of thousands of inputs: its numbers and its verdict.
+
+    Nothing can be drawn against single inputs or at single points there; the pictures of examples
+    are on the Images dashboard.
+    """
+    about = {"points": len(sketch.value), "shown": 0, "inputs": sketch.inputs, "names": []}
+    return _still_packet(report, sketch, about, {}), _moving_packet(report, [], {})
+
+
+def distances_packet(report: Report, measurement: Measurement | Sketch) -> bytes:
+    """The curvature over distances, where it is not in every step's packet."""
+    return pack({"step": report.step} | _read(report), _over_distances(report, measurement))
+
+
+def _still_packet(
+    report: Report, m: Measurement | Sketch, about: dict[str, Any], arrays: dict[str, Any]
+) -> bytes:
+    along, _, distance_units = shown_units(m, report)
+    header = about | {
+        "version": VERSION,
+        "entries": m.value.shape[1],
+        "units": report.units,
+        "curvature_unit": MEANINGS["mean"].unit_in(report.units),
+        "feature_unit": FEATURE.unit,
+        "distance_units": [unit.replace(" per ", "/") for unit in distance_units],
+        "meanings": _meanings(report),
+        "method": [plain(sentence) for sentence in report.method],
+    }
+    return pack(header, arrays | {"distance": [along * np.mean(m.scale / m.input_spread)]})
+
+
+def _moving_packet(report: Report, features: list[str], arrays: dict[str, Any]) -> bytes:
+    names = [plain(name, NAME_LENGTH) for name in features]
+    return pack(_said(report) | _read(report) | {"features": names}, arrays)
+
+
+def _read(report: Report) -> dict[str, str]:
+    return {"distances": "" if report.spectrum is None else plain(read(report.spectrum).sentence)}
+
+
+def _said(report: Report) -> dict[str, Any]:
+    """What is said of a step in words and single numbers."""
+    return {
+        "step": report.step,
+        "verdict": {"kind": report.verdict.kind, "sentence": plain(report.verdict.sentence)},
+        "numbers": {**report.headline, **report.reference},
+    }
+
+
+def _in_units(report: Report, measurement: Measurement) -> Measurement:
+    return in_standard_units(measurement) if report.units == "std" else measurement
+
+
+def _at_points(m: Measurement) -> dict[str, Array]:
+    """What is drawn against one input, or over the plane of two."""
+    shown, entries = _shown(m), _entries(m)
+    arrays = {
+        "value": m.value[shown, entries].T,
+        "second": m.diagonal[shown, entries].transpose(1, 2, 0),
+        "scale_second": m.scale_diagonal[shown, entries].transpose(1, 2, 0),
+    }
+    if m.x.shape[1] == 1:
+        arrays["slope"] = m.jacobian[shown, entries, 0].T
+    elif m.hessian is not None:
+        arrays["mixed"] = m.hessian[shown, entries, 0, 1].T
+    return arrays
+
+
+def _shown(m: Measurement) -> NDArray[np.integer]:
+    """The probe points that are drawn: in order of a single input, evenly thinned."""
+    n, d = m.x.shape
+    each = 4 if d == 1 else 6
+    most = min(n, POINTS, FLOATS // (each * min(m.value.shape[1], ENTRIES)))
+    if d == 1:
+        order = np.argsort(m.x[:, 0], kind="stable")
+        return order[np.linspace(0, n - 1, most).round().astype(int)]
+    return np.sort(np.random.default_rng(0).permutation(n)[:most])
+
+
+def _entries(m: Measurement) -> slice:
+    return slice(min(m.value.shape[1], ENTRIES))
+
+
+def _quantiles(laplacian: Array) -> Array:
+    """The finite values in order, thinned evenly; the extremes are kept."""
+    values = np.sort(laplacian[np.isfinite(laplacian)])
+    if len(values) <= QUANTILES:
+        return values
+    return np.quantile(values, np.linspace(0, 1, QUANTILES))
+
+
+def _on_slices(report: Report, m: Measurement, slices: Slices) -> dict[str, Array]:
+    """The slices in the report's units, each `(entries, inputs, positions)`."""
+    entries = _entries(m)
+    std = report.units == "std"
+    per_value = m.output_spread[entries] if std else 1.0
+    per_input = m.input_spread[:, None, None] if std else 1.0
+    arrays = {
+        "slice_value": slices.value[..., entries] / per_value,
+        "slice_second": slices.curvature[..., entries] * per_input**2 / per_value,
+        "slice_scale_second": slices.scale_curvature[..., entries] * per_input**2 / per_value,
+    }
+    return {name: array.transpose(2, 0, 1) for name, array in arrays.items()}
+
+
+def _over_distances(report: Report, measurement: Measurement | Sketch) -> dict[str, Array]:
+    """Distance, mean, root mean square and rounding, by rising distance, `(4, distances)`.
+
+    The rounding is that of the dtype in which derivatives are taken.
+    """
+    spectrum = report.spectrum
+    if spectrum is None:
+        return {}
+    along, up, _ = shown_units(measurement, report)
+    curvatures = np.stack([spectrum.mean, spectrum.rms, spectrum.single_rounding])
+    rows = np.concatenate([along * spectrum.distances[None], up * curvatures])
+    return {"spectrum": rows[:, np.argsort(spectrum.distances)]}
+
+
+def _meanings(report: Report) -> dict[str, list[str]]:
+    """Unit and sentence of every number in the header of a step."""
+    return {
+        name: [MEANINGS[name].unit_in(report.units), MEANINGS[name].sentence]
+        for name in (*report.headline, *report.reference)
+        if name in MEANINGS
+    }

@@ -1,0 +1,172 @@
+"""What a verification checked and found: as data, and as text for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_curvature.report.metrics import plain, wrapped
+
+
+@dataclass(frozen=True)
+class Check:
+    """One quantity against differences, at several places.
+
+    A place is an example, an output and, for the Hessian's diagonal, an input.
+
+    Attributes:
+        name: of the quantity, as in `keras_curvature.derivatives`.
+        engine: which engine computed it.
+        error: |computed − differences| where it is worst against what is allowed there, relative
+            to the largest size of the quantity at any place.
+        allowed: what is allowed at that place: the tolerance, and what differences cannot tell.
+        where: that place.
+        places: how many were looked at.
+        judged: how many of them differences can judge.
+        at_kinks: how many they cannot, because they change with the step: a kink, a jump or a
+            pole lies within reach, or the function bends sharply on the scale of the steps.
+        wrong: how many of the judged ones are off by more than is allowed there.
+    """
+
+    name: str
+    engine: str
+    error: float
+    allowed: float
+    where: str
+    places: int
+    judged: int
+    at_kinks: int
+    wrong: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing that could be judged was wrong."""
+        return self.wrong == 0
+
+    @property
+    def drowned(self) -> int:
+        """How many places could not be judged because rounding drowns the differences."""
+        return self.places - self.judged - self.at_kinks
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `keras_curvature.verify` found; `print` it.
+
+    Attributes:
+        model: the model's name.
+        checks: one per quantity.
+        method: what was compared with what, one sentence each.
+        tolerance: what is allowed where differences are exact.
+        because: why so much.
+        left_out: quantities that were not checked, and why, one sentence each.
+        causes: if something is wrong, what is known of the reason, one sentence each.
+
+    Example:
+        >>> check = Check("laplacian", "taylor", 3e-8, 1e-3, "example 0", 8, 8, 0, 0)
+        >>> print(Verification("net", (check,), (), 1e-3, "float32", (), ()))
+        Verification of net: right, as far as differences can tell
+        <BLANKLINE>
+        quantity   engine  error  allowed  judged
+        laplacian  taylor  3e-08    0.001  8 of 8
+        <BLANKLINE>
+        Errors are relative to the largest size of each quantity. Allowed are 0.001 (float32) and
+        the doubt of the differences themselves.
+    """
+
+    model: str
+    checks: tuple[Check, ...]
+    method: tuple[str, ...]
+    tolerance: float
+    because: str
+    left_out: tuple[str, ...]
+    causes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing that could be judged was wrong."""
+        return all(check.ok for check in self.checks)
+
+    @property
+    def complete(self) -> bool:
+        """Whether differences could judge every quantity somewhere."""
+        return all(check.judged for check in self.checks) and not self.left_out
+
+    @property
+    def headline(self) -> str:
+        """The verdict on one line."""
+        wrong = [check.name for check in self.checks if not check.ok]
+        verdict = "right, as far as differences can tell"
+        if wrong:
+            verdict = "WRONG in " + ", ".join(wrong)
+        elif not any(check.judged for check in self.checks):
+            verdict = "not judged: differences can tell nothing here"
+        return f"Verification of {plain(self.model, 40)}: {verdict}"
+
+    def __str__(self) -> str:
+        blocks = [
+            wrapped(self.headline),
+            _table(self.checks),
+            [line for check in self.checks if not check.ok for line in _worst(check)],
+            [line for cause in self.causes for line in wrapped(plain(cause), "- ")],
+            self._notes(),
+            [line for sentence in self.method for line in wrapped(plain(sentence), "- ")],
+        ]
+        return "\n\n".join("\n".join(block) for block in blocks if block)
+
+    def _notes(self) -> list[str]:
+        notes = [
+            "Errors are relative to the largest size of each quantity. Allowed are "
+            f"{self.tolerance:.2g} ({self.because}) and the doubt of the differences themselves."
+        ]
+        kinked = [check for check in self.checks if check.at_kinks]
+        if kinked:
+            worst = max(kinked, key=lambda check: check.at_kinks / check.places)
+            notes.append(
+                f"Not judged, at most: {worst.at_kinks} of {worst.places} places of {worst.name}, "
+                "where a kink, a jump or a pole lies within the reach of every step, so that "
+                "differences are not the derivative."
+            )
+        drowned = [check.name for check in self.checks if check.drowned]
+        if drowned:
+            notes.append(
+                f"Rounding in the model's values drowns differences at some places of "
+                f"{', '.join(drowned)}."
+            )
+        return [line for note in (*notes, *self.left_out) for line in wrapped(plain(note))]
+
+
+class WrongDerivativeError(ArithmeticError):
+    """A derivative is not that of the model's values.
+
+    Attributes:
+        verification: what was checked and found.
+    """
+
+    def __init__(self, verification: Verification) -> None:
+        self.verification = verification
+        wrong = [check for check in verification.checks if not check.ok]
+        worst = [line for check in wrong for line in _worst(check)]
+        super().__init__(" ".join([f"{verification.headline}.", *worst, *verification.causes]))
+
+
+def _table(checks: tuple[Check, ...]) -> list[str]:
+    rows = [("quantity", "engine", "error", "allowed", "judged")]
+    for check in checks:
+        numbers = (f"{check.error:.1g}", f"{check.allowed:.1g}") if check.judged else ("–", "–")
+        mark = "" if check.ok else "  WRONG"
+        judged = f"{check.judged} of {check.places}{mark}"
+        rows.append((check.name, check.engine, *numbers, judged))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return [
+        f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}  {e}"
+        for a, b, c, d, e in rows
+    ]
+
+
+def _worst(check: Check) -> list[str]:
+    return wrapped(
+        plain(
+            f"{check.name} is off at {check.wrong} of {check.judged} places, most at "
+            f"{check.where}: by {check.error:.2g} of its size."
+        )
+    )

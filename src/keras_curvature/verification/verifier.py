@@ -1,0 +1,192 @@
+"""The library's derivatives of a model beside differences of its values."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.diagnosis.coupling import coupling
+from keras_curvature.diagnosis.subject import Subject, subject_of
+from keras_curvature.engines import quantities
+from keras_curvature.engines.dispatch import needs_float64
+from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.tensorflow.compilation import require_eager
+from keras_curvature.engines.tensorflow.function import NotDifferentiableError
+from keras_curvature.engines.tensorflow.private import unobserved
+from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.verification import answers, causes
+from keras_curvature.verification.judging import judged, tolerance_of
+from keras_curvature.verification.results import Check, Verification
+from keras_curvature.verification.truth import ALL_AXES, Lines, lines_through, truths
+
+EXAMPLES = 8
+"""Examples at which derivatives are checked; differences at one take some thousand values."""
+
+
+def verify(
+    model: Model,
+    x: Structure,
+    *,
+    output: Output = None,
+    wrt: Wrt = None,
+    engine: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> Verification:
+    """Checks this library's derivatives of a model against differences of its values.
+
+    At up to 8 random examples every quantity of `keras_curvature.derivatives` is computed as for a
+    user who asks for it alone, and compared along random directions, and along the inputs, with
+    central differences of order 8 of the model's values in float64 (Fornberg, Generation of finite
+    difference formulas on arbitrarily spaced grids, 1988). Of 13 steps that one is taken which
+    halving the step and a lower order change least; what they still change, and rounding, is the
+    doubt of the difference. Where the doubt is large (a kink within reach of all steps, or values
+    that round too much) differences are not the truth, and the place is not judged. What is off
+    elsewhere is looked into: other engines, float64 and leaving out single op rules tell why.
+
+    Values of the graph that is differentiated are compared with those of another trace of the
+    model, evaluated op by op as TensorFlow has them.
+
+    Args:
+        model: see `keras_curvature.derivatives`, as for the other arguments.
+        x: examples like those that matter, `(batch, *input_shape)`.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        engine: which engine to check.
+        dtype: the narrowest dtype to evaluate in.
+        batch_size: examples at a time.
+        seed: of the examples and the directions.
+
+    Returns:
+        The errors, what is allowed and why, and the verdict in `ok`; `print` it.
+
+    Raises:
+        ValueError: as `keras_curvature.derivatives`.
+        TypeError: as `keras_curvature.derivatives`, and for a `seed` that is not an int.
+
+    Example:
+        >>> import keras, numpy as np, keras_curvature as kc
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh")])
+        >>> kc.verify(model, np.random.default_rng(0).normal(size=(16, 2))).ok
+        True
+    """
+    require_eager("verify")
+    options = Options(output, wrt, engine, dtype, batch_size)
+    _require_seed(seed)
+    problem = pose(model, x, options, in_float64=needs_float64(engine))
+    return examine(model, problem, options, seed)
+
+
+@unobserved()
+def examine(model: Model, problem: Problem, options: Options, seed: int = 0) -> Verification:
+    """`verify` for a model that has been traced."""
+    with warnings.catch_warnings():
+        # Rounding is measured here, whatever it comes from.
+        warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")
+        s = subject_of(model, _exactly(problem), options, seed=seed, at_most=EXAMPLES)
+        apart = coupling(s)
+        if apart:
+            reason = f"Nothing was checked: {apart[0].found}"
+            return Verification(_name(model), (), (), 0.0, "", (reason,), ())
+        return _verified(s, lines_through(s, seed))
+
+
+def _require_seed(seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise TypeError(f"`seed` must be an int, 0 or more. Received: {seed!r}.")
+
+
+def _verified(s: Subject, lines: Lines) -> Verification:
+    truth, rounding = truths(s, lines)
+    tolerance = tolerance_of(s.problem, rounding)
+    names = [name for name in answers.affordable(s) if name in truth]
+    checks, left_out = _values(s)
+    left_out += _left_out(s, names)
+    for name in names:
+        try:
+            answer = answers.answer(s, lines, s.problem, s.options, name)
+        except NotDifferentiableError as error:
+            left_out.append(f"The {name} was not checked: {error}")
+            continue
+        checks.append(judged(s, lines, name, answer, truth[name], tolerance))
+    wrong = [check for check in checks if not check.ok]
+    return Verification(
+        model=_name(s.model),
+        checks=tuple(checks),
+        method=_method(s),
+        tolerance=tolerance.size,
+        because=tolerance.reason,
+        left_out=tuple(left_out),
+        causes=causes.of(s, lines, wrong, truth, rounding),
+    )
+
+
+def _values(s: Subject) -> tuple[list[Check], list[str]]:
+    """The graph that is differentiated against the model's own ops."""
+    native = s.problem.f.native
+    if native.size < 4:
+        return [], [f"The value was not checked: the model itself rounds to {native.name}."]
+    found = answers.values(s, s.problem, s.options)
+    size = np.abs(found["own"]).max()
+    # Both round, in different orders; deep networks in float32 lose three digits by that.
+    allowed = 1e3 * float(np.finfo(native.as_numpy_dtype).eps)
+    error = np.abs(found["graph"] - found["own"]) / (size or 1.0)
+    error = np.where(np.isfinite(error), error, np.inf)
+    i, j = np.unravel_index(error.argmax(), error.shape)
+    check = Check(
+        name=quantities.VALUE,
+        engine="graph",
+        error=float(error.max()),
+        allowed=allowed,
+        where=f"example {s.chosen[i]}, output {j}",
+        places=error.size,
+        judged=error.size,
+        at_kinks=0,
+        wrong=int((error > allowed).sum()),
+    )
+    return [check], []
+
+
+def _exactly(problem: Problem) -> Problem:
+    """The problem at points that its dtype holds exactly, so that float64 has the same ones."""
+    dtype = problem.f.dtype
+
+    def rounded(leaf: tf.Tensor) -> tf.Tensor:
+        if not leaf.dtype.is_floating or leaf.dtype.size <= dtype.size:
+            return leaf
+        return tf.cast(tf.cast(leaf, dtype), leaf.dtype)
+
+    leaves = tuple(rounded(leaf) for leaf in problem.inputs.leaves)
+    return dataclasses.replace(problem, inputs=dataclasses.replace(problem.inputs, leaves=leaves))
+
+
+def _method(s: Subject) -> tuple[str, ...]:
+    total = s.problem.f.outputs.width
+    outputs = "" if total == s.f.outputs.width else f", one random mixture of all {total} outputs"
+    return (
+        f"At {s.count} of {s.total} examples{outputs}, in {s.problem.result_dtype.name}: along "
+        "random directions one standard deviation long, and along the inputs.",
+        "Differences: of order 8, of the model's values in float64, with the step of 13 that is "
+        "least in doubt. The value: against another trace of the model.",
+    )
+
+
+def _left_out(s: Subject, checked: Sequence[str]) -> Iterator[str]:
+    for name in answers.DERIVATIVES:
+        if name == quantities.LAPLACIAN and name not in checked:
+            yield (
+                f"The laplacian was not checked: differences along more than {ALL_AXES} inputs "
+                "cost too much."
+            )
+        elif name not in checked:
+            yield f"The {name} was not checked: it is too large."
+
+
+def _name(model: Any) -> str:
+    return str(getattr(model, "name", None) or getattr(model, "__name__", type(model).__name__))

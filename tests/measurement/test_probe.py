@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_curvature.measurement.probe import feature_names, make_probe
+
+X = np.arange(6.0).reshape(3, 2)
+Y = np.ones((3, 1))
+
+
+class Frame:
+    """What a probe uses of a data frame."""
+
+    columns = ["age", "bmi"]
+
+    def __array__(self, dtype=None, copy=None):
+        return X
+
+
+class Batches(keras.utils.PyDataset):
+    """Two batches, each made by `make(x, y)`."""
+
+    def __init__(self, make, count=2):
+        super().__init__()
+        self.make, self.count = make, count
+
+    @property
+    def num_batches(self):
+        return self.count
+
+    def __getitem__(self, i):
+        random.random(), np.random.rand()  # noqa: NPY002
+        return self.make(X[2 * i : 2 * i + 2], Y[2 * i : 2 * i + 2])
+
+
+class Loader:
+    """Stands in for PyTorch's, which makes lists of batches."""
+
+    def __iter__(self):
+        return iter([[X[:2], Y[:2]], [X[2:], Y[2:]]])
+
+
+Loader.__name__, Loader.__module__ = "DataLoader", "torch.utils.data.dataloader"
+WEIGHT = np.arange(3.0)
+
+FORMS = {
+    "array": (X, None),
+    "list": (X.tolist(), None),
+    "tensor": (tf.constant(X), None),
+    "x y": ((X, Y), Y),
+    "x only": ((X,), None),
+    "dataset": (tf.data.Dataset.from_tensor_slices(X).batch(2), None),
+    "dataset of x y": (tf.data.Dataset.from_tensor_slices((X, Y)).batch(2), Y),
+    "frame": (Frame(), None),
+    "x y weight": ((X, Y, WEIGHT), Y),
+    "x y no weight": ((X, Y, None), Y),
+    "x no y": ((X, None), None),
+    "dataset of x y weight": (
+        tf.data.Dataset.from_tensor_slices((X, Y, WEIGHT)).batch(2), Y
+    ),
+    "one batch": (tf.data.Dataset.from_tensors(X), None),
+    "PyDataset of x": (Batches(lambda x, y: x), None),
+    "PyDataset of x y": (Batches(lambda x, y: (x, y)), Y),
+    "PyDataset of a list": (Batches(lambda x, y: [x, y]), Y),
+    "PyDataset of x y weight": (Batches(lambda x, y: (tf.constant(x), y, y[:, 0])), Y),
+    "PyDataset without y": (Batches(lambda x, y: (x, None)), None),
+    "loader": (Loader(), Y),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "y"), FORMS.values(), ids=FORMS)
+def test_forms_of_a_probe(given, y):
+    probe = make_probe(given)
+    np.testing.assert_array_equal(probe.x, X)
+    assert probe.size == 3
+    assert (probe.y is None) == (y is None)
+    if y is not None:
+        np.testing.assert_array_equal(probe.y, y)
+
+
+def test_several_inputs_come_in_a_list_or_dict():
+    assert make_probe({"a": X, "b": Y}).size == 3
+    assert [leaf.shape for leaf in make_probe([X, Y]).x] == [(3, 2), (3, 1)]
+
+
+def test_text_may_stand_beside_numbers():
+    words = np.array([["a"], ["b"], ["a"]])
+    for given in (words, words.astype(object), tf.constant(words)):
+        probe = make_probe({"city": given, "x": X})
+        assert probe.x["city"].astype(str).tolist() == words.tolist()
+        np.testing.assert_array_equal(probe.x["x"], X)
+
+
+def test_a_probe_does_not_change_with_the_array_it_came_from():
+    x = X.copy()
+    probe = make_probe(x)
+    x[:] = 0
+    np.testing.assert_array_equal(probe.x, X)
+
+
+BAD = {
+    "empty": (np.zeros((0, 2)), ValueError, "at least one example"),
+    "a number": (np.float64(3), ValueError, "at least one example"),
+    "nan": (np.array([[1.0], [np.nan]]), ValueError, r"infinite, the first at index \(1, 0\)"),
+    "infinite y": ((X, np.full((3, 1), np.inf)), ValueError, "`probe's y` holds 3 value"),
+    "text": (np.array(["a"]), TypeError, "must hold numbers"),
+    "lengths": ([X, X[:2]], ValueError, "same number of examples"),
+    "length of y": ((X, Y[:2]), ValueError, "3 points x, but y of shape"),
+    "four of them": ((X, X, X, X), ValueError, r"must be \(x,\), \(x, y\) or"),
+    "length of weights": ((X, Y, WEIGHT[:2]), ValueError, "weights of shape"),
+    "endless": (tf.data.Dataset.from_tensors(X).repeat(), ValueError, "without end"),
+    "endless PyDataset": (Batches(lambda x, y: x, None), ValueError, "PyDataset without end"),
+    "generator": ((batch for batch in [(X, Y)]), TypeError, r"`next\(generator\)`"),
+    "examples": (
+        tf.data.Dataset.from_tensor_slices((X, Y)), ValueError, r"\(2,\), \(1,\).*Batch it first",
+    ),
+    "scalars": (tf.data.Dataset.from_tensor_slices(X[:, 0]), ValueError, "Batch it first"),
+    "batches that do not fit": (
+        Batches(lambda x, y: x[:, : len(x)]), ValueError, "cannot be joined",
+    ),
+    "batches of two kinds": (
+        Batches(lambda x, y: x if len(x) > 1 else (x, y)), ValueError, "same structure",
+    ),
+    "ragged": (
+        tf.data.Dataset.from_tensors(tf.ragged.constant([[1.0], [2.0, 3.0]])), TypeError, "dense",
+    ),
+    "empty dataset": (tf.data.Dataset.from_tensors(X).take(0), ValueError, "empty dataset"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_probes(case):
+    given, error, message = BAD[case]
+    with pytest.raises(error, match=message):
+        make_probe(given)
+
+
+def test_reading_leaves_the_order_of_a_training_and_random_numbers_as_they_were():
+    """A dataset counts how often it has been read, and shuffles by that."""
+
+    def trained(look):
+        tf.random.set_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        data = tf.data.Dataset.range(64).shuffle(64).batch(8)
+        if look:
+            for probe in (data, data.take(2), Batches(lambda x, y: x)):
+                make_probe(probe)
+        drawn = (random.random(), np.random.rand(), tf.random.uniform([]).numpy())  # noqa: NPY002
+        return [np.concatenate(list(data)).tolist() for _ in range(2)], drawn
+
+    assert trained(True) == trained(False)
+
+
+def test_names():
+    assert feature_names(None, None, ["input"], [(1,)]) == ("x",)
+    assert feature_names(None, None, ["input"], [(2,)]) == ("x0", "x1")
+    assert feature_names(None, None, ["input"], [(1, 2)]) == ("x[0,0]", "x[0,1]")
+    assert feature_names(None, None, ["a", "b"], [(1,), (2,)]) == ("a", "b[0]", "b[1]")
+    assert feature_names(None, ["age", "bmi"], ["input"], [(2,)]) == ("age", "bmi")
+    assert feature_names(["s", "t"], ["age", "bmi"], ["input"], [(2,)]) == ("s", "t")
+    # columns that are not the model's inputs one by one say nothing
+    assert feature_names(None, ["age"], ["input"], [(2,)]) == ("x0", "x1")
+
+
+@pytest.mark.parametrize("names", [["one"], ["same", "same"], "ab"])
+def test_bad_names(names):
+    with pytest.raises(ValueError, match="2 different names"):
+        feature_names(names, None, ["input"], [(2,)])

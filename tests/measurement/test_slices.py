@@ -1,0 +1,74 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_curvature.engines.evaluation import Options
+from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.probe import make_probe
+from keras_curvature.measurement.slices import FEWEST_POINTS, MOST_INPUTS, cuts
+
+X = np.random.default_rng(0).uniform(-1, 1, size=(50, 3)).astype("float32")
+
+
+def measured(f, x=X, **kwargs):
+    return Gauge(f, make_probe(x), options=Options(**kwargs), scale=0.25).measure_slices()
+
+
+def along(positions, centre, i):
+    """Points with input `i` at each position."""
+    points = np.repeat(centre[None], len(positions), axis=0)
+    points[:, i] = positions
+    return points
+
+
+def test_slices_are_the_function_and_its_curvature_through_a_probe_point():
+    def f(x):
+        return tf.stack([x[:, 0] ** 3 * x[:, 1] + tf.sin(x[:, 2]), x[:, 1] ** 2], axis=1)
+
+    found = measured(f, engine="nested", dtype="float64")[""]
+    assert found.centre in X.astype("float64")
+    for i in range(3):
+        x = along(found.positions[i], found.centre, i)
+        value = np.stack([x[:, 0] ** 3 * x[:, 1] + np.sin(x[:, 2]), x[:, 1] ** 2], axis=1)
+        zero = np.zeros(len(x))
+        second = [
+            np.stack([6 * x[:, 0] * x[:, 1], zero], axis=1),
+            np.stack([zero, zero + 2], axis=1),
+            np.stack([-np.sin(x[:, 2]), zero], axis=1),
+        ][i]
+        np.testing.assert_allclose(found.value[i], value, atol=1e-12)  # float64
+        np.testing.assert_allclose(found.curvature[i], second, atol=1e-12)
+        assert found.positions[i, 0] == X[:, i].min()
+        assert found.positions[i, -1] == X[:, i].max()
+
+
+def test_kinks_count_over_the_scale_and_only_there():
+    found = measured(lambda x: tf.reduce_sum(tf.abs(x), axis=1, keepdims=True))[""]
+    positions, h = found.positions[..., None], 0.25
+    np.testing.assert_array_equal(found.curvature, 0)
+    expected = 2 * np.maximum(0, 1 - np.abs(positions) / h) / h  # slope jumps by 2
+    np.testing.assert_allclose(found.scale_curvature, expected, atol=1e-4)  # float32 / h²
+
+
+def test_several_outputs_have_slices_of_their_own():
+    inputs = keras.Input((3,))
+    outputs = {"a": keras.layers.Dense(1)(inputs), "b": keras.layers.Dense(2, "tanh")(inputs)}
+    found = measured(keras.Model(inputs, outputs))
+    assert {name: slices.value.shape[-1] for name, slices in found.items()} == {"a": 1, "b": 2}
+    assert np.abs(found["a"].curvature).max() < 1e-6
+    assert np.abs(found["b"].curvature).max() > 1e-3
+
+
+@pytest.mark.parametrize("d", [1, 2, MOST_INPUTS + 1])
+def test_there_are_none_where_all_is_drawn_anyway_or_nobody_looks(d):
+    assert cuts(np.zeros((4, d)), np.ones(d)) is None
+    x = np.random.default_rng(0).normal(size=(8, d))
+    assert measured(lambda x: tf.reduce_sum(x**2, axis=1, keepdims=True), x) == {}
+
+
+def test_a_constant_input_and_a_single_point_do_no_harm():
+    x = np.zeros((1, MOST_INPUTS))
+    found = measured(lambda x: tf.reduce_sum(x**2, axis=1, keepdims=True), x)[""]
+    assert found.positions.shape == (MOST_INPUTS, FEWEST_POINTS)
+    np.testing.assert_allclose(found.curvature, 2)

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from closed_forms import parabola, quadratic_form, report
+from keras_curvature.report import metrics, statistics
+
+HOSTILE = "<script>\x1b[2J\n$x_1$|\u202e"
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        statistics.headline(parabola(target=np.zeros((101, 1)))),
+        statistics.reference_errors(parabola(known=np.zeros((101, 1, 1)))),
+        statistics.detail(quadratic_form(3)),
+    ],
+    ids=["headline", "reference", "detail"],
+)
+def test_every_number_that_is_computed_has_a_meaning(numbers):
+    assert numbers
+    assert set(numbers) <= set(metrics.MEANINGS)
+
+
+@pytest.mark.parametrize("name", metrics.MEANINGS)
+def test_a_meaning_fits_a_line_and_a_description_tells_all(name):
+    meaning = metrics.MEANINGS[name]
+    assert len(meaning.sentence) <= 56
+    description = meaning.description("raw")
+    assert description[0] != " "
+    assert meaning.formula in description
+    assert not meaning.unit or f"Unit: {meaning.unit}." in description
+
+
+def test_units_in_deviations_say_so():
+    mean = metrics.MEANINGS["mean"]
+    assert (mean.unit_in("raw"), mean.unit_in("std")) == ("y/x²", "σy/σx²")
+    assert metrics.MEANINGS["seconds"].unit_in("std") == "s"
+
+
+def test_table_has_the_verdict_first_and_all_numbers():
+    text = metrics.table(report(output="price"))
+    lines = text.splitlines()
+    assert lines[0] == "Curvature of 'price', epoch 3"
+    assert lines[1].startswith("The function bends")
+    found = {words[0]: words[1] for line in lines if len(words := line.split()) > 1}
+    for name, value in report().scalars.items():
+        assert found[name] == f"{value:.4g}"
+    assert found["x"] == "40.5"
+    assert "- Engine: nested, in float32." in lines
+
+
+def test_table_stays_within_the_columns_and_moves_no_cursor():
+    features = {f"{HOSTILE}{i} {'long ' * 30}": float(i) for i in range(30)}
+    shown = report(features, output=HOSTILE * 9, sentence=f"{HOSTILE} word" * 40, method=(HOSTILE,))
+    text = metrics.table(shown)
+    assert max(map(len, text.splitlines())) <= metrics.WIDTH
+    assert not set(text) & {"\x1b", "\u202e", "\r"}
+    assert "10 with less are left out" in text
+
+
+def test_table_takes_what_is_not_a_number_and_what_it_does_not_know():
+    shown = report({"a": np.nan, "b": 1.0}, headline={"mean": np.nan, "new": np.inf})
+    lines = metrics.table(shown).splitlines()
+    assert any(line.split()[:2] == ["mean", "nan"] for line in lines)
+    assert any(line.split() == ["new", "inf"] for line in lines)
+    assert lines.index("b    1") < lines.index("a  nan")
+
+
+def test_moment():
+    assert [metrics.moment(step) for step in (0, 7)] == ["before training", "epoch 7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("age", None, "age"),
+        ("a\n\tb\u2028c", None, "a b c"),
+        ("a\x00\x1b\u202e\ud800b", None, "ab"),
+        ("price of house number 12", 12, "price o…r 12"),
+        ("twelve chars", 12, "twelve chars"),
+    ],
+    ids=["plain", "white space", "control", "long", "just fits"],
+)
+def test_plain(text, limit, shown):
+    assert metrics.plain(text, limit) == shown

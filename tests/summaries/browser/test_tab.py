@@ -1,0 +1,300 @@
+"""What is drawn, said and saved, in a real browser on real trainings."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from browser.conftest import EPOCHS, NAMES
+from driving import near
+
+EXACT = {"light": "#0072b2", "dark": "#56b4e9"}
+SCALE = {"light": "#d55e00", "dark": "#ff9e4a"}
+PAGE = {"light": "#ffffff", "dark": "#1e1f22"}
+
+CURVATURE = "Curvature ∂²y/∂x²"
+
+
+@pytest.fixture
+def sines(open_tab, address):
+    return open_tab(address, runs=["sine/relu", "sine/silu"])
+
+
+def heights(mask):
+    """The mean row of what is drawn in each column of pixels, NaN where there is nothing."""
+    rows = np.arange(mask.shape[0])[:, None]
+    count = mask.sum(axis=0)
+    return np.where(count > 0, (rows * mask).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def drawn_height(tab, label, title, colour):
+    """Heights of a line above the bottom of the plot, and where along the plot, both 0 to 1."""
+    left, top, width, height = tab.frame_of(label, title)
+    picture = tab.picture(label, title)
+    found = heights(near(picture, colour))[int(left) : int(left + width)]
+    known = np.isfinite(found)
+    along = (np.arange(len(found)) + 0.5) / width
+    return along[known], 1 - (found[known] - top) / height
+
+
+def test_the_curves_are_drawn_where_the_numbers_are(sines, shots):
+    assert sines.labels == ["sine/relu", "sine/silu"]
+    assert sines.epoch == f"epoch {EPOCHS['sine']} of {EPOCHS['sine']}"
+    table = sines.table("sine/silu", CURVATURE)
+    x, exact = table["x"], table["exact [y/x²]"]
+    np.testing.assert_allclose(table["known [y/x²]"], -9 * np.sin(3 * x), atol=1e-4)  # float32
+    assert np.corrcoef(exact, -9 * np.sin(3 * x))[0, 1] > 0.9  # the training is what it is
+    along, height = drawn_height(sines, "sine/silu", CURVATURE, EXACT["light"])
+    low, high = x.min(), x.max()
+    margin = 0.02 * (high - low)
+    at = low - margin + along * (high - low + 2 * margin)
+    inside = (at > low) & (at < high)
+    expected = np.interp(at[inside], x, exact)
+    assert np.corrcoef(expected, height[inside])[0, 1] > 0.99  # lines cover each other in places
+    sines.shoot(shots / "one-input.png", height=1400)
+
+
+def test_a_relu_network_is_flat_exactly_and_bends_over_a_distance(sines):
+    _, flat = drawn_height(sines, "sine/relu", CURVATURE, EXACT["light"])
+    _, bent = drawn_height(sines, "sine/relu", CURVATURE, SCALE["light"])
+    assert np.ptp(flat) < 0.02  # one line across the plot
+    assert np.ptp(bent) > 0.4
+    assert set(sines.table("sine/relu", CURVATURE)["exact [y/x²]"]) == {0.0}
+    verdict = sines.column("sine/relu").locator(".verdict").inner_text()
+    assert verdict.startswith("Piecewise linear")
+
+
+def test_the_slider_shows_each_epoch(sines):
+    last = sines.picture("sine/silu", "Function")
+    sines.move(0)
+    assert sines.epoch.startswith("before training")
+    untrained = sines.picture("sine/silu", "Function")
+    assert np.abs(untrained - last).sum() > 0
+    table = sines.table("sine/silu", "Function")
+    assert np.ptp(table["model [y]"]) < 1.0  # nothing is learned yet of sin 3x
+    seen = [untrained]
+    for step in (1, 2, 3):
+        sines.move(step)
+        assert sines.epoch.startswith(f"epoch {step} of")
+        seen.append(sines.picture("sine/silu", "Function"))
+        assert np.abs(seen[-1] - seen[-2]).sum() > 0
+    sines.move(EPOCHS["sine"])
+    np.testing.assert_array_equal(sines.picture("sine/silu", "Function"), last)
+
+
+def test_axes_stay_while_the_epoch_changes_unless_unticked(sines):
+    def axis(place):
+        sines.move(place)
+        picture = sines.picture("sine/silu", "Slope")
+        left = int(sines.frame_of("sine/silu", "Slope")[0])
+        return picture[:, :left]
+
+    np.testing.assert_array_equal(axis(0), axis(EPOCHS["sine"]))
+    sines.frame.get_by_label("Same axes").uncheck()
+    assert np.abs(axis(0) - axis(EPOCHS["sine"])).sum() > 0
+
+
+def test_runs_stand_side_by_side_at_the_same_epoch(open_tab, address):
+    tab = open_tab(address, runs=["sine/silu", "six/silu"])
+    assert tab.labels == ["sine/silu", "six/silu"]
+    assert tab.column("six/silu").locator(".moment").inner_text() == (
+        f"epoch {EPOCHS['six']} (the last measured up to epoch {EPOCHS['sine']})"
+    )
+    tab.move(7)
+    assert tab.frame.locator(".moment").all_inner_texts() == ["epoch 7", "epoch 7"]
+    tab.choose("wave/relu")
+    assert tab.labels == ["wave/relu"]
+    assert tab.epoch == f"epoch 7 of {EPOCHS['wave']}"
+    tab.choose()
+    assert "Choose a run" in tab.frame.locator("main .note").inner_text()
+    tab.choose("wave/relu")
+    assert not tab.frame.locator(".note").is_visible()
+
+
+def test_the_theme_is_tensorboards(sines, shots):
+    sines.move(20)
+    for theme in ("dark", "light"):
+        sines.theme(theme.capitalize())
+        assert sines.epoch.startswith("epoch 20 ")
+        picture = sines.picture("sine/silu", CURVATURE)
+        assert near(picture, PAGE[theme], 6).mean() > 0.5
+        assert near(picture, EXACT[theme]).sum() > 200
+        assert near(picture, SCALE[theme]).sum() > 20
+        other = "light" if theme == "dark" else "dark"
+        assert near(picture, PAGE[other], 6).mean() < 0.01
+        if theme == "dark":
+            sines.shoot(shots / "one-input-dark.png", height=1400)
+
+
+def test_two_inputs_are_a_map_coloured_by_its_numbers(open_tab, address, shots):
+    tab = open_tab(address, runs=["wave/relu", "wave/silu"])
+    title = "Map: Laplacian over ±h"
+    table = tab.table("wave/silu", title)
+    x, y, value = (table[name] for name in ("width", "height", f"{title[5:]} [y/x²]"))
+    left, top, width, height = tab.frame_of("wave/silu", title)
+    picture = tab.picture("wave/silu", title)
+
+    def place(v, size):
+        room = 0.03 * np.ptp(v)
+        return (v - v.min() + room) / (np.ptp(v) + 2 * room) * size
+
+    columns = (left + place(x, width)).astype(int)
+    rows = (top + height - place(y, height)).astype(int)
+    redness = picture[rows, columns, 0] - picture[rows, columns, 2]
+    strong = np.abs(value) > np.abs(value).max() / 3
+    assert strong.sum() > 20
+    assert (np.sign(redness) == np.sign(value))[strong].mean() > 0.95  # points cover each other
+    tab.shoot(shots / "two-inputs.png")
+    tab.frame.get_by_role("combobox", name="Map").select_option("mixed")
+    tab.settled()
+    mixed = tab.table("wave/silu", "Map: ∂²y/∂width∂height")
+    truth = 3 * np.cos(3 * mixed["width"])
+    assert np.corrcoef(mixed["∂²y/∂width∂height [y/x²]"], truth)[0, 1] > 0.8
+    tab.theme("Dark")
+    tab.shoot(shots / "two-inputs-dark.png")
+
+
+def test_colours_reach_as_far_as_each_map_needs(open_tab, address):
+    tab = open_tab(address, runs=["wave/relu"])  # exactly 0 everywhere, and not over a distance
+    for map_ in ("laplacian", "scale", "value"):
+        tab.frame.get_by_role("combobox", name="Map").select_option(map_)
+        tab.settled()
+        remarks = tab.frame.locator(".chart", has_text="Map: ").locator(".remark").all_inner_texts()
+        assert not any("beyond" in remark for remark in remarks), map_
+    title = "Map: Laplacian over ±h"
+    values = tab.table("wave/relu", title)[f"{title[5:]} [y/x²]"]
+    drawn = tab.picture("wave/relu", title)
+    left, top, width, height = (int(n) for n in tab.frame_of("wave/relu", title))
+    plot = drawn[top : top + height, left : left + width]
+    strongest = near(plot, "#c14655", 60) | near(plot, "#4d85bd", 60)  # a fifth is the page
+    # Few points are as curved as the most curved one, so few places have the last colours.
+    assert np.mean(np.abs(values) > 0.8 * np.abs(values).max()) < 0.1
+    assert strongest.mean() < 0.1
+
+
+def test_many_inputs_have_bars_a_heat_map_and_a_slice(open_tab, address, shots):
+    tab = open_tab(address, runs=["six/silu"])
+    bars = tab.table("six/silu", "Curvature along each input")
+    assert set(bars["input"]) == set(NAMES)
+    left, top, _, height = tab.frame_of("six/silu", "Curvature along each input")
+    drawn = near(tab.picture("six/silu", "Curvature along each input"), EXACT["light"])
+    rows = [int(top + (i + 0.5) * height / 6) for i in range(6)]
+    lengths = np.array([drawn[row, int(left) :].sum() for row in rows])
+    numbers = bars["mean |second derivative| [σy/σx²]"]
+    np.testing.assert_allclose(lengths / lengths[0], numbers / numbers[0], atol=0.02)  # pixels
+
+    heat = tab.table("six/silu", "Which inputs act together")
+    matrix = np.array([heat[f"{name} [σy/σx²]"] for name in NAMES])
+    np.testing.assert_allclose(matrix, matrix.T, rtol=1e-4)  # float32
+    mixed = np.where(np.eye(6, dtype=bool), 0, matrix)
+    assert set(np.unravel_index(mixed.argmax(), mixed.shape)) == {1, 2}  # left times right
+
+    tab.frame.get_by_role("combobox", name="Slice along").select_option("straight")
+    tab.settled()
+    straight = tab.table("six/silu", "Curvature along straight")
+    tab.frame.get_by_role("combobox", name="Slice along").select_option("square")
+    tab.settled()
+    square = tab.table("six/silu", "Curvature along square")
+    assert np.abs(square["exact [σy/σx²]"]).mean() > 3 * np.abs(straight["exact [σy/σx²]"]).mean()
+    tab.shoot(shots / "many-inputs.png")
+    tab.theme("Dark")
+    tab.shoot(shots / "many-inputs-dark.png")
+
+
+def test_the_distribution_is_that_of_the_probe(sines):
+    table = sines.table("sine/silu", "Distribution of the Laplacian")
+    assert abs(table["share, exact [%]"].sum() - 100) < 2.5  # what lies beyond the axis is left out
+    exact = sines.table("sine/silu", CURVATURE)["exact [y/x²]"]
+    middle = (table["from [y/x²]"] + table["to [y/x²]"]) / 2
+    width = middle[1] - middle[0]
+    assert abs((middle * table["share, exact [%]"]).sum() / 100 - exact.mean()) < width
+    note = sines.chart("sine/silu", "Distribution").locator(".remark").inner_text()
+    assert "median" in note
+
+
+def test_the_keyboard_is_enough(open_tab, address):
+    tab = open_tab(address, runs=["sine/silu"])
+    tab.frame.locator("#epoch").focus()
+    for key, expected in (
+        ("Home", "before training"), ("ArrowRight", "epoch 1 "), ("PageUp", "epoch 11 "),
+        ("ArrowLeft", "epoch 10 "), ("PageDown", "before training"), ("End", "epoch 30 "),
+    ):  # fmt: skip
+        tab.page.keyboard.press(key)
+        tab.settled()
+        assert tab.epoch.startswith(expected), key
+    tab.page.keyboard.press("Space")  # plays from the beginning
+    tab.frame.wait_for_function("Number(document.querySelector('#epoch').value) === 3")
+    assert tab.frame.get_by_role("button", name="Pause").count() == 1
+    tab.page.keyboard.press("Space")
+    tab.frame.wait_for_selector("button[aria-label=Play]")
+
+    chart = tab.chart("sine/silu", "Function")
+    chart.locator(".plot").focus()
+    for _ in range(3):
+        tab.page.keyboard.press("ArrowRight")
+    table = tab.table("sine/silu", "Function")
+    said = chart.locator("figcaption").inner_text()
+    assert _shown(table["x"][2]) in said
+    assert _shown(table["model [y]"][2]) in said
+    tab.page.keyboard.press("Escape")
+
+
+def test_values_are_read_where_the_mouse_is(sines):
+    chart = sines.chart("sine/silu", "Slope")
+    box = chart.locator(".u-over").bounding_box()
+    sines.page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 30)
+    said = chart.locator("figcaption").inner_text()
+    table = sines.table("sine/silu", "Slope")
+    shown = [i for i, x in enumerate(table["x"]) if _shown(x) in said]
+    assert shown, said
+    assert any(_shown(table["exact [y/x]"][i]) in said for i in shown)
+
+
+def test_nothing_moves_where_values_are_read(open_tab, address):
+    tab = open_tab(address, runs=["sine/relu"])
+    box = tab.chart("sine/relu", CURVATURE).locator(".u-over").bounding_box()
+    height = tab.frame.locator("main").evaluate("main => main.scrollHeight")
+    tab.page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 30)
+    assert "at x" in tab.chart("sine/relu", CURVATURE).locator("figcaption").inner_text()
+    assert tab.frame.locator("main").evaluate("main => main.scrollHeight") == height
+
+
+def test_a_chart_is_saved_as_a_picture_with_its_title(sines):
+    sines.move(5)
+    name, content = sines.saved("sine/silu", "Function", "PNG")
+    assert name == "sine_silu_epoch_5_Function.png"
+    picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=int)
+    assert near(picture, EXACT["light"]).sum() > 100
+    assert near(picture[:60], PAGE["light"], 6).mean() < 0.995  # there are words above it
+
+
+def test_a_saved_picture_says_what_its_lines_mean(sines):
+    for title, wanted in (
+        ("Distribution", ("#5ba3cd", SCALE["light"])),  # bars, of which 35 % is the page
+        ("Curvature against distance", (EXACT["light"], SCALE["light"])),
+        (CURVATURE, (EXACT["light"], SCALE["light"])),
+    ):
+        content = sines.saved("sine/relu", title, "PNG")[1]
+        picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=int)
+        plot = sines.chart("sine/relu", title).locator("canvas").evaluate("c => c.height")
+        legend = picture[60 + plot :, :40]
+        for colour in wanted:
+            assert near(legend, colour).sum() > 10, (title, colour)
+
+
+def test_nothing_is_cut_off_in_a_narrow_window(open_tab, address):
+    tab = open_tab(address, runs=["six/silu"])
+    tab.page.set_viewport_size({"width": 400, "height": 800})
+    tab.settled()
+    assert tab.frame.evaluate(
+        """() => [...document.querySelectorAll('.chart, canvas, aside, header, .verdict')]
+          .filter(e => e.getBoundingClientRect().right > innerWidth
+            || e.getBoundingClientRect().left < 0).length"""
+    ) == 0  # fmt: skip
+
+
+def _shown(number):
+    """As the page writes a number: four digits, a true minus sign."""
+    text = f"{number:.4g}"
+    return text.replace("-", "−")
