@@ -42,7 +42,7 @@ def measure(name, devices):
     import numpy as np
     import tensorflow as tf
 
-    from keras_curvature.engines.evaluation import Options
+    from keras_curvature.engines.options import Options
     from keras_curvature.measurement.estimated import Sketcher
     from keras_curvature.measurement.exact import Gauge
     from keras_curvature.measurement.probe import make_probe

@@ -19,9 +19,9 @@ from keras_curvature.functions.derivatives import (
 )
 from keras_curvature.functions.hidden_fraction import hidden_fraction
 from keras_curvature.functions.kinks import Kinks, kinks
+from keras_curvature.functions.scale_curvature import scale_curvature
 from keras_curvature.functions.smooth import smooth
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
-from keras_curvature.measurement.windows import scale_curvature
 from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.summaries.hparams import hparams_metrics
 from keras_curvature.verification import verify

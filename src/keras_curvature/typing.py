@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 TensorLike: TypeAlias = ArrayLike | tf.Tensor
 """A tensor or anything that becomes one."""
@@ -22,3 +23,8 @@ Output: TypeAlias = int | str | Callable[[Any], Any] | None
 
 Wrt: TypeAlias = int | str | Sequence[int | str] | None
 """With respect to what: see `keras_curvature.derivatives`."""
+
+Units = Literal["raw", "std"]
+"""`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
+
+Array = NDArray[np.floating]

@@ -32,10 +32,10 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
 
 def report_text(monitor: Any, diagnosis: Any, heading: str) -> str:
     """The same for a person."""
-    from keras_curvature.report import metrics
+    from keras_curvature.report import terminal
 
     tables = [
-        metrics.table(report, f"{heading}, output {name!r}" if name else heading)
+        terminal.table(report, f"{heading}, output {name!r}" if name else heading)
         for name, report in monitor.reports.items()
     ]
     return "\n\n".join([*tables, str(diagnosis)])
@@ -95,7 +95,8 @@ def _firsts(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) -> Table:
-    from keras_curvature.report.metrics import MEANINGS, formatted, plain
+    from keras_curvature.report.metrics import MEANINGS
+    from keras_curvature.report.text import formatted, plain
 
     table = Table(box=box.SIMPLE_HEAD, title=plain(a.output, 40) or None, title_justify="left")
     table.add_column("number", no_wrap=True)

@@ -12,7 +12,7 @@ import tensorflow as tf
 import keras_curvature as kc
 from ailing import AILING, HEALTHY, X, followed_by, pooled, stack
 from keras_curvature.engines.tensorflow import gradient_overrides
-from keras_curvature.report.metrics import WIDTH
+from keras_curvature.report.text import WIDTH
 
 
 def one_of_each_kind():

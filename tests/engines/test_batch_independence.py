@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from cases import CASES, forget_models, model_of
-from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.taylor.batch_independence import examples_apart
 from keras_curvature.engines.tensorflow.tracing import trace
 

@@ -14,7 +14,8 @@ from cases import CASES
 from cases.flat import model_of, true_hessian
 from keras_curvature.engines import evaluation
 from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import Options, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 from keras_curvature.engines.tensorflow import batch_splitting
 
 NAMES = ("hessian_diagonal", "laplacian", "directional_curvature")

@@ -26,7 +26,9 @@ from cases.flat import (
     true_value,
 )
 from keras_curvature.engines import dispatch
-from keras_curvature.engines.evaluation import Options, flat_derivatives, pose
+from keras_curvature.engines.evaluation import flat_derivatives
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 ENGINES = list(dispatch.ENGINES)

@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
-from keras_curvature.engines.evaluation import Options, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 
 RNN = importlib.import_module("keras.src.backend.tensorflow.rnn")
 X = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")

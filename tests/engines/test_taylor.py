@@ -10,7 +10,8 @@ import tensorflow as tf
 import keras_curvature as kc
 from cases import CASES
 from cases.flat import model_of
-from keras_curvature.engines.evaluation import Options, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 from keras_curvature.engines.random_directions import random_signs
 from keras_curvature.engines.taylor.modes import Collapsed
 from keras_curvature.engines.tensorflow.taylor import engine

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 import keras_curvature as kc
+from keras_curvature.engines.activity import NotDifferentiableError
 from keras_curvature.engines.tensorflow import unknown_derivatives
-from keras_curvature.engines.tensorflow.function import NotDifferentiableError
 
 POINT = np.array([[0.37]])
 IMAGE = np.arange(16, dtype="float32").reshape(1, 4, 4, 1) / 7

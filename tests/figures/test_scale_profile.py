@@ -7,7 +7,7 @@ from closed_forms import parabola, quadratic_form, report
 from drawn import line, texts
 from keras_curvature import figures
 from keras_curvature.measurement import multiscale
-from keras_curvature.measurement.data import Spectrum
+from keras_curvature.report.data import Spectrum
 
 H = multiscale.DISTANCES
 

@@ -10,7 +10,7 @@ from keras import layers
 
 import keras_curvature as kc
 from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import Options
+from keras_curvature.engines.options import Options
 from keras_curvature.measurement import segments
 from keras_curvature.measurement.exact import Gauge
 from keras_curvature.measurement.probe import make_probe

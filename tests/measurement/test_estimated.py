@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
-from keras_curvature.engines.evaluation import Options
+from keras_curvature.engines.options import Options
 from keras_curvature.engines.random_directions import random_thirds
 from keras_curvature.measurement import estimated, exact_or_estimated
 from keras_curvature.measurement.estimated import Sketcher

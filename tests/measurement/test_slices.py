@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_curvature.engines.evaluation import Options
+from keras_curvature.engines.options import Options
 from keras_curvature.measurement.exact import Gauge
 from keras_curvature.measurement.probe import make_probe
 from keras_curvature.measurement.slices import FEWEST_POINTS, MOST_INPUTS, cuts

@@ -19,7 +19,7 @@ import tensorflow as tf
 import keras_curvature as kc
 from keras_curvature import diagnosis, figures
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.engines.evaluation import Evaluator
+from keras_curvature.engines.problem import Evaluator
 from keras_curvature.measurement import batches
 from keras_curvature.measurement.exact import Gauge
 from keras_curvature.summaries import event_file

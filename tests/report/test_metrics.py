@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from closed_forms import parabola, quadratic_form, report
-from keras_curvature.report import metrics, statistics
+from keras_curvature.report import metrics, statistics, terminal
+from keras_curvature.report import text as report_text
 
 HOSTILE = "<script>\x1b[2J\n$x_1$|\u202e"
 
@@ -38,7 +39,7 @@ def test_units_in_deviations_say_so():
 
 
 def test_table_has_the_verdict_first_and_all_numbers():
-    text = metrics.table(report(output="price"))
+    text = terminal.table(report(output="price"))
     lines = text.splitlines()
     assert lines[0] == "Curvature of 'price', epoch 3"
     assert lines[1].startswith("The function bends")
@@ -52,22 +53,22 @@ def test_table_has_the_verdict_first_and_all_numbers():
 def test_table_stays_within_the_columns_and_moves_no_cursor():
     features = {f"{HOSTILE}{i} {'long ' * 30}": float(i) for i in range(30)}
     shown = report(features, output=HOSTILE * 9, sentence=f"{HOSTILE} word" * 40, method=(HOSTILE,))
-    text = metrics.table(shown)
-    assert max(map(len, text.splitlines())) <= metrics.WIDTH
+    text = terminal.table(shown)
+    assert max(map(len, text.splitlines())) <= report_text.WIDTH
     assert not set(text) & {"\x1b", "\u202e", "\r"}
     assert "10 with less are left out" in text
 
 
 def test_table_takes_what_is_not_a_number_and_what_it_does_not_know():
     shown = report({"a": np.nan, "b": 1.0}, headline={"mean": np.nan, "new": np.inf})
-    lines = metrics.table(shown).splitlines()
+    lines = terminal.table(shown).splitlines()
     assert any(line.split()[:2] == ["mean", "nan"] for line in lines)
     assert any(line.split() == ["new", "inf"] for line in lines)
     assert lines.index("b    1") < lines.index("a  nan")
 
 
 def test_moment():
-    assert [metrics.moment(step) for step in (0, 7)] == ["before training", "epoch 7"]
+    assert [report_text.moment(step) for step in (0, 7)] == ["before training", "epoch 7"]
 
 
 @pytest.mark.parametrize(
@@ -82,4 +83,4 @@ def test_moment():
     ids=["plain", "white space", "control", "long", "just fits"],
 )
 def test_plain(text, limit, shown):
-    assert metrics.plain(text, limit) == shown
+    assert report_text.plain(text, limit) == shown

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_curvature.measurement import multiscale, rounding_noise
-from keras_curvature.measurement.data import Spectrum
 from keras_curvature.report import scale_profile
+from keras_curvature.report.data import Spectrum
 
 H = multiscale.DISTANCES
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_curvature.diagnosis import verdict
-from keras_curvature.engines.evaluation import Options
+from keras_curvature.engines.options import Options
 from keras_curvature.measurement.exact import Gauge
 from keras_curvature.measurement.probe import make_probe
 from keras_curvature.report import statistics

@@ -12,7 +12,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from closed_forms import parabola, report
 from keras_curvature import figures
 from keras_curvature.diagnosis.results import Diagnosis, Finding
-from keras_curvature.measurement.data import Spectrum
+from keras_curvature.report.data import Spectrum
 from keras_curvature.summaries import markdown
 from keras_curvature.summaries.run_writer import RunWriter
 

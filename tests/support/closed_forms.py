@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_curvature.measurement.data import Measurement, Report, Segments, Verdict
+from keras_curvature.measurement.data import Measurement, Segments
+from keras_curvature.report.data import Report, Verdict
 
 
 def measurement(x, value, slope, hessian, at_scale=None, *, target=None, known=None, names=None):

@@ -13,7 +13,7 @@ import tensorflow as tf
 import keras_curvature as kc
 from ailing import X, stack
 from keras_curvature.engines.taylor import registry
-from keras_curvature.report.metrics import WIDTH
+from keras_curvature.report.text import WIDTH
 
 NAMES = (
     "value",

@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow.activity_analysis import Place
+from keras_curvature.engines.activity import Place
 from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.report.metrics import listed
+from keras_curvature.report.text import listed
 
 SMOOTH, BENT = "smooth", "smooth between kinks"
 LINEAR, QUADRATIC = "piecewise linear", "piecewise quadratic"

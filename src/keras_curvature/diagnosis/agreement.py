@@ -11,10 +11,10 @@ import tensorflow as tf
 from keras_curvature.diagnosis.activations import OPS, layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject, sample
+from keras_curvature.engines.activity import Place
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
 from keras_curvature.engines.tensorflow import nested
-from keras_curvature.engines.tensorflow.activity_analysis import Place
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 EXAMPLES = 8
 """Examples at which derivatives and differences are compared."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.tensorflow.activity_analysis import Dependence, Place, audit
-from keras_curvature.engines.tensorflow.function import NotDifferentiableError
-from keras_curvature.report.metrics import listed
+from keras_curvature.engines.activity import Dependence, NotDifferentiableError, Place
+from keras_curvature.engines.tensorflow.activity_analysis import audit
+from keras_curvature.report.text import listed
 
 
 def no_derivative(error: NotDifferentiableError) -> Finding:

@@ -17,10 +17,10 @@ from keras_curvature.diagnosis.scale import scale_below_rounding
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
 from keras_curvature.diagnosis.unit_states import look
 from keras_curvature.diagnosis.zeros import zeros
-from keras_curvature.engines.evaluation import Options, Problem, pose
-from keras_curvature.engines.tensorflow.activity_analysis import Dependence
+from keras_curvature.engines.activity import Dependence, NotDifferentiableError
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.compilation import require_eager
-from keras_curvature.engines.tensorflow.function import NotDifferentiableError
 from keras_curvature.engines.tensorflow.private import unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
 

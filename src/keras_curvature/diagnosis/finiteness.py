@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
-from keras_curvature.engines.tensorflow.activity_analysis import Place
+from keras_curvature.engines.activity import Place
 from keras_curvature.engines.tensorflow.interpreter import run
 
 

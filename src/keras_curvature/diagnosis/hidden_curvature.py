@@ -14,10 +14,11 @@ from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject, rows_at_once
 from keras_curvature.diagnosis.unit_states import CHANGED, State, look
 from keras_curvature.measurement import segments
-from keras_curvature.measurement.data import Array, Segments
-from keras_curvature.report.metrics import listed, percent
+from keras_curvature.measurement.data import Segments
 from keras_curvature.report.statistics import hidden_fraction
+from keras_curvature.report.text import listed, percent
 from keras_curvature.report.verdict import HIDDEN
+from keras_curvature.typing import Array
 
 MOST_LINES = 8
 """Straight lines between examples along which the change of slope is followed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_curvature.report.metrics import plain, wrapped
+from keras_curvature.report.text import plain, wrapped
 
 
 @dataclass(frozen=True)

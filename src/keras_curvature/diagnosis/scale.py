@@ -7,8 +7,8 @@ import numpy as np
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
 from keras_curvature.measurement import rounding_noise
-from keras_curvature.measurement.data import Array
 from keras_curvature.measurement.exact import ROUNDING_LIMIT
+from keras_curvature.typing import Array
 
 
 def scale_below_rounding(s: Subject, taken: Sample, noise: Array) -> list[Finding]:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import Options, Problem, run_chunked
+from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import Layout
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem
 from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import rounding_noise, windows
-from keras_curvature.measurement.data import Array
-from keras_curvature.typing import Model
+from keras_curvature.typing import Array, Model
 
 MOST_EXAMPLES, LEAST_EXAMPLES = 64, 4
 """Examples looked at: as many as fit into memory at once, within these bounds."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_curvature.diagnosis.activations import Part, batched_inputs
 from keras_curvature.diagnosis.subject import Mixed, Subject
 from keras_curvature.engines.tensorflow.interpreter import Walker, run
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 CHANGED = 1e-3
 """Change of a unit's own slope, of about 1, from which the unit has switched."""

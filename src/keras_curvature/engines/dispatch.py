@@ -10,6 +10,13 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_curvature.engines import chunking, finite_difference
+from keras_curvature.engines.activity import NotDifferentiableError, Place
+from keras_curvature.engines.from_products import (
+    along_by_products,
+    by_products,
+    groups_by,
+    trace_by_products,
+)
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
     BY_REVERSE_MODE,
@@ -20,14 +27,9 @@ from keras_curvature.engines.quantities import (
     Groups,
     RowProducts,
     Trace,
-    along_by_products,
-    by_products,
-    groups_by,
-    trace_by_products,
 )
 from keras_curvature.engines.tensorflow import batch_splitting, nested
-from keras_curvature.engines.tensorflow.activity_analysis import Place
-from keras_curvature.engines.tensorflow.function import FlatFunction, NotDifferentiableError
+from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.taylor import engine as taylor
 
 

@@ -28,7 +28,7 @@ def hessian_rows(
 
     `Hv = (g(x + hv) - g(x - hv)) / 2h` with exact gradients `g`.
     """
-    return _gradient_differences(f, z, rest, directions, _tiny_steps(z, directions))
+    return gradient_differences(f, z, rest, directions, _tiny_steps(z, directions))
 
 
 def row_products(
@@ -43,7 +43,7 @@ def row_products(
     steps = _tiny_steps(rows, directions)[..., None]
     moved = tf.stack([rows + steps * directions, rows - steps * directions])
     points = tf.reshape(moved, [-1, f.inputs.width])
-    tiled = _repeated([*others, seeds], 2 * k)
+    tiled = repeated([*others, seeds], 2 * k)
     gradients = row_gradients(f, points, tiled[:-1], tiled[-1])
     ahead, behind = tf.unstack(tf.reshape(gradients, tf.shape(moved)), num=2)
     return (ahead - behind) / (2 * steps)
@@ -56,52 +56,7 @@ def _tiny_steps(z: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
     return RELATIVE_STEP * size / tf.where(length > 0, length, tf.ones_like(length))
 
 
-def second_differences(
-    f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    directions: tf.Tensor,
-    steps: tf.Tensor,
-) -> tf.Tensor:
-    """`(f(x + tv) - 2 f(x) + f(x - tv)) / t**2`, shape `(n, m, k)`.
-
-    This is the second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]`
-    with triangular weights `max(0, 1 - |s| / t) / t`: the Peano kernel of the central second
-    difference (Davis, Interpolation and Approximation, 1975, section 3.7).
-
-    Args:
-        f: the function.
-        z: points `x`, shape `(n, d)`.
-        rest: the function's other inputs.
-        directions: `v`, shape `(k, n, d)`.
-        steps: `t`, shape `(k, n)`.
-    """
-    k, n = tf.shape(directions)[0], tf.shape(z)[0]
-    moves = steps[..., None] * directions
-    rows = tf.concat([z[None] + moves, z[None] - moves, z[None]], axis=0)
-    y = f(tf.reshape(rows, [-1, f.inputs.width]), _repeated(rest, 2 * k + 1))
-    y = tf.reshape(y, [2 * k + 1, n, f.outputs.width])
-    ahead, behind, here = y[:k], y[k:-1], y[-1]
-    return tf.transpose(((ahead - here) + (behind - here)) / steps[..., None] ** 2, [1, 2, 0])
-
-
-def slope_differences(
-    f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    directions: tf.Tensor,
-    steps: tf.Tensor,
-) -> tf.Tensor:
-    """`v . (g(x + tv) - g(x - tv)) / 2t` with exact gradients `g`, shape `(n, m, k)`.
-
-    The second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]` with
-    equal weights: the fundamental theorem of calculus. Arguments as for `second_differences`.
-    """
-    products = _gradient_differences(f, z, rest, directions, steps)
-    return tf.reduce_sum(products * tf.transpose(directions, [1, 0, 2])[:, None], axis=-1)
-
-
-def _gradient_differences(
+def gradient_differences(
     f: FlatFunction,
     z: tf.Tensor,
     rest: Sequence[tf.Tensor],
@@ -113,11 +68,11 @@ def _gradient_differences(
     k, n = tf.shape(directions)[0], tf.shape(z)[0]
     moves = steps[..., None] * directions
     rows = tf.reshape(tf.stack([z[None] + moves, z[None] - moves]), [-1, d])
-    _, gradients = value_and_jacobian(f, rows, _repeated(rest, 2 * k))
+    _, gradients = value_and_jacobian(f, rows, repeated(rest, 2 * k))
     ahead, behind = tf.unstack(tf.reshape(gradients, [2, k, n, m, d]))
     return tf.transpose((ahead - behind) / (2 * steps[..., None, None]), [1, 2, 0, 3])
 
 
-def _repeated(rest: Sequence[tf.Tensor], times: tf.Tensor) -> list[tf.Tensor]:
+def repeated(rest: Sequence[tf.Tensor], times: tf.Tensor) -> list[tf.Tensor]:
     """The whole batch, `times` times over."""
     return [tf.tile(r, [times, *[1] * (r.shape.rank - 1)]) for r in rest]

@@ -1,4 +1,4 @@
-"""What to differentiate of a classifier, which has an output for every class.
+"""Which output to differentiate: all, one by name or index, or a classifier's best class.
 
 On the last axis of a tensor lie the classes: logits, or what else grows with the belief in a
 class. Results keep that axis, with length 1.
@@ -6,9 +6,14 @@ class. Results keep that axis, with length 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
+
+from keras_curvature.engines.losses import LOSS
+from keras_curvature.typing import Model, Output
 
 
 def predicted(scores: tf.Tensor) -> tf.Tensor:
@@ -34,3 +39,68 @@ OF_A_CLASSIFIER: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "margin": margin,
 }
 """What `output=` may be besides the names of a model's outputs."""
+
+
+def selector(model: Model, output: Output) -> Callable[[Any], Any]:
+    """What to apply to the model's output so that only the wanted part is left."""
+    if output is None:
+        return lambda outputs: outputs
+    if callable(output):
+        return output
+    if isinstance(output, bool) or not isinstance(output, (int, str)):
+        raise TypeError(
+            "`output` must be None, an int, the name of an output, 'predicted', 'margin', or a "
+            f"function of the model's output. Received: {output!r}."
+        )
+    return lambda outputs: _selected(model, outputs, output)
+
+
+def _selected(model: Model, outputs: Any, output: int | str) -> Any:
+    leaves = keras.tree.flatten(outputs)
+    several = len(leaves) > 1 or isinstance(outputs, (dict, list, tuple))
+    if isinstance(output, str):
+        names = output_names(model, outputs, leaves)
+        if output in names:
+            return leaves[names.index(output)]
+        if output in OF_A_CLASSIFIER:
+            return OF_A_CLASSIFIER[output](_scores(output, leaves))
+        if output == LOSS:
+            raise ValueError(
+                "`output='loss'` needs labels, which the monitor takes from its probe (x, y). "
+                "Elsewhere differentiate a function of x and y: `kc.laplacian(lambda given: "
+                "loss(given['y'], model(given['x']))[:, None], {'x': x, 'y': y}, wrt='x')`, with "
+                "a loss whose reduction is None."
+            )
+        raise ValueError(
+            f"`output` must name one of the model's outputs {names}, or be one of "
+            f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."
+        )
+    size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
+    if size is not None and not -size <= output < size:
+        what = f"the model's {size} outputs" if several else "the output's last axis"
+        raise ValueError(
+            f"`output` must be an index of {what}, from {-size} to {size - 1}. Received: {output}."
+        )
+    if several:
+        return leaves[output]
+    return leaves[0][..., output : output + 1 or None]
+
+
+def _scores(output: str, leaves: Sequence[Any]) -> Any:
+    """The one output of a classifier."""
+    shapes = [tuple(leaf.shape) for leaf in leaves]
+    if len(shapes) != 1 or len(shapes[0]) < 2 or not (shapes[0][-1] or 0) > 1:
+        raise ValueError(
+            f"`output={output!r}` needs a model of one output with two classes or more on its "
+            f"last axis. Received: outputs of shapes {shapes}. Choose with a function: "
+            "`output=lambda outputs: ...`."
+        )
+    return leaves[0]
+
+
+def output_names(model: Model, outputs: Any, leaves: Sequence[Any]) -> list[str]:
+    """What the outputs are called, where they have names."""
+    if isinstance(outputs, dict):
+        return sorted(outputs)
+    names = list(getattr(model, "output_names", None) or [])
+    return names if len(names) == len(leaves) else []

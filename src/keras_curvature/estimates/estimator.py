@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.dispatch import ENGINES, Engine, needs_float64
-from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
+from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import Layout, unflatten
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
 from keras_curvature.engines.random_directions import random_signs
 from keras_curvature.engines.tensorflow import nested

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from keras_curvature.figures import examples, many_inputs, one_input, scale_profile, two_inputs
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
-from keras_curvature.measurement.data import Measurement, Report, Spectrum
+from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.examples import Closeup
-from keras_curvature.report.estimated_statistics import Sketch
+from keras_curvature.report.data import Report, Spectrum
 
 
 def draw(

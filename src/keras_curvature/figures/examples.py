@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import drawable
-from keras_curvature.measurement.data import Array, Report
 from keras_curvature.measurement.examples import Closeup
-from keras_curvature.report.metrics import MOST_FEATURES, plain
+from keras_curvature.report.data import Report
+from keras_curvature.report.metrics import MOST_FEATURES
+from keras_curvature.report.text import plain
+from keras_curvature.typing import Array
 
 COLOURS = (1, 3, 4)
 """Channels of an image."""

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, drawable, view_of
-from keras_curvature.measurement.data import Array, Measurement, Report
-from keras_curvature.report.metrics import CURVATURE, IN_DEVIATIONS, MOST_FEATURES, plain
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.report.data import Report
+from keras_curvature.report.metrics import CURVATURE, IN_DEVIATIONS, MOST_FEATURES
+from keras_curvature.report.text import plain
+from keras_curvature.typing import Array
 
 MOST_ANNOTATED = 12
 """Rows of a heat map up to which its numbers are written into it."""

@@ -20,8 +20,10 @@ from keras_curvature.figures.view import (
     view_of,
     which,
 )
-from keras_curvature.measurement.data import Array, Measurement, Report
-from keras_curvature.report.metrics import plain
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.report.data import Report
+from keras_curvature.report.text import plain
+from keras_curvature.typing import Array
 
 
 def curves(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:

@@ -7,8 +7,8 @@ import textwrap
 from matplotlib.figure import Figure
 
 from keras_curvature.figures.style import Picture, Theme
-from keras_curvature.measurement.data import Report
-from keras_curvature.report.metrics import moment, plain
+from keras_curvature.report.data import Report
+from keras_curvature.report.text import moment, plain
 
 HEADER = 1.18
 """Inches for the title, three lines of verdict and the titles of the panels below."""

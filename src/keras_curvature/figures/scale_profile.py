@@ -14,10 +14,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import drawable
-from keras_curvature.measurement.data import Array, Measurement, Report, Spectrum, Verdict
-from keras_curvature.report.estimated_statistics import Sketch
-from keras_curvature.report.metrics import moment
+from keras_curvature.measurement.data import Measurement, Sketch
+from keras_curvature.report.data import Report, Spectrum, Verdict
 from keras_curvature.report.scale_profile import NOTHING, read, shown_units
+from keras_curvature.report.text import moment
+from keras_curvature.typing import Array
 
 MOST_LINES = 6
 """Steps drawn, the last one included: closer together in the beginning, where more happens."""

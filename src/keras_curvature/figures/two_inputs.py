@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, flat, limit, mean_of, range_of, view_of, which
-from keras_curvature.measurement.data import Array, Measurement, Report
-from keras_curvature.report.metrics import plain
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.report.data import Report
+from keras_curvature.report.text import plain
+from keras_curvature.typing import Array
 
 MOST_POINTS = 2000
 """Points in a map, evenly taken: more cost time and show nothing else."""

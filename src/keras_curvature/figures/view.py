@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement.data import Array, Measurement
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.typing import Array
 
 HUGE = 1e100
 """Beyond it a number is drawn as missing: the arithmetic of axes would overflow."""

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.dispatch import EngineChoice
-from keras_curvature.engines.evaluation import Options, differentiate, estimate_laplacian
+from keras_curvature.engines.evaluation import differentiate, estimate_laplacian
 from keras_curvature.engines.evaluation import engine_choice as _engine_choice
+from keras_curvature.engines.options import Options
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 

@@ -10,15 +10,17 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.dispatch import ENGINES, Engine
-from keras_curvature.engines.evaluation import Options, Problem, pose, run_chunked
+from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import unflatten
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.measurement import segments
 from keras_curvature.measurement import windows as scales
-from keras_curvature.measurement.data import Array, Segments
+from keras_curvature.measurement.data import Segments
 from keras_curvature.report import statistics
-from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.typing import Array, Model, Output, Structure, Wrt
 
 WINDOWS = 64
 """How many windows are looked at in random directions, or along each axis."""

@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
-from keras_curvature.engines.evaluation import Options, pose
 from keras_curvature.engines.layout import unflatten
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.linear_regions import switches
 from keras_curvature.engines.tensorflow.nested import value_and_jacobian
-from keras_curvature.measurement.data import Array
-from keras_curvature.typing import Model, Output
+from keras_curvature.typing import Array, Model, Output
 
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)
 """Kinks closer than this, relative to the larger end, count as one: rounding can part them."""

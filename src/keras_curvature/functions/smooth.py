@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow.activity_analysis import Place, audit
+from keras_curvature.engines.activity import Place
+from keras_curvature.engines.tensorflow.activity_analysis import audit
 from keras_curvature.engines.tensorflow.linear_regions import KINKED
 from keras_curvature.engines.tensorflow.tracing import trace, unnoticed
 from keras_curvature.functions.smooth_activations import (

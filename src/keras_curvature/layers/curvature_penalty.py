@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.evaluation import Problem, differentiate, pose
+from keras_curvature.engines.evaluation import differentiate
 from keras_curvature.engines.masks import mask_of, masked
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
 from keras_curvature.measurement import windows

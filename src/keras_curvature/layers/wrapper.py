@@ -10,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from keras_curvature.engines.chunking import WHOLE
-from keras_curvature.engines.evaluation import Options, Problem, pose
 from keras_curvature.engines.masks import mask_of, masked
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.activity_analysis import layer_of
 from keras_curvature.engines.tensorflow.function import checked_wrt
 from keras_curvature.engines.tensorflow.tracing import trace

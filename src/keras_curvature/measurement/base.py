@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.dispatch import needs_float64
-from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import ground_truth, windows
-from keras_curvature.measurement.data import Array
 from keras_curvature.measurement.probe import Probe
-from keras_curvature.typing import Model
+from keras_curvature.typing import Array, Model
 
 
 class Posed:

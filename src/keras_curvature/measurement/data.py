@@ -1,18 +1,13 @@
-"""What was measured at a probe, and what was concluded from it: the data that travels."""
+"""What was measured at a probe: the data that travels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Units = Literal["raw", "std"]
-"""`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
-
-Array = NDArray[np.floating]
+from keras_curvature.typing import Array
 
 
 @dataclass(frozen=True)
@@ -107,63 +102,34 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is going on, in one sentence, and the short name of the case."""
-
-    kind: str
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """How curved a function is over each of many distances, in standard deviations.
+class Sketch:
+    """One output of a model of many inputs, seen along random directions.
 
     Attributes:
-        distances: half-widths of the windows, longest first, shape `(rungs,)`.
-        mean: mean curvature along lines between probe points, at each distance.
-        rms: root mean square of it.
-        rounding: what rounding in float64, in which it is taken, adds to the root mean square.
-        single_rounding: what it would add in the dtype in which derivatives are taken.
+        value: shape `(n, m)`.
+        traces: two independent estimates of each Hessian's trace, `(n, m, 2)`.
+        directions: behind each of the two.
+        squared_slopes: an estimate of each gradient's squared length, `(n, m)`.
+        scale: half-width of the window of the curvature at the scale, per input, `(d,)`.
+        scale_traces: change of slope over the window along two directions, which estimates
+            the trace too, at some of the points, `(s, m, 2)`.
+        segments: the function between probe points.
+        target: known values of the function, `(n, m)`, or `None`.
+        inputs: how many there are, `d`.
+        input_spread: standard deviation of each input over the probe, `(d,)`.
+        output_spread: standard deviation of each output over the probe, `(m,)`.
+        unit: what each output is measured in here, `(m,)`.
     """
 
-    distances: Array
-    mean: Array
-    rms: Array
-    rounding: Array
-    single_rounding: Array
-
-
-@dataclass(frozen=True)
-class Report:
-    """The named numbers of one output at one step.
-
-    Attributes:
-        step: 0 is the untrained model, `e + 1` the end of Keras's epoch `e`.
-        output: the output's name in a model of several outputs, else `""`.
-        headline: the few numbers to look at first.
-        reference: how far the measured second derivatives are from the known ones.
-        detail: the other scalars.
-        features: mean |second derivative| along each input, in standard deviations.
-        interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`.
-        verdict: the sentence.
-        method: what was computed, with which engine, on how many points, and why.
-        units: of all numbers but those per feature, which are in standard deviations.
-        spectrum: how curved it is over each of many distances, or `None`.
-    """
-
-    step: int
-    output: str
-    headline: Mapping[str, float]
-    reference: Mapping[str, float]
-    detail: Mapping[str, float]
-    features: Mapping[str, float]
-    interactions: Array | None
-    verdict: Verdict
-    method: tuple[str, ...] = ()
-    units: Units = "raw"
-    spectrum: Spectrum | None = None
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        """All numbers but the per-feature ones, headline first."""
-        return {**self.headline, **self.reference, **self.detail}
+    value: Array
+    traces: Array
+    directions: int
+    squared_slopes: Array
+    scale: Array
+    scale_traces: Array
+    segments: Segments
+    target: Array | None
+    inputs: int
+    input_spread: Array
+    output_spread: Array
+    unit: Array

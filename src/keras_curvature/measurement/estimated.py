@@ -14,16 +14,16 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.dispatch import ENGINES, Engine
-from keras_curvature.engines.evaluation import Options, run_chunked
+from keras_curvature.engines.evaluation import run_chunked
+from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
 from keras_curvature.engines.random_directions import random_thirds
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import method_text, multiscale, rounding_noise, segments
 from keras_curvature.measurement.base import Posed
-from keras_curvature.measurement.data import Array, Ladder, Segments
+from keras_curvature.measurement.data import Ladder, Segments, Sketch
 from keras_curvature.measurement.probe import Probe
-from keras_curvature.report.estimated_statistics import Sketch
-from keras_curvature.typing import Model
+from keras_curvature.typing import Array, Model
 
 DIRECTIONS = 8
 """Of each point, where the monitor chooses."""

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice
-from keras_curvature.engines.evaluation import Options, pose, run_chunked
+from keras_curvature.engines.evaluation import run_chunked
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
     ground_truth,
@@ -24,10 +26,10 @@ from keras_curvature.measurement import (
 )
 from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Posed
-from keras_curvature.measurement.data import Array, Ladder, Measurement, Segments
+from keras_curvature.measurement.data import Ladder, Measurement, Segments
 from keras_curvature.measurement.probe import Probe, feature_names
 from keras_curvature.measurement.slices import Slices
-from keras_curvature.typing import Model
+from keras_curvature.typing import Array, Model
 
 FULL_HESSIAN_INPUTS = 64
 """Up to so many inputs the monitor takes the whole Hessian, beyond them its diagonal."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import Options, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 from keras_curvature.engines.quantities import DIAGONAL
 from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import Options, Problem
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem
 from keras_curvature.engines.quantities import PRODUCT
 from keras_curvature.engines.random_directions import random_signs
 from keras_curvature.engines.tensorflow import nested
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 EXAMPLES = 3
 """Looked at, from the beginning of the probe: what a person compares at a glance."""

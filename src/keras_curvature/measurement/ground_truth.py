@@ -9,9 +9,8 @@ import keras
 import numpy as np
 
 from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.measurement.data import Array
 from keras_curvature.measurement.probe import Probe
-from keras_curvature.typing import Output
+from keras_curvature.typing import Array, Output
 
 
 def targets(probe: Probe, output: Output, f: FlatFunction) -> list[Array | None]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_curvature.engines import chunking
-from keras_curvature.engines.evaluation import Problem
-from keras_curvature.measurement.data import Array
+from keras_curvature.engines.problem import Problem
+from keras_curvature.typing import Array
 
 UNITS = {
     "raw": "the units of x and y",

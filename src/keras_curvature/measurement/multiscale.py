@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import rounding_noise
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 RUNGS = 12
 """From one standard deviation of the inputs to 1 / 2048 of it."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 POINTS = 8
 """Values on a short line, from which the noise of one of them is estimated."""

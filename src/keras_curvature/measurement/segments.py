@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_curvature.engines.dispatch import Engine
 from keras_curvature.engines.quantities import DIRECTIONAL, SLOPE
 from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 SEGMENTS, PIECES = 20, 6
 """Straight lines between probe points, and the pieces that each is cut into.

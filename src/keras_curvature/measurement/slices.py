@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_curvature.engines.dispatch import Engine
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 FEWEST_INPUTS, MOST_INPUTS = 3, 64
 """Fewer are drawn as they are; for more, nobody looks through the slices."""

@@ -1,4 +1,4 @@
-"""The curvature over a distance, for networks with kinks."""
+"""Second derivatives averaged over windows: differences at a scale."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunking, finite_difference
-from keras_curvature.engines.evaluation import (
-    Options,
-    Problem,
-    as_direction,
-    pose,
-    run_chunked,
-)
-from keras_curvature.engines.layout import Layout, unflatten
-from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
+from keras_curvature.engines.finite_difference import gradient_differences, repeated
+from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.typing import Model, Output, Structure, Wrt
 
 AUTO_FRACTION = 0.25
 """`scale="auto"` in standard deviations of an input.
@@ -27,140 +18,6 @@ AUTO_FRACTION = 0.25
 Wide enough to hold many kinks of a ReLU network, whose curvature at a smaller scale is
 noise point by point, and narrow against the whole range of the data.
 """
-
-KERNELS = {
-    "triangle": finite_difference.second_differences,
-    "box": finite_difference.slope_differences,
-}
-
-QUANTITIES = (DIAGONAL, LAPLACIAN, DIRECTIONAL)
-
-
-@tf.autograph.experimental.do_not_convert
-def scale_curvature(
-    model: Model,
-    x: Structure,
-    scale: Any = "auto",
-    *,
-    of: str = DIAGONAL,
-    v: Structure | None = None,
-    kernel: str = "triangle",
-    output: Output = None,
-    wrt: Wrt = None,
-    dtype: str | None = None,
-    batch_size: int | None = None,
-) -> Any:
-    """Computes how curved a model is over a distance, kinks included.
-
-    A ReLU network's exact second derivative is 0 and all its curvature sits in kinks. The
-    average of the second derivative over a window `[x - h, x + h]` counts them, and for a
-    smooth function tends to the exact one as `h` becomes small. Two kernels:
-
-    - `"triangle"`, weights `max(0, 1 - |s| / h) / h`, is the central second difference
-      `(f(x + h) - 2 f(x) + f(x - h)) / h**2`. It needs values only, two for each window and
-      one for the point, and changes continuously with `x` and `h`: a kink fades in. Rounding
-      grows as `eps |f| / h**2`. The default, and what `CurvatureMonitor` logs.
-    - `"box"`, weights `1 / 2h`, is the difference of exact gradients
-      `(g(x + h) - g(x - h)) / 2h`. It needs two gradients, and jumps where a kink enters the
-      window. Rounding grows as `eps |g| / h` only, so it is the one for tiny windows. Kinks
-      scattered at random make it a little less noisy at the same `h` (their variance is as
-      the integral of the squared weights, `1 / 2h` against `2 / 3h`). It believes the
-      gradients, which a `stop_gradient` falsifies; the triangle believes the values.
-
-    Everything is computed in float64 whatever the model's dtype, so that a small `h` is
-    limited by the network and not by rounding.
-
-    Args:
-        model: see `keras_curvature.derivatives`, as for the other arguments.
-        x: the batch, `(batch, *input_shape)`.
-        scale: `h` in units of the input: a number; an array in the shape of one example;
-            a list or tuple of these for several scales; or `"auto"`, a quarter of each
-            input's standard deviation over `x` (1/4 where that is 0).
-        of: `"hessian_diagonal"`, along each input; `"laplacian"`, the sum of that; or
-            `"directional_curvature"`, along `v`.
-        v: the direction, in the shape of `x` (one for each example) or of one example. The
-            result is `v^T H v` of the averaged Hessian, as in `directional_curvature`; the
-            window reaches to the ellipsoid with half-axes `h`, whatever the length of `v`.
-        kernel: `"triangle"` or `"box"`.
-        output: which output to differentiate.
-        wrt: with respect to what.
-        dtype: the dtype of the result; `None` for the model's own, float32 or better.
-        batch_size: examples at a time.
-
-    Returns:
-        As `hessian_diagonal`, `(batch, *output_shape, *input_shape)`, or as `laplacian` and
-        `directional_curvature`, `(batch, *output_shape)`; for a list of scales one more axis
-        in front.
-
-    Raises:
-        ValueError: for a scale that is not positive and finite or of a wrong shape, for an
-            unknown quantity or kernel, and for a direction missing or not asked for.
-
-    Source:
-        The triangle is the Peano kernel of the central second difference (Davis,
-        Interpolation and Approximation, 1975, section 3.7). Differences of gradients measure
-        the curvature of ReLU networks in Moosavi-Dezfooli et al., Robustness via curvature
-        regularization, and vice versa, CVPR 2019.
-
-    Example:
-        >>> import keras_curvature as kc
-        >>> import tensorflow as tf
-        >>> float(kc.laplacian(tf.abs, [[0.0]])[0, 0])
-        0.0
-        >>> float(kc.scale_curvature(tf.abs, [[0.0]], scale=0.5)[0, 0, 0])
-        4.0
-        >>> kc.scale_curvature(tf.abs, [[0.0]], [0.5, 1.0], of="laplacian")[
-        ...     :, 0, 0
-        ... ].numpy().tolist()
-        [4.0, 2.0]
-    """
-    _require_known(of, v, kernel)
-    problem = pose(
-        model, x, Options(output, wrt, dtype=dtype, batch_size=batch_size), in_float64=True
-    )
-    f, leaves = problem.f, problem.inputs.leaves
-    several = isinstance(scale, (list, tuple))
-    if several and not scale:
-        raise ValueError("`scale` is an empty list. Give at least one scale.")
-    z, _ = f.point(leaves)
-    h = [resolve(one, f.inputs, lambda: spread(z)) for one in (scale if several else [scale])]
-    given = [tf.repeat(tf.cast(tf.stack(h), z.dtype)[None], tf.shape(z)[0], axis=0)]
-    if of == DIRECTIONAL:
-        given.append(as_direction(problem, v))
-    found = _at_scales(problem, of, kernel, given, batch_size)
-    results = [unflatten(found[:, :, i], *problem.layouts(of)) for i in range(len(h))]
-    if not several:
-        return results[0]
-    return tf.nest.map_structure(lambda *parts: tf.stack(parts), *results)
-
-
-def _at_scales(
-    problem: Problem, of: str, kernel: str, given: Sequence[tf.Tensor], batch_size: int | None
-) -> tf.Tensor:
-    """Shape `(n, m, s)`, or `(n, m, s, d)` for the diagonal, from `h` `(n, s, d)` and `v`."""
-    f, leaves = problem.f, problem.inputs.leaves
-    m, d, s = f.outputs.width, f.inputs.width, int(given[0].shape[1])
-    at_once = chunking.rows_at_once(f.audit.activations + 2 * d, f.dtype)
-    rows_each = 2 if kernel == "triangle" else 2 * m
-    windows = s if of == DIRECTIONAL else s * d
-    examples, windows_at_once = chunking.plan(at_once, rows_each, windows)
-    count, result_dtype = len(leaves), problem.result_dtype
-
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        z, rest = f.point(tensors[:count])
-        h, *v = tensors[count:]
-        if of == DIRECTIONAL:
-            found = along_direction(f, z, rest, h, v[0], windows_at_once, kernel)
-        else:
-            found = along_axes(f, z, rest, h, windows_at_once, kernel)
-        if of == LAPLACIAN:
-            found = tf.reduce_sum(found, axis=-1)
-        return {"scale": tf.cast(found, result_dtype)}
-
-    shape = [None, m, s, d] if of == DIAGONAL else [None, m, s]
-    signature = {"scale": tf.TensorSpec(shape, result_dtype)}
-    size = chunking.at_once(batch_size, examples, leaves[0])
-    return run_chunked(problem, compute, (*leaves, *given), size, signature)["scale"]
 
 
 def along_axes(
@@ -216,17 +73,6 @@ def along_direction(
     return tf.concat(parts, axis=2)
 
 
-def _require_known(of: str, v: Structure | None, kernel: str) -> None:
-    if of not in QUANTITIES:
-        raise ValueError(f"`of` must be one of {list(QUANTITIES)}. Received: {of!r}.")
-    if kernel not in KERNELS:
-        raise ValueError(f"`kernel` must be one of {list(KERNELS)}. Received: {kernel!r}.")
-    if v is not None and of != DIRECTIONAL:
-        raise ValueError(
-            f"A direction `v` goes with `of={DIRECTIONAL!r}` only. Received: of={of!r}."
-        )
-
-
 def resolve(scale: Any, layout: Layout, spread_of_inputs: Any) -> tf.Tensor:
     """One positive number per input, shape `(d,)`, from what the user gave for one scale.
 
@@ -262,3 +108,54 @@ def _message(scale: Any, layout: Layout) -> str:
         "`scale` must be 'auto', a positive number, or positive numbers in the shape of one "
         f"example {shapes}; a list of these for several scales. Received: {scale!r}."
     )
+
+
+def second_differences(
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    directions: tf.Tensor,
+    steps: tf.Tensor,
+) -> tf.Tensor:
+    """`(f(x + tv) - 2 f(x) + f(x - tv)) / t**2`, shape `(n, m, k)`.
+
+    This is the second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]`
+    with triangular weights `max(0, 1 - |s| / t) / t`: the Peano kernel of the central second
+    difference (Davis, Interpolation and Approximation, 1975, section 3.7).
+
+    Args:
+        f: the function.
+        z: points `x`, shape `(n, d)`.
+        rest: the function's other inputs.
+        directions: `v`, shape `(k, n, d)`.
+        steps: `t`, shape `(k, n)`.
+    """
+    k, n = tf.shape(directions)[0], tf.shape(z)[0]
+    moves = steps[..., None] * directions
+    rows = tf.concat([z[None] + moves, z[None] - moves, z[None]], axis=0)
+    y = f(tf.reshape(rows, [-1, f.inputs.width]), repeated(rest, 2 * k + 1))
+    y = tf.reshape(y, [2 * k + 1, n, f.outputs.width])
+    ahead, behind, here = y[:k], y[k:-1], y[-1]
+    return tf.transpose(((ahead - here) + (behind - here)) / steps[..., None] ** 2, [1, 2, 0])
+
+
+def slope_differences(
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    directions: tf.Tensor,
+    steps: tf.Tensor,
+) -> tf.Tensor:
+    """`v . (g(x + tv) - g(x - tv)) / 2t` with exact gradients `g`, shape `(n, m, k)`.
+
+    The second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]` with
+    equal weights: the fundamental theorem of calculus. Arguments as for `second_differences`.
+    """
+    products = gradient_differences(f, z, rest, directions, steps)
+    return tf.reduce_sum(products * tf.transpose(directions, [1, 0, 2])[:, None], axis=-1)
+
+
+KERNELS = {
+    "triangle": second_differences,
+    "box": slope_differences,
+}

@@ -14,9 +14,9 @@ import keras
 
 from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.engines.evaluation import Options
+from keras_curvature.engines.options import Options
 from keras_curvature.engines.tensorflow.private import unobserved
-from keras_curvature.measurement.data import Measurement, Report
+from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.estimated import Sketcher
 from keras_curvature.measurement.exact import Gauge
 from keras_curvature.measurement.exact_or_estimated import checked_directions, gauge_for
@@ -32,7 +32,7 @@ from keras_curvature.monitor.pictures import Album
 from keras_curvature.monitor.schedule import PictureBudget, continued, due, leaves_out
 from keras_curvature.monitor.watched_network import watched
 from keras_curvature.report import reporter as reporting
-from keras_curvature.report.estimated_statistics import Sketch
+from keras_curvature.report.data import Report
 from keras_curvature.report.reporter import Reporter, in_units
 from keras_curvature.typing import Output, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
@@ -316,9 +316,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
             output: name of the output of a model that has several.
             print_fn: called with the text.
         """
-        from keras_curvature.report import metrics
+        from keras_curvature.report import terminal
 
-        print_fn(metrics.table(self._last(output)[1]))
+        print_fn(terminal.table(self._last(output)[1]))
 
     def _last(self, output: str) -> tuple[Measurement | Sketch, Report]:
         if not self._measurements:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keras_curvature.engines.evaluation import Options
-from keras_curvature.measurement.data import Measurement, Report, Spectrum
+from keras_curvature.engines.options import Options
+from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.estimated import Sketcher
 from keras_curvature.measurement.exact import Gauge
 from keras_curvature.measurement.examples import Closeup, closeups
-from keras_curvature.report.estimated_statistics import Sketch
+from keras_curvature.report.data import Report, Spectrum
 
 
 class Album:

@@ -14,46 +14,11 @@ be biased (the mean of |trace|, its percentiles and signs, the largest one) is n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from keras_curvature.measurement.data import Array, Segments
+from keras_curvature.measurement.data import Segments, Sketch
 from keras_curvature.report.statistics import hidden_fraction, slope_change
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """One output of a model of many inputs, seen along random directions.
-
-    Attributes:
-        value: shape `(n, m)`.
-        traces: two independent estimates of each Hessian's trace, `(n, m, 2)`.
-        directions: behind each of the two.
-        squared_slopes: an estimate of each gradient's squared length, `(n, m)`.
-        scale: half-width of the window of the curvature at the scale, per input, `(d,)`.
-        scale_traces: change of slope over the window along two directions, which estimates
-            the trace too, at some of the points, `(s, m, 2)`.
-        segments: the function between probe points.
-        target: known values of the function, `(n, m)`, or `None`.
-        inputs: how many there are, `d`.
-        input_spread: standard deviation of each input over the probe, `(d,)`.
-        output_spread: standard deviation of each output over the probe, `(m,)`.
-        unit: what each output is measured in here, `(m,)`.
-    """
-
-    value: Array
-    traces: Array
-    directions: int
-    squared_slopes: Array
-    scale: Array
-    scale_traces: Array
-    segments: Segments
-    target: Array | None
-    inputs: int
-    input_spread: Array
-    output_spread: Array
-    unit: Array
+from keras_curvature.typing import Array
 
 
 def headline(s: Sketch) -> dict[str, float]:

@@ -1,16 +1,11 @@
-"""What every number means, in words, and a report as text for a terminal."""
+"""What every number means, in words."""
 
 from __future__ import annotations
 
-import textwrap
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keras_curvature.measurement.data import Report, Units
-
-WIDTH = 88
-"""Columns of a terminal that text is wrapped to."""
+from keras_curvature.typing import Units
 
 CURVATURE, SLOPE_OVER_CURVATURE, SHARE, SCORE, SECONDS = "y/x²", "1/x", "0 to 1", "", "s"
 
@@ -195,145 +190,6 @@ LAPLACIAN = Meaning(
 )
 
 
-def moment(step: int) -> str:
-    """When a report was taken: `"before training"` or `"epoch 3"`."""
-    return "before training" if step == 0 else f"epoch {step}"
-
-
-def formatted(number: float) -> str:
-    """A number in at most 10 characters.
-
-    Example:
-        >>> [formatted(n) for n in (0.0, 1.99712, -1234567.0, float("nan"))]
-        ['0', '1.997', '-1.235e+06', 'nan']
-    """
-    return f"{number:.4g}"
-
-
-def percent(share: float) -> str:
-    """A share as per cent, without claiming 100 % or 0 % when it is not.
-
-    Example:
-        >>> [percent(share) for share in (0.0, 0.001, 0.5, 0.9999, 1.0)]
-        ['none', 'almost none', '50 %', 'over 99 %', '100 %']
-    """
-    rounded = round(100 * share)
-    if rounded in (0, 100) and share not in (0.0, 1.0):
-        return "almost none" if rounded == 0 else "over 99 %"
-    return "none" if share == 0 else f"{rounded} %"
-
-
-def listed(words: Sequence[str], most: int = 4) -> str:
-    """Words as a list in a sentence, the last ones counted where there are too many.
-
-    Example:
-        >>> listed(["a", "b", "c"]), listed(["a", "b", "c", "d", "e", "f"])
-        ('a, b and c', 'a, b, c and 3 more')
-    """
-    if len(words) > most:
-        words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
-
-
-def plain(text: str, limit: int | None = None) -> str:
-    r"""Text on one line without control characters, shortened to `limit` characters.
-
-    Names come from data: they must not break a line, move a terminal's cursor or turn the
-    direction of writing. What is too long loses its middle: names often differ at the end.
-
-    Example:
-        >>> plain("mean\nbody\x1b mass index", limit=12)
-        'mean bo…ndex'
-    """
-    spaced = " ".join(text.split())
-    kept = "".join(c for c in spaced if unicodedata.category(c)[0] != "C")
-    if limit is None or len(kept) <= limit:
-        return kept
-    tail = limit // 3
-    return f"{kept[: limit - 1 - tail]}…{kept[-tail:]}"
-
-
 def largest(features: Mapping[str, float], most: int = MOST_FEATURES) -> list[tuple[str, float]]:
     """The features with the largest numbers, largest first; what is not a number last."""
     return sorted(features.items(), key=lambda item: -item[1] if item[1] == item[1] else 1.0)[:most]
-
-
-def table(report: Report, heading: str | None = None) -> str:
-    """A report as text for a terminal: the verdict, then every number and its meaning.
-
-    Args:
-        report: what was found.
-        heading: the first line. Default: the output and the step.
-
-    Returns:
-        Lines of at most 88 columns, without a newline at the end.
-
-    Example:
-        >>> from keras_curvature.measurement.data import Report, Units, Verdict
-        >>> verdict = Verdict("linear", "A straight line, as it should be.")
-        >>> report = Report(3, "", {"mean": 0.0}, {}, {"seconds": 0.12}, {}, None, verdict)
-        >>> print(table(report))
-        Curvature, epoch 3
-        A straight line, as it should be.
-        <BLANKLINE>
-        mean  0  y/x²  bends up (above 0) or down (below 0) on average
-        <BLANKLINE>
-        Detail
-        seconds  0.12  s  what this measurement took
-    """
-    name = f" of {plain(report.output, 40)!r}" if report.output else ""
-    first = f"Curvature{name}, {moment(report.step)}" if heading is None else plain(heading)
-    blocks = [
-        [first, *wrapped(plain(report.verdict.sentence))],
-        _numbers(report.headline, report.units),
-        _titled("Against the known second derivatives", _numbers(report.reference, report.units)),
-        _titled("Detail", _numbers(report.detail, report.units)),
-        _titled(_features_title(report.features), _features(report.features)),
-        _titled("How it was measured", _bullets(report.method)),
-    ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-def _titled(title: str, lines: list[str]) -> list[str]:
-    return [title, *lines] if lines else []
-
-
-def _numbers(numbers: Mapping[str, float], units: Units) -> list[str]:
-    known = {name: MEANINGS.get(name, Meaning("", "", "")) for name in numbers}
-    rows = [
-        (name, formatted(numbers[name]), meaning.unit_in(units), meaning.sentence)
-        for name, meaning in known.items()
-    ]
-    return _aligned(rows)
-
-
-def _features_title(features: Mapping[str, float]) -> str:
-    omitted = len(features) - MOST_FEATURES
-    note = f"; {omitted} with less are left out" if omitted > 0 else ""
-    return f"Mean |second derivative| along each input, {FEATURE.unit}{note}"
-
-
-def _features(features: Mapping[str, float]) -> list[str]:
-    rows = [(plain(name, 40), formatted(number), "", "") for name, number in largest(features)]
-    return _aligned(rows)
-
-
-def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:
-    """Columns name, number, unit, meaning; a long meaning goes on below itself."""
-    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
-    lines = []
-    for name, number, unit, meaning in rows:
-        start = f"{name:<{widths[0]}}  {number:>{widths[1]}}  {unit:<{widths[2]}}  "
-        lines += wrapped(meaning, start) if meaning else [start.rstrip()]
-    return lines
-
-
-def _bullets(sentences: Iterable[str]) -> list[str]:
-    return [line for s in sentences for line in wrapped(plain(s), "- ")]
-
-
-def wrapped(text: str, start: str = "") -> list[str]:
-    """Lines of at most `WIDTH` columns; all but the first are indented as far as `start`."""
-    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)) or [
-        start.rstrip()
-    ]

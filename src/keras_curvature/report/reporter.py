@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keras_curvature import diagnosis
+from keras_curvature.engines.activity import Audit
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER
-from keras_curvature.engines.tensorflow.activity_analysis import Audit
-from keras_curvature.measurement.data import Measurement, Report, Verdict
+from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.estimated import Sketcher
 from keras_curvature.report import estimated_statistics, statistics
-from keras_curvature.report.estimated_statistics import Sketch
+from keras_curvature.report.data import Report, Verdict
 from keras_curvature.typing import Output
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement.data import Array, Measurement, Report, Spectrum
-from keras_curvature.report.estimated_statistics import Sketch
+from keras_curvature.measurement.data import Measurement, Sketch
+from keras_curvature.report.data import Report, Spectrum
+from keras_curvature.typing import Array
 
 SHORTEST = 4
 """Distances at the short end that have to agree for a function to count as smooth there."""

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.measurement import rounding_noise
-from keras_curvature.measurement.data import Array, Ladder, Measurement, Segments, Spectrum
+from keras_curvature.measurement.data import Ladder, Measurement, Segments
+from keras_curvature.report.data import Spectrum
+from keras_curvature.typing import Array
 
 EIGENVALUE_TOLERANCE = 1e-5
 """Share of the largest |eigenvalue| below which one counts as 0: float32 rounding."""

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_curvature.engines.tensorflow.activity_analysis import Audit, Dependence
-from keras_curvature.measurement.data import Measurement, Segments, Verdict
+from keras_curvature.engines.activity import Audit, Dependence
+from keras_curvature.measurement.data import Measurement, Segments, Sketch
 from keras_curvature.report import estimated_statistics
-from keras_curvature.report.estimated_statistics import Sketch
-from keras_curvature.report.metrics import percent
+from keras_curvature.report.data import Verdict
 from keras_curvature.report.statistics import (
     gain_of_a_parabola,
     headline,
     in_standard_units,
     slope_change,
 )
+from keras_curvature.report.text import percent
 
 STRAIGHT = 0.05
 """Slope change, in standard units, below which a function looks like a straight line.

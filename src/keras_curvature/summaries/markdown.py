@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keras_curvature.diagnosis.results import Diagnosis, Finding
-from keras_curvature.measurement.data import Report, Spectrum, Units
 from keras_curvature.monitor.faults import Fault
-from keras_curvature.report.metrics import (
-    FEATURE,
-    MEANINGS,
-    Meaning,
-    formatted,
-    largest,
-    moment,
-    plain,
-)
+from keras_curvature.report.data import Report, Spectrum
+from keras_curvature.report.metrics import FEATURE, MEANINGS, Meaning, largest
 from keras_curvature.report.scale_profile import read
+from keras_curvature.report.text import formatted, moment, plain
+from keras_curvature.typing import Units
 
 
 def of_report(report: Report) -> str:

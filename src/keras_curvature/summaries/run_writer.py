@@ -17,11 +17,12 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import Measurement, Report
+from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor.faults import Fault
-from keras_curvature.report.estimated_statistics import Sketch
-from keras_curvature.report.metrics import FEATURE, LAPLACIAN, MEANINGS, Meaning, plain
+from keras_curvature.report.data import Report
+from keras_curvature.report.metrics import FEATURE, LAPLACIAN, MEANINGS, Meaning
+from keras_curvature.report.text import plain
 from keras_curvature.summaries import custom_scalars, markdown, tab
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature_tensorboard.archive import series_content

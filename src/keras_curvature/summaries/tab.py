@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import Array, Measurement, Report
+from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.slices import Slices
-from keras_curvature.report.estimated_statistics import Sketch
-from keras_curvature.report.metrics import FEATURE, MEANINGS, largest, plain
+from keras_curvature.report.data import Report
+from keras_curvature.report.metrics import FEATURE, MEANINGS, largest
 from keras_curvature.report.scale_profile import read, shown_units
 from keras_curvature.report.statistics import in_standard_units
+from keras_curvature.report.text import plain
+from keras_curvature.typing import Array
 from keras_curvature_tensorboard.packets import pack
 
 VERSION = 1

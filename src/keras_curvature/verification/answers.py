@@ -12,9 +12,11 @@ import tensorflow as tf
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
 from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import Evaluator, Options, Problem, flat_derivatives
+from keras_curvature.engines.evaluation import flat_derivatives
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Evaluator, Problem
 from keras_curvature.engines.tensorflow.function import FlatFunction, flatten
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 from keras_curvature.verification.truth import Lines
 
 DERIVATIVES = tuple(name for name in quantities.NAMES if name != quantities.VALUE)

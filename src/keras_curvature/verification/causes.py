@@ -9,10 +9,11 @@ from keras_curvature.diagnosis.activations import named
 from keras_curvature.diagnosis.agreement import altering
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
+from keras_curvature.engines.activity import NotDifferentiableError
 from keras_curvature.engines.dispatch import ENGINES, needs_float64
-from keras_curvature.engines.evaluation import Options, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import pose
 from keras_curvature.engines.taylor import registry
-from keras_curvature.engines.tensorflow.function import NotDifferentiableError
 from keras_curvature.verification import answers
 from keras_curvature.verification.judging import judged, tolerance_of
 from keras_curvature.verification.results import Check

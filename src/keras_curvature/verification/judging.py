@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.evaluation import Problem
-from keras_curvature.measurement.data import Array
+from keras_curvature.engines.problem import Problem
+from keras_curvature.typing import Array
 from keras_curvature.verification.answers import Answer
 from keras_curvature.verification.results import Check
 from keras_curvature.verification.truth import Lines, Truth

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 from keras_curvature.verification.stencils import first_weights, second_weights
 
 ORDER = 8

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 
 
 def first_weights(order: int) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.subject import Subject, noise
 from keras_curvature.engines import quantities
-from keras_curvature.measurement.data import Array
+from keras_curvature.typing import Array
 from keras_curvature.verification.line_derivatives import PLACES, Estimate, first, second
 
 ALL_AXES, SOME_AXES = 64, 8

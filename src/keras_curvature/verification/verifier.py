@@ -13,10 +13,11 @@ import tensorflow as tf
 from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
+from keras_curvature.engines.activity import NotDifferentiableError
 from keras_curvature.engines.dispatch import needs_float64
-from keras_curvature.engines.evaluation import Options, Problem, pose
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.compilation import require_eager
-from keras_curvature.engines.tensorflow.function import NotDifferentiableError
 from keras_curvature.engines.tensorflow.private import unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes

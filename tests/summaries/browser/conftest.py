@@ -1,22 +1,14 @@
 """A real TensorBoard, a real browser, and log directories that real trainings wrote."""
 
-import contextlib
 import os
 import pathlib
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 
-import keras
-import numpy as np
 import pytest
 
-import keras_curvature as kc
 from driving import Tab
+from tensorboard_process import tensorboard
+from trained import EPOCHS, sine, six, wave
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -28,7 +20,6 @@ FLAGS = [
     "--no-first-run",
 ]
 WINDOW = {"width": 1440, "height": 1120}
-PATIENCE = 60.0  # seconds until TensorBoard has started and read its directory
 
 
 def pytest_collection_modifyitems(items):
@@ -91,86 +82,6 @@ def open_tab(context):
 
     yield opened
     assert not [message for tab in tabs for message in tab.wrong]
-
-
-@contextlib.contextmanager
-def tensorboard(logdir, *flags, command=("-m", "tensorboard.main"), runs=1):
-    """A TensorBoard that has read `runs` runs; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = ["--logdir", str(logdir), "--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = subprocess.Popen(
-        [sys.executable, *command, *arguments, "--reload_interval", "1", *flags],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/data/runs", runs, process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(address, runs, process):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
-            if urllib.request.urlopen(address).read().count(b'"') >= 2 * runs:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"TensorBoard has not read {runs} run(s) in {PATIENCE:.0f} s.")
-
-
-def network(inputs, activation, rate):
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Dense(64, activation) for _ in range(2)]
-    model = keras.Sequential([keras.Input((inputs,)), *layers, keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(rate), "mse")
-    return model
-
-
-def sine(log_dir, activation, epochs):
-    """`sin 3x`, whose second derivative is known."""
-    rng = np.random.default_rng(0)
-    x = np.sort(rng.uniform(-1, 1, size=(500, 1)), axis=0)
-    y = np.sin(3 * x) + 0.03 * rng.normal(size=x.shape)
-    monitor = kc.CurvatureMonitor(
-        (x[::2], y[::2]), log_dir, reference=-9 * np.sin(3 * x[::2])[..., None]
-    )
-    board = keras.callbacks.TensorBoard(log_dir)
-    network(1, activation, 1e-2).fit(
-        x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[board, monitor]
-    )
-
-
-def wave(log_dir, activation, epochs):
-    """`sin(3 width) * height`."""
-    x = np.random.default_rng(0).uniform(-1, 1, size=(1500, 2))
-    y = np.sin(3 * x[:, :1]) * x[:, 1:]
-    names = ["width", "height"]
-    monitor = kc.CurvatureMonitor((x[:400], y[:400]), log_dir, feature_names=names)
-    network(2, activation, 3e-3).fit(
-        x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor]
-    )
-
-
-NAMES = ["wave", "left", "right", "square", "straight", "noise"]
-
-
-def six(log_dir, activation, epochs):
-    """A sum of a wave, a product, a square and a straight line, in standard deviations."""
-    x = np.random.default_rng(0).normal(size=(1500, 6))
-    y = np.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:3] + x[:, 3:4] ** 2 / 2 + x[:, 4:5]
-    monitor = kc.CurvatureMonitor((x[:200], y[:200]), log_dir, feature_names=NAMES, units="std")
-    network(6, activation, 3e-3).fit(
-        x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor]
-    )
-
-
-EPOCHS = {"sine": 30, "wave": 24, "six": 20}
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ from tensorboard.compat.proto.summary_pb2 import (
 from tensorboard.util.tensor_util import make_tensor_proto
 
 import keras_curvature as kc
-from browser.conftest import tensorboard
 from closed_forms import parabola, quadratic_form, report
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature.summaries.run_writer import RunWriter
 from keras_curvature_tensorboard.archive import series_content
 from keras_curvature_tensorboard.packets import pack
+from tensorboard_process import tensorboard
 
 MARKUP = "<img src=x onerror=alert(1)>"
 FORMULA = "=HYPERLINK(1)"

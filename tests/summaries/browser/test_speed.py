@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from browser.conftest import tensorboard
 from closed_forms import parabola, report
 from keras_curvature.summaries.run_writer import RunWriter
+from tensorboard_process import tensorboard
 
 EPOCHS, RUNS, POINTS = 1000, 5, 1000
 MOVES = np.random.default_rng(0).integers(0, EPOCHS, 40).tolist()

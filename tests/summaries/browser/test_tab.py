@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser.conftest import EPOCHS, NAMES
 from driving import near
+from trained import EPOCHS, NAMES
 
 EXACT = {"light": "#0072b2", "dark": "#56b4e9"}
 SCALE = {"light": "#d55e00", "dark": "#ff9e4a"}

@@ -11,8 +11,15 @@ import tensorflow as tf
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
 from keras_curvature.engines.taylor.modes import Bilinear, Carrier, Pointwise
-from keras_curvature.engines.taylor.registry import Jets, Rule, Step, require_function
-from keras_curvature.engines.tensorflow.taylor.batch_axis import Keeps, always, never
+from keras_curvature.engines.taylor.registry import (
+    Jets,
+    Keeps,
+    Rule,
+    Step,
+    always,
+    never,
+    require_function,
+)
 
 Derivative = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From an op's input and output to a derivative, all of one shape."""

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Jet
 from keras_curvature.engines.taylor.modes import Carrier
-from keras_curvature.engines.tensorflow.taylor.batch_axis import Keeps, always
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +48,6 @@ Jets = Sequence[Jet | None]
 """One per input or output; `None` where nothing depends on the point."""
 
 Propagate = Callable[[Step, Jets, Carrier], Jets]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How the ops of one type hand derivatives on.
-
-    Attributes:
-        propagate: from the jets of the inputs to those of the outputs.
-        is_linear: whether nothing of second order arises in it.
-        is_multilinear: whether nothing does where the others of its inputs are constant.
-        ends: whether nothing passes at all: it has no derivative by anything.
-        keeps_batch: whether the examples stay in order along the first axis.
-    """
-
-    propagate: Propagate
-    is_linear: bool = False
-    is_multilinear: bool = False
-    ends: bool = False
-    keeps_batch: Keeps = always
 
 
 _rules: dict[str, Rule] = {}
@@ -162,3 +142,36 @@ def require_function(what: str, given: object) -> None:
     """Refuses as `what` anything that cannot be called."""
     if not callable(given):
         raise TypeError(f"`{what}` must be a function of tensors. Received: {given!r}.")
+
+
+Keeps = Callable[[tf.Operation], bool]
+"""From an op of a traced graph to whether it does."""
+
+
+def always(op: tf.Operation) -> bool:
+    """Whatever its arguments are."""
+    return True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the ops of one type hand derivatives on.
+
+    Attributes:
+        propagate: from the jets of the inputs to those of the outputs.
+        is_linear: whether nothing of second order arises in it.
+        is_multilinear: whether nothing does where the others of its inputs are constant.
+        ends: whether nothing passes at all: it has no derivative by anything.
+        keeps_batch: whether the examples stay in order along the first axis.
+    """
+
+    propagate: Propagate
+    is_linear: bool = False
+    is_multilinear: bool = False
+    ends: bool = False
+    keeps_batch: Keeps = always
+
+
+def never(op: tf.Operation) -> bool:
+    """Whatever its arguments are, or nobody has looked."""
+    return False

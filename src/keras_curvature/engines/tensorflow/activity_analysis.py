@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.activity import Audit, Dependence, Place
 from keras_curvature.engines.tensorflow import private, unknown_derivatives
 from keras_curvature.engines.tensorflow.gradient_overrides import (
     SUPPLIED,
@@ -24,77 +24,13 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     has_custom_gradient,
     is_inexact,
     needed,
-    static_value,
 )
+from keras_curvature.engines.tensorflow.graph_size import numbers_per_example, widest_result
 from keras_curvature.engines.tensorflow.side_effects import acts, all_needed
 from keras_curvature.engines.tensorflow.tracing import Trace
 
-
-class Dependence(IntEnum):
-    """How a tensor depends on the input that is differentiated."""
-
-    NONE = 0
-    CUT = 1
-    """It depends on it, but no derivative passes."""
-    LIVE = 2
-    UNKNOWN = 3
-    """It depends on it through an op of which TensorFlow has no derivative."""
-
-
 SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"}
 """Ops that look at the shape of their input and not at its values."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """An op, and the Keras layer that it came from.
-
-    Attributes:
-        op_type: as in `tf.Operation.type`.
-        op_name: in the graph.
-        layer: its name, or `""`.
-        by: the input of the op that is meant, or `""` for all.
-    """
-
-    op_type: str
-    op_name: str
-    layer: str
-    by: str = ""
-
-    def __str__(self) -> str:
-        """As it stands in messages."""
-        by = f" with respect to {self.by}" if self.by else ""
-        where = f"layer {self.layer!r}" if self.layer else f"the op {self.op_name!r}"
-        return f"{self.op_type}{by} in {where}"
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What is known about a model before it is differentiated.
-
-    Attributes:
-        dependence: of each output on the input.
-        live: ops through which a derivative passes, in order.
-        cuts: ops at which the derivative ends, though the value goes on.
-        acting: ops that cannot give what the outputs need without doing something else.
-        unknown: ops that TensorFlow cannot differentiate even once, by an input that is live.
-        mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
-        rankless: ops through which a derivative passes and whose result may have any rank.
-        resists_vectorising: whether there are loops, branches or functions for XLA.
-        activations: numbers that one example needs in all intermediate results together.
-        widest: numbers that it needs in the largest of them.
-    """
-
-    dependence: tuple[Dependence, ...]
-    live: tuple[Place, ...]
-    cuts: tuple[Place, ...]
-    acting: tuple[Place, ...]
-    unknown: tuple[Place, ...]
-    mended: tuple[Place, ...]
-    rankless: tuple[Place, ...]
-    resists_vectorising: bool
-    activations: int
-    widest: int
 
 
 def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Audit:
@@ -118,8 +54,8 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         mended=tuple(flow.mended),
         rankless=tuple(flow.rankless),
         resists_vectorising=flow.resists_vectorising,
-        activations=_activations(outputs),
-        widest=_widest(outputs),
+        activations=numbers_per_example(outputs),
+        widest=widest_result(outputs),
     )
 
 
@@ -323,46 +259,3 @@ def layer_of(op_name: str, layers: Collection[str], scopes: Mapping[str, str]) -
             if name in layers:
                 return name
     return ""
-
-
-def _activations(results: Sequence[tf.Tensor], times: int = 1) -> int:
-    """How many numbers the ops of a graph give per example, loops turned out."""
-    total = 0
-    for op in needed(results):
-        if op.type in LOOPS:
-            bound = static_value(op.inputs[1])
-            turns = int(bound) if bound is not None and bound > 0 else 1
-            body = private.function_graph(op, "body")
-            total += _activations(body.outputs, turns)
-        elif op.type in CALLS:
-            function = private.function_graph(op, "f")
-            total += _activations(function.outputs)
-        total += sum(_elements(output) for output in op.outputs)
-    return total * times
-
-
-def _widest(results: Sequence[tf.Tensor]) -> int:
-    """How many numbers the largest result of an op has per example."""
-    ops = needed(results)
-    inside = [
-        private.function_graph(op, "body" if op.type in LOOPS else "f")
-        for op in ops
-        if op.type in LOOPS or op.type in CALLS
-    ]
-    widths = [_elements(y) for op in ops for y in op.outputs]
-    return max([*widths, *(_widest(graph.outputs) for graph in inside)], default=0)
-
-
-def _elements(tensor: tf.Tensor) -> int:
-    """Numbers per example; what has no batch axis costs nothing per example."""
-    shape = tensor.shape
-    if not tensor.dtype.is_floating or not shape.rank or shape[0] is not None:
-        return 0
-    count = 1
-    for size in _known(shape[1:]):
-        count *= size
-    return count
-
-
-def _known(sizes: Sequence[int | None]) -> Iterator[int]:
-    return (size for size in sizes if size is not None)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_curvature.engines.activity import Audit, Dependence, NotDifferentiableError
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout, side_by_side
-from keras_curvature.engines.losses import LOSS, labels_of
-from keras_curvature.engines.outputs import OF_A_CLASSIFIER
-from keras_curvature.engines.tensorflow.activity_analysis import Audit, Dependence, Place, audit
+from keras_curvature.engines.losses import labels_of
+from keras_curvature.engines.outputs import output_names, selector
+from keras_curvature.engines.tensorflow.activity_analysis import audit
 from keras_curvature.engines.tensorflow.fixed_batch import by_batch
 from keras_curvature.engines.tensorflow.interpreter import run
 from keras_curvature.engines.tensorflow.op_emission import widened
@@ -127,18 +128,6 @@ class FlatFunction:
             for y in fetches
         ]
         return by_batch(compute, list(feeds.values()), place, signature)
-
-
-class NotDifferentiableError(ValueError):
-    """The output has no derivative.
-
-    Attributes:
-        places: the ops that are in the way.
-    """
-
-    def __init__(self, message: str, places: Sequence[Place]) -> None:
-        super().__init__(message)
-        self.places = tuple(places)
 
 
 def flatten(
@@ -265,75 +254,11 @@ def _names_of_points(model: Model, inputs: Inputs) -> list[str]:
     return list(inputs.names)[: len(inputs.names) - labels_of(model)]
 
 
-def selector(model: Model, output: Output) -> Callable[[Any], Any]:
-    """What to apply to the model's output so that only the wanted part is left."""
-    if output is None:
-        return lambda outputs: outputs
-    if callable(output):
-        return output
-    if isinstance(output, bool) or not isinstance(output, (int, str)):
-        raise TypeError(
-            "`output` must be None, an int, the name of an output, 'predicted', 'margin', or a "
-            f"function of the model's output. Received: {output!r}."
-        )
-    return lambda outputs: _selected(model, outputs, output)
-
-
-def _selected(model: Model, outputs: Any, output: int | str) -> Any:
-    leaves = keras.tree.flatten(outputs)
-    several = len(leaves) > 1 or isinstance(outputs, (dict, list, tuple))
-    if isinstance(output, str):
-        names = _output_names(model, outputs, leaves)
-        if output in names:
-            return leaves[names.index(output)]
-        if output in OF_A_CLASSIFIER:
-            return OF_A_CLASSIFIER[output](_scores(output, leaves))
-        if output == LOSS:
-            raise ValueError(
-                "`output='loss'` needs labels, which the monitor takes from its probe (x, y). "
-                "Elsewhere differentiate a function of x and y: `kc.laplacian(lambda given: "
-                "loss(given['y'], model(given['x']))[:, None], {'x': x, 'y': y}, wrt='x')`, with "
-                "a loss whose reduction is None."
-            )
-        raise ValueError(
-            f"`output` must name one of the model's outputs {names}, or be one of "
-            f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."
-        )
-    size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
-    if size is not None and not -size <= output < size:
-        what = f"the model's {size} outputs" if several else "the output's last axis"
-        raise ValueError(
-            f"`output` must be an index of {what}, from {-size} to {size - 1}. Received: {output}."
-        )
-    if several:
-        return leaves[output]
-    return leaves[0][..., output : output + 1 or None]
-
-
-def _scores(output: str, leaves: Sequence[Any]) -> Any:
-    """The one output of a classifier."""
-    shapes = [tuple(leaf.shape) for leaf in leaves]
-    if len(shapes) != 1 or len(shapes[0]) < 2 or not (shapes[0][-1] or 0) > 1:
-        raise ValueError(
-            f"`output={output!r}` needs a model of one output with two classes or more on its "
-            f"last axis. Received: outputs of shapes {shapes}. Choose with a function: "
-            "`output=lambda outputs: ...`."
-        )
-    return leaves[0]
-
-
-def _output_names(model: Model, outputs: Any, leaves: Sequence[Any]) -> list[str]:
-    if isinstance(outputs, dict):
-        return sorted(outputs)
-    names = list(getattr(model, "output_names", None) or [])
-    return names if len(names) == len(leaves) else []
-
-
 def _names_of_outputs(model: Model, outputs: Any) -> tuple[str, ...]:
     leaves = keras.tree.flatten(outputs)
     if len(leaves) == 1:
         return ("",)
-    names = _output_names(model, outputs, leaves)
+    names = output_names(model, outputs, leaves)
     return tuple(names or (f"output_{i}" for i in range(len(leaves))))
 
 

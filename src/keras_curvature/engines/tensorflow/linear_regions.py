@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.activity import Place
 from keras_curvature.engines.tensorflow import private
-from keras_curvature.engines.tensorflow.activity_analysis import SHAPES_ONLY, Place
+from keras_curvature.engines.tensorflow.activity_analysis import SHAPES_ONLY
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS
 from keras_curvature.engines.tensorflow.interpreter import Environment, Walker, given

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.taylor.registry import Keeps
 from keras_curvature.engines.tensorflow.graph_ops import static_value
-
-Keeps = Callable[[tf.Operation], bool]
-"""From an op of a traced graph to whether it does."""
-
-
-def always(op: tf.Operation) -> bool:
-    """Whatever its arguments are."""
-    return True
-
-
-def never(op: tf.Operation) -> bool:
-    """Whatever its arguments are, or nobody has looked."""
-    return False
 
 
 def beyond(axes: int) -> Keeps:

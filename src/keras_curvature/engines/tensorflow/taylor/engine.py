@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.activity import Place
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
     CURVATURE,
@@ -30,7 +31,6 @@ from keras_curvature.engines.taylor.modes import (
 )
 from keras_curvature.engines.taylor.registry import lookup
 from keras_curvature.engines.tensorflow import nested
-from keras_curvature.engines.tensorflow.activity_analysis import Place
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.private import has_gradient
 from keras_curvature.engines.tensorflow.taylor.active_path import Passage, passages

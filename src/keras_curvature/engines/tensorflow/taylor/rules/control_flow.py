@@ -12,10 +12,9 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
 from keras_curvature.engines.taylor.modes import Carrier
-from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.graph_ops import SWITCHES, known_bound, static_value
-from keras_curvature.engines.tensorflow.taylor.batch_axis import never
 from keras_curvature.engines.tensorflow.taylor.propagation import propagate
 from keras_curvature.engines.tensorflow.taylor.rules.tensor_lists import zero_list
 from keras_curvature.engines.tensorflow.taylor.tape import Live, Recorder

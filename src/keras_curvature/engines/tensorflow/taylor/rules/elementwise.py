@@ -1,8 +1,7 @@
-"""First and second derivatives of functions that the table has no room for."""
+"""Derivatives of elementwise functions as TensorFlow has them: its attributes, its safe ops."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,27 +9,10 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.constructors import Partials
+from keras_curvature.engines.taylor.elementwise import quotient, where_positive
 from keras_curvature.engines.taylor.modes import Carrier
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
-
-TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
-ROOT_TWO_PI = math.sqrt(2 * math.pi)
-
-
-def where_positive(x: tf.Tensor, positive: Any, other: Any) -> tf.Tensor:
-    """One thing where `x > 0`, another elsewhere, in the dtype of `x`."""
-    return tf.where(x > 0, tf.cast(positive, x.dtype), tf.cast(other, x.dtype))
-
-
-def where_negative(x: tf.Tensor, negative: Any, other: Any) -> tf.Tensor:
-    """One thing where `x < 0`, another elsewhere, in the dtype of `x`."""
-    return tf.where(x < 0, tf.cast(negative, x.dtype), tf.cast(other, x.dtype))
-
-
-def exp_below(x: tf.Tensor) -> tf.Tensor:
-    """`exp(x)` below 0, where it cannot overflow."""
-    return tf.exp(tf.minimum(x, 0))
 
 
 def tanh_first(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -114,39 +96,10 @@ def power(x: tf.Tensor, p: tf.Tensor, y: tf.Tensor) -> Partials:
     return [first, y * log], {(0, 0): second, (0, 1): mixed, (1, 1): y * log * log}
 
 
-def quotient(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
-    """`a / b`."""
-    inverse = 1 / b
-    return [inverse, -y * inverse], {(0, 1): -inverse * inverse, (1, 1): 2 * y * inverse * inverse}
-
-
 def safe_quotient(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
     """`a / b`, and 0 where `b` is 0."""
     inverse = tf.math.divide_no_nan(tf.ones_like(b), b)
     return [inverse, -y * inverse], {(0, 1): -inverse * inverse, (1, 1): 2 * y * inverse * inverse}
-
-
-def squared_difference(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
-    """`(a - b)²`."""
-    twice, two = 2 * (a - b), tf.constant(2, y.dtype)
-    return [twice, -twice], {(0, 0): two, (0, 1): -two, (1, 1): two}
-
-
-def chosen(compare: Any) -> Any:
-    """`maximum` and `minimum`; the first argument wins a tie, as in TensorFlow."""
-
-    def derivatives(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
-        first = tf.cast(compare(a, b), y.dtype)
-        return [first, 1 - first], {}
-
-    return derivatives
-
-
-def angle_of(b: tf.Tensor, a: tf.Tensor, y: tf.Tensor) -> Partials:
-    """`atan2(b, a)`."""
-    r2 = a * a + b * b
-    mixed = 2 * a * b / (r2 * r2)
-    return [a / r2, -b / r2], {(0, 0): -mixed, (0, 1): (b * b - a * a) / (r2 * r2), (1, 1): mixed}
 
 
 def times_log(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
@@ -169,10 +122,3 @@ def _times(a: tf.Tensor, b: tf.Tensor, log: tf.Tensor) -> Partials:
 def over(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
     """`a / b`, and 0 where both are 0."""
     return quotient(a, unless_lost(a, b, tf.not_equal(b, 0), 1), y)
-
-
-def clipped(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, y: tf.Tensor) -> Partials:
-    """`clip_by_value`."""
-    below, above = x < low, x > high
-    inside = tf.cast(~(below | above), y.dtype)
-    return [inside, tf.cast(below, y.dtype), tf.cast(above & ~below, y.dtype)], {}

@@ -6,6 +6,7 @@ import math
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor import elementwise as formulas
 from keras_curvature.engines.taylor.constructors import (
     as_it_is,
     elementwise,
@@ -143,16 +144,16 @@ LINEAR: dict[str, Rule] = {
 }
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
-    "Abs": elementwise(lambda x, y: functions.where_negative(x, -1.0, 1.0)),
-    "ClipByValue": partials(functions.clipped),
+    "Abs": elementwise(lambda x, y: formulas.where_negative(x, -1.0, 1.0)),
+    "ClipByValue": partials(formulas.clipped),
     "FloorMod": partials(lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {})),
     "LeakyRelu": functions.leaky_relu(),
     "Max": piecewise(linear(selection.extreme, batch_axis.along(1))),
     "MaxPool": piecewise(linear(selection.pooled)),
-    "Maximum": partials(functions.chosen(tf.greater_equal)),  # with Minimum, as in `elementary`
+    "Maximum": partials(formulas.chosen(tf.greater_equal)),  # with Minimum, as in `elementary`
     "Min": piecewise(linear(selection.extreme, batch_axis.along(1))),
-    "Minimum": partials(functions.chosen(tf.less)),
-    "Relu": elementwise(lambda x, y: functions.where_positive(y, 1.0, 0.0)),
+    "Minimum": partials(formulas.chosen(tf.less)),
+    "Relu": elementwise(lambda x, y: formulas.where_positive(y, 1.0, 0.0)),
     "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype)),
     "Select": piecewise(linear_in((1, 2), selection.selected)),
     "SelectV2": piecewise(linear_in((1, 2), selection.selected)),
@@ -184,20 +185,20 @@ ELEMENTWISE: dict[str, Rule] = {
     "Dawsn": elementwise(lambda x, y: 1 - 2 * x * y, lambda x, y: -2 * y - 2 * x * (1 - 2 * x * y)),
     "Digamma": elementwise(lambda x, y: _polygamma(1, x), lambda x, y: _polygamma(2, x)),
     "Elu": elementwise(
-        lambda x, y: functions.where_negative(x, functions.exp_below(x), 1.0),
-        lambda x, y: functions.where_negative(x, functions.exp_below(x), 0.0),
+        lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 1.0),
+        lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 0.0),
     ),
     "Erf": elementwise(
-        lambda x, y: functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
-        lambda x, y: -2 * x * functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        lambda x, y: formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        lambda x, y: -2 * x * formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
     ),
     "Erfc": elementwise(
-        lambda x, y: -functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
-        lambda x, y: 2 * x * functions.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        lambda x, y: -formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        lambda x, y: 2 * x * formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
     ),
     "Erfinv": elementwise(
-        lambda x, y: tf.exp(y * y) / functions.TWO_OVER_ROOT_PI,
-        lambda x, y: 2 * y * tf.exp(2 * y * y) / functions.TWO_OVER_ROOT_PI**2,
+        lambda x, y: tf.exp(y * y) / formulas.TWO_OVER_ROOT_PI,
+        lambda x, y: 2 * y * tf.exp(2 * y * y) / formulas.TWO_OVER_ROOT_PI**2,
     ),
     "Exp": elementwise(lambda x, y: y, lambda x, y: y),
     "Expint": elementwise(lambda x, y: tf.exp(x) / x, lambda x, y: tf.exp(x) * (x - 1) / (x * x)),
@@ -206,16 +207,16 @@ ELEMENTWISE: dict[str, Rule] = {
     "Log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)),
     "Log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
     "Ndtri": elementwise(
-        lambda x, y: functions.ROOT_TWO_PI * tf.exp(y * y / 2),
+        lambda x, y: formulas.ROOT_TWO_PI * tf.exp(y * y / 2),
         lambda x, y: 2 * math.pi * y * tf.exp(y * y),
     ),
     "Reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y * y * y),
     "Rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
     "Selu": elementwise(
-        lambda x, y: functions.where_negative(
-            x, SELU_SCALE_ALPHA * functions.exp_below(x), SELU_SCALE
+        lambda x, y: formulas.where_negative(
+            x, SELU_SCALE_ALPHA * formulas.exp_below(x), SELU_SCALE
         ),
-        lambda x, y: functions.where_negative(x, SELU_SCALE_ALPHA * functions.exp_below(x), 0.0),
+        lambda x, y: formulas.where_negative(x, SELU_SCALE_ALPHA * formulas.exp_below(x), 0.0),
     ),
     "Sigmoid": elementwise(
         lambda x, y: y * tf.sigmoid(-x),
@@ -238,13 +239,13 @@ ELEMENTWISE: dict[str, Rule] = {
     "Tanh": elementwise(functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y)),
     "sin(x)/x": functions.by_tape(elementary_functions.sine_over, operand=1),
     # of two arguments
-    "Atan2": partials(functions.angle_of),
-    "Div": partials(functions.quotient),
+    "Atan2": partials(formulas.angle_of),
+    "Div": partials(formulas.quotient),
     "DivNoNan": partials(functions.safe_quotient),
     "Mul": partials(lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), is_multilinear=True),
     "Pow": partials(functions.power),
-    "RealDiv": partials(functions.quotient),
-    "SquaredDifference": partials(functions.squared_difference),
+    "RealDiv": partials(formulas.quotient),
+    "SquaredDifference": partials(formulas.squared_difference),
     "Xdivy": partials(functions.over),
     "Xlog1py": partials(functions.times_log1p),
     "Xlogy": partials(functions.times_log),

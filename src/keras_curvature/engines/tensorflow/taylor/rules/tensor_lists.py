@@ -8,9 +8,8 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
 from keras_curvature.engines.taylor.modes import Carrier
-from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never
 from keras_curvature.engines.tensorflow import private
-from keras_curvature.engines.tensorflow.taylor.batch_axis import never
 
 
 def zero_list(values: tf.Tensor, count: int, dtype: tf.DType | None = None) -> tf.Tensor:

@@ -1,0 +1,219 @@
+"""A model and a batch, ready to be differentiated: traced and compiled once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_curvature.engines import quantities
+from keras_curvature.engines.batch_coupling import warn_if_coupled
+from keras_curvature.engines.computation_key import key_of
+from keras_curvature.engines.dispatch import Engine, EngineChoice, choose
+from keras_curvature.engines.inputs import Inputs, prepare
+from keras_curvature.engines.layout import Layout
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.taylor import registry
+from keras_curvature.engines.tensorflow import batch_splitting, distribution, fixed_batch
+from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
+from keras_curvature.engines.tensorflow.fingerprint import fingerprint
+from keras_curvature.engines.tensorflow.function import FlatFunction, flatten
+from keras_curvature.engines.tensorflow.op_emission import widened
+from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
+from keras_curvature.typing import Model, Structure
+
+Compute = Callable[..., dict[str, tf.Tensor]]
+
+KEPT_PER_MODEL = 32
+"""Traced functions kept for one model; beyond that the least recently used one goes."""
+
+
+@dataclass(eq=False)
+class Evaluator:
+    """A traced model with everything that has been compiled for it."""
+
+    f: FlatFunction
+    strategy: tf.distribute.Strategy | None = None
+    """Shares each chunk out over several devices."""
+
+    coupled: bool = False
+    """Whether the examples of a batch have been seen to influence each other."""
+
+    compiled: dict[Hashable, Compute] = field(default_factory=dict)
+    choices: dict[Hashable, EngineChoice] = field(default_factory=dict)
+    plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+    halving: dict[Hashable, float] = field(default_factory=dict)
+    fitting: dict[Hashable, int] = field(default_factory=dict)
+    """Examples at a time on each device, where the memory ran out with more."""
+
+    def choice(self, asked: str, names: Collection[str]) -> EngineChoice:
+        """The engine for these quantities, settled once."""
+        key = (asked, frozenset(names))
+        if key not in self.choices:
+            self.choices[key] = choose(asked, self.f, names)
+        return self.choices[key]
+
+    def plan(self, engine: Engine, names: Collection[str]) -> tuple[int, int]:
+        """Examples and directions at once, settled once."""
+        key = (engine.name, frozenset(names))
+        if key not in self.plans:
+            self.plans[key] = engine.plan(self.f, names)
+        return self.plans[key]
+
+    def halved_from(self, engine: Engine, names: Collection[str]) -> float:
+        """From how many examples on these quantities are computed in halves, settled once."""
+        return self._least(
+            (engine.name, frozenset(names)), lambda: engine.halved_from(self.f, names)
+        )
+
+    def halved_along(self, engine: Engine, directions: int) -> float:
+        """The same for so many directions at each example."""
+        return self._least((engine.name, directions), lambda: engine.halves(self.f, directions))
+
+    def _least(self, asked: Hashable, find: Callable[[], float]) -> float:
+        key = (asked, inside_xla())
+        if key not in self.halving:
+            self.halving[key] = math.inf if self.coupled else find()
+        return self.halving[key]
+
+    def function(
+        self,
+        compute: Compute,
+        tensors: Sequence[tf.Tensor],
+        constants: Sequence[tf.Tensor] = (),
+        *,
+        halved: bool = False,
+        shared: bool = False,
+    ) -> Compute:
+        """`compute(*tensors, *constants)` compiled for tensors like these with any batch.
+
+        Traced on first use, here and not by calling a `tf.function`, which warns of retracing
+        when the same code is compiled for many models.
+
+        Args:
+            compute: kept by its code and the constants in its closure, see `computation_key`.
+            tensors: have the examples as their first axis.
+            constants: do not; they are the same for all examples.
+            halved: in two halves side by side.
+            shared: shared out over the devices of the strategy.
+        """
+        specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors]
+        specs += [tf.TensorSpec(t.shape, t.dtype) for t in constants]
+        count = len(tensors)
+        key = (key_of(compute), count, tuple(specs), halved, shared)
+        if key not in self.compiled:
+
+            def whole(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+                of_examples = bound(compute, given[count:])
+                if halved:
+                    of_examples = batch_splitting.side_by_side(of_examples)
+                if shared:
+                    of_examples = distribution.shared_out(of_examples, self.strategy)
+                return of_examples(*given[:count])
+
+            with standing_alone():
+                self.compiled[key] = compiled(whole, specs)
+        return self.compiled[key]
+
+
+def bound(compute: Compute, constants: Sequence[tf.Tensor]) -> Compute:
+    """`compute` as a function of its first tensors, with `constants` behind them."""
+    return lambda *tensors: compute(*tensors, *constants)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model and a batch, ready to be differentiated.
+
+    Attributes:
+        evaluator: the traced model.
+        inputs: the batch.
+        result_dtype: in which results are given.
+    """
+
+    evaluator: Evaluator
+    inputs: Inputs
+    result_dtype: tf.DType
+
+    @property
+    def f(self) -> FlatFunction:
+        """The model as a function of one vector."""
+        return self.evaluator.f
+
+    def layouts(self, name: str) -> tuple[Layout, ...]:
+        """What lies along the axes of a flat result."""
+        out, arg = self.f.outputs, self.f.inputs
+        if name == quantities.HESSIAN:
+            return out, arg, arg
+        if name in (quantities.JACOBIAN, quantities.DIAGONAL, quantities.PRODUCT):
+            return out, arg
+        return (out,)
+
+
+@unobserved()
+def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> Problem:
+    """Checks the batch, and traces the model unless that was done before.
+
+    Args:
+        model: the model.
+        x: the batch.
+        options: the caller's options.
+        in_float64: evaluate in float64 whatever the results' dtype.
+    """
+    inside = tf.float64 if in_float64 else options.narrowest
+    inputs = prepare(model, x)
+    key = (
+        inputs.specs,
+        inputs.names,
+        repr(inputs.structure),
+        inputs.masked,
+        options.output,
+        options.wrt,
+        inside.name,
+    )
+
+    def make(strategy: tf.distribute.Strategy | None) -> Evaluator:
+        f = flatten(model, inputs, options.output, options.wrt, inside)
+        any_number = fixed_batch.rows(f.fetches) is None
+        return Evaluator(f, strategy, any_number and warn_if_coupled(f, inputs.leaves))
+
+    evaluator = _evaluator(model, key, make)
+    whole = evaluator.f
+    batch = fixed_batch.size(inputs, whole.fetches, coupled=evaluator.coupled)
+    if batch is None:
+        return Problem(evaluator, inputs, widened(whole.native, options.narrowest))
+    placed = fixed_batch.placed(inputs, batch)
+
+    def make_again(strategy: tf.distribute.Strategy | None) -> Evaluator:
+        f = dataclasses.replace(whole, batch=batch)
+        return Evaluator(f, strategy, warn_if_coupled(f, placed.leaves))
+
+    evaluator = _evaluator(model, (key, batch), make_again)
+    return Problem(evaluator, placed, widened(whole.native, options.narrowest))
+
+
+MakeEvaluator = Callable[[tf.distribute.Strategy | None], Evaluator]
+
+_evaluators: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Evaluator]]
+_evaluators = weakref.WeakKeyDictionary()
+
+
+def _evaluator(model: Model, key: Hashable, make: MakeEvaluator) -> Evaluator:
+    """The traced model for `key`, if the model and the rules are still what they were."""
+    if not isinstance(model, keras.Layer):
+        return make(None)  # a function's closure may have changed: never reuse
+    kept = _evaluators.setdefault(model, OrderedDict())
+    key = (key, fingerprint(model), registry.revision())
+    if key not in kept:
+        kept[key] = make(distribution.replicas_here(model))
+        if len(kept) > KEPT_PER_MODEL:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]

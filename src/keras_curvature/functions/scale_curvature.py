@@ -1,0 +1,163 @@
+"""The curvature over a distance, for networks with kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_curvature.engines import chunking
+from keras_curvature.engines.evaluation import as_direction, run_chunked
+from keras_curvature.engines.layout import unflatten
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.problem import Problem, pose
+from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
+from keras_curvature.measurement.windows import (
+    KERNELS,
+    along_axes,
+    along_direction,
+    resolve,
+    spread,
+)
+from keras_curvature.typing import Model, Output, Structure, Wrt
+
+QUANTITIES = (DIAGONAL, LAPLACIAN, DIRECTIONAL)
+
+
+@tf.autograph.experimental.do_not_convert
+def scale_curvature(
+    model: Model,
+    x: Structure,
+    scale: Any = "auto",
+    *,
+    of: str = DIAGONAL,
+    v: Structure | None = None,
+    kernel: str = "triangle",
+    output: Output = None,
+    wrt: Wrt = None,
+    dtype: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """Computes how curved a model is over a distance, kinks included.
+
+    A ReLU network's exact second derivative is 0 and all its curvature sits in kinks. The
+    average of the second derivative over a window `[x - h, x + h]` counts them, and for a
+    smooth function tends to the exact one as `h` becomes small. Two kernels:
+
+    - `"triangle"`, weights `max(0, 1 - |s| / h) / h`, is the central second difference
+      `(f(x + h) - 2 f(x) + f(x - h)) / h**2`. It needs values only, two for each window and
+      one for the point, and changes continuously with `x` and `h`: a kink fades in. Rounding
+      grows as `eps |f| / h**2`. The default, and what `CurvatureMonitor` logs.
+    - `"box"`, weights `1 / 2h`, is the difference of exact gradients
+      `(g(x + h) - g(x - h)) / 2h`. It needs two gradients, and jumps where a kink enters the
+      window. Rounding grows as `eps |g| / h` only, so it is the one for tiny windows. Kinks
+      scattered at random make it a little less noisy at the same `h` (their variance is as
+      the integral of the squared weights, `1 / 2h` against `2 / 3h`). It believes the
+      gradients, which a `stop_gradient` falsifies; the triangle believes the values.
+
+    Everything is computed in float64 whatever the model's dtype, so that a small `h` is
+    limited by the network and not by rounding.
+
+    Args:
+        model: see `keras_curvature.derivatives`, as for the other arguments.
+        x: the batch, `(batch, *input_shape)`.
+        scale: `h` in units of the input: a number; an array in the shape of one example;
+            a list or tuple of these for several scales; or `"auto"`, a quarter of each
+            input's standard deviation over `x` (1/4 where that is 0).
+        of: `"hessian_diagonal"`, along each input; `"laplacian"`, the sum of that; or
+            `"directional_curvature"`, along `v`.
+        v: the direction, in the shape of `x` (one for each example) or of one example. The
+            result is `v^T H v` of the averaged Hessian, as in `directional_curvature`; the
+            window reaches to the ellipsoid with half-axes `h`, whatever the length of `v`.
+        kernel: `"triangle"` or `"box"`.
+        output: which output to differentiate.
+        wrt: with respect to what.
+        dtype: the dtype of the result; `None` for the model's own, float32 or better.
+        batch_size: examples at a time.
+
+    Returns:
+        As `hessian_diagonal`, `(batch, *output_shape, *input_shape)`, or as `laplacian` and
+        `directional_curvature`, `(batch, *output_shape)`; for a list of scales one more axis
+        in front.
+
+    Raises:
+        ValueError: for a scale that is not positive and finite or of a wrong shape, for an
+            unknown quantity or kernel, and for a direction missing or not asked for.
+
+    Source:
+        The triangle is the Peano kernel of the central second difference (Davis,
+        Interpolation and Approximation, 1975, section 3.7). Differences of gradients measure
+        the curvature of ReLU networks in Moosavi-Dezfooli et al., Robustness via curvature
+        regularization, and vice versa, CVPR 2019.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> import tensorflow as tf
+        >>> float(kc.laplacian(tf.abs, [[0.0]])[0, 0])
+        0.0
+        >>> float(kc.scale_curvature(tf.abs, [[0.0]], scale=0.5)[0, 0, 0])
+        4.0
+        >>> kc.scale_curvature(tf.abs, [[0.0]], [0.5, 1.0], of="laplacian")[
+        ...     :, 0, 0
+        ... ].numpy().tolist()
+        [4.0, 2.0]
+    """
+    _require_known(of, v, kernel)
+    problem = pose(
+        model, x, Options(output, wrt, dtype=dtype, batch_size=batch_size), in_float64=True
+    )
+    f, leaves = problem.f, problem.inputs.leaves
+    several = isinstance(scale, (list, tuple))
+    if several and not scale:
+        raise ValueError("`scale` is an empty list. Give at least one scale.")
+    z, _ = f.point(leaves)
+    h = [resolve(one, f.inputs, lambda: spread(z)) for one in (scale if several else [scale])]
+    given = [tf.repeat(tf.cast(tf.stack(h), z.dtype)[None], tf.shape(z)[0], axis=0)]
+    if of == DIRECTIONAL:
+        given.append(as_direction(problem, v))
+    found = _at_scales(problem, of, kernel, given, batch_size)
+    results = [unflatten(found[:, :, i], *problem.layouts(of)) for i in range(len(h))]
+    if not several:
+        return results[0]
+    return tf.nest.map_structure(lambda *parts: tf.stack(parts), *results)
+
+
+def _at_scales(
+    problem: Problem, of: str, kernel: str, given: Sequence[tf.Tensor], batch_size: int | None
+) -> tf.Tensor:
+    """Shape `(n, m, s)`, or `(n, m, s, d)` for the diagonal, from `h` `(n, s, d)` and `v`."""
+    f, leaves = problem.f, problem.inputs.leaves
+    m, d, s = f.outputs.width, f.inputs.width, int(given[0].shape[1])
+    at_once = chunking.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+    rows_each = 2 if kernel == "triangle" else 2 * m
+    windows = s if of == DIRECTIONAL else s * d
+    examples, windows_at_once = chunking.plan(at_once, rows_each, windows)
+    count, result_dtype = len(leaves), problem.result_dtype
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        z, rest = f.point(tensors[:count])
+        h, *v = tensors[count:]
+        if of == DIRECTIONAL:
+            found = along_direction(f, z, rest, h, v[0], windows_at_once, kernel)
+        else:
+            found = along_axes(f, z, rest, h, windows_at_once, kernel)
+        if of == LAPLACIAN:
+            found = tf.reduce_sum(found, axis=-1)
+        return {"scale": tf.cast(found, result_dtype)}
+
+    shape = [None, m, s, d] if of == DIAGONAL else [None, m, s]
+    signature = {"scale": tf.TensorSpec(shape, result_dtype)}
+    size = chunking.at_once(batch_size, examples, leaves[0])
+    return run_chunked(problem, compute, (*leaves, *given), size, signature)["scale"]
+
+
+def _require_known(of: str, v: Structure | None, kernel: str) -> None:
+    if of not in QUANTITIES:
+        raise ValueError(f"`of` must be one of {list(QUANTITIES)}. Received: {of!r}.")
+    if kernel not in KERNELS:
+        raise ValueError(f"`kernel` must be one of {list(KERNELS)}. Received: {kernel!r}.")
+    if v is not None and of != DIRECTIONAL:
+        raise ValueError(
+            f"A direction `v` goes with `of={DIRECTIONAL!r}` only. Received: of={of!r}."
+        )
