@@ -5,6 +5,7 @@ from importlib.metadata import version
 from keras_curvature import backend as _backend  # noqa: F401, checked before all else
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.engines.dispatch import EngineChoice
 from keras_curvature.engines.tensorflow import taylor
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate
 from keras_curvature.functions.derivatives import (
@@ -23,6 +24,7 @@ from keras_curvature.functions.scale_curvature import scale_curvature
 from keras_curvature.functions.smooth import smooth
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
 from keras_curvature.monitor.callback import CurvatureMonitor
+from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
 from keras_curvature.verification import verify
 from keras_curvature.verification.results import Check, Verification, WrongDerivativeError
@@ -36,9 +38,12 @@ __all__ = [
     "DerivativeOutput",
     "Diagnosis",
     "Eigenvalues",
+    "EngineChoice",
     "Estimate",
     "Finding",
     "Kinks",
+    "Report",
+    "Verdict",
     "Verification",
     "WrongDerivativeError",
     "derivatives",

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_curvature.diagnosis import verdict
 from keras_curvature.engines.options import Options
 from keras_curvature.measurement.exact import Gauge
 from keras_curvature.measurement.probe import make_probe
 from keras_curvature.report import statistics
+from keras_curvature.report.verdict import verdict
 
 X = np.linspace(-1, 1, 64).astype("float32")[:, None]
 NOISE = 2 * np.random.default_rng(0).normal(size=X.shape)

@@ -17,6 +17,7 @@ from keras_curvature.engines.from_products import (
     groups_by,
     trace_by_products,
 )
+from keras_curvature.engines.options import ENGINE_NAMES
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
     BY_REVERSE_MODE,
@@ -214,6 +215,7 @@ ENGINES = {
         ),
     )
 }
+assert tuple(ENGINES) == ENGINE_NAMES
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
-"""Differences: of exact gradients at a tiny step, and of values at a scale.
+"""Differences of exact gradients at a tiny step.
 
 The engine differences first derivatives, so it shares no second-order rule with the
 others: it is what they are checked against. What a `stop_gradient` or a custom gradient
 hides from a second derivative it sees, and a kink within its step counts.
-`second_differences` and `slope_differences` answer another question, how curved a function
-is over a distance; kinks count in it.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.tensorflow.function import checked_wrt
 from keras_curvature.typing import Output, Wrt
+
+ENGINE_NAMES = ("taylor", "nested", "finite_difference")
+"""What `engine=` may be besides `"auto"`."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,10 @@ class Options:
     def __post_init__(self) -> None:
         """Checks what can be checked without a model."""
         object.__setattr__(self, "wrt", checked_wrt(self.wrt))
-        if self.engine not in ("auto", *ENGINES):
+        if self.engine not in ("auto", *ENGINE_NAMES):
             raise ValueError(
-                f"`engine` must be 'auto' or one of {sorted(ENGINES)}. Received: {self.engine!r}."
+                f"`engine` must be 'auto' or one of {sorted(ENGINE_NAMES)}. Received: "
+                f"{self.engine!r}."
             )
         if self.dtype not in (None, "float32", "float64"):
             raise ValueError(

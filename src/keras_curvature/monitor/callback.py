@@ -380,7 +380,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             self._tolerance.told()
 
     def _write_faults(self, step: int) -> None:
-        self._writer.write_faults(step, self.faults)
+        self._writer.write_faults(step, [str(fault) for fault in self.faults])
         self._writer.flush()
 
     def _write(self) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from keras_curvature import diagnosis
 from keras_curvature.engines.activity import Audit
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER
 from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.estimated import Sketcher
 from keras_curvature.report import estimated_statistics, statistics
+from keras_curvature.report import verdict as verdicts
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.typing import Output
 
@@ -54,7 +54,7 @@ class Reporter:
                 detail=estimated_statistics.detail(measurement) | {"seconds": seconds},
                 features={},
                 interactions=None,
-                verdict=self._said(diagnosis.verdict_of_sketch(measurement, self.audit, index)),
+                verdict=self._said(verdicts.verdict_of_sketch(measurement, self.audit, index)),
                 method=self.method,
                 units=self.units,
             )
@@ -67,7 +67,7 @@ class Reporter:
             detail=statistics.detail(shown) | {"seconds": seconds},
             features=statistics.feature_curvature(measurement),
             interactions=statistics.interactions(measurement),
-            verdict=self._said(diagnosis.verdict(measurement, self.audit, index)),
+            verdict=self._said(verdicts.verdict(measurement, self.audit, index)),
             method=self.method,
             units=self.units,
             spectrum=statistics.spectrum(measurement),
@@ -76,7 +76,7 @@ class Reporter:
     def _said(self, verdict: Verdict) -> Verdict:
         """The verdict, of a classifier's best classes without blaming its activations."""
         if isinstance(self.asked, str) and self.asked in OF_A_CLASSIFIER:
-            return diagnosis.between_classes(verdict, self.asked)
+            return verdicts.between_classes(verdict, self.asked)
         return verdict
 
 

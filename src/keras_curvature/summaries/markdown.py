@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keras_curvature.diagnosis.results import Diagnosis, Finding
-from keras_curvature.monitor.faults import Fault
 from keras_curvature.report.data import Report, Spectrum
 from keras_curvature.report.metrics import FEATURE, MEANINGS, Meaning, largest
 from keras_curvature.report.scale_profile import read
@@ -43,9 +42,9 @@ def of_diagnosis(step: int, diagnosis: Diagnosis) -> str:
     return "\n\n".join(blocks)
 
 
-def of_faults(step: int, faults: Iterable[Fault]) -> str:
+def of_faults(step: int, sentences: Iterable[str]) -> str:
     """What went wrong, as Markdown: a line for each kind."""
-    lines = "\n".join(f"- {escaped(str(fault))}" for fault in faults)
+    lines = "\n".join(f"- {escaped(said)}" for said in sentences)
     return f"### What went wrong up to {moment(step)}\n\n{lines}"
 
 

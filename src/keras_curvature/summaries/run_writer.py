@@ -19,7 +19,6 @@ from tensorboard.util.tensor_util import make_tensor_proto
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.measurement.data import Measurement, Sketch
 from keras_curvature.measurement.slices import Slices
-from keras_curvature.monitor.faults import Fault
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, LAPLACIAN, MEANINGS, Meaning
 from keras_curvature.report.text import plain
@@ -220,10 +219,10 @@ class RunWriter:
         blob = self._blob("", DIAGNOSIS, tab.diagnosis_packet(step, diagnosis))
         self._write(step, text, Summary(value=[blob]))
 
-    def write_faults(self, step: int, faults: Iterable[Fault]) -> None:
+    def write_faults(self, step: int, sentences: Iterable[str]) -> None:
         """Writes what went wrong up to this step, as Markdown."""
         tag = self._tag("-summary", "", "faults")
-        self._write(step, text_pb(tag, markdown.of_faults(step, faults)))
+        self._write(step, text_pb(tag, markdown.of_faults(step, sentences)))
 
     def flush(self) -> None:
         """Sends what was written to the disk; raises `OSError` if it cannot."""
