@@ -141,11 +141,11 @@ def main(out: Path = Path(__file__).parent / "images") -> list[Path]:
     relu = train(keras.layers.Dense(1024, "relu"), epochs=40)
     silu = train(standardise(), keras.layers.Dense(1024, "silu"), epochs=40)
     ours = {"staircase": staircase(relu), "answer": answer(relu, silu)}
-    ladder = kc.CurvatureMonitor((X, Y))
-    train(keras.layers.Dense(1024, "relu"), epochs=10, monitor=ladder)
+    multiscale = kc.CurvatureMonitor((X, Y))
+    train(keras.layers.Dense(1024, "relu"), epochs=10, monitor=multiscale)
     regression = watched()
     monitors = {
-        "distances": of_monitor(ladder, "distances"),
+        "distances": of_monitor(multiscale, "distances"),
         "shape": of_monitor(regression, "shape"),
     }
     written = []

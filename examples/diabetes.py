@@ -72,7 +72,7 @@ def main(epochs: int = 60, out: Path = Path("logs/diabetes")) -> Path:
     for i in range(0, len(history["step"]), max(1, len(history["step"]) // 8)):
         print(
             f"{history['step'][i]:5d}  {history['r2'][i]:25.3f}  {history['rms'][i]:13.3f}  "
-            f"{history['additivity'][i]:21.2f}"
+            f"{history['interaction_fraction'][i]:21.2f}"
         )
     features = monitor.reports[""].features
     ranked = sorted(features, key=features.__getitem__, reverse=True)

@@ -100,7 +100,7 @@ def main(epochs: int = 60, out: Path = Path("logs/sunspots")) -> Path:
     for i in range(0, len(history["step"]), max(1, len(history["step"]) // 6)):
         print(
             f"{history['step'][i]:5d}  {history['r2'][i]:22.3f}  {history['rms'][i]:13.3f}  "
-            f"{history['additivity'][i]:21.2f}"
+            f"{history['interaction_fraction'][i]:21.2f}"
         )
     print()
     monitor.summary()

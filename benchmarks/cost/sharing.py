@@ -43,8 +43,8 @@ def measure(name, devices):
     import tensorflow as tf
 
     from keras_curvature.engines.options import Options
-    from keras_curvature.measurement.estimated import Sketcher
-    from keras_curvature.measurement.exact import Gauge
+    from keras_curvature.measurement.estimated import EstimatedMeasurer
+    from keras_curvature.measurement.exact import ExactMeasurer
     from keras_curvature.measurement.probe import make_probe
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -56,13 +56,15 @@ def measure(name, devices):
     shape = (points, *model.input_shape[1:])
     probe = make_probe(np.random.default_rng(0).normal(size=shape).astype("float32"))
     if len(shape) == 2:  # a few inputs: exact, as the monitor measures them
-        gauge = Gauge(model, probe, options=Options())
+        measurer = ExactMeasurer(model, probe, options=Options())
     else:
-        gauge = Sketcher(model, probe, options=Options(), directions=8, why="it is wide")
-    gauge.measure()
+        measurer = EstimatedMeasurer(
+            model, probe, options=Options(), directions=8, why="it is wide"
+        )
+    measurer.measure()
     for _ in range(REPEATS):
         begin = time.perf_counter()
-        gauge.measure()
+        measurer.measure()
         print(time.perf_counter() - begin)
 
 

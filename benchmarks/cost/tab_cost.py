@@ -29,7 +29,7 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 
 import keras_curvature as kc
-from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.summaries.run_writer import RunWriter
 
 WIDTH, DEPTH = 256, 3
@@ -86,7 +86,7 @@ def tab_timed(monitor: Timed) -> Iterator[None]:
 
     with (
         mock.patch.object(RunWriter, "write_tab", timed(RunWriter.write_tab)),
-        mock.patch.object(Gauge, "measure_slices", timed(Gauge.measure_slices)),
+        mock.patch.object(ExactMeasurer, "measure_slices", timed(ExactMeasurer.measure_slices)),
     ):
         yield
 

@@ -30,7 +30,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "activations.md"
 
 
 @dataclass(frozen=True)
-class Problem:
+class BoundModel:
     """A function to learn, and how.
 
     Attributes:
@@ -61,7 +61,7 @@ class Problem:
 
 
 PROBLEMS = (
-    Problem(
+    BoundModel(
         title="x² on [0, 1]",
         low=0.0,
         high=1.0,
@@ -69,7 +69,7 @@ PROBLEMS = (
         second=lambda x: np.full_like(x, 2.0),
         averaged=lambda x, h: np.full_like(x, 2.0),
     ),
-    Problem(
+    BoundModel(
         title="sin 3x on [-1.2, 1.2]",
         low=-1.2,
         high=1.2,
@@ -99,31 +99,31 @@ class Row:
     hidden: float
 
 
-def train(problem: Problem, activation: str, seed: int) -> keras.Model:
+def train(bound: BoundModel, activation: str, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     hidden = [keras.layers.Dense(n, activation) for n in UNITS]
     model = keras.Sequential([keras.Input((1,)), *hidden, keras.layers.Dense(1)])
     rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
     # Many steps in one call: these are so small that calling takes longer than computing.
     model.compile(keras.optimizers.Adam(rate), "mse", steps_per_execution=STEPS // 20)
-    x = problem.points.astype("float32")
-    data = tf.data.Dataset.from_tensor_slices((x, problem.value(x))).cache()
+    x = bound.points.astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x, bound.value(x))).cache()
     batches = data.shuffle(POINTS, seed=seed).repeat().batch(BATCH)
     model.fit(batches, steps_per_epoch=STEPS, verbose=0)
     return model
 
 
-def measure(problem: Problem, model: keras.Model) -> Row:
-    x, h = problem.points, problem.scale
-    inner = x[(x[:, 0] >= problem.low + h) & (x[:, 0] <= problem.high - h)]
+def measure(bound: BoundModel, model: keras.Model) -> Row:
+    x, h = bound.points, bound.scale
+    inner = x[(x[:, 0] >= bound.low + h) & (x[:, 0] <= bound.high - h)]
     value = kc.derivatives(model, inner, ["value"])["value"].numpy()
     exact = kc.hessian_diagonal(model, inner).numpy()[..., 0]
     at_scale = kc.scale_curvature(model, inner, h).numpy()[..., 0]
     return Row(
-        misfit=relative(value, problem.value(inner)),
+        misfit=relative(value, bound.value(inner)),
         zero=float(np.mean(exact == 0)),
-        exact=relative(exact, problem.second(inner)),
-        at_scale=relative(at_scale, problem.averaged(inner, h)),
+        exact=relative(exact, bound.second(inner)),
+        at_scale=relative(at_scale, bound.averaged(inner, h)),
         hidden=kc.hidden_fraction(model, inner).item(),
     )
 
@@ -136,9 +136,9 @@ def median(rows: Sequence[Row]) -> Row:
     return Row(*np.median([astuple(row) for row in rows], axis=0))
 
 
-def table(problem: Problem, rows: dict[str, Row]) -> str:
+def table(bound: BoundModel, rows: dict[str, Row]) -> str:
     lines = [
-        f"## {problem.title}, at the scale {problem.scale:.2g}",
+        f"## {bound.title}, at the scale {bound.scale:.2g}",
         "",
         "| activation | misfit | exact second derivative off by | exactly 0 at "
         "| curvature at the scale off by | hidden fraction |",
@@ -183,13 +183,13 @@ def main() -> None:
         seeds=arguments.seeds,
     )
     sections = [introduction.strip()]
-    for problem in PROBLEMS:
+    for bound in PROBLEMS:
         rows = {}
         for activation in ACTIVATIONS:
-            trained = [train(problem, activation, seed) for seed in range(arguments.seeds)]
-            rows[activation] = median([measure(problem, model) for model in trained])
-            print(f"{problem.title}, {activation}: done", flush=True)
-        sections.append(table(problem, rows))
+            trained = [train(bound, activation, seed) for seed in range(arguments.seeds)]
+            rows[activation] = median([measure(bound, model) for model in trained])
+            print(f"{bound.title}, {activation}: done", flush=True)
+        sections.append(table(bound, rows))
     page = "\n\n".join(sections) + "\n"
     print(page)
     if not arguments.print:

@@ -56,7 +56,7 @@ def test_nothing_is_found_in_a_healthy_model(make):
 
 def test_a_wrong_derivative_that_nobody_knows_of_is_suspect(monkeypatch):
     """TensorFlow's own second derivative of a resized image, which counts as 0."""
-    monkeypatch.delitem(gradient_overrides.SUPPLIED, "ResizeBilinear")
+    monkeypatch.delitem(gradient_overrides.OVERRIDES, "ResizeBilinear")
     square = keras.layers.Lambda(lambda t: tf.image.resize(t**2, (7, 7)) ** 2)
     model = stack(square, keras.layers.Flatten(), inputs=(6, 6, 1))
     x = np.random.default_rng(0).uniform(1, 2, size=(16, 6, 6, 1))

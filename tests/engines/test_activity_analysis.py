@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
-from keras_curvature.engines.tensorflow.activity_analysis import audit
+from keras_curvature.engines.tensorflow.activity_analysis import activity_of
 from keras_curvature.engines.tensorflow.tracing import trace
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
@@ -68,7 +68,7 @@ def test_a_second_derivative_that_tensorflow_lacks_names_them_too():
     assert np.isfinite(kc.hessian(model, X, engine="finite_difference")).all()
 
 
-def test_a_cut_path_beside_a_live_one_is_fine():
+def test_a_cut_path_beside_a_active_one_is_fine():
     """What a mask or a rounding does to one path is 0 almost everywhere on that path."""
     model = with_layer(lambda x: x**2 * tf.cast(x > 0, tf.float32) + tf.round(x))
     found = kc.hessian(model, X).numpy()
@@ -134,8 +134,8 @@ def test_ops_are_of_the_layer_that_has_the_weights(build):
     leaves = [tf.TensorSpec([None, 3])]
     traced = trace(model, leaves, None, lambda y: y)
     names = [layer.name for layer in weighted]
-    live = audit(traced, traced.inputs, names).live
-    products = [place.layer for place in live if place.op_type == "MatMul"]
+    active = activity_of(traced, traced.inputs, names).active
+    products = [place.layer for place in active if place.op_type == "MatMul"]
     assert products[0] == "dense"
     assert set(products) == set(names)
     assert all("call" not in layer.__dict__ for layer in weighted)

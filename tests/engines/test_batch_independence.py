@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from cases import CASES, forget_models, model_of
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.taylor.batch_independence import examples_apart
 from keras_curvature.engines.tensorflow.tracing import trace
 
@@ -54,13 +54,13 @@ FUNCTIONS = {
 }
 
 
-def posed(model, x, wrt=None) -> Problem:
-    return pose(model, x, Options(wrt=wrt), in_float64=False)
+def bound_to(model, x, wrt=None) -> BoundModel:
+    return bind(model, x, Options(wrt=wrt), in_float64=False)
 
 
-def coupled(problem):
+def coupled(bound):
     """How much an example's outputs depend on the others."""
-    f, leaves = problem.f, problem.inputs.leaves
+    f, leaves = bound.f, bound.inputs.leaves
     whole = f(*f.point(leaves))
     alone = [f(*f.point([leaf[i : i + 1] for leaf in leaves])) for i in range(len(whole))]
     return float(tf.reduce_max(tf.abs(whole - tf.concat(alone, axis=0))))
@@ -72,7 +72,7 @@ def test_what_is_said_of_a_function(name):
     traced = trace(function, [tf.TensorSpec([None, 3])], "x", lambda y: y)
     assert examples_apart(traced) == apart
     if apart:
-        assert coupled(posed(function, X)) < 1e-6
+        assert coupled(bound_to(function, X)) < 1e-6
 
 
 QUICK = {"networks/transformer", "layers/MultiHeadAttention", "layers/BatchNormalization"}
@@ -88,9 +88,9 @@ QUICK = {"networks/transformer", "layers/MultiHeadAttention", "layers/BatchNorma
 )
 def test_no_network_is_taken_for_another(case):
     try:
-        problem = posed(model_of(case, "float32"), case.batch("float32"), case.wrt)
+        bound = bound_to(model_of(case, "float32"), case.batch("float32"), case.wrt)
     except ValueError:
         pytest.skip("cannot be differentiated")
-    if examples_apart(problem.f.traced):
-        assert coupled(problem) < 1e-4
+    if examples_apart(bound.f.traced):
+        assert coupled(bound) < 1e-4
     forget_models()

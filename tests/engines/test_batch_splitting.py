@@ -13,9 +13,9 @@ import keras_curvature as kc
 from cases import CASES
 from cases.flat import model_of, true_hessian
 from keras_curvature.engines import evaluation
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
 from keras_curvature.engines.tensorflow import batch_splitting
 
 NAMES = ("hessian_diagonal", "laplacian", "directional_curvature")
@@ -85,9 +85,9 @@ def test_halves_give_what_the_whole_gives(n, halved, monkeypatch):
 def test_halves_are_right(case_id, halved):
     case = next(case for case in CASES if case.id.startswith(case_id))
     model, x = model_of(case, "float64"), case.batch("float64")
-    problem = pose(model, x, Options(wrt=case.wrt), in_float64=False)
+    bound = bind(model, x, Options(wrt=case.wrt), in_float64=False)
     taylor = ENGINES["taylor"]
-    found = evaluation.flat_derivatives(problem, taylor, ("hessian",), None, None)["hessian"]
+    found = evaluation.flat_derivatives(bound, taylor, ("hessian",), None, None)["hessian"]
     assert halved
     truth = true_hessian(case)
     assert np.linalg.norm(found - truth) < 1e-6 * np.linalg.norm(truth)  # as in test_engines
@@ -146,8 +146,8 @@ def test_the_weights_gradient_passes_through_halves(halved):
 )
 @pytest.mark.filterwarnings("ignore:The model gives an example another output")
 def test_where_halves_pay(model, names, engine, least):
-    problem = pose(model, points(4, model.input_shape[1]), Options(), in_float64=False)
-    found = ENGINES[engine].halved_from(problem.f, names)
+    bound = bind(model, points(4, model.input_shape[1]), Options(), in_float64=False)
+    found = ENGINES[engine].halved_from(bound.f, names)
     assert found == pytest.approx(least)
 
 
@@ -159,10 +159,10 @@ def test_examples_that_influence_each_other_stay_together(model, halved):
 
 
 def test_a_gpu_runs_one_op_after_the_other(monkeypatch):
-    problem = pose(chain(), points(4), Options(), in_float64=False)
-    assert batch_splitting.least_examples(problem.f, 3) < math.inf
+    bound = bind(chain(), points(4), Options(), in_float64=False)
+    assert batch_splitting.least_examples(bound.f, 3) < math.inf
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-    assert batch_splitting.least_examples(problem.f, 3) == math.inf
+    assert batch_splitting.least_examples(bound.f, 3) == math.inf
 
 
 def blocks(count=3, stop=False):

@@ -26,9 +26,9 @@ from cases.flat import (
     true_value,
 )
 from keras_curvature.engines import dispatch
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.evaluation import flat_derivatives
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 ENGINES = list(dispatch.ENGINES)
@@ -93,17 +93,17 @@ def rows():
 
 
 @functools.cache
-def pose_case(case, dtype, engine):
+def bind_case(case, dtype, engine):
     options = Options(engine=engine, wrt=case.wrt)
     in_float64 = dispatch.ENGINES[engine].in_float64
-    return pose(model_of(case, dtype), case.batch(dtype), options, in_float64=in_float64)
+    return bind(model_of(case, dtype), case.batch(dtype), options, in_float64=in_float64)
 
 
 def derivatives(case, dtype, engine, names):
-    problem = pose_case(case, dtype, engine)
-    v = tf.cast(direction_of(case), problem.f.dtype)
+    bound = bind_case(case, dtype, engine)
+    v = tf.cast(direction_of(case), bound.f.dtype)
     direction = v if "directional_curvature" in names else None
-    found = flat_derivatives(problem, dispatch.ENGINES[engine], names, direction, None)
+    found = flat_derivatives(bound, dispatch.ENGINES[engine], names, direction, None)
     return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
 
 
@@ -174,8 +174,8 @@ def test_the_walked_model_gives_the_models_output_to_the_last_bit(case):
     if case.id == "differentiating/hessians":
         pytest.skip("tf.gradients exists in graphs only")
     dtype = "float32"
-    problem = pose_case(case, dtype, "nested")
-    walked = problem.f(*problem.f.point(problem.inputs.leaves)).numpy()
+    bound = bind_case(case, dtype, "nested")
+    walked = bound.f(*bound.f.point(bound.inputs.leaves)).numpy()
     tf.config.run_functions_eagerly(True)
     try:
         outputs = model_of(case, dtype)(case.batch(dtype), training=False)

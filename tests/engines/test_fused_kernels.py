@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
 
 RNN = importlib.import_module("keras.src.backend.tensorflow.rnn")
 X = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
@@ -48,9 +48,9 @@ def test_no_kernel_of_cudnn_is_traced(name, how, asked):
     layer = LAYERS[name](how)
     net = keras.Sequential([keras.Input((3, 2)), layer, layers.Dense(1)])
     asked.clear()  # of the model's making
-    problem = pose(net, X, Options(), in_float64=False)
+    bound = bind(net, X, Options(), in_float64=False)
     assert asked == []
-    assert not any("Cudnn" in op.type for op in problem.f.traced.graph.get_operations())
+    assert not any("Cudnn" in op.type for op in bound.f.traced.graph.get_operations())
     tf.function(net).get_concrete_function(tf.TensorSpec([None, 3, 2]))
     assert asked  # Keras itself still takes them
 

@@ -1,11 +1,11 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.random_directions import random_signs, random_thirds
+from keras_curvature.engines.random_directions import rademacher, sparse_rademacher
 
 
 def test_signs_are_fair_and_independent_of_each_other():
-    signs = random_signs([40, 5, 50], seed=3).numpy().reshape(40, -1).astype(float)
+    signs = rademacher([40, 5, 50], seed=3).numpy().reshape(40, -1).astype(float)
     assert set(np.unique(signs)) == {-1, 1}
     assert abs(signs.mean()) < 0.05  # 10,000 draws: 5 standard deviations
     products = signs @ signs.T / signs.shape[1]
@@ -13,15 +13,17 @@ def test_signs_are_fair_and_independent_of_each_other():
 
 
 def test_more_examples_keep_the_signs_of_the_first():
-    few, many = random_signs([3, 2, 5], seed=0), random_signs([9, 2, 5], seed=0)
+    few, many = rademacher([3, 2, 5], seed=0), rademacher([9, 2, 5], seed=0)
     np.testing.assert_array_equal(many[:3], few)
 
 
 def test_another_seed_gives_others():
-    assert (random_signs([64], seed=0).numpy() != random_signs([64], seed=1).numpy()).any()
+    assert (rademacher([64], seed=0).numpy() != rademacher([64], seed=1).numpy()).any()
 
 
 def test_an_example_keeps_its_directions_whichever_are_drawn_with_it():
-    together = random_thirds([4, 50], 3, tf.range(9)).numpy()
-    np.testing.assert_array_equal(random_thirds([4, 50], 3, tf.constant([7, 2])), together[[7, 2]])
+    together = sparse_rademacher([4, 50], 3, tf.range(9)).numpy()
+    np.testing.assert_array_equal(
+        sparse_rademacher([4, 50], 3, tf.constant([7, 2])), together[[7, 2]]
+    )
     assert len({one.tobytes() for one in together}) == 9

@@ -10,15 +10,15 @@ import tensorflow as tf
 import keras_curvature as kc
 from cases import CASES
 from cases.flat import model_of
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
-from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.random_directions import rademacher
 from keras_curvature.engines.taylor.modes import Collapsed
 from keras_curvature.engines.tensorflow.taylor import engine
 from keras_curvature.engines.tensorflow.taylor.propagation import advance
 from keras_curvature.engines.tensorflow.taylor.recorded_model import record
 from keras_curvature.engines.tensorflow.taylor.summation import ADDED_UP
-from keras_curvature.engines.tensorflow.taylor.tape import Live
+from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets
 
 LAYERS = [c for c in CASES if c.family in ("layers", "activations") and "loop" not in c.tags]
 
@@ -33,17 +33,15 @@ def points(n=5, d=3):
     return np.random.default_rng(0).normal(size=(n, d)).astype("float32")
 
 
-def posed(model, x):
-    return pose(model, x, Options(), in_float64=False)
+def bound_to(model, x):
+    return bind(model, x, Options(), in_float64=False)
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda c: c.id)
 def test_no_layer_needs_the_fallback(case):
     dtype = "float32"
-    problem = pose(
-        model_of(case, dtype), case.batch(dtype), Options(wrt=case.wrt), in_float64=False
-    )
-    assert engine.fallbacks(problem.f) == ()
+    bound = bind(model_of(case, dtype), case.batch(dtype), Options(wrt=case.wrt), in_float64=False)
+    assert engine.fallbacks(bound.f) == ()
 
 
 ACTIVATIONS = [c for c in LAYERS if c.family == "activations"]
@@ -182,10 +180,10 @@ def test_registering_twice_and_forgetting_what_is_not_there():
 
 
 def test_before_the_first_nonlinearity_no_example_has_work_of_its_own():
-    problem = posed(mlp(8), points())
-    recording = record(problem.f, *problem.f.point(problem.inputs.leaves))
+    bound = bound_to(mlp(8), points())
+    recording = record(bound.f, *bound.f.point(bound.inputs.leaves))
     matmul = next(step for step in recording.steps if step.op.type == "MatMul")
-    (jet,) = advance(matmul, Live(recording.start()), Collapsed(3))
+    (jet,) = advance(matmul, ActiveJets(recording.start()), Collapsed(3))
     assert jet.base.first.shape == (3, 1, 8)
 
 
@@ -275,7 +273,7 @@ def test_examples_may_lie_elsewhere_on_the_way(model, name):
 
 
 def test_a_sum_of_squares_is_no_linear_entry():
-    f = posed(lambda x: tf.reduce_sum(x * x, axis=1, keepdims=True), points(d=6)).f
+    f = bound_to(lambda x: tf.reduce_sum(x * x, axis=1, keepdims=True), points(d=6)).f
     assert engine.directions(f, ("laplacian",)) == 6
 
 
@@ -290,7 +288,7 @@ def test_a_sum_of_squares_is_no_linear_entry():
 )
 def test_as_many_directions_as_the_entry_has_units(model, directions):
     x = points(d=model.input_shape[1])
-    assert engine.directions(posed(model, x).f, ("laplacian",)) == directions
+    assert engine.directions(bound_to(model, x).f, ("laplacian",)) == directions
 
 
 def test_a_skip_around_the_entry_needs_all_directions():
@@ -299,7 +297,7 @@ def test_a_skip_around_the_entry_needs_all_directions():
     outputs = keras.layers.Concatenate()([keras.layers.Dense(3, "tanh")(narrow), inputs**3])
     model = keras.Model(inputs, outputs)
     x = points(d=6)
-    assert engine.directions(posed(model, x).f, ("laplacian",)) == 6
+    assert engine.directions(bound_to(model, x).f, ("laplacian",)) == 6
     exact = kc.laplacian(model, x, engine="nested")
     np.testing.assert_allclose(kc.laplacian(model, x, engine="taylor"), exact, rtol=1e-5)
 
@@ -394,10 +392,10 @@ def test_the_gradients_gradient_through_a_narrow_entry(rank):
 @pytest.mark.parametrize("inputs", [3, 7], ids=["wide entry", "narrow entry"])
 def test_directions_in_chunks(name, at_once, inputs):
     model, x = mlp(5, 4, inputs=inputs), points(d=inputs)
-    problem = posed(model, x)
-    z, rest = problem.f.point(problem.inputs.leaves)
-    found = engine.compute(problem.f, z, rest, None, (name,), at_once)[name]
-    whole = engine.compute(problem.f, z, rest, None, (name,), 99)[name]
+    bound = bound_to(model, x)
+    z, rest = bound.f.point(bound.inputs.leaves)
+    found = engine.compute(bound.f, z, rest, None, (name,), at_once)[name]
+    whole = engine.compute(bound.f, z, rest, None, (name,), 99)[name]
     np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
 
 
@@ -425,7 +423,7 @@ def test_auto_chooses_by_the_stated_rule(names, model, chosen):
 def test_an_estimate_is_the_mean_over_its_directions(engine_name):
     model, x = mlp(6, inputs=4), points(d=4)
     found = kc.laplacian(model, x, directions=3, seed=1, engine=engine_name, dtype="float64")
-    signs = random_signs([5, 3, 4], seed=1).numpy()
+    signs = rademacher([5, 3, 4], seed=1).numpy()
     exact = kc.hessian(model, x, dtype="float64").numpy()[:, 0]
     along = np.einsum("nki,nij,nkj->nk", signs, exact, signs)
     np.testing.assert_allclose(found[:, 0], along.mean(axis=1), rtol=1e-6)

@@ -12,7 +12,7 @@ import keras_curvature as kc
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.options import Options
 from keras_curvature.measurement import segments
-from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
 from keras_curvature.report import statistics
 
@@ -54,7 +54,7 @@ def shares():
     model = keras.Model(x, {name: layers.Lambda(f)(x) for name, f in FUNCTIONS.items()})
     randomly = kc.hidden_fraction(model, LINE)
     along_axes = kc.hidden_fraction(model, LINE, along="axes")
-    logged = Gauge(model, make_probe(LINE), options=Options()).measure()
+    logged = ExactMeasurer(model, make_probe(LINE), options=Options()).measure()
     return {
         name: [
             randomly[name].item(),
@@ -114,7 +114,7 @@ def test_many_inputs(d):
     model = keras.Model(x, {name: network(x) for name, network in networks.items()})
     randomly = kc.hidden_fraction(model, points)
     along_axes = kc.hidden_fraction(model, points, along="axes")
-    logged = Gauge(model, make_probe(points), options=Options()).measure()
+    logged = ExactMeasurer(model, make_probe(points), options=Options()).measure()
     for name, truth in (("kinked", 1), ("smooth", 0)):
         assert along_axes[name].shape == (1, d)
         np.testing.assert_allclose(along_axes[name], truth, atol=1e-3)

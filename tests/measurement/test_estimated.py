@@ -10,10 +10,10 @@ from keras import layers
 
 import keras_curvature as kc
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.random_directions import random_thirds
+from keras_curvature.engines.random_directions import sparse_rademacher
 from keras_curvature.measurement import estimated, exact_or_estimated
-from keras_curvature.measurement.estimated import Sketcher
-from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.estimated import EstimatedMeasurer
+from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
 from keras_curvature.report import estimated_statistics
 from watched import untrained
@@ -40,8 +40,8 @@ def model():
     return keras.Model(inputs, Quadratic(dtype="float64")(inputs))
 
 
-def sketched(probe, directions=8, units="raw", **options):
-    return Sketcher(
+def estimates_at(probe, directions=8, units="raw", **options):
+    return EstimatedMeasurer(
         model(), make_probe(probe), options=Options(dtype="float64", **options),
         directions=directions, why="asked for", units=units,
     ).measure()[""]  # fmt: skip
@@ -53,7 +53,7 @@ PROBE = np.random.default_rng(1).normal(size=(3000, INPUTS)) * np.linspace(0.5, 
 @pytest.mark.parametrize("engine", ["auto", "nested"])
 @pytest.mark.parametrize("units", ["raw", "std"])
 def test_the_numbers_are_those_of_the_hessian(units, engine):
-    found = sketched(PROBE, units=units, engine=engine)
+    found = estimates_at(PROBE, units=units, engine=engine)
     numbers, errors = estimated_statistics.headline(found), estimated_statistics.detail(found)
     s = PROBE.std(axis=0) if units == "std" else np.ones(INPUTS)
     scale = 1.0 if units == "raw" else 1 / output_spread()
@@ -80,7 +80,7 @@ def output_spread():
     return float((np.einsum("ni,ij,nj->n", x, matrix() / 2, x) + x @ np.arange(INPUTS)).std())
 
 
-def test_segments_and_ladder_are_those_of_the_exact_monitor():
+def test_segments_and_multiscale_are_those_of_the_exact_monitor():
     keras.utils.set_random_seed(0)
     probe = make_probe(PROBE[:900].astype("float32"))
     net = keras.Sequential(
@@ -91,9 +91,9 @@ def test_segments_and_ladder_are_those_of_the_exact_monitor():
             layers.Dense(1),
         ]
     )
-    sketcher = Sketcher(net, probe, options=Options(), directions=4, why="asked for")
-    few = sketcher.measure()[""]
-    all_ = Gauge(net, probe, options=Options()).measure()[""]
+    measurer = EstimatedMeasurer(net, probe, options=Options(), directions=4, why="asked for")
+    few = measurer.measure()[""]
+    all_ = ExactMeasurer(net, probe, options=Options()).measure()[""]
     lines, known = few.segments, all_.segments
     for name in ("lengths", "standard_lengths"):
         np.testing.assert_allclose(getattr(lines, name), getattr(known, name), rtol=1e-6)
@@ -103,22 +103,24 @@ def test_segments_and_ladder_are_those_of_the_exact_monitor():
     off = np.abs(lines.curvature_integrals - pairs)
     allowed = known.integration_errors.reshape(len(known.lengths), -1, 2, 1).sum(axis=2)
     assert np.mean(off <= lines.integration_errors + allowed + 1e-5) > 0.9  # not a bound
-    for name, found in vars(sketcher.ladders({"": few})[""]).items():
+    for name, found in vars(measurer.over_scales({"": few})[""]).items():
         # What two graphs round in float32 has one size, and not one value.
         rtol = 0.5 if name == "single_noise" else 1e-7
-        np.testing.assert_allclose(found, getattr(all_.ladder, name), rtol=rtol, err_msg=name)
+        np.testing.assert_allclose(found, getattr(all_.multiscale, name), rtol=rtol, err_msg=name)
 
 
 def test_directions_too_many_to_keep_are_drawn_anew_and_are_the_same(monkeypatch):
-    kept = sketched(PROBE[:50], directions=4)
+    kept = estimates_at(PROBE[:50], directions=4)
     monkeypatch.setattr(estimated, "KEPT_DRAW", 0)
-    anew = sketched(PROBE[:50], directions=4)
+    anew = estimates_at(PROBE[:50], directions=4)
     for name in ("traces", "scale_traces", "squared_slopes"):
         np.testing.assert_allclose(getattr(anew, name), getattr(kept, name), rtol=1e-9)
 
 
 def test_directions_look_normal_up_to_the_fourth_moment():
-    drawn = np.sqrt(3) * random_thirds([2_000], 5, tf.range(100)).numpy().reshape(-1).astype(float)
+    drawn = np.sqrt(3) * sparse_rademacher([2_000], 5, tf.range(100)).numpy().reshape(-1).astype(
+        float
+    )
     moments = [np.mean(drawn**k) for k in (1, 2, 3, 4)]
     np.testing.assert_allclose(moments, [0, 1, 0, 3], atol=0.03)  # four standard errors
     assert abs(np.mean(drawn[1:] * drawn[:-1])) < 0.01
@@ -137,22 +139,22 @@ def conv(size, outputs=3):
 @pytest.mark.parametrize(
     ("size", "directions", "kind", "said"),
     [
-        (8, None, Gauge, "the whole Hessian"),
-        (12, None, Gauge, "the Hessian's diagonal"),
-        (28, None, Sketcher, "would take about 2,352 forward passes"),
-        (28, "all", Gauge, "the Hessian's diagonal"),
-        (8, 3, Sketcher, "4 random directions"),
+        (8, None, ExactMeasurer, "the whole Hessian"),
+        (12, None, ExactMeasurer, "the Hessian's diagonal"),
+        (28, None, EstimatedMeasurer, "would take about 2,352 forward passes"),
+        (28, "all", ExactMeasurer, "the Hessian's diagonal"),
+        (8, 3, EstimatedMeasurer, "4 random directions"),
     ],
 )
 def test_exact_where_affordable_and_as_asked(size, directions, kind, said):
     probe = make_probe(np.random.default_rng(0).uniform(size=(16, size, size, 1)))
-    gauge = exact_or_estimated.gauge_for(
+    measurer = exact_or_estimated.measurer_for(
         conv(size), probe, options=Options(), directions=directions, units="raw", scale="auto",
         reference=None, names=None,
     )  # fmt: skip
-    assert type(gauge) is kind
-    assert said in " ".join(gauge.method("raw"))
-    assert kind is Gauge or "Taylor propagation" in " ".join(gauge.method("raw"))
+    assert type(measurer) is kind
+    assert said in " ".join(measurer.method("raw"))
+    assert kind is ExactMeasurer or "Taylor propagation" in " ".join(measurer.method("raw"))
 
 
 @pytest.mark.slow
@@ -220,7 +222,8 @@ def test_known_second_derivatives_need_exact_ones():
         "reference": np.zeros((4, 1, 28, 28, 1)),
     }  # fmt: skip
     with pytest.raises(ValueError, match="Leave one of them out"):
-        exact_or_estimated.gauge_for(net, make_probe(probe), directions=8, **options)
+        exact_or_estimated.measurer_for(net, make_probe(probe), directions=8, **options)
     assert isinstance(
-        exact_or_estimated.gauge_for(net, make_probe(probe), directions=None, **options), Gauge
+        exact_or_estimated.measurer_for(net, make_probe(probe), directions=None, **options),
+        ExactMeasurer,
     )

@@ -47,7 +47,7 @@ def test_a_picture_shows_what_is_there(shape, title, notes):
     shown = " ".join(texts(figure))
     assert title in shown
     assert all(note in shown for note in notes)
-    for i, seen in enumerate(monitor._album.seen[""]):
+    for i, seen in enumerate(monitor._pictures.seen[""]):
         exact = (6 * factors * x[i]).reshape(-1)
         np.testing.assert_allclose(seen.diagonal, exact, rtol=1e-9)  # up to 512 inputs
         assert np.all(seen.error == 0)

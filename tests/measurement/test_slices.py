@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_curvature.engines.options import Options
-from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
 from keras_curvature.measurement.slices import FEWEST_POINTS, MOST_INPUTS, cuts
 
@@ -12,7 +12,7 @@ X = np.random.default_rng(0).uniform(-1, 1, size=(50, 3)).astype("float32")
 
 
 def measured(f, x=X, **kwargs):
-    return Gauge(f, make_probe(x), options=Options(**kwargs), scale=0.25).measure_slices()
+    return ExactMeasurer(f, make_probe(x), options=Options(**kwargs), scale=0.25).measure_slices()
 
 
 def along(positions, centre, i):

@@ -19,9 +19,9 @@ import tensorflow as tf
 import keras_curvature as kc
 from keras_curvature import diagnosis, figures
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.engines.problem import Evaluator
+from keras_curvature.engines.bound_model import Evaluator
 from keras_curvature.measurement import batches
-from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.summaries import event_file
 from watched import PROBE, During, assert_same, left_behind, network, steps, text, train
 
@@ -56,7 +56,7 @@ def raising(error):
 
 
 def measuring(error):
-    return lambda monitor, log, patch: patch.setattr(monitor._gauge, "measure", raising(error))
+    return lambda monitor, log, patch: patch.setattr(monitor._measurer, "measure", raising(error))
 
 
 def statistics_fail(monitor, log, patch):
@@ -66,7 +66,7 @@ def statistics_fail(monitor, log, patch):
 
 
 def never_enough_memory(monitor, log, patch):
-    patch.setattr(type(monitor._gauge.problem.evaluator), "function", exhausted_above(0))
+    patch.setattr(type(monitor._measurer.bound.evaluator), "function", exhausted_above(0))
 
 
 def exhausted_above(limit):
@@ -104,7 +104,7 @@ def refused(monitor, log, patch):
 
 def pictures_fail(monitor, log, patch):
     patch.setattr(figures, "draw", raising(RuntimeError("no ink")))
-    patch.setattr(monitor._pictures, "allows", lambda: True)
+    patch.setattr(monitor._budget, "allows", lambda: True)
 
 
 MEASURE, WRITE = "measure", "write the log"
@@ -300,7 +300,7 @@ def test_an_interrupt_in_the_middle_passes_and_closes_the_log(tmp_path, monkeypa
         signal.raise_signal(signal.SIGINT)  # as Ctrl-C does
         raise AssertionError("unreachable")
 
-    broken = During(lambda: monkeypatch.setattr(Gauge, "_on_segments", interrupt))
+    broken = During(lambda: monkeypatch.setattr(ExactMeasurer, "_on_segments", interrupt))
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind `nohup`
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -101,7 +101,7 @@ def test_going_back_to_an_earlier_backup_forgets_what_came_after(tmp_path):
     model, _ = train(monitor, model=model, epochs=4, initial_epoch=2)
     assert monitor.history["step"] == steps(tmp_path) == [0, 1, 2, 3, 4]
     assert {len(values) for values in monitor.history.values()} == {5}
-    assert [at for at, _ in monitor._album.spectra[""]] == [0, 1, 2, 3, 4]
+    assert [at for at, _ in monitor._pictures.scale_profiles[""]] == [0, 1, 2, 3, 4]
 
 
 def test_a_new_monitor_resumes_the_curve_with_the_same_directions_and_scales(tmp_path):

@@ -69,7 +69,7 @@ NOT_YET_NEUTRAL = {
     "engines/masks.py",
     "engines/options.py",
     "engines/outputs.py",
-    "engines/problem.py",
+    "engines/bound_model.py",
     "engines/quantities.py",
     "engines/random_directions.py",
     "engines/taylor/chain_rule.py",

@@ -7,7 +7,7 @@ import pytest
 
 from keras_curvature.measurement import multiscale, rounding_noise
 from keras_curvature.report import scale_profile
-from keras_curvature.report.data import Spectrum
+from keras_curvature.report.data import ScaleProfile
 
 H = multiscale.DISTANCES
 
@@ -15,29 +15,29 @@ H = multiscale.DISTANCES
 def taken(function, count=60):
     """Second differences of a function of one input along the lines of a probe of it."""
     z = np.random.default_rng(0).uniform(-1, 1, size=(count, 1))
-    rails = multiscale.rails(z, z.std(axis=0))
-    places = z[rails.start] + multiscale.PLACES * rails.unit
+    scale_lines = multiscale.scale_lines(z, z.std(axis=0))
+    places = z[scale_lines.start] + multiscale.PLACES * scale_lines.unit
     values = function(places)[..., None]
     number = len(multiscale.OFFSETS)
     return (
-        rails,
-        multiscale.differences(values[:, :number], rails.inside),
+        scale_lines,
+        multiscale.differences(values[:, :number], scale_lines.inside),
         rounding_noise.noise(values[:, number:]),
     )
 
 
 def test_lines_lead_from_probe_points_to_probe_points():
     z = np.random.default_rng(0).normal(size=(40, 3)) * [1.0, 10.0, 0.1]
-    rails = multiscale.rails(z, z.std(axis=0))
-    assert len(rails.start) == len(set(rails.start)) == multiscale.CENTRES
+    scale_lines = multiscale.scale_lines(z, z.std(axis=0))
+    assert len(scale_lines.start) == len(set(scale_lines.start)) == multiscale.CENTRES
     # A step is one standard deviation long, whatever the units of the inputs.
-    np.testing.assert_allclose(np.linalg.norm(rails.unit / z.std(axis=0), axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(scale_lines.unit / z.std(axis=0), axis=1), 1)
 
 
 def test_equal_points_make_no_line():
-    rails = multiscale.rails(np.ones((5, 2)), np.ones(2))
-    assert not rails.inside.any()
-    assert (rails.unit == 0).all()
+    scale_lines = multiscale.scale_lines(np.ones((5, 2)), np.ones(2))
+    assert not scale_lines.inside.any()
+    assert (scale_lines.unit == 0).all()
 
 
 def test_second_differences_of_a_parabola_are_its_second_derivative():
@@ -50,8 +50,8 @@ def test_second_differences_of_a_parabola_are_its_second_derivative():
 
 
 def test_windows_that_leave_the_range_are_left_out():
-    rails, curvature, _ = taken(lambda x: np.where(np.abs(x) > 1, np.inf, x**2))
-    assert not rails.inside.all()
+    scale_lines, curvature, _ = taken(lambda x: np.where(np.abs(x) > 1, np.inf, x**2))
+    assert not scale_lines.inside.all()
     assert np.isnan(curvature[0]).any()
     assert not np.isinf(curvature).any()
 
@@ -60,9 +60,9 @@ def test_a_kink_is_seen_through_a_triangle():
     """Of |x| at distance t: 2 max(0, 1 - t / h) / h."""
     _, curvature, _ = taken(lambda x: np.abs(x - 0.123))
     z = np.random.default_rng(0).uniform(-1, 1, size=(60, 1))
-    rails = multiscale.rails(z, z.std(axis=0))
+    scale_lines = multiscale.scale_lines(z, z.std(axis=0))
     h = H * z.std()
-    away = np.abs(z[rails.start, 0] - 0.123)
+    away = np.abs(z[scale_lines.start, 0] - 0.123)
     expected = z.std() ** 2 * 2 * np.maximum(0, 1 - away / h[:, None]) / h[:, None]
     centred = curvature[:, : len(away), 0]
     known = np.isfinite(centred)
@@ -85,29 +85,29 @@ def test_noise_of_a_second_difference():
     )
 
 
-def spectrum(rms, noise=1e-16):
+def profile(rms, noise=1e-16):
     rounded = rounding_noise.in_second_difference(np.array(noise), H)
     rms = np.broadcast_to(np.asarray(rms, dtype=float), H.shape)
-    return Spectrum(H, rms, np.hypot(rms, rounded), rounded, 1e8 * rounded)
+    return ScaleProfile(H, rms, np.hypot(rms, rounded), rounded, 1e8 * rounded)
 
 
 BENT = np.where(H > 0.2, 3.0, 1.0)
 READINGS = {
-    "smooth": (spectrum(1.0), "smooth", "every distance up to one standard deviation."),
-    "smooth below": (spectrum(BENT), "smooth", "up to 0.12 standard deviations"),
-    "smooth until": (spectrum(1.0, noise=1e-6), "smooth", "down to where rounding sets in"),
-    "kinks": (spectrum(H**-0.5), "kinks", "never settles"),
-    "rounding": (spectrum(0.01, noise=1e-3), "rounding", "differences say nothing"),
-    "flat": (spectrum(0.0), "flat", "no curvature at any distance"),
+    "smooth": (profile(1.0), "smooth", "every distance up to one standard deviation."),
+    "smooth below": (profile(BENT), "smooth", "up to 0.12 standard deviations"),
+    "smooth until": (profile(1.0, noise=1e-6), "smooth", "down to where rounding sets in"),
+    "kinks": (profile(H**-0.5), "kinks", "never settles"),
+    "rounding": (profile(0.01, noise=1e-3), "rounding", "differences say nothing"),
+    "flat": (profile(0.0), "flat", "no curvature at any distance"),
 }
 
 
 @pytest.mark.parametrize(("given", "kind", "sentence"), READINGS.values(), ids=READINGS)
-def test_a_spectrum_is_read(given, kind, sentence):
+def test_a_scale_profile_is_read(given, kind, sentence):
     reading = scale_profile.read(given)
     assert reading.kind == kind
     assert sentence in reading.sentence
 
 
 def test_nothing_known_is_flat_and_no_error():
-    assert scale_profile.read(spectrum(np.nan)).kind == "flat"
+    assert scale_profile.read(profile(np.nan)).kind == "flat"

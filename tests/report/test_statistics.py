@@ -38,7 +38,7 @@ def test_detail_by_hand():
     assert high < 6
     # the gradient is (1, 1) at both points
     assert numbers["normalized"] == pytest.approx(np.mean([-low, 6]) / np.sqrt(2))
-    assert numbers["additivity"] == pytest.approx(2 / (4 + 2 + 16 + 36 + 4))
+    assert numbers["interaction_fraction"] == pytest.approx(2 / (4 + 2 + 16 + 36 + 4))
 
 
 def test_without_the_whole_hessian_the_diagonal_serves():

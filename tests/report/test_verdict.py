@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_curvature.engines.options import Options
-from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
 from keras_curvature.report import statistics
 from keras_curvature.report.verdict import verdict
@@ -45,23 +45,25 @@ CASES = {
 def test_verdict(kind):
     function, truth = CASES[kind]
     probe = X if truth is None else (X, truth(X))
-    gauge = Gauge(model_of(function), make_probe(probe), options=Options())
-    found = verdict(gauge.measure()[""], gauge.f.audit)
+    measurer = ExactMeasurer(model_of(function), make_probe(probe), options=Options())
+    found = verdict(measurer.measure()[""], measurer.f.activity)
     assert found.kind == kind.removesuffix(" in noise"), found.sentence
     assert found.sentence.endswith(".")
 
 
 def test_a_line_worse_than_a_constant_says_nothing_of_the_data():
-    gauge = Gauge(model_of(lambda x: 1 - 3 * x), make_probe((X, 3 * X)), options=Options())
-    found = verdict(gauge.measure()[""], gauge.f.audit)
+    measurer = ExactMeasurer(
+        model_of(lambda x: 1 - 3 * x), make_probe((X, 3 * X)), options=Options()
+    )
+    found = verdict(measurer.measure()[""], measurer.f.activity)
     assert (found.kind, "worse than a constant" in found.sentence) == ("straight", True)
 
 
 @pytest.mark.parametrize("x", [X[:1], np.repeat(X[:1], 5, axis=0)], ids=["one", "the same"])
 def test_of_one_point_nothing_is_said_of_what_lies_between(x):
-    gauge = Gauge(model_of(lambda x: x**2), make_probe(x), options=Options())
-    measurement = gauge.measure()[""]
-    assert verdict(measurement, gauge.f.audit).kind == "one point"
+    measurer = ExactMeasurer(model_of(lambda x: x**2), make_probe(x), options=Options())
+    measurement = measurer.measure()[""]
+    assert verdict(measurement, measurer.f.activity).kind == "one point"
     numbers = statistics.headline(measurement)
     assert numbers["mean"] == pytest.approx(2)
     assert np.isnan([numbers["slope_change"], numbers["hidden_fraction"]]).all()
@@ -74,8 +76,11 @@ def test_the_sentence_names_the_layer_that_stops_the_derivative():
             keras.layers.Lambda(lambda x: tf.stop_gradient(x) ** 2, name="frozen"),
         ]
     )
-    gauge = Gauge(model, make_probe(X), options=Options())
-    assert "StopGradient in layer 'frozen'" in verdict(gauge.measure()[""], gauge.f.audit).sentence
+    measurer = ExactMeasurer(model, make_probe(X), options=Options())
+    assert (
+        "StopGradient in layer 'frozen'"
+        in verdict(measurer.measure()[""], measurer.f.activity).sentence
+    )
 
 
 def test_a_standard_deviation_is_the_measure_of_straightness():
@@ -83,6 +88,6 @@ def test_a_standard_deviation_is_the_measure_of_straightness():
     kinds = []
     for stretch, tall in ((1.0, 1.0), (1e3, 1e-3), (1e-3, 1e3)):
         model = model_of(lambda x, stretch=stretch, tall=tall: tall * (x / stretch) ** 2)
-        gauge = Gauge(model, make_probe(X * stretch), options=Options())
-        kinds.append(verdict(gauge.measure()[""], gauge.f.audit).kind)
+        measurer = ExactMeasurer(model, make_probe(X * stretch), options=Options())
+        kinds.append(verdict(measurer.measure()[""], measurer.f.activity).kind)
     assert kinds == ["healthy"] * 3

@@ -12,7 +12,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from closed_forms import parabola, report
 from keras_curvature import figures
 from keras_curvature.diagnosis.results import Diagnosis, Finding
-from keras_curvature.report.data import Spectrum
+from keras_curvature.report.data import ScaleProfile
 from keras_curvature.summaries import markdown
 from keras_curvature.summaries.run_writer import RunWriter
 
@@ -250,10 +250,10 @@ def test_nothing_of_a_model_reaches_the_page_of_a_diagnosis_unescaped():
 
 def test_curvature_over_distances_is_a_tensor_and_a_table(writer, tmp_path):
     h = 0.5 ** np.arange(12)
-    spectrum = Spectrum(h, 2 * h, 3 * h, 4 * h, 5 * h)
-    shown = dataclasses.replace(report(), spectrum=spectrum)
-    writer.write_spectrum(shown)
-    writer.write_spectrum(report())  # has none
+    scale_profile = ScaleProfile(h, 2 * h, 3 * h, 4 * h, 5 * h)
+    shown = dataclasses.replace(report(), scale_profile=scale_profile)
+    writer.write_scale_profile(shown)
+    writer.write_scale_profile(report())  # has none
     writer.write_picture(shown, figures.to_png(figures.draw(parabola(), shown)), "distances")
     writer.close()
     found = events(tmp_path)

@@ -17,7 +17,7 @@ from benchmarks.race.networks import Array
 from benchmarks.race.peers import keras_networks
 from benchmarks.race.peers.tensorflow_recipes import training_step
 from benchmarks.race.work import Work
-from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.random_directions import rademacher
 
 
 def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
@@ -61,7 +61,7 @@ def _estimate(model: keras.Model, x: tf.Tensor, v: tf.Tensor, engine: str) -> tf
 def own_directions(work: Work) -> Array:
     """The signs that `kc.laplacian(..., directions=...)` draws, `(k, n, *input_shape)`."""
     shape = [work.points, works.DIRECTIONS, math.prod(work.network.input_shape)]
-    signs = np.swapaxes(random_signs(shape, seed=0).numpy(), 0, 1)
+    signs = np.swapaxes(rademacher(shape, seed=0).numpy(), 0, 1)
     return signs.reshape(works.DIRECTIONS, work.points, *work.network.input_shape)
 
 

@@ -164,10 +164,10 @@ def _described(shape: Shape) -> str:
 
 def parts_of(model: Any, f: FlatFunction) -> tuple[Part, ...]:
     """All parts that a derivative passes and that are in the tables, in the order of the graph."""
-    sorted_by = {place.op_type for place in (*f.audit.live, *f.audit.cuts)} & SORTS
+    sorted_by = {place.op_type for place in (*f.activity.active, *f.activity.cuts)} & SORTS
     watched = OPS.keys() - (set() if sorted_by else LOOKUPS)
     groups: dict[str, list[Place]] = {}
-    for place in f.audit.live:
+    for place in f.activity.active:
         if place.op_type in watched:
             groups.setdefault(place.layer or place.op_name, []).append(place)
     return tuple(_part(model, f, places) for places in groups.values())

@@ -80,17 +80,19 @@ def findings(s: Subject, found: Agreement) -> list[Finding]:
 
 def altering(s: Subject) -> list[Place]:
     """Where a derivative is stopped, rounded away or written by hand."""
-    audit = s.problem.f.audit
-    quantised = [p for p in audit.live if p.op_type in OPS and OPS[p.op_type].word == QUANTISED]
-    by_hand = [p for p in audit.live if p.op_type == "IdentityN" and not _of_silu(s, p)]
-    return [place for place in audit.cuts if place.op_type != "Cast"] or quantised or by_hand
+    activity = s.bound.f.activity
+    quantised = [
+        p for p in activity.active if p.op_type in OPS and OPS[p.op_type].word == QUANTISED
+    ]
+    by_hand = [p for p in activity.active if p.op_type == "IdentityN" and not _of_silu(s, p)]
+    return [place for place in activity.cuts if place.op_type != "Cast"] or quantised or by_hand
 
 
 def _of_silu(s: Subject, place: Place) -> bool:
     """Whether a hand-written gradient is that of `tf.nn.silu`, which is right."""
     inner = place.op_name.rpartition("/")[0]
     return any(
-        p.op_type == "Sigmoid" and p.op_name.startswith(inner) for p in s.problem.f.audit.live
+        p.op_type == "Sigmoid" and p.op_name.startswith(inner) for p in s.bound.f.activity.active
     )
 
 

@@ -8,7 +8,7 @@ from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.activity import Dependence, NotDifferentiableError, Place
-from keras_curvature.engines.tensorflow.activity_analysis import audit
+from keras_curvature.engines.tensorflow.activity_analysis import activity_of
 from keras_curvature.report.text import listed
 
 
@@ -28,20 +28,20 @@ def no_derivative(error: NotDifferentiableError) -> Finding:
 
 def dependence(s: Subject) -> list[Finding]:
     """Outputs and inputs that are not connected, or only through a stopped gradient."""
-    f = s.problem.f
+    f = s.bound.f
     names = [repr(name) if name else "the output" for name in f.output_names]
-    pairs = list(zip(names, f.audit.dependence, strict=True))
+    pairs = list(zip(names, f.activity.dependence, strict=True))
     loose = [name for name, state in pairs if state is Dependence.NONE]
     cut = [name for name, state in pairs if state is Dependence.CUT]
     share = 1 / len(names)
     findings = [_disconnected(loose, share)] if loose else []
     if cut:
-        findings.append(_stopped(cut, f.audit.cuts, share))
+        findings.append(_stopped(cut, f.activity.cuts, share))
     if len(loose) + len(cut) < len(names) and len(f.source) > 1:
         unused = [
             repr(name)
             for name, tensor in zip(f.input_names, f.source, strict=True)
-            if not any(audit(f.traced, [tensor], ()).dependence)
+            if not any(activity_of(f.traced, [tensor], ()).dependence)
         ]
         findings += [_unused(unused, len(f.source))] if unused else []
     return findings

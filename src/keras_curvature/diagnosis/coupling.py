@@ -9,7 +9,7 @@ from keras_curvature.engines.batch_coupling import TOLERANCE, draws, influence, 
 
 def coupling(s: Subject) -> list[Finding]:
     """Whether an output depends on other examples of the batch, or on chance."""
-    f = s.problem.f
+    f = s.bound.f
     drift, found = randomness(f, s.leaves), influence(f, s.leaves)
     if found > TOLERANCE and draws(f):
         drift = max(drift, found)  # a generator that is left as it is draws the same twice

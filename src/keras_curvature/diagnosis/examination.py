@@ -18,8 +18,8 @@ from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, su
 from keras_curvature.diagnosis.unit_states import look
 from keras_curvature.diagnosis.zeros import zeros
 from keras_curvature.engines.activity import Dependence, NotDifferentiableError
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.engines.tensorflow.private import unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
@@ -78,17 +78,17 @@ def diagnose(
         # The report says it.
         warnings.filterwarnings("ignore", message="The model gives an example another output")
         try:
-            problem = pose(model, x, options, in_float64=False)
+            bound = bind(model, x, options, in_float64=False)
         except NotDifferentiableError as error:
             checks = ("The graph, before any number.",)
             return Diagnosis(_name(model), (no_derivative(error),), checks)
-    return examine(model, problem, options, scale)
+    return examine(model, bound, options, scale)
 
 
 @unobserved()
-def examine(model: Model, problem: Problem, options: Options, scale: Any = "auto") -> Diagnosis:
+def examine(model: Model, bound: BoundModel, options: Options, scale: Any = "auto") -> Diagnosis:
     """`diagnose` for a model that has been traced."""
-    s = subject_of(model, problem, options, scale)
+    s = subject_of(model, bound, options, scale)
     with warnings.catch_warnings():
         # Rounding is measured here, whatever it comes from.
         warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")
@@ -102,7 +102,7 @@ def examine(model: Model, problem: Problem, options: Options, scale: Any = "auto
 def _found(s: Subject) -> tuple[list[Finding], tuple[str, ...]]:
     """Findings, and what was looked at."""
     findings = dependence(s)
-    if Dependence.LIVE not in s.problem.f.audit.dependence:
+    if Dependence.ACTIVE not in s.bound.f.activity.dependence:
         return findings, (_on_the_graph(s),)
     apart = coupling(s)
     if apart:
@@ -110,7 +110,7 @@ def _found(s: Subject) -> tuple[list[Finding], tuple[str, ...]]:
         return findings + apart, (_on_the_graph(s), together)
     taken = sample(s, s.f)
     findings += not_finite(s, taken)
-    parts = parts_of(s.model, s.problem.f)
+    parts = parts_of(s.model, s.bound.f)
     if taken.finite.all():
         findings += _measured(s, taken, parts)
     findings += tensorflow_gradients.findings(s, tensorflow_gradients.own_answer(s, taken))
@@ -136,11 +136,11 @@ def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Findin
 
 
 def _on_the_graph(s: Subject) -> str:
-    return f"The graph: {len(s.problem.f.audit.live)} ops on the way from input to output."
+    return f"The graph: {len(s.bound.f.activity.active)} ops on the way from input to output."
 
 
 def _checks(s: Subject, parts: tuple[Part, ...]) -> tuple[str, ...]:
-    total = s.problem.f.outputs.width
+    total = s.bound.f.outputs.width
     outputs = "" if total == s.f.outputs.width else f", a mixture of all {total} outputs"
     kinked = sum(part.kinked for part in parts)
     return (

@@ -37,10 +37,12 @@ def not_finite(s: Subject, taken: Sample) -> list[Finding]:
 
 def _first(s: Subject, example: int) -> tuple[Place | None, str]:
     """The first op on the way whose value is not finite at an example, or else its slope."""
-    f = s.problem.f
+    f = s.bound.f
     graph = f.traced.graph
     names = {op.name for op in graph.get_operations()}
-    seen = [(p, graph.get_operation_by_name(p.op_name)) for p in f.audit.live if p.op_name in names]
+    seen = [
+        (p, graph.get_operation_by_name(p.op_name)) for p in f.activity.active if p.op_name in names
+    ]
     seen = [(place, op) for place, op in seen if op.outputs[0].dtype.is_floating]
     z, rest = f.point([leaf[example : example + 1] for leaf in s.leaves])
     fetches = [op.outputs[0] for _, op in seen]

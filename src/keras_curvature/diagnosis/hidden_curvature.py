@@ -222,7 +222,7 @@ def _finding(
     return Finding(
         kind="piecewise linear" if share >= HIDDEN else "partly hidden",
         # Where a gradient is stopped a value may jump, as of a rounded one.
-        where=where(named) or ops(s.problem.f.audit.cuts) or "from an op that is not known here",
+        where=where(named) or ops(s.bound.f.activity.cuts) or "from an op that is not known here",
         layers=tuple(part.layer for part in named if part.layer),
         found=" ".join(sentences),
         meaning=_meaning(share),

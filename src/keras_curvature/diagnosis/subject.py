@@ -12,11 +12,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import BoundModel
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem
 from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import rounding_noise, windows
@@ -78,7 +78,7 @@ class Subject:
 
     Attributes:
         model: as the user gave it.
-        problem: the model, traced, and all of the user's examples.
+        bound: the model, traced, and all of the user's examples.
         options: the user's.
         leaves: the examples that are looked at, as the model takes them.
         chosen: which of the user's examples these are, `(n,)`.
@@ -90,7 +90,7 @@ class Subject:
     """
 
     model: Model
-    problem: Problem
+    bound: BoundModel
     options: Options
     leaves: tuple[tf.Tensor, ...]
     chosen: NDArray[np.integer]
@@ -108,7 +108,7 @@ class Subject:
     @property
     def total(self) -> int:
         """How many the user gave."""
-        return int(self.problem.inputs.leaves[0].shape[0])
+        return int(self.bound.inputs.leaves[0].shape[0])
 
     def first(self, count: int) -> list[tf.Tensor]:
         """The first of the examples."""
@@ -125,14 +125,14 @@ class Subject:
         given = [tf.convert_to_tensor(tensor) for tensor in tensors]
         size = self.options.batch_size or max(1, rows_at_once(self.f64) // rows_per_example)
         shared = [tf.convert_to_tensor(constant) for constant in constants]
-        found = run_chunked(self.problem, compute, given, size, {}, constants=shared)
+        found = run_chunked(self.bound, compute, given, size, {}, constants=shared)
         arrays = {key: tensor.numpy() for key, tensor in found.items()}
         return {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 
 
 def subject_of(
     model: Model,
-    problem: Problem,
+    bound: BoundModel,
     options: Options,
     scale: Any = "auto",
     *,
@@ -140,9 +140,9 @@ def subject_of(
     at_most: int = MOST_EXAMPLES,
 ) -> Subject:
     """Chooses the examples, and what is asked of them; `seed` is of the choice."""
-    f = few_outputs(problem.f)
-    f64 = few_outputs(dataclasses.replace(problem.f, dtype=tf.float64))
-    z = f64.point(problem.inputs.leaves)[0]
+    f = few_outputs(bound.f)
+    f64 = few_outputs(dataclasses.replace(bound.f, dtype=tf.float64))
+    z = f64.point(bound.inputs.leaves)[0]
     spread = windows.spread(z).numpy()
     most = min(at_most, EXAMPLES_IF_WIDE if len(spread) > WIDE else MOST_EXAMPLES)
     most = min(most, int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, MOST_EXAMPLES)))
@@ -150,9 +150,9 @@ def subject_of(
     v = np.random.default_rng(seed + 1).normal(size=(len(chosen), len(spread)))
     return Subject(
         model=model,
-        problem=problem,
+        bound=bound,
         options=options,
-        leaves=tuple(tf.gather(leaf, chosen) for leaf in problem.inputs.leaves),
+        leaves=tuple(tf.gather(leaf, chosen) for leaf in bound.inputs.leaves),
         chosen=chosen,
         f=f,
         f64=f64,
@@ -164,7 +164,7 @@ def subject_of(
 
 def rows_at_once(f: FlatFunction) -> int:
     """How many examples fit into memory at once."""
-    return chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+    return chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def own_answer(s: Subject, taken: Sample) -> Own:
     leaves = [tf.gather(leaf, rows) for leaf in s.leaves]
     try:
         compute, mixing = _nested_tapes(s), tf.constant(s.f.mixing.sum(axis=1))
-        function = s.problem.evaluator.function(compute, [*leaves, v], [mixing])
+        function = s.bound.evaluator.function(compute, [*leaves, v], [mixing])
         found = [function(*leaves, v, mixing)["own"].numpy() for _ in range(CALLS)]
         answers = [answer * length[:, 0] ** 2 for answer in found]
     except Exception as error:  # whatever TensorFlow raises is the answer
@@ -96,16 +96,16 @@ def own_answer(s: Subject, taken: Sample) -> Own:
 
 def findings(s: Subject, own: Own) -> list[Finding]:
     """The finding that TensorFlow's own second derivative is wrong or missing here."""
-    audit = s.problem.f.audit
+    activity = s.bound.f.activity
     if own.message:
-        return [_missing(audit.mended, own.message)]
+        return [_missing(activity.mended, own.message)]
     half = _half(s)
-    limit = WRONG_IN_HALF if half else WRONG_WHERE_MENDED if audit.mended else WRONG
+    limit = WRONG_IN_HALF if half else WRONG_WHERE_MENDED if activity.mended else WRONG
     if own.error < limit:  # False for NaN
         return []
-    if half and not audit.mended:
+    if half and not activity.mended:
         return [_low_precision(half, own, min(EXAMPLES, s.count))]
-    return [_wrong(audit.mended, own)]
+    return [_wrong(activity.mended, own)]
 
 
 def _wrong(mended: Sequence[Place], own: Own) -> Finding:
@@ -161,7 +161,7 @@ def _low_precision(half: str, own: Own, count: int) -> Finding:
 
 def _nested_tapes(s: Subject) -> Callable[..., dict[str, tf.Tensor]]:
     """`v' H v` of the sum of the few outputs, `(n,)`, as anyone would write it."""
-    f = replace(s.problem.f, dtype=s.problem.f.native, mended=False)
+    f = replace(s.bound.f, dtype=s.bound.f.native, mended=False)
 
     def ask(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         *leaves, v, mixing = tensors
@@ -185,7 +185,7 @@ def _along(gradient: tf.Tensor | None, v: tf.Tensor) -> tf.Tensor | None:
 
 def _half(s: Subject) -> str:
     """The 16-bit dtype that the model computes in, or `""`."""
-    outputs = (t for op in s.problem.f.traced.graph.get_operations() for t in op.outputs)
+    outputs = (t for op in s.bound.f.traced.graph.get_operations() for t in op.outputs)
     return next((t.dtype.name for t in outputs if t.dtype in (tf.float16, tf.bfloat16)), "")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.activations import Part, batched_inputs
 from keras_curvature.diagnosis.subject import Mixed, Subject
-from keras_curvature.engines.tensorflow.interpreter import Walker, run
+from keras_curvature.engines.tensorflow.interpreter import Interpreter, run
 from keras_curvature.typing import Array
 
 CHANGED = 1e-3
@@ -58,7 +58,7 @@ def look(
     def compute(z: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
         return _inside(f, visible, z, rest)
 
-    evaluator = s.problem.evaluator
+    evaluator = s.bound.evaluator
     tensors = [tf.cast(z, f.dtype), *rest]
     function = evaluator.function(compute, tensors)
     found = {name: tensor.numpy() for name, tensor in function(*tensors).items()}
@@ -130,7 +130,7 @@ def _own_slopes(
     watched = [x for x, t in zip(inputs, op.inputs, strict=True) if any(t is b for b in batched)]
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        y = Walker(dtype, {}).emit(op, inputs, {})[0]
+        y = Interpreter(dtype, {}).emit(op, inputs, {})[0]
         # Uneven, so that an exchange of two entries, as in sorting, changes the slope.
         size = y.shape[-1] if y.shape.rank > 1 and y.shape[-1] is not None else 1
         total = tf.reduce_sum(y * tf.cast(1 + tf.linspace(0.0, 0.5, size), y.dtype))

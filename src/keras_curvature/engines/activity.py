@@ -13,7 +13,7 @@ class Dependence(IntEnum):
     NONE = 0
     CUT = 1
     """It depends on it, but no derivative passes."""
-    LIVE = 2
+    ACTIVE = 2
     UNKNOWN = 3
     """It depends on it through an op of which TensorFlow has no derivative."""
 
@@ -42,12 +42,12 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Activity:
     """What is known about a model before it is differentiated.
 
     Attributes:
         dependence: of each output on the input.
-        live: ops through which a derivative passes, in order.
+        active: ops through which a derivative passes, in order.
         cuts: ops at which the derivative ends, though the value goes on.
         acting: ops that cannot give what the outputs need without doing something else.
         unknown: ops that TensorFlow cannot differentiate even once, by an input that is live.
@@ -59,7 +59,7 @@ class Audit:
     """
 
     dependence: tuple[Dependence, ...]
-    live: tuple[Place, ...]
+    active: tuple[Place, ...]
     cuts: tuple[Place, ...]
     acting: tuple[Place, ...]
     unknown: tuple[Place, ...]

@@ -48,8 +48,8 @@ def rows_forward(activations: int, widest: int, inputs: int, dtype: tf.DType) ->
         inputs: numbers in a point and its direction each.
         dtype: of the numbers.
     """
-    live = min(LIVE_COPIES * activations, LIVE_WIDTHS * widest)
-    return max(1, MEMORY_BUDGET // (dtype.size * max(1, live + 4 * inputs)))
+    active = min(LIVE_COPIES * activations, LIVE_WIDTHS * widest)
+    return max(1, MEMORY_BUDGET // (dtype.size * max(1, active + 4 * inputs)))
 
 
 def counted(examples: int) -> str:

@@ -75,7 +75,7 @@ class Engine:
     def plan(self, f: FlatFunction, names: Collection[str]) -> tuple[int, int]:
         """Examples and directions that go through at once within the memory budget."""
         # A row carries its point and its direction besides the activations.
-        rows = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        rows = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
         per_example = f.outputs.width if self.repeats_examples else 1
         return chunking.plan(rows, per_example, self.directions(f, names))
 
@@ -138,11 +138,11 @@ class Engine:
 
     def rows_along(self, f: FlatFunction) -> int:
         """How many rows, each with a direction of its own, fit into memory at once."""
-        audit, d = f.audit, f.inputs.width
+        activity, d = f.activity, f.inputs.width
         if self.repeats_examples:
-            rows = chunking.rows_at_once(audit.activations + 4 * d, f.dtype)
+            rows = chunking.rows_at_once(activity.activations + 4 * d, f.dtype)
             return max(1, rows // f.outputs.width)
-        return chunking.rows_forward(audit.activations, audit.widest, d, f.dtype)
+        return chunking.rows_forward(activity.activations, activity.widest, d, f.dtype)
 
     def products(
         self,
@@ -166,7 +166,7 @@ class Engine:
             yield
         except LookupError as error:
             missing = str(error).rpartition(" ")[2]
-            places = [place for place in f.audit.live if missing.startswith(place.op_type)]
+            places = [place for place in f.activity.active if missing.startswith(place.op_type)]
             raise NotDifferentiableError(
                 f"TensorFlow has no second derivative for {places[-1] if places else missing} "
                 f"({missing} has no gradient), which the {self.name!r} engine needs. Replace the "
@@ -284,8 +284,8 @@ def _against_taylor(f: FlatFunction, names: Collection[str], asked: str) -> str:
             'loop is kept. Use `engine="auto"` or `engine="nested"`.',
             unsuited,
         )
-    if f.audit.rankless and not set(names) <= BY_REVERSE_MODE:
-        where = f"the graph does not know the rank of the result of {f.audit.rankless[0]}"
+    if f.activity.rankless and not set(names) <= BY_REVERSE_MODE:
+        where = f"the graph does not know the rank of the result of {f.activity.rankless[0]}"
         if asked == "auto":
             return where
         raise ValueError(

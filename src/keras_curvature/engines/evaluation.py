@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import BoundModel, Compute, bind, with_constants
 from keras_curvature.engines.computation_key import key_of
 from keras_curvature.engines.dispatch import ENGINES, Engine, EngineChoice, needs_float64
 from keras_curvature.engines.inputs import numbers_in
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Compute, Problem, bound, pose
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
-from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.random_directions import rademacher
 from keras_curvature.engines.tensorflow import batch_splitting, distribution
 from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 from keras_curvature.typing import Model, Structure
@@ -29,12 +29,12 @@ def differentiate(
     model: Model, x: Structure, names: Collection[str], v: Structure | None, options: Options
 ) -> dict[str, Any]:
     """Named derivatives of `model` at `x`, in the user's structure."""
-    problem = pose(model, x, options, in_float64=needs_float64(options.engine))
-    engine = ENGINES[problem.evaluator.choice(options.engine, names).name]
-    direction = as_direction(problem, v) if ALONG_V & set(names) else None
-    found = flat_derivatives(problem, engine, tuple(names), direction, options.batch_size)
+    bound = bind(model, x, options, in_float64=needs_float64(options.engine))
+    engine = ENGINES[bound.evaluator.choice(options.engine, names).name]
+    direction = as_direction(bound, v) if ALONG_V & set(names) else None
+    found = flat_derivatives(bound, engine, tuple(names), direction, options.batch_size)
     return {
-        name: unflatten(tf.cast(found[name], problem.result_dtype), *problem.layouts(name))
+        name: unflatten(tf.cast(found[name], bound.result_dtype), *bound.layouts(name))
         for name in names
     }
 
@@ -43,11 +43,11 @@ def estimate_laplacian(
     model: Model, x: Structure, directions: int, seed: int, options: Options
 ) -> Any:
     """Hutchinson's estimate of the Laplacian from random signs, in the user's structure."""
-    problem = pose(model, x, options, in_float64=needs_float64(options.engine))
-    engine = ENGINES[problem.evaluator.choice(options.engine, (LAPLACIAN,)).name]
-    f, leaves = problem.f, problem.inputs.leaves
+    bound = bind(model, x, options, in_float64=needs_float64(options.engine))
+    engine = ENGINES[bound.evaluator.choice(options.engine, (LAPLACIAN,)).name]
+    f, leaves = bound.f, bound.inputs.leaves
     count = tf.shape(leaves[0])[0] if leaves[0].shape[0] is None else leaves[0].shape[0]
-    signs = random_signs([count, directions, f.inputs.width], seed)
+    signs = rademacher([count, directions, f.inputs.width], seed)
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         z, rest = f.point(tensors[:-1])
@@ -57,30 +57,30 @@ def estimate_laplacian(
     planned = max(1, engine.rows_along(f) // (directions + 2))
     size = chunking.at_once(options.batch_size, planned, leaves[0])
     signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
-    halved_from = problem.evaluator.halved_along(engine, directions)
-    found = run_chunked(problem, compute, (*leaves, signs), size, signature, halved_from)
-    return unflatten(tf.cast(found[LAPLACIAN], problem.result_dtype), *problem.layouts(LAPLACIAN))
+    halved_from = bound.evaluator.halved_along(engine, directions)
+    found = run_chunked(bound, compute, (*leaves, signs), size, signature, halved_from)
+    return unflatten(tf.cast(found[LAPLACIAN], bound.result_dtype), *bound.layouts(LAPLACIAN))
 
 
 def engine_choice(
     model: Model, x: Structure, names: Collection[str], options: Options
 ) -> EngineChoice:
     """Which engine computes these quantities of a model, and why."""
-    problem = pose(model, x, options, in_float64=needs_float64(options.engine))
-    return problem.evaluator.choice(options.engine, names)
+    bound = bind(model, x, options, in_float64=needs_float64(options.engine))
+    return bound.evaluator.choice(options.engine, names)
 
 
 def flat_derivatives(
-    problem: Problem,
+    bound: BoundModel,
     engine: Engine,
     names: tuple[str, ...],
     v: tf.Tensor | None,
     batch_size: int | None,
 ) -> dict[str, tf.Tensor]:
     """Named derivatives with inputs and outputs laid flat, as `quantities.compute` gives them."""
-    f = problem.f
-    examples, directions_at_once = problem.evaluator.plan(engine, names)
-    leaves = problem.inputs.leaves
+    f = bound.f
+    examples, directions_at_once = bound.evaluator.plan(engine, names)
+    leaves = bound.inputs.leaves
     count, along_v = len(leaves), v is not None
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -90,20 +90,20 @@ def flat_derivatives(
 
     signature = {
         name: tf.TensorSpec(
-            [None, *(layout.width for layout in problem.layouts(name))],
+            [None, *(layout.width for layout in bound.layouts(name))],
             f.dtype,
         )
         for name in names
     }
     tensors = leaves if v is None else (*leaves, v)
     size = chunking.at_once(batch_size, examples, leaves[0])
-    halved_from = problem.evaluator.halved_from(engine, names)
-    return run_chunked(problem, compute, tensors, size, signature, halved_from)
+    halved_from = bound.evaluator.halved_from(engine, names)
+    return run_chunked(bound, compute, tensors, size, signature, halved_from)
 
 
 @unobserved()
 def run_chunked(
-    problem: Problem,
+    bound: BoundModel,
     compute: Compute,
     tensors: Sequence[tf.Tensor],
     size: int,
@@ -120,7 +120,7 @@ def run_chunked(
     memory runs out; inside a `tf.function` as part of it.
 
     Args:
-        problem: the traced model.
+        bound: the traced model.
         compute: its closure holds constants that can be told apart, see `computation_key`.
         tensors: with the examples as the first axis.
         size: how many examples at a time.
@@ -129,24 +129,22 @@ def run_chunked(
         constants: arrays that all examples share.
     """
     if not tf.executing_eagerly():
-        compute = bound(compute, constants)
+        compute = with_constants(compute, constants)
         count = tensors[0].shape[0]
         if inside_xla() and count is not None and halved_from <= count <= size:
             compute = batch_splitting.side_by_side(compute)
         return chunking.in_graph(compute, tensors, size, signature)
-    strategy, devices = problem.evaluator.strategy, 1
+    strategy, devices = bound.evaluator.strategy, 1
     shared = strategy is not None and not distribution.in_one()
     if shared:
         devices, halved_from = distribution.count(strategy), math.inf
 
     def run(*some: tf.Tensor) -> dict[str, tf.Tensor]:
         halved = some[0].shape[0] >= halved_from
-        function = problem.evaluator.function(
-            compute, some, constants, halved=halved, shared=shared
-        )
+        function = bound.evaluator.function(compute, some, constants, halved=halved, shared=shared)
         return function(*some, *constants)
 
-    fitting, key = problem.evaluator.fitting, (key_of(compute), shared)
+    fitting, key = bound.evaluator.fitting, (key_of(compute), shared)
 
     def smaller(fewer: int) -> None:
         fitting[key] = fewer = -(-fewer // devices)
@@ -161,16 +159,16 @@ def run_chunked(
     return chunking.as_fits(run, tensors, size, smaller)
 
 
-def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
+def as_direction(bound: BoundModel, v: Structure | None) -> tf.Tensor:
     """The direction as `(n, d)`: one per example, or one for all of them."""
-    layout = problem.f.inputs
-    dtype = problem.f.dtype
+    layout = bound.f.inputs
+    dtype = bound.f.dtype
     if v is None:
         raise ValueError(
             "A direction `v` is needed: an array in the shape of `x`, or of one example."
         )
     if isinstance(v, dict) and not any(isinstance(part, dict) for part in v.values()):
-        v = _in_order(v, problem.f.input_names)
+        v = _in_order(v, bound.f.input_names)
     if len(layout.shapes) == 1:
         v = [tf.convert_to_tensor(numbers_in(_only(v), "v"))]
     leaves = [
@@ -178,9 +176,9 @@ def as_direction(problem: Problem, v: Structure | None) -> tf.Tensor:
         for leaf in keras.tree.flatten(v)
     ]
     shapes = [tuple(leaf.shape) for leaf in leaves]
-    batch = problem.inputs.leaves[0].shape[0]
+    batch = bound.inputs.leaves[0].shape[0]
     if shapes == list(layout.shapes):
-        return tf.repeat(layout.join(leaves), tf.shape(problem.inputs.leaves[0])[0], axis=0)
+        return tf.repeat(layout.join(leaves), tf.shape(bound.inputs.leaves[0])[0], axis=0)
     wanted = [(batch, *shape) for shape in layout.shapes]
     if not _compatible(wanted, shapes):
         raise ValueError(

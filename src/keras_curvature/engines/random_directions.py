@@ -15,7 +15,7 @@ DIGITS = 12
 """Digits to the base 6 that one number of 32 bits gives, each value as likely to 1 in 10⁹."""
 
 
-def random_thirds(shape: Sequence[int], seed: int, examples: tf.Tensor) -> tf.Tensor:
+def sparse_rademacher(shape: Sequence[int], seed: int, examples: tf.Tensor) -> tf.Tensor:
     """Entries of 0 two times in three and else `-sqrt(3)` or `sqrt(3)`.
 
     Up to the fourth moment they are those of a normal distribution, so `vᵀHv` has mean `tr H`
@@ -47,7 +47,7 @@ def random_thirds(shape: Sequence[int], seed: int, examples: tf.Tensor) -> tf.Te
     return tf.reshape(tf.cast(flat == 1, tf.int8) - tf.cast(flat == 0, tf.int8), [-1, *shape])
 
 
-def random_signs(shape: Sequence[int | tf.Tensor], seed: int) -> tf.Tensor:
+def rademacher(shape: Sequence[int | tf.Tensor], seed: int) -> tf.Tensor:
     """Entries of -1 and 1, each as likely (Hutchinson 1990), the same for a seed.
 
     Args:
@@ -60,7 +60,7 @@ def random_signs(shape: Sequence[int | tf.Tensor], seed: int) -> tf.Tensor:
     lengths = tf.stack([tf.cast(length, tf.int64) for length in shape])
     if not tf.executing_eagerly():
         return _signs(lengths, seed)
-    return _compiled_signs(lengths, tf.constant(seed))
+    return _compiled_rademacher(lengths, tf.constant(seed))
 
 
 def _signs(shape: tf.Tensor, seed: int | tf.Tensor) -> tf.Tensor:
@@ -71,5 +71,5 @@ def _signs(shape: tf.Tensor, seed: int | tf.Tensor) -> tf.Tensor:
     return tf.reshape(2 * tf.reshape(heads, [-1])[:count] - 1, shape)
 
 
-_compiled_signs = tf.function(_signs, autograph=False, reduce_retracing=True)
+_compiled_rademacher = tf.function(_signs, autograph=False, reduce_retracing=True)
 """The ops one by one take twice as long."""

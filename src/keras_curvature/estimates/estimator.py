@@ -8,13 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.dispatch import ENGINES, Engine, needs_float64
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
-from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.random_directions import rademacher
 from keras_curvature.engines.tensorflow import nested
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.estimates import hutchinson, lanczos
@@ -108,13 +108,13 @@ def estimate(
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"`seed` must be an int. Received: {seed!r}.")
     options = Options(output, wrt, engine, dtype, batch_size)
-    problem = pose(model, x, options, in_float64=needs_float64(engine))
+    bound = bind(model, x, options, in_float64=needs_float64(engine))
     found: dict[str, Any] = {}
     sampled = [name for name in wanted if name != EIGENVALUES]
     if sampled:
-        found |= _sampled(problem, sampled, directions, seed, options)
+        found |= _sampled(bound, sampled, directions, seed, options)
     if EIGENVALUES in wanted:
-        found[EIGENVALUES] = _eigenvalues(problem, seed, tolerance, most_products, options)
+        found[EIGENVALUES] = _eigenvalues(bound, seed, tolerance, most_products, options)
     return {name: found[name] for name in wanted}
 
 
@@ -138,13 +138,13 @@ def _checked(names: Any, directions: Any, tolerance: float, most_products: Any) 
 
 
 def _sampled(
-    problem: Problem, names: Sequence[str], directions: int, seed: int, options: Options
+    bound: BoundModel, names: Sequence[str], directions: int, seed: int, options: Options
 ) -> dict[str, Estimate]:
     """The estimates from random signs."""
-    f, leaves = problem.f, problem.inputs.leaves
+    f, leaves = bound.f, bound.inputs.leaves
     by_products = bool(BY_PRODUCTS & set(names))
-    engine = _engine(problem, options, PRODUCT if by_products else LAPLACIAN)
-    signs = random_signs([_count(leaves[0]), directions, f.inputs.width], seed)
+    engine = _engine(bound, options, PRODUCT if by_products else LAPLACIAN)
+    signs = rademacher([_count(leaves[0]), directions, f.inputs.width], seed)
     size, at_once = _plan(f, engine, directions, by_products)
     wanted = tuple(names)
 
@@ -164,11 +164,11 @@ def _sampled(
         for part in ("", "_error")
     }
     size = chunking.at_once(options.batch_size, size, leaves[0])
-    found = run_chunked(problem, compute, (*leaves, signs), size, signature)
+    found = run_chunked(bound, compute, (*leaves, signs), size, signature)
 
     def shaped(name: str, part: str) -> Any:
         layouts = (f.outputs, f.inputs) if name == DIAGONAL else (f.outputs,)
-        return unflatten(tf.cast(found[f"{name}{part}"], problem.result_dtype), *layouts)
+        return unflatten(tf.cast(found[f"{name}{part}"], bound.result_dtype), *layouts)
 
     return {name: Estimate(shaped(name, ""), shaped(name, "_error")) for name in names}
 
@@ -214,13 +214,13 @@ def _from_products(
 
 
 def _eigenvalues(
-    problem: Problem, seed: int, tolerance: float, most_products: int, options: Options
+    bound: BoundModel, seed: int, tolerance: float, most_products: int, options: Options
 ) -> Eigenvalues:
     """Lanczos' method for every example and output."""
-    f, leaves = problem.f, problem.inputs.leaves
+    f, leaves = bound.f, bound.inputs.leaves
     m, d = f.outputs.width, f.inputs.width
     steps = min(most_products, d)
-    engine = _engine(problem, options, PRODUCT)
+    engine = _engine(bound, options, PRODUCT)
     # Signs would be orthogonal to an eigenvector such as (1, −1) half of the time.
     start = tf.random.stateless_normal([_count(leaves[0]), d], [seed, 1], dtype=f.dtype)
 
@@ -240,10 +240,10 @@ def _eigenvalues(
         "direction": tf.TensorSpec([None, m, 2, d], f.dtype),
         "residual": tf.TensorSpec([None, m, 2], f.dtype),
     }
-    rows = chunking.rows_at_once(f.audit.activations + (steps + 4) * d, f.dtype)
+    rows = chunking.rows_at_once(f.activity.activations + (steps + 4) * d, f.dtype)
     size = chunking.at_once(options.batch_size, max(1, rows // m), leaves[0])
-    found = run_chunked(problem, compute, (*leaves, start), size, signature)
-    cast = {name: tf.cast(part, problem.result_dtype) for name, part in found.items()}
+    found = run_chunked(bound, compute, (*leaves, start), size, signature)
+    cast = {name: tf.cast(part, bound.result_dtype) for name, part in found.items()}
     return Eigenvalues(
         value=unflatten(cast["value"], f.outputs, PAIR),
         direction=unflatten(cast["direction"], f.outputs, PAIR, f.inputs),
@@ -251,15 +251,15 @@ def _eigenvalues(
     )
 
 
-def _engine(problem: Problem, options: Options, quantity: str) -> Engine:
-    return ENGINES[problem.evaluator.choice(options.engine, (quantity,)).name]
+def _engine(bound: BoundModel, options: Options, quantity: str) -> Engine:
+    return ENGINES[bound.evaluator.choice(options.engine, (quantity,)).name]
 
 
 def _plan(f: FlatFunction, engine: Engine, directions: int, by_products: bool) -> tuple[int, int]:
     """Examples and directions at once."""
     if not by_products:
         return max(1, engine.rows_along(f) // (2 * directions + 1)), directions
-    rows = chunking.rows_at_once(f.audit.activations + 4 * f.inputs.width, f.dtype)
+    rows = chunking.rows_at_once(f.activity.activations + 4 * f.inputs.width, f.dtype)
     return chunking.plan(rows, f.outputs.width, directions)
 
 

@@ -8,7 +8,7 @@ eigenvalue converges, and brings it back as a copy.
 Golub and Van Loan, Matrix Computations, 4th edition, 2013, sections 10.1 and 10.3. How fast:
 Kuczyński and Woźniakowski, Estimating the largest eigenvalue by the power and Lanczos algorithms
 with a random start, SIAM Journal on Matrix Analysis and Applications 13, 1992. Twice is enough:
-Parlett, The Symmetric Eigenvalue Problem, 1998, section 6.9.
+Parlett, The Symmetric Eigenvalue BoundModel, 1998, section 6.9.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from keras_curvature.figures import examples, many_inputs, one_input, scale_profile, two_inputs
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
-from keras_curvature.measurement.data import Measurement, Sketch
-from keras_curvature.measurement.examples import Closeup
-from keras_curvature.report.data import Report, Spectrum
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.examples import Example
+from keras_curvature.report.data import Report, ScaleProfile
 
 
 def draw(
@@ -44,9 +44,9 @@ def draw(
 
 
 def draw_distances(
-    measurement: Measurement | Sketch,
+    measurement: Measurement | EstimatedMeasurement,
     report: Report,
-    history: Sequence[tuple[int, Spectrum]],
+    history: Sequence[tuple[int, ScaleProfile]],
     *,
     theme: str = "light",
 ) -> Picture:
@@ -55,7 +55,7 @@ def draw_distances(
     Args:
         measurement: in units of the data, of the last step.
         report: what was found in it.
-        history: steps and their spectra, at least one.
+        history: steps and their scale profiles, at least one.
         theme: of the page it will stand on, `"light"` or `"dark"`.
 
     Returns:
@@ -67,7 +67,7 @@ def draw_distances(
 
 
 def draw_examples(
-    closeups: Sequence[Closeup],
+    examples_of: Sequence[Example],
     report: Report,
     *,
     names: Sequence[Sequence[str]] | None = None,
@@ -78,7 +78,7 @@ def draw_examples(
     Images and heat maps of them, time series, or words, as the examples are.
 
     Args:
-        closeups: of the examples, at least one.
+        examples_of: of the examples, at least one.
         report: what was found in the probe.
         names: of the tokens of each example, or of the channels or inputs, the same for each.
         theme: of the page it will stand on, `"light"` or `"dark"`.
@@ -88,7 +88,7 @@ def draw_examples(
     """
     palette = _palette(theme)
     with styled(palette):
-        return examples.examples(closeups, report, names, palette)
+        return examples.examples(examples_of, report, names, palette)
 
 
 def _palette(theme: str) -> Theme:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import drawable
-from keras_curvature.measurement.examples import Closeup
+from keras_curvature.measurement.examples import Example
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import MOST_FEATURES
 from keras_curvature.report.text import plain
@@ -33,36 +33,39 @@ TEXT_WIDTH, LINE = 8.8, 0.4
 
 
 def examples(
-    closeups: Sequence[Closeup], report: Report, names: Sequence[Sequence[str]] | None, theme: Theme
+    examples_of: Sequence[Example],
+    report: Report,
+    names: Sequence[Sequence[str]] | None,
+    theme: Theme,
 ) -> Picture:
     """Each example, its second derivative along each input, and its strongest direction.
 
     Args:
-        closeups: of the examples, at least one.
+        examples_of: of the examples, at least one.
         report: what was found in the probe.
         names: of the tokens of each example, where it is made of tokens; or of the inputs.
         theme: of the page.
     """
-    shape = closeups[0].shape
-    if closeups[0].tokens is not None:
-        return _tokens(closeups, report, names, theme)
+    shape = examples_of[0].shape
+    if examples_of[0].tokens is not None:
+        return _tokens(examples_of, report, names, theme)
     if (len(shape) == 3 and shape[-1] in COLOURS) or (len(shape) == 2 and _square(shape)):
-        return _images(closeups, report, theme)
+        return _images(examples_of, report, theme)
     if len(shape) == 2:
-        return _series(closeups, report, names, theme)
-    return _features(closeups, report, names, theme)
+        return _series(examples_of, report, names, theme)
+    return _features(examples_of, report, names, theme)
 
 
 def _square(shape: tuple[int, ...]) -> bool:
     return min(shape) >= SQUARE * max(shape) and min(shape) > COLOURS[-1]
 
 
-def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Picture:
-    rows = len(closeups)
-    figure = page(report, _which(closeups), (9.2, HEADER + 2.5 * rows + 0.9), theme)
+def _images(examples_of: Sequence[Example], report: Report, theme: Theme) -> Picture:
+    rows = len(examples_of)
+    figure = page(report, _which(examples_of), (9.2, HEADER + 2.5 * rows + 0.9), theme)
     axes = figure.subplots(rows, 3, squeeze=False)
     place(figure, left=1.3, right=0.2, bottom=0.95, wspace=0.04, hspace=0.1)
-    for row, seen in zip(axes, closeups, strict=True):
+    for row, seen in zip(axes, examples_of, strict=True):
         image = seen.point.reshape(seen.shape)
         row[0].imshow(_shown(image), cmap="gray")
         diagonal = _over_channels(seen.diagonal.reshape(seen.shape), np.sum)
@@ -76,7 +79,7 @@ def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Pictur
             axis.spines[:].set_visible(False)
         row[0].set_ylabel(_label(seen), rotation=0, ha="right", va="center", color=theme.ink,
                           linespacing=1.4)  # fmt: skip
-    coloured = len(closeups[0].shape) == 3 and closeups[0].shape[-1] > 1
+    coloured = len(examples_of[0].shape) == 3 and examples_of[0].shape[-1] > 1
     titles = (
         "Example",
         "Second derivative by pixel",
@@ -86,24 +89,24 @@ def _images(closeups: Sequence[Closeup], report: Report, theme: Theme) -> Pictur
         axis.set_title(title)
     _colour_key(figure, axes[-1, 1], theme, ("bends down", "bends up"), below=0.3)
     _colour_key(figure, axes[-1, 2], theme, ("darker", "brighter"), below=0.3)
-    notes = [_scatter(closeups, "second derivatives are estimates")]
+    notes = [_scatter(examples_of, "second derivatives are estimates")]
     foot(figure, [*notes, *(["sum over the channels"] if coloured else [])], theme)
     return figure
 
 
 def _series(
-    closeups: Sequence[Closeup],
+    examples_of: Sequence[Example],
     report: Report,
     names: Sequence[Sequence[str]] | None,
     theme: Theme,
 ) -> Picture:
-    rows, channels = len(closeups), closeups[0].shape[1]
-    figure = page(report, _which(closeups), (9.2, HEADER + 2.1 * rows + 1.2), theme)
+    rows, channels = len(examples_of), examples_of[0].shape[1]
+    figure = page(report, _which(examples_of), (9.2, HEADER + 2.1 * rows + 1.2), theme)
     axes = figure.subplots(rows, 2, squeeze=False, sharex=True)
     place(figure, left=1.95, right=0.2, bottom=1.2, wspace=0.16, hspace=0.16)
-    steps = np.arange(closeups[0].shape[0])
+    steps = np.arange(examples_of[0].shape[0])
     named = names[0] if names else [f"channel {c}" for c in range(channels)]
-    for (left, right), seen in zip(axes, closeups, strict=True):
+    for (left, right), seen in zip(axes, examples_of, strict=True):
         series, diagonal, error, direction = (
             part.reshape(seen.shape)
             for part in (seen.point, seen.diagonal, seen.error, seen.direction)
@@ -137,7 +140,7 @@ def _series(
     axes[-1, 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, -0.26), ncols=2)
     if painted is not None:
         _colour_key(figure, axes[-1, 0], theme, ("bends down", "bends up"), below=0.52)
-    foot(figure, [_scatter(closeups, "estimates with a band of one standard error")], theme)
+    foot(figure, [_scatter(examples_of, "estimates with a band of one standard error")], theme)
     return figure
 
 
@@ -164,25 +167,25 @@ def _bent_line(
 
 
 def _tokens(
-    closeups: Sequence[Closeup],
+    examples_of: Sequence[Example],
     report: Report,
     names: Sequence[Sequence[str]] | None,
     theme: Theme,
 ) -> Picture:
     """Words on coloured ground, as they stand in the text."""
-    steps = closeups[0].shape[0]
-    bends = [seen.diagonal.reshape(steps, -1).sum(axis=1) for seen in closeups]
-    leans = [np.linalg.norm(seen.direction.reshape(steps, -1), axis=1) for seen in closeups]
+    steps = examples_of[0].shape[0]
+    bends = [seen.diagonal.reshape(steps, -1).sum(axis=1) for seen in examples_of]
+    leans = [np.linalg.norm(seen.direction.reshape(steps, -1), axis=1) for seen in examples_of]
     texts = [
         _unpadded(names[i] if names else [str(token) for token in seen.tokens])
-        for i, seen in enumerate(closeups)
+        for i, seen in enumerate(examples_of)
         if seen.tokens is not None
     ]
     heights = [0.3 + LINE * (1 + max(line for line, _, _ in _lines(words))) for words in texts]
-    figure = page(report, _which(closeups), (9.2, HEADER + sum(heights) + 1.0), theme)
-    axes = figure.subplots(len(closeups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    figure = page(report, _which(examples_of), (9.2, HEADER + sum(heights) + 1.0), theme)
+    axes = figure.subplots(len(examples_of), 1, squeeze=False, height_ratios=heights)[:, 0]
     place(figure, left=0.15, right=0.15, bottom=0.8, hspace=0.45)
-    for axis, seen, words, bend, lean in zip(axes, closeups, texts, bends, leans, strict=True):
+    for axis, seen, words, bend, lean in zip(axes, examples_of, texts, bends, leans, strict=True):
         axis.set_axis_off()
         axis.set_title(" · ".join(_facts(seen)), weight="normal", fontsize=9, color=theme.faint)
         _flow(figure, axis, words, bend, lean, theme)
@@ -191,7 +194,7 @@ def _tokens(
         "colour: sum of the second derivatives along the token’s embedding",
         "line: its share in the strongest direction",
     ]
-    foot(figure, [*notes, _scatter(closeups, "estimates")], theme)
+    foot(figure, [*notes, _scatter(examples_of, "estimates")], theme)
     return figure
 
 
@@ -243,17 +246,17 @@ def _rectangle(x: float, y: float, width: float, height: float, colour: Any) -> 
 
 
 def _features(
-    closeups: Sequence[Closeup],
+    examples_of: Sequence[Example],
     report: Report,
     names: Sequence[Sequence[str]] | None,
     theme: Theme,
 ) -> Picture:
     """Bars of the inputs that bend most, mean over the examples."""
-    diagonal = np.mean([seen.diagonal for seen in closeups], axis=0)
-    error = np.sqrt(np.sum([seen.error**2 for seen in closeups], axis=0)) / len(closeups)
+    diagonal = np.mean([seen.diagonal for seen in examples_of], axis=0)
+    error = np.sqrt(np.sum([seen.error**2 for seen in examples_of], axis=0)) / len(examples_of)
     order = np.argsort(-np.abs(np.nan_to_num(diagonal)))[:MOST_FEATURES]
     labels = [plain(names[0][i] if names else f"x{i}", 20) for i in order]
-    figure = page(report, _which(closeups), (9.2, HEADER + 0.27 * len(order) + 1.1), theme)
+    figure = page(report, _which(examples_of), (9.2, HEADER + 0.27 * len(order) + 1.1), theme)
     axes = figure.subplots()
     place(figure, left=0.4 + 0.075 * max(len(label) for label in labels), right=0.4, bottom=0.8)
     rows = np.arange(len(order))
@@ -264,7 +267,11 @@ def _features(
     axes.axvline(0, color=theme.faint, lw=0.8)
     omitted = len(diagonal) - len(order)
     axes.set_title(f"Second derivative along each input ({omitted} of {len(diagonal)} omitted)")
-    foot(figure, [f"mean over {len(closeups)} examples", _scatter(closeups, "estimates")], theme)
+    foot(
+        figure,
+        [f"mean over {len(examples_of)} examples", _scatter(examples_of, "estimates")],
+        theme,
+    )
     return figure
 
 
@@ -289,7 +296,7 @@ def _strongest_channel(image: Array) -> Array:
     return np.take_along_axis(image, place, axis=-1)[..., 0]
 
 
-def _facts(seen: Closeup) -> list[str]:
+def _facts(seen: Example) -> list[str]:
     """What one example has to say, in pieces."""
     facts = [
         f"output {seen.component}: {seen.value:.3g}",
@@ -299,20 +306,20 @@ def _facts(seen: Closeup) -> list[str]:
     return [fact.replace("-", "−") for fact in facts]
 
 
-def _label(seen: Closeup) -> str:
+def _label(seen: Example) -> str:
     """The same beside a picture."""
     return "\n".join(_facts(seen)).replace("bend ", "bend\n")
 
 
-def _which(closeups: Sequence[Closeup]) -> str:
-    count = len(closeups)
+def _which(examples_of: Sequence[Example]) -> str:
+    count = len(examples_of)
     return f" · the first {count} examples of the probe" if count > 1 else " · an example"
 
 
-def _scatter(closeups: Sequence[Closeup], what: str) -> str:
+def _scatter(examples_of: Sequence[Example], what: str) -> str:
     """How large the standard errors are beside what they are the errors of."""
-    error = np.sqrt(np.mean([np.mean(seen.error**2) for seen in closeups]))
-    size = np.sqrt(np.mean([np.mean(seen.diagonal**2) for seen in closeups]))
+    error = np.sqrt(np.mean([np.mean(seen.error**2) for seen in examples_of]))
+    size = np.sqrt(np.mean([np.mean(seen.diagonal**2) for seen in examples_of]))
     if not error > 0:
         return "second derivatives are exact"
     return f"{what}, standard error {error / size:.0%} of the whole"

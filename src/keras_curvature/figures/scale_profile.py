@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import drawable
-from keras_curvature.measurement.data import Measurement, Sketch
-from keras_curvature.report.data import Report, Spectrum, Verdict
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.report.data import Report, ScaleProfile, Verdict
 from keras_curvature.report.scale_profile import NOTHING, read, shown_units
 from keras_curvature.report.text import moment
 from keras_curvature.typing import Array
@@ -28,9 +28,9 @@ DECADES = 4
 
 
 def against_distance(
-    m: Measurement | Sketch,
+    m: Measurement | EstimatedMeasurement,
     report: Report,
-    history: Sequence[tuple[int, Spectrum]],
+    history: Sequence[tuple[int, ScaleProfile]],
     theme: Theme,
 ) -> Picture:
     """A line for each of some steps, and where rounding would hide it."""
@@ -44,7 +44,7 @@ def against_distance(
     chosen = _chosen(history)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_ylim(*_limits([up * spectrum.rms for _, spectrum in chosen]))
+    axes.set_ylim(*_limits([up * scale_profile.rms for _, scale_profile in chosen]))
     axes.set_xlim(h.min() / 1.25, h.max() * 1.25)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -64,20 +64,20 @@ def against_distance(
 
 
 def _lines(
-    axes: Axes, h: Array, chosen: Sequence[tuple[int, Spectrum]], up: float, theme: Theme
+    axes: Axes, h: Array, chosen: Sequence[tuple[int, ScaleProfile]], up: float, theme: Theme
 ) -> None:
     colours = LinearSegmentedColormap.from_list("steps", [theme.page, theme.exact])
     *earlier, (step, last) = chosen
-    for i, (before, spectrum) in enumerate(earlier):
+    for i, (before, scale_profile) in enumerate(earlier):
         style: dict[str, Any] = {"color": colours(0.3 + 0.6 * i / len(earlier)), "lw": 1.4}
-        axes.plot(h, up * _positive(spectrum.rms), label=moment(before), **style)
+        axes.plot(h, up * _positive(scale_profile.rms), label=moment(before), **style)
     mean = up * _positive(np.abs(last.mean))
     axes.plot(h, mean, "--", color=theme.exact, lw=1.2, label="|mean|")
     rms = up * _positive(last.rms)
     axes.plot(h, rms, "o-", color=theme.exact, lw=2.4, ms=4, label=moment(step))
 
 
-def _chosen(history: Sequence[tuple[int, Spectrum]]) -> list[tuple[int, Spectrum]]:
+def _chosen(history: Sequence[tuple[int, ScaleProfile]]) -> list[tuple[int, ScaleProfile]]:
     places = np.unique(np.round(np.geomspace(1, len(history), MOST_LINES)).astype(int)) - 1
     *earlier, last = [history[place] for place in places]
     return [*(pair for pair in earlier if (pair[1].rms > NOTHING).any()), last]
@@ -96,7 +96,7 @@ def _limits(series: Sequence[Array]) -> tuple[float, float]:
     return max(float(values.min()) / 3, top / 10**DECADES), top
 
 
-def _rounding(axes: Axes, h: Array, last: Spectrum, up: float, theme: Theme) -> None:
+def _rounding(axes: Axes, h: Array, last: ScaleProfile, up: float, theme: Theme) -> None:
     """Shades what is less than the rounding of differences, in single and in double precision."""
     bottom, top = axes.get_ylim()
     for noise, dtype in ((last.single_rounding, "float32"), (last.rounding, "float64")):

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.dispatch import ENGINES, Engine
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.measurement import segments
@@ -85,16 +85,16 @@ def hidden_fraction(
         raise ValueError(f"`along` must be 'random' or 'axes'. Received: {along!r}.")
     require_eager("hidden_fraction")
     options = Options(output, wrt, engine, batch_size=batch_size)
-    problem = pose(model, x, options, in_float64=True)
-    chosen = ENGINES[problem.evaluator.choice(engine, (DIRECTIONAL,)).name]
-    f = problem.f
-    z, rest = f.point(problem.inputs.leaves)
+    bound = bind(model, x, options, in_float64=True)
+    chosen = ENGINES[bound.evaluator.choice(engine, (DIRECTIONAL,)).name]
+    f = bound.f
+    z, rest = f.point(bound.inputs.leaves)
     h = scales.resolve(scale, f.inputs, lambda: scales.spread(z)).numpy()
     rows = np.resize(np.random.default_rng(0).permutation(len(z)), WINDOWS)
     moves = _axes(h) if along == "axes" else _random(h)
     centres = np.tile(z.numpy()[rows], (len(moves) // WINDOWS, 1))
     others = [tf.gather(r, np.tile(rows, len(moves) // WINDOWS)) for r in rest]
-    found = _along(problem, chosen, centres - moves, centres + moves, others, batch_size)
+    found = _along(bound, chosen, centres - moves, centres + moves, others, batch_size)
     shares = np.array(
         [
             [_share(found, slice(start, start + WINDOWS), j) for j in range(f.outputs.width)]
@@ -120,7 +120,7 @@ def _random(h: Array) -> Array:
 
 
 def _along(
-    problem: Problem,
+    bound: BoundModel,
     engine: Engine,
     start: Array,
     end: Array,
@@ -128,16 +128,16 @@ def _along(
     batch_size: int | None,
 ) -> dict[str, Array]:
     """What `segments.along` gives, in chunks."""
-    f = problem.f
+    f = bound.f
 
     def compute(start: tf.Tensor, end: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
         spread = tf.ones([f.inputs.width], f.dtype)
         return segments.along(engine, f, start, end, rest, spread)
 
-    at_once = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+    at_once = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
     size = batch_size or max(1, at_once // segments.rows_of_one(f))
     tensors = [tf.constant(start, f.dtype), tf.constant(end, f.dtype), *rest]
-    found = run_chunked(problem, compute, tensors, size, {})
+    found = run_chunked(bound, compute, tensors, size, {})
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.linear_regions import switches
@@ -94,7 +94,7 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
     require_eager("kinks")
     batch, *shape = _input_shape(model)
     x = np.resize([low, high], (2 * (batch or 1), *shape))
-    f = pose(model, x, Options(output), in_float64=True).f
+    f = bind(model, x, Options(output), in_float64=True).f
     if f.batch is not None:
         raise ValueError(
             f"`kinks` needs a model of any number of examples. Received: one of {f.batch} at a "
@@ -140,7 +140,7 @@ def _breakpoints(f: FlatFunction, low: float, high: float) -> Array:
 
 def _switching(f: FlatFunction, points: Array, i: int) -> Iterator[tuple[Array, Array]]:
     """Consecutive points, and at them what changes its sign where operation `i` switches."""
-    size = max(1, chunking.rows_at_once(f.audit.activations, f.dtype))
+    size = max(1, chunking.rows_at_once(f.activity.activations, f.dtype))
     for start in range(0, len(points) - 1, size):
         part = points[start : start + size + 1]
         yield part, switches(f, tf.constant(part[:, None]))[i].numpy()
@@ -167,7 +167,7 @@ def _distinct(points: Array, resolution: float) -> Array:
 
 def _certified_slopes(f: FlatFunction, points: Array) -> Array:
     """The slopes between `points`, `(pieces, m)`, if the function is a line on each piece."""
-    rows = chunking.rows_at_once(f.audit.activations + 2, f.dtype)
+    rows = chunking.rows_at_once(f.activity.activations + 2, f.dtype)
     size = max(1, rows // f.outputs.width)
 
     def compute(z: tf.Tensor) -> dict[str, tf.Tensor]:

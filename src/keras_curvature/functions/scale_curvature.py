@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.evaluation import as_direction, run_chunked
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
 from keras_curvature.measurement.windows import (
     KERNELS,
@@ -104,10 +104,10 @@ def scale_curvature(
         [4.0, 2.0]
     """
     _require_known(of, v, kernel)
-    problem = pose(
+    bound = bind(
         model, x, Options(output, wrt, dtype=dtype, batch_size=batch_size), in_float64=True
     )
-    f, leaves = problem.f, problem.inputs.leaves
+    f, leaves = bound.f, bound.inputs.leaves
     several = isinstance(scale, (list, tuple))
     if several and not scale:
         raise ValueError("`scale` is an empty list. Give at least one scale.")
@@ -115,25 +115,25 @@ def scale_curvature(
     h = [resolve(one, f.inputs, lambda: spread(z)) for one in (scale if several else [scale])]
     given = [tf.repeat(tf.cast(tf.stack(h), z.dtype)[None], tf.shape(z)[0], axis=0)]
     if of == DIRECTIONAL:
-        given.append(as_direction(problem, v))
-    found = _at_scales(problem, of, kernel, given, batch_size)
-    results = [unflatten(found[:, :, i], *problem.layouts(of)) for i in range(len(h))]
+        given.append(as_direction(bound, v))
+    found = _at_scales(bound, of, kernel, given, batch_size)
+    results = [unflatten(found[:, :, i], *bound.layouts(of)) for i in range(len(h))]
     if not several:
         return results[0]
     return tf.nest.map_structure(lambda *parts: tf.stack(parts), *results)
 
 
 def _at_scales(
-    problem: Problem, of: str, kernel: str, given: Sequence[tf.Tensor], batch_size: int | None
+    bound: BoundModel, of: str, kernel: str, given: Sequence[tf.Tensor], batch_size: int | None
 ) -> tf.Tensor:
     """Shape `(n, m, s)`, or `(n, m, s, d)` for the diagonal, from `h` `(n, s, d)` and `v`."""
-    f, leaves = problem.f, problem.inputs.leaves
+    f, leaves = bound.f, bound.inputs.leaves
     m, d, s = f.outputs.width, f.inputs.width, int(given[0].shape[1])
-    at_once = chunking.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+    at_once = chunking.rows_at_once(f.activity.activations + 2 * d, f.dtype)
     rows_each = 2 if kernel == "triangle" else 2 * m
     windows = s if of == DIRECTIONAL else s * d
     examples, windows_at_once = chunking.plan(at_once, rows_each, windows)
-    count, result_dtype = len(leaves), problem.result_dtype
+    count, result_dtype = len(leaves), bound.result_dtype
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         z, rest = f.point(tensors[:count])
@@ -149,7 +149,7 @@ def _at_scales(
     shape = [None, m, s, d] if of == DIAGONAL else [None, m, s]
     signature = {"scale": tf.TensorSpec(shape, result_dtype)}
     size = chunking.at_once(batch_size, examples, leaves[0])
-    return run_chunked(problem, compute, (*leaves, *given), size, signature)["scale"]
+    return run_chunked(bound, compute, (*leaves, *given), size, signature)["scale"]
 
 
 def _require_known(of: str, v: Structure | None, kernel: str) -> None:

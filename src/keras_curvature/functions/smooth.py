@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.activity import Place
-from keras_curvature.engines.tensorflow.activity_analysis import audit
+from keras_curvature.engines.tensorflow.activity_analysis import activity_of
 from keras_curvature.engines.tensorflow.linear_regions import KINKED
 from keras_curvature.engines.tensorflow.tracing import trace, unnoticed
 from keras_curvature.functions.smooth_activations import (
@@ -311,5 +311,5 @@ def _kinks_left(model: keras.Model) -> list[Place]:
     structure = keras.tree.map_structure(lambda _: None, given)
     traced = trace(model, specs, structure, lambda outputs: outputs)
     names = [layer.name for layer in model._flatten_layers(include_self=False)]
-    report = audit(traced, traced.inputs, names)
-    return [place for place in report.live if place.op_type in KINKED]
+    report = activity_of(traced, traced.inputs, names)
+    return [place for place in report.active if place.op_type in KINKED]

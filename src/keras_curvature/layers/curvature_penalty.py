@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.evaluation import differentiate
 from keras_curvature.engines.masks import mask_of, masked
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
 from keras_curvature.measurement import windows
@@ -148,14 +148,14 @@ class CurvaturePenalty(DerivativeWrapper):
         if not tf.executing_eagerly():
             self._known(inputs)
         x = keras.tree.map_structure(self._repeated, inputs)
-        problem = pose(self.layer, x, self._options(), in_float64=False)
-        z, rest = problem.f.point(problem.inputs.leaves)
+        bound = bind(self.layer, x, self._options(), in_float64=False)
+        z, rest = bound.f.point(bound.inputs.leaves)
         v = tf.cast(keras.random.normal(tf.shape(z), seed=self._random), z.dtype)
         v /= tf.norm(v, axis=1, keepdims=True)
         if self.scale is None:
-            curvature = self._exact(problem, x, v)
+            curvature = self._exact(bound, x, v)
         else:
-            curvature = self._at_scale(problem.f, z, rest, v)
+            curvature = self._at_scale(bound.f, z, rest, v)
         return tf.reduce_mean(tf.square(curvature))
 
     def _repeated(self, leaf: tf.Tensor) -> tf.Tensor:
@@ -169,12 +169,12 @@ class CurvaturePenalty(DerivativeWrapper):
         """The whole batch several times over, in which each example stays in its place."""
         return tf.tile(tensor, [self.directions, *[1] * (len(tensor.shape) - 1)])
 
-    def _exact(self, problem: Problem, x: Structure, v: tf.Tensor) -> tf.Tensor:
+    def _exact(self, bound: BoundModel, x: Structure, v: tf.Tensor) -> tf.Tensor:
         """The second derivative along `v`, `(batch, outputs)`."""
         name = quantities.DIRECTIONAL
-        direction = problem.f.inputs.pack(problem.f.inputs.split(v))
+        direction = bound.f.inputs.pack(bound.f.inputs.split(v))
         found = differentiate(self.layer, x, [name], direction, self._options())[name]
-        return problem.f.outputs.join(keras.tree.flatten(found))
+        return bound.f.outputs.join(keras.tree.flatten(found))
 
     def _at_scale(
         self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor

@@ -144,14 +144,14 @@ class DerivativeOutput(DerivativeWrapper):
         return self._chosen(keras.tree.map_structure(_common, *found))
 
     def _specs(self, inputs: Any, open_size: int) -> dict[str, Any]:
-        problem = self._known(inputs, open_size)
+        bound = self._known(inputs, open_size)
         batch = keras.tree.flatten(inputs)[0].shape[0]
 
         def spec(tensor: tf.Tensor) -> keras.KerasTensor:
-            return keras.KerasTensor((batch, *tensor.shape[1:]), problem.result_dtype.name)
+            return keras.KerasTensor((batch, *tensor.shape[1:]), bound.result_dtype.name)
 
         def specs(name: str) -> Any:
-            layouts = problem.layouts(name)
+            layouts = bound.layouts(name)
             with tf.Graph().as_default():  # where nothing takes memory
                 one = tf.zeros([1, *(layout.width for layout in layouts)])
                 return keras.tree.map_structure(spec, unflatten(one, *layouts))

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.masks import mask_of, masked
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.activity_analysis import layer_of
 from keras_curvature.engines.tensorflow.function import checked_wrt
 from keras_curvature.engines.tensorflow.tracing import trace
@@ -114,7 +114,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         dtype = "float64" if self.compute_dtype == "float64" else None
         return Options(self.output_choice, self.wrt, self.engine, dtype, WHOLE)
 
-    def _known(self, inputs: Structure, open_size: int = MADE_UP[0]) -> Problem:
+    def _known(self, inputs: Structure, open_size: int = MADE_UP[0]) -> BoundModel:
         """The traced model, from nothing but the shapes and dtypes of the inputs.
 
         It is evaluated on a made-up batch, so that a model whose examples influence each other
@@ -123,7 +123,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         with tf.init_scope():
             made_up = keras.tree.map_structure(lambda t: self._made_up(t, open_size), inputs)
             try:
-                return pose(self.layer, made_up, self._options(), in_float64=False)
+                return bind(self.layer, made_up, self._options(), in_float64=False)
             except (ValueError, tf.errors.InvalidArgumentError) as error:
                 if not has_open_axes(inputs):
                     raise

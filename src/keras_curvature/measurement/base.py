@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.dispatch import needs_float64
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import ground_truth, windows
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Array, Model
 
 
-class Posed:
+class Measurer:
     """A traced model, the probe's points, and the scale on which they differ.
 
     Attributes:
@@ -34,8 +34,8 @@ class Posed:
         """
         self.probe = probe
         self._options = options
-        self._problem = pose(model, probe.x, options, in_float64=needs_float64(options.engine))
-        f = self._problem.f
+        self._bound = bind(model, probe.x, options, in_float64=needs_float64(options.engine))
+        f = self._bound.f
         self._spread: Array = windows.spread(tf.constant(self._points())).numpy()
         self._scale: Array = windows.resolve(
             scale, f.inputs, lambda: tf.constant(self._spread)
@@ -44,14 +44,14 @@ class Posed:
 
     def _points(self) -> Array:
         """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
-        return self.f.point(self._problem.inputs.leaves)[0].numpy().astype(np.float64)
+        return self.f.point(self._bound.inputs.leaves)[0].numpy().astype(np.float64)
 
     @property
-    def problem(self) -> Problem:
+    def bound(self) -> BoundModel:
         """The traced model and the probe's points."""
-        return self._problem
+        return self._bound
 
     @property
     def f(self) -> FlatFunction:
         """The model as a function of one vector."""
-        return self._problem.f
+        return self._bound.f

@@ -35,14 +35,14 @@ class Segments:
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """Curvature over a ladder of distances, on lines through some probe points.
+class Multiscale:
+    """Curvature over many distances, on lines through some probe points.
 
     Attributes:
         distances: half-widths of the windows in standard deviations of the inputs, longest
-            first, shape `(rungs,)`.
+            first, shape `(scales,)`.
         curvature: second differences over these, in units of the output per squared standard
-            deviation, shape `(rungs, samples, outputs)`; NaN where none was taken.
+            deviation, shape `(scales, samples, outputs)`; NaN where none was taken.
         noise: standard deviation of the rounding in one value in float64, shape `(outputs,)`.
         single_noise: the same in the dtype in which derivatives are taken.
     """
@@ -76,7 +76,7 @@ class Measurement:
             1 where an input is constant.
         output_spread: standard deviation of each output over the probe, shape `(m,)`;
             1 where an output is constant.
-        ladder: the curvature over many distances, or `None`.
+        multiscale: the curvature over many distances, or `None`.
     """
 
     x: Array
@@ -93,7 +93,7 @@ class Measurement:
     feature_names: tuple[str, ...]
     input_spread: Array
     output_spread: Array
-    ladder: Ladder | None = None
+    multiscale: Multiscale | None = None
 
     @property
     def laplacian(self) -> Array:
@@ -102,7 +102,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Sketch:
+class EstimatedMeasurement:
     """One output of a model of many inputs, seen along random directions.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Takes a `Sketch` of a model of thousands of inputs, for the price of some forward passes."""
+"""Measures a model of thousands of inputs for the price of some forward passes: estimates."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from keras_curvature.engines.dispatch import ENGINES, Engine
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
-from keras_curvature.engines.random_directions import random_thirds
+from keras_curvature.engines.random_directions import sparse_rademacher
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import method_text, multiscale, rounding_noise, segments
-from keras_curvature.measurement.base import Posed
-from keras_curvature.measurement.data import Ladder, Segments, Sketch
+from keras_curvature.measurement.base import Measurer
+from keras_curvature.measurement.data import EstimatedMeasurement, Multiscale, Segments
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Array, Model
 
@@ -45,7 +45,7 @@ the monitor's own number of directions.
 DRAWN_AT_ONCE = 2**22
 """Entries of directions, while they are drawn to be kept."""
 
-POINTS_PER_RAIL = 80
+POINTS_PER_SCALE_LINE = 80
 """Probe points for each line on which the curvature is taken over many distances.
 
 A line takes 33 rows in float64. They are for a picture, and taken only when it is drawn.
@@ -77,7 +77,7 @@ class Draw:
 
     def thirds(self, examples: tf.Tensor) -> tf.Tensor:
         """For the examples of these numbers, int8 `(n, 2, half, d)`."""
-        return random_thirds([2, self.half, self.width], self.seed, examples)
+        return sparse_rademacher([2, self.half, self.width], self.seed, examples)
 
     def along(self, kept: tf.Tensor, unit: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         """Directions `(2, half, n, d)`.
@@ -92,12 +92,12 @@ class Draw:
         return tf.cast(tf.transpose(thirds, [1, 2, 0, 3]), dtype) * length
 
 
-class Sketcher(Posed):
+class EstimatedMeasurer(Measurer):
     """A model, a probe and what is seen of it along random directions.
 
-    Stands in for `exact.Gauge` where the second derivatives along all inputs would cost too
-    much. The directions are the same at every step: the curve shows the training and not the
-    dice. Everything that can be known to be wrong is raised on construction.
+    Stands in for `exact.ExactMeasurer` where the second derivatives along all inputs would cost too
+    much. The directions are the same at every step: the curve shows the training and not
+    sampling error. Everything that can be known to be wrong is raised on construction.
     """
 
     def __init__(
@@ -130,19 +130,19 @@ class Sketcher(Posed):
         self._draw = Draw(self._half, self.f.inputs.width, seed)
         self._unit = self._spread if units == "std" else np.ones_like(self._spread)
         self._directions: tf.Tensor | None = None
-        self.choice = self._problem.evaluator.choice(options.engine, (LAPLACIAN,))
+        self.choice = self._bound.evaluator.choice(options.engine, (LAPLACIAN,))
         n = probe.size
         lines = max(LEAST_LINES, n // POINTS_PER_LINE)
         self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))
-        lines = min(max(1, n // POINTS_PER_RAIL), multiscale.CENTRES)
-        self._rails = multiscale.rails(self._points(), self._spread, lines)
+        lines = min(max(1, n // POINTS_PER_SCALE_LINE), multiscale.CENTRES)
+        self._scale_lines = multiscale.scale_lines(self._points(), self._spread, lines)
         windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
         self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
 
     @property
     def diagnosable(self) -> bool:
         """Whether a diagnosis takes seconds and not minutes."""
-        return self.f.audit.activations <= DIAGNOSED_ACTIVATIONS
+        return self.f.activity.activations <= DIAGNOSED_ACTIVATIONS
 
     @property
     def engine(self) -> Engine:
@@ -167,7 +167,7 @@ class Sketcher(Posed):
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
             f"probe points, in {PIECES} pieces each.",
             f"Curvature over many distances, with each picture: second differences in float64 "
-            f"along {len(self._rails.start)} such line(s), in standard deviations.",
+            f"along {len(self._scale_lines.start)} such line(s), in standard deviations.",
             f"Units: {method_text.UNITS[units]}.",
         ]
         if not self.diagnosable:
@@ -175,28 +175,28 @@ class Sketcher(Posed):
                 "Not diagnosed: kc.diagnose(model, x) does, in about ten thousand forward passes "
                 "of one example."
             )
-        return (*lines, *method_text.remarks(self._problem))
+        return (*lines, *method_text.remarks(self._bound))
 
-    def measure(self) -> dict[str, Sketch]:
+    def measure(self) -> dict[str, EstimatedMeasurement]:
         """What holds now, by the name of each output (`""` if there is but one)."""
         found = self._at_points() | self._on_segments()
         found["scale"] = self._at_scale()
         arrays = {name: np.asarray(part, dtype=np.float64) for name, part in found.items()}
         return {
-            name: self._sketch(arrays, part, target)
+            name: self._estimated(arrays, part, target)
             for (name, part), target in zip(self._parts(), self._targets, strict=True)
         }
 
-    def ladders(self, sketches: Mapping[str, Sketch]) -> dict[str, Ladder]:
+    def over_scales(self, estimates: Mapping[str, EstimatedMeasurement]) -> dict[str, Multiscale]:
         """The curvature over many distances, now, by the name of each output.
 
         Args:
-            sketches: the last ones, for the units of the outputs.
+            estimates: the last ones, for the units of the outputs.
         """
-        found = {key: np.asarray(part, np.float64) for key, part in self._on_ladder().items()}
+        found = {key: np.asarray(part, np.float64) for key, part in self._on_scales().items()}
         return {
-            name: self._ladder(
-                *(found[key][..., part] / sketches[name].unit for key in ("values", "single"))
+            name: self._multiscale(
+                *(found[key][..., part] / estimates[name].unit for key in ("values", "single"))
             )
             for name, part in self._parts()
         }
@@ -207,7 +207,9 @@ class Sketcher(Posed):
         places = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
         return list(zip(self.f.output_names, places, strict=True))
 
-    def _sketch(self, found: Mapping[str, Array], part: slice, target: Array | None) -> Sketch:
+    def _estimated(
+        self, found: Mapping[str, Array], part: slice, target: Array | None
+    ) -> EstimatedMeasurement:
         value = found[VALUE][:, part]
         spread = spread_of(value if target is None else target)
         # One output deviation, where numbers are in standard deviations, and 1 where they are not.
@@ -218,7 +220,7 @@ class Sketcher(Posed):
             np.divide(lengths, standard, out=ratio, where=standard > 0)
             lengths = standard
         along = ratio[:, None, None] / out
-        return Sketch(
+        return EstimatedMeasurement(
             value=value / out,
             traces=found[CURVATURE][:, part] / out[:, None],
             directions=self._half,
@@ -239,13 +241,13 @@ class Sketcher(Posed):
             unit=out,
         )
 
-    def _ladder(self, values: Array, single: Array) -> Ladder:
+    def _multiscale(self, values: Array, single: Array) -> Multiscale:
         count = len(multiscale.OFFSETS)
         with np.errstate(invalid="ignore"):
             apart = values[:, 0] - single
-        return Ladder(
+        return Multiscale(
             distances=multiscale.DISTANCES,
-            curvature=multiscale.differences(values[:, :count], self._rails.inside),
+            curvature=multiscale.differences(values[:, :count], self._scale_lines.inside),
             noise=rounding_noise.noise(values[:, count:]),
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
@@ -264,7 +266,7 @@ class Sketcher(Posed):
                     return {"drawn": draw.thirds(index)}
 
                 size = max(1, DRAWN_AT_ONCE // each)
-                found = run_chunked(self._problem, compute, [numbers], size, {})
+                found = run_chunked(self._bound, compute, [numbers], size, {})
                 self._directions = found["drawn"]
         return self._directions
 
@@ -278,8 +280,8 @@ class Sketcher(Posed):
 
         size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * self._half + 3))
         tensors, constants = self._at_all_points(), [tf.constant(self._unit)]
-        halved_from = self._problem.evaluator.halved_along(engine, 2 * self._half)
-        return run_chunked(self._problem, compute, tensors, size, {}, halved_from, constants)
+        halved_from = self._bound.evaluator.halved_along(engine, 2 * self._half)
+        return run_chunked(self._bound, compute, tensors, size, {}, halved_from, constants)
 
     def _at_scale(self) -> tf.Tensor:
         """Slopes differ less from each other than values do: no need for float64 here."""
@@ -303,15 +305,15 @@ class Sketcher(Posed):
         size = self._options.batch_size or max(1, engine.rows_along(f) // 8)
         tensors = [tf.gather(part, self._windows) for part in self._at_all_points()]
         constants = [tf.constant(self._unit), tf.constant(self._scale)]
-        found = run_chunked(self._problem, compute, tensors, size, {}, constants=constants)
+        found = run_chunked(self._bound, compute, tensors, size, {}, constants=constants)
         return found["scale"]
 
     def _at_all_points(self) -> list[tf.Tensor]:
         """The points as the model takes them, and what is kept of their directions."""
-        return [*self._problem.inputs.leaves, self._kept()]
+        return [*self._bound.inputs.leaves, self._kept()]
 
-    def _on_ladder(self) -> dict[str, tf.Tensor]:
-        own, rails = self.f, self._rails
+    def _on_scales(self) -> dict[str, tf.Tensor]:
+        own, scale_lines = self.f, self._scale_lines
         f = dataclasses.replace(own, dtype=tf.float64)
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -321,9 +323,9 @@ class Sketcher(Posed):
             return {"values": multiscale.values(f, z, unit, rest), "single": single}
 
         size = self._options.batch_size or max(1, self._rows_forward(f) // len(multiscale.PLACES))
-        leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
-        tensors = [*leaves, tf.constant(rails.unit)]
-        return run_chunked(self._problem, compute, tensors, size, {})
+        leaves = [tf.gather(leaf, scale_lines.start) for leaf in self._bound.inputs.leaves]
+        tensors = [*leaves, tf.constant(scale_lines.unit)]
+        return run_chunked(self._bound, compute, tensors, size, {})
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
         f, engine = self.f, self.engine
@@ -338,14 +340,16 @@ class Sketcher(Posed):
         one = 3 * PIECES * len(segments.GAUSS_POINTS)
         size = self._options.batch_size or max(1, engine.rows_along(f) // one)
         starts, ends = (
-            [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
+            [tf.gather(leaf, side) for leaf in self._bound.inputs.leaves] for side in self._pairs
         )
         constants = [tf.constant(self._spread)]
-        return run_chunked(self._problem, compute, [*starts, *ends], size, {}, constants=constants)
+        return run_chunked(self._bound, compute, [*starts, *ends], size, {}, constants=constants)
 
     @staticmethod
     def _rows_forward(f: FlatFunction) -> int:
-        return chunking.rows_forward(f.audit.activations, f.audit.widest, f.inputs.width, f.dtype)
+        return chunking.rows_forward(
+            f.activity.activations, f.activity.widest, f.inputs.width, f.dtype
+        )
 
 
 def spread_of(value: Array) -> Array:

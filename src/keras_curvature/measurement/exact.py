@@ -11,10 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
     ground_truth,
@@ -25,8 +25,8 @@ from keras_curvature.measurement import (
     slices,
 )
 from keras_curvature.measurement import windows as scales
-from keras_curvature.measurement.base import Posed
-from keras_curvature.measurement.data import Ladder, Measurement, Segments
+from keras_curvature.measurement.base import Measurer
+from keras_curvature.measurement.data import Measurement, Multiscale, Segments
 from keras_curvature.measurement.probe import Probe, feature_names
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.typing import Array, Model
@@ -47,7 +47,7 @@ ROUNDING_LIMIT = 1e-3
 """Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
 
 
-class Gauge(Posed):
+class ExactMeasurer(Measurer):
     """A model, a probe and all that is measured there.
 
     Everything that can be known to be wrong is raised on construction.
@@ -75,19 +75,19 @@ class Gauge(Posed):
             names: of the inputs.
         """
         super().__init__(model, probe, options, scale)
-        f = self._problem.f
+        f = self._bound.f
         self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
         self.choice = self._choice(self._quantities)
         self.names = feature_names(names, probe.columns, f.input_names, f.inputs.shapes)
-        self._scale_problem = self._problem
+        self._scale_bound = self._bound
         if _needs_float64(self._scale / self._spread):
-            self._scale_problem = pose(model, probe.x, options, in_float64=True)
+            self._scale_bound = bind(model, probe.x, options, in_float64=True)
         self._scaled = _scaled(probe.size, f.inputs.width)
         z = self._points()
         self._inside = _inside(z, self._scale, self._scaled)
         self._references = ground_truth.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
-        self._rails = multiscale.rails(z, self._spread)
+        self._scale_lines = multiscale.scale_lines(z, self._spread)
         self._cuts = slices.cuts(z, self._spread)
 
     @property
@@ -97,7 +97,7 @@ class Gauge(Posed):
         return (VALUE, JACOBIAN, DIAGONAL, *second)
 
     def _choice(self, names: Sequence[str]) -> EngineChoice:
-        return self._problem.evaluator.choice(self._options.engine, names)
+        return self._bound.evaluator.choice(self._options.engine, names)
 
     @property
     def scale(self) -> Array:
@@ -117,16 +117,16 @@ class Gauge(Posed):
             f"{n} probe points, {d} input(s), {m} output(s): the slope and {second}.",
             f"{method_text.begun(str(self.choice))}; in {self.f.dtype.name}.",
             f"Curvature at the scale: central second differences over h = "
-            f"{method_text.few(self._scale)}, in {self._scale_problem.f.dtype.name}, at "
+            f"{method_text.few(self._scale)}, in {self._scale_bound.f.dtype.name}, at "
             f"{len(self._scaled)} points, averaged over those whose window lies inside the probe's "
             "range.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
             f"probe points, in {segments.PIECES} pieces each.",
             f"Curvature over many distances: second differences in float64 along "
-            f"{len(self._rails.start)} of these lines, in standard deviations.",
+            f"{len(self._scale_lines.start)} of these lines, in standard deviations.",
             f"Units: {method_text.UNITS[units]}; numbers per feature in standard deviations.",
         ]
-        return (*lines, *method_text.remarks(self._problem, self._scale_problem))
+        return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
     def measure(self) -> dict[str, Measurement]:
         """What holds now, by the name of each output (`""` if there is but one)."""
@@ -135,7 +135,7 @@ class Gauge(Posed):
         at_scale = np.full_like(arrays["hessian_diagonal"], np.nan)
         at_scale[self._scaled] = self._at_scale().numpy()
         arrays["scale"] = at_scale
-        arrays["ladder"] = self._on_ladder()
+        arrays["scales"] = self._on_scales()
         start = 0
         results = {}
         for i, name in enumerate(self.f.output_names):
@@ -186,23 +186,23 @@ class Gauge(Posed):
             feature_names=self.names,
             input_spread=self._spread,
             output_spread=_spread_of(value if target is None else target),
-            ladder=self._ladder(found["ladder"][..., part], value),
+            multiscale=self._multiscale(found["scales"][..., part], value),
         )
 
-    def _ladder(self, values: Array, value: Array) -> Ladder:
-        rails, count = self._rails, len(multiscale.OFFSETS)
+    def _multiscale(self, values: Array, value: Array) -> Multiscale:
+        scale_lines, count = self._scale_lines, len(multiscale.OFFSETS)
         with np.errstate(invalid="ignore"):
-            apart = values[:, 0] - value[rails.start]
-        return Ladder(
+            apart = values[:, 0] - value[scale_lines.start]
+        return Multiscale(
             distances=multiscale.DISTANCES,
-            curvature=multiscale.differences(values[:, :count], rails.inside),
+            curvature=multiscale.differences(values[:, :count], scale_lines.inside),
             noise=rounding_noise.noise(values[:, count:]),
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
 
     def _at_points(self) -> dict[str, tf.Tensor]:
         f, names, engine = self.f, self._quantities, ENGINES[self.choice.name]
-        examples, directions = self._problem.evaluator.plan(engine, names)
+        examples, directions = self._bound.evaluator.plan(engine, names)
 
         def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
             z, rest = f.point(leaves)
@@ -210,14 +210,14 @@ class Gauge(Posed):
             return {"z": z, **found}
 
         size = self._options.batch_size or examples
-        halved_from = self._problem.evaluator.halved_from(engine, names)
-        leaves = self._problem.inputs.leaves
-        return run_chunked(self._problem, compute, leaves, size, {}, halved_from)
+        halved_from = self._bound.evaluator.halved_from(engine, names)
+        leaves = self._bound.inputs.leaves
+        return run_chunked(self._bound, compute, leaves, size, {}, halved_from)
 
     def _at_scale(self) -> tf.Tensor:
-        problem = self._scale_problem
-        f, d = problem.f, problem.f.inputs.width
-        rows = chunking.rows_at_once(f.audit.activations + 2 * d, f.dtype)
+        bound = self._scale_bound
+        f, d = bound.f, bound.f.inputs.width
+        rows = chunking.rows_at_once(f.activity.activations + 2 * d, f.dtype)
         examples, windows = chunking.plan(rows, 2, d)
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -227,24 +227,24 @@ class Gauge(Posed):
             return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
         size = self._options.batch_size or examples
-        tensors = [tf.gather(leaf, self._scaled) for leaf in problem.inputs.leaves]
+        tensors = [tf.gather(leaf, self._scaled) for leaf in bound.inputs.leaves]
         constants = [tf.constant(self._scale)]
-        return run_chunked(problem, compute, tensors, size, {}, constants=constants)["scale"]
+        return run_chunked(bound, compute, tensors, size, {}, constants=constants)["scale"]
 
-    def _on_ladder(self) -> Array:
+    def _on_scales(self) -> Array:
         f = dataclasses.replace(self.f, dtype=tf.float64)
-        rails = self._rails
+        scale_lines = self._scale_lines
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, unit = tensors
             z, rest = f.point(leaves)
             return {"values": multiscale.values(f, z, unit, rest)}
 
-        rows = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        rows = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
         size = self._options.batch_size or max(1, rows // len(multiscale.PLACES))
-        leaves = [tf.gather(leaf, rails.start) for leaf in self._problem.inputs.leaves]
-        tensors = [*leaves, tf.constant(rails.unit)]
-        return run_chunked(self._problem, compute, tensors, size, {})["values"].numpy()
+        leaves = [tf.gather(leaf, scale_lines.start) for leaf in self._bound.inputs.leaves]
+        tensors = [*leaves, tf.constant(scale_lines.unit)]
+        return run_chunked(self._bound, compute, tensors, size, {})["values"].numpy()
 
     def _on_segments(self) -> dict[str, tf.Tensor]:
         f = self.f
@@ -257,17 +257,17 @@ class Gauge(Posed):
             end, _ = f.point(leaves[half:])
             return segments.along(engine, f, start, end, rest, spread)
 
-        rows = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        rows = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
         size = self._options.batch_size or max(1, rows // segments.rows_of_one(f))
         starts, ends = (
-            [tf.gather(leaf, side) for leaf in self._problem.inputs.leaves] for side in self._pairs
+            [tf.gather(leaf, side) for leaf in self._bound.inputs.leaves] for side in self._pairs
         )
         constants = [tf.constant(self._spread)]
-        return run_chunked(self._problem, compute, [*starts, *ends], size, {}, constants=constants)
+        return run_chunked(self._bound, compute, [*starts, *ends], size, {}, constants=constants)
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
-        problem = self._scale_problem
-        f = problem.f
+        bound = self._scale_bound
+        f = bound.f
         engine = ENGINES[self._choice((DIRECTIONAL,)).name]
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -275,13 +275,13 @@ class Gauge(Posed):
             z, rest = f.point(leaves)
             return slices.along(engine, f, z, rest, axis, position, scale)
 
-        rows = chunking.rows_at_once(f.audit.activations + 2 * f.inputs.width, f.dtype)
+        rows = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
         size = self._options.batch_size or max(1, rows // (3 * f.outputs.width))
         every = [cuts.index] * cuts.positions.size
-        tensors = [tf.gather(leaf, every) for leaf in problem.inputs.leaves]
+        tensors = [tf.gather(leaf, every) for leaf in bound.inputs.leaves]
         tensors += [tf.constant(cuts.axes), tf.constant(cuts.positions.reshape(-1))]
         constants = [tf.constant(self._scale)]
-        found = run_chunked(problem, compute, tensors, size, {}, constants=constants)
+        found = run_chunked(bound, compute, tensors, size, {}, constants=constants)
         return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
 
 

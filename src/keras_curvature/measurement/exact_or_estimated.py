@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
 from keras_curvature.engines.quantities import DIAGONAL
 from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring
-from keras_curvature.measurement.estimated import Sketcher
-from keras_curvature.measurement.exact import Gauge
+from keras_curvature.measurement.estimated import EstimatedMeasurer
+from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Model
 
@@ -46,7 +46,7 @@ def checked_directions(directions: Any) -> int | str | None:
     return directions
 
 
-def gauge_for(
+def measurer_for(
     model: Model,
     probe: Probe,
     *,
@@ -56,7 +56,7 @@ def gauge_for(
     scale: Any,
     reference: Any,
     names: Sequence[str] | None,
-) -> Gauge | Sketcher:
+) -> ExactMeasurer | EstimatedMeasurer:
     """Exact second derivatives where that is asked for or affordable, else estimates.
 
     Args:
@@ -70,7 +70,7 @@ def gauge_for(
         names: of the inputs.
 
     Raises:
-        ValueError: for a reference and a number of directions; and as `Gauge`.
+        ValueError: for a reference and a number of directions; and as `ExactMeasurer`.
     """
     if isinstance(directions, int) and reference is not None:
         raise ValueError(
@@ -89,8 +89,10 @@ def gauge_for(
             f"over the probe, and are taken up to {EXACT_PASSES} (directions='all' takes them)"
         )
     else:
-        return Gauge(model, probe, options=options, scale=scale, reference=reference, names=names)
-    return Sketcher(
+        return ExactMeasurer(
+            model, probe, options=options, scale=scale, reference=reference, names=names
+        )
+    return EstimatedMeasurer(
         model,
         probe,
         options=options,
@@ -103,14 +105,14 @@ def gauge_for(
 
 def _passes(model: Model, probe: Probe, options: Options) -> int:
     """Forward passes over the probe that exact second derivatives take, about."""
-    problem = pose(model, probe.x, options, in_float64=False)
-    d = problem.f.inputs.width
+    bound = bind(model, probe.x, options, in_float64=False)
+    d = bound.f.inputs.width
     if d <= measuring.FULL_HESSIAN_INPUTS:
         return 0
-    choice = problem.evaluator.choice(options.engine, (DIAGONAL,))
+    choice = bound.evaluator.choice(options.engine, (DIAGONAL,))
     engine = ENGINES[choice.name]
-    exact = engine.directions(problem.f, (DIAGONAL,))
+    exact = engine.directions(bound.f, (DIAGONAL,))
     if engine.repeats_examples:
-        exact *= problem.f.outputs.width
+        exact *= bound.f.outputs.width
     windows = min(probe.size, measuring.SCALE_POINTS) / probe.size
     return int(exact + 2 * d * windows)

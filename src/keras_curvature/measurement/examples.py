@@ -11,11 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.bound_model import BoundModel
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem
 from keras_curvature.engines.quantities import PRODUCT
-from keras_curvature.engines.random_directions import random_signs
+from keras_curvature.engines.random_directions import rademacher
 from keras_curvature.engines.tensorflow import nested
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
@@ -41,7 +41,7 @@ STEPS, TOLERANCE = 16, 0.05
 
 
 @dataclass(frozen=True)
-class Closeup:
+class Example:
     """One example.
 
     Attributes:
@@ -72,25 +72,25 @@ class Closeup:
     residual: float
 
 
-Look = Callable[[], tuple[Closeup, ...]]
+Look = Callable[[], tuple[Example, ...]]
 """Looks again."""
 
 
-def closeups(
-    problem: Problem, options: Options, part: slice, count: int = EXAMPLES
-) -> tuple[Closeup, ...]:
+def examples_of(
+    bound: BoundModel, options: Options, part: slice, count: int = EXAMPLES
+) -> tuple[Example, ...]:
     """Looks at the first examples of a batch, one after the other.
 
     Args:
-        problem: a traced model of one input to differentiate by, and a batch.
+        bound: a traced model of one input to differentiate by, and a batch.
         options: the user's.
         part: which of the outputs, laid flat.
         count: how many examples.
     """
-    f, leaves = problem.f, problem.inputs.leaves
-    engine = ENGINES[problem.evaluator.choice(options.engine, (PRODUCT,)).name]
+    f, leaves = bound.f, bound.inputs.leaves
+    engine = ENGINES[bound.evaluator.choice(options.engine, (PRODUCT,)).name]
     d, first, last = f.inputs.width, part.start, part.stop
-    fitting = chunking.rows_at_once(f.audit.activations + 4 * d, f.dtype)
+    fitting = chunking.rows_at_once(f.activity.activations + 4 * d, f.dtype)
     at_once = max(1, min(PRODUCTS_AT_ONCE, fitting))
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -119,13 +119,13 @@ def closeups(
     if d <= EXACT_INPUTS:
         signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
     else:
-        directions = min(MOST, max(FEWEST, NUMBERS // max(1, f.audit.activations)))
-        signs = random_signs([count, directions, d], seed=0)
+        directions = min(MOST, max(FEWEST, NUMBERS // max(1, f.activity.activations)))
+        signs = rademacher([count, directions, d], seed=0)
     start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
     tensors = [*(leaf[:count] for leaf in leaves), signs, start]
-    function = problem.evaluator.function(compute, tensors)
+    function = bound.evaluator.function(compute, tensors)
     rows = [function(*(t[i : i + 1] for t in tensors)) for i in range(count)]
-    return tuple(_closeup(f, leaves, i, row) for i, row in enumerate(rows))
+    return tuple(_example(f, leaves, i, row) for i, row in enumerate(rows))
 
 
 def _samples(multiply: Multiply, signs: tf.Tensor, at_once: int) -> tf.Tensor:
@@ -139,13 +139,13 @@ def _samples(multiply: Multiply, signs: tf.Tensor, at_once: int) -> tf.Tensor:
     return tf.reshape(samples, [-1, 1, d])[:count]
 
 
-def _closeup(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str, Any]) -> Closeup:
+def _example(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str, Any]) -> Example:
     found = {name: np.asarray(part, dtype=np.float64) for name, part in row.items()}
     samples = found["samples"][:, 0]
     values = found["value"][0]
     end = int(np.abs(values).argmax())
     exact = len(found["point"][0]) <= EXACT_INPUTS
-    return Closeup(
+    return Example(
         tokens=_tokens(f, leaves, i),
         shape=f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else (f.inputs.width,),
         point=found["point"][0],

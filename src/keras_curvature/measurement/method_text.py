@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_curvature.engines import chunking
-from keras_curvature.engines.problem import Problem
+from keras_curvature.engines.bound_model import BoundModel
 from keras_curvature.typing import Array
 
 UNITS = {
@@ -25,10 +25,10 @@ def begun(clause: str) -> str:
     return clause[:1].upper() + clause[1:]
 
 
-def remarks(*problems: Problem) -> tuple[str, ...]:
+def remarks(*problems: BoundModel) -> tuple[str, ...]:
     """What else a reader has to know: where memory ran out, and what was mended."""
     fitting: Mapping[Any, int] = {
-        key: size for problem in problems for key, size in problem.evaluator.fitting.items()
+        key: size for bound in problems for key, size in bound.evaluator.fitting.items()
     }
     said = []
     if fitting:
@@ -36,7 +36,7 @@ def remarks(*problems: Problem) -> tuple[str, ...]:
             "The memory ran out once: derivatives are computed for as few as "
             f"{chunking.counted(min(fitting.values()))} at a time since."
         )
-    mended = problems[0].f.audit.mended
+    mended = problems[0].f.activity.mended
     if mended:
         places = ", ".join(sorted({str(place) for place in mended}))
         said.append(

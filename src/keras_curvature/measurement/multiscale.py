@@ -1,4 +1,4 @@
-"""Curvature over a ladder of distances, each half as long as the one before.
+"""Curvature over many distances, each half as long as the one before.
 
 Where a function is smooth the curvature does not depend on the distance, once that is short.
 Where it is made of kinks the curvature of single places grows as `1 / sqrt(h)`; where rounding
@@ -18,16 +18,16 @@ from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import rounding_noise
 from keras_curvature.typing import Array
 
-RUNGS = 12
+SCALES = 12
 """From one standard deviation of the inputs to 1 / 2048 of it."""
 
-DISTANCES: Array = 0.5 ** np.arange(RUNGS)
+DISTANCES: Array = 0.5 ** np.arange(SCALES)
 """In standard deviations of the inputs, measured along the line."""
 
 CENTRES = 8
 """Lines on which the curvature is taken.
 
-With `2 RUNGS + 1` points on each for the curvature, and `rounding_noise.POINTS` for the rounding,
+With `2 SCALES + 1` points on each for the curvature, and `rounding_noise.POINTS` for the rounding,
 these are 264 evaluations of the model, without a derivative.
 """
 
@@ -44,14 +44,14 @@ PLACES: Array = np.concatenate([OFFSETS, rounding_noise.offsets()])
 
 
 @dataclass(frozen=True)
-class Rails:
+class ScaleLines:
     """The lines, the same for every epoch: from probe points towards other ones.
 
     Attributes:
         start: which probe points lie at their centres.
         unit: a step of one standard deviation along each, `(lines, d)`; 0 where both points
             are one.
-        inside: which of `OFFSETS` lie within the range of the probe, `(lines, 2 RUNGS + 1)`.
+        inside: which of `OFFSETS` lie within the range of the probe, `(lines, 2 SCALES + 1)`.
     """
 
     start: NDArray[np.integer]
@@ -59,7 +59,7 @@ class Rails:
     inside: NDArray[np.bool_]
 
 
-def rails(z: Array, spread: Array, lines: int = CENTRES) -> Rails:
+def scale_lines(z: Array, spread: Array, lines: int = CENTRES) -> ScaleLines:
     """Lines through some of the points `z`, `(n, d)`."""
     order = np.random.default_rng(0).permutation(len(z))
     start, end = order[:lines], np.roll(order, -1)[:lines]
@@ -70,7 +70,7 @@ def rails(z: Array, spread: Array, lines: int = CENTRES) -> Rails:
     low, high = z.min(axis=0), z.max(axis=0)
     slack = 1e-6 * (high - low)  # an end that is just touched is inside
     inside = np.all((places >= low - slack) & (places <= high + slack), axis=2)
-    return Rails(start, unit, inside & (length > 0))
+    return ScaleLines(start, unit, inside & (length > 0))
 
 
 def values(f: FlatFunction, z: tf.Tensor, unit: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -85,14 +85,14 @@ def differences(values: Array, inside: NDArray[np.bool_]) -> Array:
     """Second differences at every distance, per squared standard deviation.
 
     Args:
-        values: at `OFFSETS`, `(lines, 2 RUNGS + 1, outputs)`.
+        values: at `OFFSETS`, `(lines, 2 SCALES + 1, outputs)`.
         inside: whether each of these places lies within the range of the probe.
 
     Returns:
-        `(RUNGS, 3 lines, outputs)`; NaN where a window leaves the range.
+        `(SCALES, 3 lines, outputs)`; NaN where a window leaves the range.
     """
     values = np.where(inside[..., None] & np.isfinite(values), values, np.nan)
-    here, ahead, behind = np.split(values, [1, 1 + RUNGS], axis=1)
+    here, ahead, behind = np.split(values, [1, 1 + SCALES], axis=1)
     around = ahead - 2 * here + behind
     # x, x + h and x + 2h, where 2h is the distance before.
     beyond = [far[:, :-1] - 2 * near[:, 1:] + here for far, near in ((ahead,) * 2, (behind,) * 2)]

@@ -16,10 +16,10 @@ from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.tensorflow.private import unobserved
-from keras_curvature.measurement.data import Measurement, Sketch
-from keras_curvature.measurement.estimated import Sketcher
-from keras_curvature.measurement.exact import Gauge
-from keras_curvature.measurement.exact_or_estimated import checked_directions, gauge_for
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.estimated import EstimatedMeasurer
+from keras_curvature.measurement.exact import ExactMeasurer
+from keras_curvature.measurement.exact_or_estimated import checked_directions, measurer_for
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
 from keras_curvature.measurement.probe import Probe, make_probe, require_batches
 from keras_curvature.measurement.slices import Slices
@@ -27,8 +27,8 @@ from keras_curvature.monitor import chief
 from keras_curvature.monitor.arguments import require_name, require_one_of, words
 from keras_curvature.monitor.faults import Fault, Tolerance
 from keras_curvature.monitor.history import History, forget_after, record
-from keras_curvature.monitor.logs import Publisher
-from keras_curvature.monitor.pictures import Album
+from keras_curvature.monitor.logs import Logs
+from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import PictureBudget, continued, due, leaves_out
 from keras_curvature.monitor.watched_network import watched
 from keras_curvature.report import reporter as reporting
@@ -181,7 +181,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._scale = scale
         self._units: Any = units
         self._directions = checked_directions(directions)
-        self._album = Album(words(vocabulary), feature_names)
+        self._pictures = Pictures(words(vocabulary), feature_names)
         self._is_due = due(freq)
         self._leaves_out = leaves_out(freq)
         self._feature_names = feature_names
@@ -190,14 +190,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._part = model
         self._network: Any = None
         self._subject: Any = None
-        self._gauge: Gauge | Sketcher | None = None
-        self._measurements: dict[str, Measurement | Sketch] = {}
+        self._measurer: ExactMeasurer | EstimatedMeasurer | None = None
+        self._measurements: dict[str, Measurement | EstimatedMeasurement] = {}
         self._slices: dict[str, Slices] = {}
         self._writer: Any = None
-        self._pictures = PictureBudget()
+        self._budget = PictureBudget()
         self._pictured_step = -1
         self._diagnosed_step = -1
-        self._publisher = Publisher(name)
+        self._logs = Logs(name)
         self._begun = self._is_first = False
         self._offset = 0
         self._ended = 0
@@ -212,7 +212,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         A part of the model it finds again by its name: a copy of the part would not be trained.
         """
-        left_out = dict.fromkeys(("_model", "_network", "_subject", "_gauge", "_writer"))
+        left_out = dict.fromkeys(("_model", "_network", "_subject", "_measurer", "_writer"))
         return vars(self) | left_out | {"_part": getattr(self._part, "name", self._part)}
 
     def set_model(self, model: keras.Model) -> None:
@@ -231,7 +231,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._network = watched(self.model, self._part, self.probe)
         require_batches(self.probe, self._network)
         self._subject, probe, self._options = self._asked_for()
-        self._gauge = gauge_for(
+        self._measurer = measurer_for(
             self._subject,
             probe,
             options=self._options,
@@ -242,14 +242,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
             names=self._feature_names,
         )
         if self._verifies and self.verification is None:
-            self._verify(self._gauge)
+            self._verify(self._measurer)
         self._close()  # a training that was broken off has left it open
         if self.log_dir is not None and chief.writes(self.model):
             # Here, so that only those who log pay for loading it.
             from keras_curvature.summaries.run_writer import RunWriter
 
             self._writer = RunWriter(self.log_dir, self.name)
-        self._pictures = PictureBudget()
+        self._budget = PictureBudget()
         self._begun, self._is_first = False, True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -272,7 +272,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if first or self._asked(epoch):
             self._step(self._ended, logs)
         else:
-            self._publisher.repeat(logs)
+            self._logs.repeat(logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last picture and closes the log."""
@@ -303,11 +303,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
         measurement, report = self._last(output)
         if picture == "distances":
             self._look_over_distances()
-            return self._album.distances(measurement, self.reports[report.output], theme)
-        if isinstance(measurement, Sketch) or picture == "examples":
-            assert self._gauge is not None, "reports come from it"
-            return self._album.examples(self._gauge, self._options, report, theme)
-        return self._album.shape(measurement, report, theme)
+            return self._pictures.distances(measurement, self.reports[report.output], theme)
+        if isinstance(measurement, EstimatedMeasurement) or picture == "examples":
+            assert self._measurer is not None, "reports come from it"
+            return self._pictures.examples(self._measurer, self._options, report, theme)
+        return self._pictures.shape(measurement, report, theme)
 
     def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
         """Prints the verdict and the numbers of the last measurement.
@@ -320,7 +320,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         print_fn(terminal.table(self._last(output)[1]))
 
-    def _last(self, output: str) -> tuple[Measurement | Sketch, Report]:
+    def _last(self, output: str) -> tuple[Measurement | EstimatedMeasurement, Report]:
         if not self._measurements:
             raise ValueError("Nothing has been measured yet: pass the monitor to `model.fit`.")
         names = list(self._measurements)
@@ -339,28 +339,28 @@ class CurvatureMonitor(keras.callbacks.Callback):
         record(self.history, step, numbers | features)
         self._log(step, measured)
         when = {"step": float(step)} if measured and self._leaves_out else {}
-        self._publisher.publish(numbers | when, logs)
+        self._logs.publish(numbers | when, logs)
 
     def _measure(self, step: int, begin: float) -> None:
-        assert self._gauge is not None, "measuring before `on_train_begin`"
-        reporter = self._reporter(self._gauge)
-        found: dict[str, Measurement | Sketch] = {**self._gauge.measure()}
+        assert self._measurer is not None, "measuring before `on_train_begin`"
+        reporter = self._reporter(self._measurer)
+        found: dict[str, Measurement | EstimatedMeasurement] = {**self._measurer.measure()}
         reports = {
             output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
             for i, (output, measurement) in enumerate(found.items())
         }
         self._measurements, self.reports = found, reports
-        self._album.seen = {}
-        if self._writer is not None and isinstance(self._gauge, Gauge):
-            self._slices = self._gauge.measure_slices()
+        self._pictures.seen = {}
+        if self._writer is not None and isinstance(self._measurer, ExactMeasurer):
+            self._slices = self._measurer.measure_slices()
         for report in reports.values():
-            self._album.add(report)
+            self._pictures.add(report)
 
     def _log(self, step: int, measured: bool) -> None:
         """Writes and draws what was measured, and what went wrong."""
         if self._writer is None:
-            if measured and self._pictures.allows():
-                with self._pictures.spending():
+            if measured and self._budget.allows():
+                with self._budget.spending():
                     self._attempt(step, "look over distances", self._look_over_distances)
             return
         if measured:
@@ -369,7 +369,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
                     self._writer.close()
                 # Once more, into a new file: that helps if the old one was deleted.
                 self._attempt(step, "write the log", self._write)
-            if self._pictures.allows():
+            if self._budget.allows():
                 self._attempt(step, "draw", self._picture)
         self._tell_faults(step)
 
@@ -388,26 +388,30 @@ class CurvatureMonitor(keras.callbacks.Callback):
         for output, report in self.reports.items():
             measurement = self._measurements[output]
             self._writer.write_numbers(report)
-            if isinstance(measurement, Measurement):  # the dice would widen an estimate's
+            if isinstance(measurement, Measurement):  # the sampling error would widen an estimate's
                 shown = in_units(measurement, self._units)
                 self._writer.write_distribution(report, shown)
-                self._writer.write_spectrum(report)
+                self._writer.write_scale_profile(report)
             self._writer.write_tab(report, measurement, self._slices.get(output))
         self._writer.flush()
 
     def _look_over_distances(self) -> None:
-        """Takes the spectra of estimates, which only pictures need, unless they are there."""
-        if not isinstance(self._gauge, Sketcher):
+        """Takes the scale profiles of estimates, which pictures need, unless they are there."""
+        if not isinstance(self._measurer, EstimatedMeasurer):
             return
-        if all(report.spectrum is not None for report in self.reports.values()):
+        if all(report.scale_profile is not None for report in self.reports.values()):
             return
-        sketches = {k: m for k, m in self._measurements.items() if isinstance(m, Sketch)}
-        for output, report in reporting.over_distances(self._gauge, sketches, self.reports).items():
+        estimates = {
+            k: m for k, m in self._measurements.items() if isinstance(m, EstimatedMeasurement)
+        }
+        for output, report in reporting.over_distances(
+            self._measurer, estimates, self.reports
+        ).items():
             self.reports[output] = report
-            self._album.add(report)
+            self._pictures.add(report)
             if self._writer is not None:
-                self._writer.write_spectrum(report)
-                self._writer.write_distances(report, sketches[output])
+                self._writer.write_scale_profile(report)
+                self._writer.write_distances(report, estimates[output])
 
     def _asked_for(self) -> tuple[keras.Model, Probe, Options]:
         """What is differentiated, where, and how: the model, or its loss at the probe's labels."""
@@ -417,23 +421,23 @@ class CurvatureMonitor(keras.callbacks.Callback):
         subject, probe = with_loss(self._network, self.probe, self._output)
         return subject, probe, dataclasses.replace(asked, output=None)
 
-    def _reporter(self, gauge: Gauge | Sketcher) -> Reporter:
-        """Made anew at each step: its method says what has happened to the gauge until then."""
-        lines = gauge.method(self._units)
+    def _reporter(self, measurer: ExactMeasurer | EstimatedMeasurer) -> Reporter:
+        """Made anew at each step: its method says what has happened to the measurer until then."""
+        lines = measurer.method(self._units)
         if self._subject is not self._network:
             lines = (
                 "Of the loss of each example at its label; on a line at the label of its start.",
                 *lines,
             )
-        return Reporter(gauge.f.audit, self._options.output, lines, self._units)
+        return Reporter(measurer.f.activity, self._options.output, lines, self._units)
 
     def _known(self) -> Any:
         """The known second derivatives at the probe."""
         return self._reference(self.probe.x) if callable(self._reference) else self._reference
 
-    def _verify(self, gauge: Gauge | Sketcher) -> None:
+    def _verify(self, measurer: ExactMeasurer | EstimatedMeasurer) -> None:
         """Checks the derivatives once; raises or warns if one is wrong."""
-        found = verification.examine(self._subject, gauge.problem, self._options)
+        found = verification.examine(self._subject, measurer.bound, self._options)
         self.verification = found
         if found.ok:
             return
@@ -446,16 +450,16 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Writes what is found out about the model as it is at the last step."""
         if self._writer is None or not self.reports:
             return
-        assert self._gauge is not None, "reports come from it"
-        if isinstance(self._gauge, Sketcher) and not self._gauge.diagnosable:
+        assert self._measurer is not None, "reports come from it"
+        if isinstance(self._measurer, EstimatedMeasurer) and not self._measurer.diagnosable:
             return
         step = self.history["step"][-1]
         if step == self._diagnosed_step:
             return
-        problem = self._gauge.problem
+        bound = self._measurer.bound
 
         def examine() -> None:
-            self.diagnosis = diagnosis.examine(self._subject, problem, self._options, self._scale)
+            self.diagnosis = diagnosis.examine(self._subject, bound, self._options, self._scale)
             self._diagnosed_step = step
             self._writer.write_diagnosis(step, self.diagnosis)
 
@@ -466,14 +470,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Draws and writes the pictures and the text of the last step."""
         from keras_curvature import figures
 
-        with self._pictures.spending():
+        with self._budget.spending():
             self._look_over_distances()
-            assert self._gauge is not None, "reports come from it"
+            assert self._measurer is not None, "reports come from it"
             for report in self.reports.values():
                 measurement = self._measurements[report.output]
                 for theme in ("light", "dark"):
-                    for name, figure in self._album.all_of(
-                        self._gauge, self._options, measurement, report, theme
+                    for name, figure in self._pictures.all_of(
+                        self._measurer, self._options, measurement, report, theme
                     ):
                         self._writer.write_picture(report, figures.to_png(figure), name, theme)
                 self._writer.write_summary(report)
@@ -509,5 +513,5 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _forget_after(self, step: int) -> None:
         """Drops what came after a backup from which the training goes on."""
         forget_after(self.history, step)
-        self._album.forget_after(step)
+        self._pictures.forget_after(step)
         self._diagnosed_step = min(self._diagnosed_step, step)

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 
-class Publisher:
+class Logs:
     """Adds a monitor's numbers to `logs`.
 
     Args:

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_curvature.engines.options import Options
-from keras_curvature.measurement.data import Measurement, Sketch
-from keras_curvature.measurement.estimated import Sketcher
-from keras_curvature.measurement.exact import Gauge
-from keras_curvature.measurement.examples import Closeup, closeups
-from keras_curvature.report.data import Report, Spectrum
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.estimated import EstimatedMeasurer
+from keras_curvature.measurement.exact import ExactMeasurer
+from keras_curvature.measurement.examples import Example, examples_of
+from keras_curvature.report.data import Report, ScaleProfile
 
 
-class Album:
+class Pictures:
     """Draws reports and what was measured for them; matplotlib is loaded for the first one.
 
     Attributes:
-        spectra: by the name of the output the spectra of all steps at which they were taken.
+        scale_profiles: by the name of the output, at all steps at which they were taken.
         seen: the examples that were looked at since the last step.
     """
 
@@ -25,20 +25,24 @@ class Album:
         self, vocabulary: Sequence[str] | None, feature_names: Sequence[str] | None
     ) -> None:
         """Makes an empty one; see `CurvatureMonitor` for the names."""
-        self.spectra: dict[str, list[tuple[int, Spectrum]]] = {}
-        self.seen: dict[str, tuple[Closeup, ...]] = {}
+        self.scale_profiles: dict[str, list[tuple[int, ScaleProfile]]] = {}
+        self.seen: dict[str, tuple[Example, ...]] = {}
         self._vocabulary = vocabulary
         self._feature_names = feature_names
 
     def add(self, report: Report) -> None:
-        """Keeps the report's spectrum, if it has one."""
-        if report.spectrum is not None:
-            self.spectra.setdefault(report.output, []).append((report.step, report.spectrum))
+        """Keeps the report's scale profile, if it has one."""
+        if report.scale_profile is not None:
+            self.scale_profiles.setdefault(report.output, []).append(
+                (report.step, report.scale_profile)
+            )
 
     def forget_after(self, step: int) -> None:
         """Drops what came after a backup from which the training goes on."""
-        for spectra in self.spectra.values():
-            spectra[:] = [(at, spectrum) for at, spectrum in spectra if at <= step]
+        for scale_profiles in self.scale_profiles.values():
+            scale_profiles[:] = [
+                (at, scale_profile) for at, scale_profile in scale_profiles if at <= step
+            ]
 
     def shape(self, measurement: Measurement, report: Report, theme: str) -> Any:
         """The function and how it bends."""
@@ -46,43 +50,49 @@ class Album:
 
         return figures.draw(measurement, report, theme=theme)
 
-    def distances(self, measurement: Measurement | Sketch, report: Report, theme: str) -> Any:
+    def distances(
+        self, measurement: Measurement | EstimatedMeasurement, report: Report, theme: str
+    ) -> Any:
         """The curvature against the distance over which it is taken, at several steps."""
         from keras_curvature import figures
 
-        spectra = self.spectra[report.output]
-        return figures.draw_distances(measurement, report, spectra, theme=theme)
+        scale_profiles = self.scale_profiles[report.output]
+        return figures.draw_distances(measurement, report, scale_profiles, theme=theme)
 
     def examples(
-        self, gauge: Gauge | Sketcher, options: Options, report: Report, theme: str
+        self,
+        measurer: ExactMeasurer | EstimatedMeasurer,
+        options: Options,
+        report: Report,
+        theme: str,
     ) -> Any:
         """Some examples of the probe, looked at unless that was done at this step."""
         from keras_curvature import figures
 
         if report.output not in self.seen:
-            i = gauge.f.output_names.index(report.output)
-            start = sum(gauge.f.outputs.sizes[:i])
-            part = slice(start, start + gauge.f.outputs.sizes[i])
-            self.seen[report.output] = closeups(gauge.problem, options, part)
+            i = measurer.f.output_names.index(report.output)
+            start = sum(measurer.f.outputs.sizes[:i])
+            part = slice(start, start + measurer.f.outputs.sizes[i])
+            self.seen[report.output] = examples_of(measurer.bound, options, part)
         seen = self.seen[report.output]
         return figures.draw_examples(seen, report, names=self._names_of(seen), theme=theme)
 
     def all_of(
         self,
-        gauge: Gauge | Sketcher,
+        measurer: ExactMeasurer | EstimatedMeasurer,
         options: Options,
-        measurement: Measurement | Sketch,
+        measurement: Measurement | EstimatedMeasurement,
         report: Report,
         theme: str,
     ) -> Iterator[tuple[str, Any]]:
         """The pictures of an output that go to TensorBoard, by their names."""
-        if isinstance(measurement, Sketch):
-            yield "examples", self.examples(gauge, options, report, theme)
+        if isinstance(measurement, EstimatedMeasurement):
+            yield "examples", self.examples(measurer, options, report, theme)
         else:
             yield "shape", self.shape(measurement, report, theme)
         yield "distances", self.distances(measurement, report, theme)
 
-    def _names_of(self, seen: Sequence[Closeup]) -> list[list[str]] | None:
+    def _names_of(self, seen: Sequence[Example]) -> list[list[str]] | None:
         """The words of each example, or the user's names for the inputs."""
         rows = [one.tokens for one in seen if one.tokens is not None]
         words = self._vocabulary

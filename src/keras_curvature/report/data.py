@@ -17,11 +17,11 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class ScaleProfile:
     """How curved a function is over each of many distances, in standard deviations.
 
     Attributes:
-        distances: half-widths of the windows, longest first, shape `(rungs,)`.
+        distances: half-widths of the windows, longest first, shape `(scales,)`.
         mean: mean curvature along lines between probe points, at each distance.
         rms: root mean square of it.
         rounding: what rounding in float64, in which it is taken, adds to the root mean square.
@@ -50,7 +50,7 @@ class Report:
         verdict: the sentence.
         method: what was computed, with which engine, on how many points, and why.
         units: of all numbers but those per feature, which are in standard deviations.
-        spectrum: how curved it is over each of many distances, or `None`.
+        scale_profile: how curved it is over each of many distances, or `None`.
     """
 
     step: int
@@ -63,7 +63,7 @@ class Report:
     verdict: Verdict
     method: tuple[str, ...] = ()
     units: Units = "raw"
-    spectrum: Spectrum | None = None
+    scale_profile: ScaleProfile | None = None
 
     @property
     def scalars(self) -> dict[str, float]:

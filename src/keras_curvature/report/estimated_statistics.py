@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_curvature.measurement.data import Segments, Sketch
+from keras_curvature.measurement.data import EstimatedMeasurement, Segments
 from keras_curvature.report.statistics import hidden_fraction, slope_change
 from keras_curvature.typing import Array
 
 
-def headline(s: Sketch) -> dict[str, float]:
+def headline(s: EstimatedMeasurement) -> dict[str, float]:
     """The few numbers to look at first, those of `statistics.headline`."""
     numbers = {
         "mean": _mean(_by_point(s.traces.mean(axis=2))),
@@ -36,7 +36,7 @@ def headline(s: Sketch) -> dict[str, float]:
     return numbers
 
 
-def detail(s: Sketch) -> dict[str, float]:
+def detail(s: EstimatedMeasurement) -> dict[str, float]:
     """Their standard errors, and the other scalars."""
     norms = squared_norms(s)
     slopes = _by_point(s.squared_slopes)
@@ -51,12 +51,12 @@ def detail(s: Sketch) -> dict[str, float]:
     }
 
 
-def squared_norms(s: Sketch) -> Array:
+def squared_norms(s: EstimatedMeasurement) -> Array:
     """Squared Frobenius norm of the Hessian at each finite point, mean of its outputs, `(n,)`."""
     return _squared_norms(s.traces, s.directions)
 
 
-def straightness(s: Sketch) -> float:
+def straightness(s: EstimatedMeasurement) -> float:
     """Change of slope between probe points against what is typical of one input, about.
 
     In `d` inputs points lie `sqrt(2 d)` standard deviations apart instead of `sqrt(2)`, and a
@@ -85,7 +85,7 @@ def _by_point(values: Array) -> Array:
 
 
 def _error_of_mean(traces: Array) -> float:
-    """Standard error of the mean trace over the probe: the dice's, not the probe's.
+    """Standard error of the mean trace over the probe: of the random directions, not of the probe.
 
     Half the difference of two estimates is as far off 0 as their mean is off the truth.
     """
@@ -94,7 +94,7 @@ def _error_of_mean(traces: Array) -> float:
 
 
 def _error_of_sample(traces: Array) -> float:
-    """Standard error of a mean over some of the probe's points: theirs too, besides the dice's."""
+    """Standard error of a mean over some of the probe's points: theirs and the directions'."""
     points = _by_point(traces.mean(axis=2))
     return float(points.std(ddof=1) / np.sqrt(len(points))) if len(points) > 1 else float("nan")
 

@@ -145,24 +145,24 @@ MEANINGS: dict[str, Meaning] = {
         f"{_EIGENVALUES}; the one of largest magnitude",
         CURVATURE,
     ),
-    "additivity": Meaning(
+    "interaction_fraction": Meaning(
         "0: inputs act one by one, 1: only jointly",
         "Squared off-diagonal entries of the Hessians over all squared entries",
         SHARE,
     ),
     "mean_standard_error": Meaning(
-        "how far the dice may put mean off",
+        "sampling error of mean",
         "Standard error of the mean, over other draws of the random directions, from how two "
         "halves of them differ at each point",
         CURVATURE,
     ),
     "rms_standard_error": Meaning(
-        "how far the dice may put rms off, at most",
+        "sampling error of rms, at most",
         "Standard error of rms, from how the points differ",
         CURVATURE,
     ),
     "scale_mean_standard_error": Meaning(
-        "how far the dice may put scale_mean off",
+        "sampling error of scale_mean",
         "Standard error of scale_mean, over other draws of the random directions and of the points "
         "at which it is taken",
         CURVATURE,

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from keras_curvature.engines.activity import Audit
+from keras_curvature.engines.activity import Activity
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER
-from keras_curvature.measurement.data import Measurement, Sketch
-from keras_curvature.measurement.estimated import Sketcher
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.report import estimated_statistics, statistics
 from keras_curvature.report import verdict as verdicts
 from keras_curvature.report.data import Report, Verdict
@@ -22,19 +22,24 @@ class Reporter:
     """What the reports of a step have in common.
 
     Attributes:
-        audit: of the model that is measured.
+        activity: of the model that is measured.
         asked: the `output` that was asked for.
         method: what is measured, how and why, one sentence each.
         units: in which units.
     """
 
-    audit: Audit
+    activity: Activity
     asked: Output
     method: tuple[str, ...]
     units: Literal["raw", "std"]
 
     def report(
-        self, measurement: Measurement | Sketch, step: int, index: int, output: str, seconds: float
+        self,
+        measurement: Measurement | EstimatedMeasurement,
+        step: int,
+        index: int,
+        output: str,
+        seconds: float,
     ) -> Report:
         """The report of an output.
 
@@ -45,7 +50,7 @@ class Reporter:
             output: its name.
             seconds: what measuring took.
         """
-        if isinstance(measurement, Sketch):
+        if isinstance(measurement, EstimatedMeasurement):
             return Report(
                 step=step,
                 output=output,
@@ -54,7 +59,9 @@ class Reporter:
                 detail=estimated_statistics.detail(measurement) | {"seconds": seconds},
                 features={},
                 interactions=None,
-                verdict=self._said(verdicts.verdict_of_sketch(measurement, self.audit, index)),
+                verdict=self._said(
+                    verdicts.verdict_of_estimated(measurement, self.activity, index)
+                ),
                 method=self.method,
                 units=self.units,
             )
@@ -67,10 +74,10 @@ class Reporter:
             detail=statistics.detail(shown) | {"seconds": seconds},
             features=statistics.feature_curvature(measurement),
             interactions=statistics.interactions(measurement),
-            verdict=self._said(verdicts.verdict(measurement, self.audit, index)),
+            verdict=self._said(verdicts.verdict(measurement, self.activity, index)),
             method=self.method,
             units=self.units,
-            spectrum=statistics.spectrum(measurement),
+            scale_profile=statistics.scale_profile(measurement),
         )
 
     def _said(self, verdict: Verdict) -> Verdict:
@@ -86,16 +93,17 @@ def in_units(measurement: Measurement, units: str) -> Measurement:
 
 
 def over_distances(
-    gauge: Sketcher,
-    sketches: Mapping[str, Sketch],
+    measurer: EstimatedMeasurer,
+    estimates: Mapping[str, EstimatedMeasurement],
     reports: Mapping[str, Report],
 ) -> dict[str, Report]:
-    """Reports of estimates with their spectra, which are taken only where somebody looks."""
+    """Reports of estimates with their scale profiles, which are taken only where somebody looks."""
     return {
         output: dataclasses.replace(
-            reports[output], spectrum=statistics.spectrum_of(found, sketches[output].output_spread)
+            reports[output],
+            scale_profile=statistics.scale_profile_of(found, estimates[output].output_spread),
         )
-        for output, found in gauge.ladders(sketches).items()
+        for output, found in measurer.over_scales(estimates).items()
     }
 
 

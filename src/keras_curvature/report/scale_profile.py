@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement.data import Measurement, Sketch
-from keras_curvature.report.data import Report, Spectrum
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.report.data import Report, ScaleProfile
 from keras_curvature.typing import Array
 
 SHORTEST = 4
@@ -26,7 +26,7 @@ DOMINATED = 0.5
 
 @dataclass(frozen=True)
 class Reading:
-    """What a spectrum says.
+    """What a scale profile says.
 
     Attributes:
         kind: `"smooth"`, `"kinks"`, `"rounding"`, or `"flat"` where there is nothing to see.
@@ -37,17 +37,17 @@ class Reading:
     sentence: str
 
 
-def read(spectrum: Spectrum) -> Reading:
+def read(scale_profile: ScaleProfile) -> Reading:
     """Says at which distances the function is smooth and at which there is noise.
 
     Where it is smooth, the curvature settles as the distance shrinks. In a function with kinks
     it does not: few windows hold one, and it is the stronger there the shorter they are.
     """
-    h, rms = spectrum.distances, spectrum.rms
+    h, rms = scale_profile.distances, scale_profile.rms
     known = np.isfinite(rms)
     if not (rms[known] > NOTHING).any():
         return Reading("flat", "Flat: there is no curvature at any distance.")
-    seen = known & (rms > NOTHING) & (spectrum.rounding < DOMINATED * rms)
+    seen = known & (rms > NOTHING) & (scale_profile.rounding < DOMINATED * rms)
     if seen.sum() < SHORTEST:
         lost = h[known & ~seen].max()
         words = f"Rounding: over {_deviations(lost)} and less differences say nothing."
@@ -62,13 +62,15 @@ def read(spectrum: Spectrum) -> Reading:
         return Reading("kinks", words)
     below = _longest_level(h, level | ~seen)
     words = f"Smooth: the curvature is the same over every distance up to {_deviations(below)}"
-    share = spectrum.rounding[-1] / rms[-1]
+    share = scale_profile.rounding[-1] / rms[-1]
     tail = ", down to where rounding sets in." if share > DOMINATED else "."
     return Reading("smooth", words + tail)
 
 
-def shown_units(m: Measurement | Sketch, report: Report) -> tuple[float, float, tuple[str, str]]:
-    """Factors for distance and curvature where a spectrum is drawn, and what they are in then.
+def shown_units(
+    m: Measurement | EstimatedMeasurement, report: Report
+) -> tuple[float, float, tuple[str, str]]:
+    """Factors for distance and curvature where a scale profile is drawn, and what they are in then.
 
     With a single input in the units of the data, as everything else that is drawn against it.
     """

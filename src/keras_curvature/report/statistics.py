@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.measurement import rounding_noise
-from keras_curvature.measurement.data import Ladder, Measurement, Segments
-from keras_curvature.report.data import Spectrum
+from keras_curvature.measurement.data import Measurement, Multiscale, Segments
+from keras_curvature.report.data import ScaleProfile
 from keras_curvature.typing import Array
 
 EIGENVALUE_TOLERANCE = 1e-5
@@ -97,7 +97,11 @@ def detail(m: Measurement) -> dict[str, float]:
     }
     if m.hessian is None:
         return numbers
-    return numbers | _from_eigenvalues(m, m.hessian) | {"additivity": additivity(m)}
+    return (
+        numbers
+        | _from_eigenvalues(m, m.hessian)
+        | {"interaction_fraction": interaction_fraction(m)}
+    )
 
 
 def feature_curvature(m: Measurement) -> dict[str, float]:
@@ -163,15 +167,15 @@ def r2(m: Measurement) -> float:
     return float(1 - residual / about_mean) if about_mean > 0 else float("nan")
 
 
-def spectrum(m: Measurement) -> Spectrum | None:
-    """Curvature over each distance of the ladder, in standard deviations, all outputs together."""
-    return None if m.ladder is None else spectrum_of(m.ladder, m.output_spread)
+def scale_profile(m: Measurement) -> ScaleProfile | None:
+    """Curvature over each distance, in standard deviations, all outputs together."""
+    return None if m.multiscale is None else scale_profile_of(m.multiscale, m.output_spread)
 
 
-def spectrum_of(ladder: Ladder, output_spread: Array) -> Spectrum:
-    """The same from the ladder alone."""
-    distances = ladder.distances
-    curvature = ladder.curvature / output_spread
+def scale_profile_of(multiscale: Multiscale, output_spread: Array) -> ScaleProfile:
+    """The same from the curvature over many distances alone."""
+    distances = multiscale.distances
+    curvature = multiscale.curvature / output_spread
     finite = np.isfinite(curvature)
     count = finite.sum(axis=(1, 2))
     known = np.where(finite, curvature, 0.0)
@@ -184,12 +188,12 @@ def spectrum_of(ladder: Ladder, output_spread: Array) -> Spectrum:
         rounding_noise.in_second_difference(
             np.sqrt(np.mean((noise / output_spread) ** 2)), distances
         )
-        for noise in (ladder.noise, ladder.single_noise)
+        for noise in (multiscale.noise, multiscale.single_noise)
     )
-    return Spectrum(distances, mean, np.sqrt(square), double, single)
+    return ScaleProfile(distances, mean, np.sqrt(square), double, single)
 
 
-def additivity(m: Measurement) -> float:
+def interaction_fraction(m: Measurement) -> float:
     """Squared mixed second derivatives over all squared ones, in standard units.
 
     0: a sum of functions of one input each describes the model. 1: only products do.

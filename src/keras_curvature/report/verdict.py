@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_curvature.engines.activity import Audit, Dependence
-from keras_curvature.measurement.data import Measurement, Segments, Sketch
+from keras_curvature.engines.activity import Activity, Dependence
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement, Segments
 from keras_curvature.report import estimated_statistics
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.statistics import (
@@ -35,16 +35,16 @@ HIDDEN, PARTLY_HIDDEN = 0.5, 0.05
 """Hidden fraction from which a function is called piecewise linear, and partly so."""
 
 
-def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
+def verdict(measurement: Measurement, activity: Activity, output: int = 0) -> Verdict:
     """Says in one sentence what the numbers of one output mean.
 
     Args:
         measurement: what was measured.
-        audit: what is known of the model's graph.
+        activity: what is known of the model's graph.
         output: which of the model's outputs this is.
     """
     finite = bool(np.isfinite(measurement.diagonal).any())
-    early = _without_numbers(audit, output, finite, measurement.segments)
+    early = _without_numbers(activity, output, finite, measurement.segments)
     if early is not None:
         return early
     # In d inputs points lie apart as sqrt(d), and what bends as much on the way does so slowly.
@@ -53,9 +53,9 @@ def verdict(measurement: Measurement, audit: Audit, output: int = 0) -> Verdict:
     return _judged(headline(measurement), straightness, gain)
 
 
-def verdict_of_sketch(s: Sketch, audit: Audit, output: int = 0) -> Verdict:
+def verdict_of_estimated(s: EstimatedMeasurement, activity: Activity, output: int = 0) -> Verdict:
     """The same of a model of many inputs, from what is seen along random directions."""
-    early = _without_numbers(audit, output, bool(np.isfinite(s.traces).any()), s.segments)
+    early = _without_numbers(activity, output, bool(np.isfinite(s.traces).any()), s.segments)
     if early is not None:
         return early
     return _judged(
@@ -75,9 +75,11 @@ def between_classes(v: Verdict, output: str) -> Verdict:
     )
 
 
-def _without_numbers(audit: Audit, output: int, finite: bool, between: Segments) -> Verdict | None:
+def _without_numbers(
+    activity: Activity, output: int, finite: bool, between: Segments
+) -> Verdict | None:
     """What can be said whatever the numbers are."""
-    dependence = audit.dependence[output]
+    dependence = activity.dependence[output]
     if dependence is Dependence.NONE:
         return Verdict(
             "disconnected",
@@ -86,7 +88,7 @@ def _without_numbers(audit: Audit, output: int, finite: bool, between: Segments)
     if dependence is Dependence.CUT:
         return Verdict(
             "stopped",
-            f"The derivative is cut by {audit.cuts[0]}: every derivative is 0, as asked for.",
+            f"The derivative is cut by {activity.cuts[0]}: every derivative is 0, as asked for.",
         )
     if not finite:
         return Verdict(

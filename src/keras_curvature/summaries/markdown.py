@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keras_curvature.diagnosis.results import Diagnosis, Finding
-from keras_curvature.report.data import Report, Spectrum
+from keras_curvature.report.data import Report, ScaleProfile
 from keras_curvature.report.metrics import FEATURE, MEANINGS, Meaning, largest
 from keras_curvature.report.scale_profile import read
 from keras_curvature.report.text import formatted, moment, plain
@@ -25,7 +25,7 @@ def of_report(report: Report) -> str:
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
         _number_table({**report.headline, **report.reference}, report.units),
         _feature_sentence(report.features),
-        _spectrum_table(report.spectrum),
+        _scale_profile_table(report.scale_profile),
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -73,13 +73,18 @@ def _feature_sentence(features: Mapping[str, float]) -> str:
     return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
 
 
-def _spectrum_table(spectrum: Spectrum | None) -> str:
+def _scale_profile_table(scale_profile: ScaleProfile | None) -> str:
     """Every second distance: enough to see where the curvature settles."""
-    if spectrum is None:
+    if scale_profile is None:
         return ""
-    columns = (spectrum.distances, spectrum.mean, spectrum.rms, spectrum.single_rounding)
+    columns = (
+        scale_profile.distances,
+        scale_profile.mean,
+        scale_profile.rms,
+        scale_profile.single_rounding,
+    )
     rows = [
-        escaped(read(spectrum).sentence),
+        escaped(read(scale_profile).sentence),
         "",
         "| distance in σx | mean in σy/σx² | root mean square | rounding would add |",
         "|---|---|---|---|",

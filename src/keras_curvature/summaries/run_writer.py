@@ -17,7 +17,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import Measurement, Sketch
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, LAPLACIAN, MEANINGS, Meaning
@@ -131,15 +131,15 @@ class RunWriter:
         histogram = histogram_pb(tag, np.clip(values, -limit, limit), description=description)
         self._write(report.step, histogram)
 
-    def write_spectrum(self, report: Report) -> None:
+    def write_scale_profile(self, report: Report) -> None:
         """Writes the curvature over each distance, as one small tensor `(distances, 5)`.
 
-        Its columns are the attributes of `Spectrum` in their order. Nothing if there is none.
+        Its columns are the attributes of `ScaleProfile` in their order. Nothing if there is none.
         """
-        if report.spectrum is None:
+        if report.scale_profile is None:
             return
         tag = self._tag("-distance", report.output, "spectrum")
-        columns = np.stack(list(vars(report.spectrum).values()), axis=1)
+        columns = np.stack(list(vars(report.scale_profile).values()), axis=1)
         metadata = SummaryMetadata(
             summary_description=self._once(tag, SPECTRUM) or "",
             plugin_data=SummaryMetadata.PluginData(plugin_name="curvature"),
@@ -156,7 +156,10 @@ class RunWriter:
             self._write(step, custom_scalars.layout(self._name, parts))
 
     def write_tab(
-        self, report: Report, measurement: Measurement | Sketch, slices: Slices | None = None
+        self,
+        report: Report,
+        measurement: Measurement | EstimatedMeasurement,
+        slices: Slices | None = None,
     ) -> None:
         """Writes what the Curvature tab shows of this step.
 
@@ -165,8 +168,8 @@ class RunWriter:
             measurement: in units of the data.
             slices: in units of the data, if there are any.
         """
-        if isinstance(measurement, Sketch):
-            probe, step = tab.sketch_packets(report, measurement)
+        if isinstance(measurement, EstimatedMeasurement):
+            probe, step = tab.estimated_packets(report, measurement)
         else:
             probe = tab.probe_packet(report, measurement, slices)
             step = tab.step_packet(report, measurement, slices)
@@ -176,7 +179,9 @@ class RunWriter:
         values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
         self._write(report.step, Summary(value=values))
 
-    def write_distances(self, report: Report, measurement: Measurement | Sketch) -> None:
+    def write_distances(
+        self, report: Report, measurement: Measurement | EstimatedMeasurement
+    ) -> None:
         """Writes the curvature over distances for the tab, where `write_tab` came before it."""
         packet = tab.distances_packet(report, measurement)
         self._write(report.step, Summary(value=[self._blob(report.output, DISTANCES, packet)]))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import Measurement, Sketch
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, MEANINGS, largest
@@ -114,23 +114,26 @@ def step_packet(report: Report, measurement: Measurement, slices: Slices | None)
     return _moving_packet(report, [name for name, _ in bars], arrays)
 
 
-def sketch_packets(report: Report, sketch: Sketch) -> tuple[bytes, bytes]:
+def estimated_packets(report: Report, estimated: EstimatedMeasurement) -> tuple[bytes, bytes]:
     """The same two packets for a model of thousands of inputs: its numbers and its verdict.
 
     Nothing can be drawn against single inputs or at single points there; the pictures of examples
     are on the Images dashboard.
     """
-    about = {"points": len(sketch.value), "shown": 0, "inputs": sketch.inputs, "names": []}
-    return _still_packet(report, sketch, about, {}), _moving_packet(report, [], {})
+    about = {"points": len(estimated.value), "shown": 0, "inputs": estimated.inputs, "names": []}
+    return _still_packet(report, estimated, about, {}), _moving_packet(report, [], {})
 
 
-def distances_packet(report: Report, measurement: Measurement | Sketch) -> bytes:
+def distances_packet(report: Report, measurement: Measurement | EstimatedMeasurement) -> bytes:
     """The curvature over distances, where it is not in every step's packet."""
     return pack({"step": report.step} | _read(report), _over_distances(report, measurement))
 
 
 def _still_packet(
-    report: Report, m: Measurement | Sketch, about: dict[str, Any], arrays: dict[str, Any]
+    report: Report,
+    m: Measurement | EstimatedMeasurement,
+    about: dict[str, Any],
+    arrays: dict[str, Any],
 ) -> bytes:
     along, _, distance_units = shown_units(m, report)
     header = about | {
@@ -152,7 +155,11 @@ def _moving_packet(report: Report, features: list[str], arrays: dict[str, Any]) 
 
 
 def _read(report: Report) -> dict[str, str]:
-    return {"distances": "" if report.spectrum is None else plain(read(report.spectrum).sentence)}
+    return {
+        "distances": ""
+        if report.scale_profile is None
+        else plain(read(report.scale_profile).sentence)
+    }
 
 
 def _said(report: Report) -> dict[str, Any]:
@@ -220,18 +227,20 @@ def _on_slices(report: Report, m: Measurement, slices: Slices) -> dict[str, Arra
     return {name: array.transpose(2, 0, 1) for name, array in arrays.items()}
 
 
-def _over_distances(report: Report, measurement: Measurement | Sketch) -> dict[str, Array]:
+def _over_distances(
+    report: Report, measurement: Measurement | EstimatedMeasurement
+) -> dict[str, Array]:
     """Distance, mean, root mean square and rounding, by rising distance, `(4, distances)`.
 
     The rounding is that of the dtype in which derivatives are taken.
     """
-    spectrum = report.spectrum
-    if spectrum is None:
+    scale_profile = report.scale_profile
+    if scale_profile is None:
         return {}
     along, up, _ = shown_units(measurement, report)
-    curvatures = np.stack([spectrum.mean, spectrum.rms, spectrum.single_rounding])
-    rows = np.concatenate([along * spectrum.distances[None], up * curvatures])
-    return {"spectrum": rows[:, np.argsort(spectrum.distances)]}
+    curvatures = np.stack([scale_profile.mean, scale_profile.rms, scale_profile.single_rounding])
+    rows = np.concatenate([along * scale_profile.distances[None], up * curvatures])
+    return {"spectrum": rows[:, np.argsort(scale_profile.distances)]}
 
 
 def _meanings(report: Report) -> dict[str, list[str]]:

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
+from keras_curvature.engines.bound_model import BoundModel, Evaluator
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.evaluation import flat_derivatives
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Evaluator, Problem
 from keras_curvature.engines.tensorflow.function import FlatFunction, flatten
 from keras_curvature.typing import Array
 from keras_curvature.verification.truth import Lines
@@ -38,15 +38,15 @@ class Answer:
     value: Array
 
 
-def points(s: Subject, problem: Problem) -> Problem:
+def points(s: Subject, bound: BoundModel) -> BoundModel:
     """The problem at the examples that are looked at."""
-    inputs = dataclasses.replace(problem.inputs, leaves=s.leaves)
-    return dataclasses.replace(problem, inputs=inputs)
+    inputs = dataclasses.replace(bound.inputs, leaves=s.leaves)
+    return dataclasses.replace(bound, inputs=inputs)
 
 
 def affordable(s: Subject) -> tuple[str, ...]:
     """The quantities whose results are not too large."""
-    f, n = s.problem.f, s.count
+    f, n = s.bound.f, s.count
     d, m = f.inputs.width, f.outputs.width
     numbers = {
         quantities.JACOBIAN: n * m * d,
@@ -57,13 +57,13 @@ def affordable(s: Subject) -> tuple[str, ...]:
     return tuple(name for name in DERIVATIVES if numbers.get(name, 0) <= NUMBERS)
 
 
-def answer(s: Subject, lines: Lines, problem: Problem, options: Options, name: str) -> Answer:
+def answer(s: Subject, lines: Lines, bound: BoundModel, options: Options, name: str) -> Answer:
     """One derivative, by the engine that a user gets who asks for it alone."""
-    choice = problem.evaluator.choice(options.engine, (name,))
-    v = tf.constant(lines.v, problem.f.dtype) if name in quantities.ALONG_V else None
-    at = points(s, problem)
+    choice = bound.evaluator.choice(options.engine, (name,))
+    v = tf.constant(lines.v, bound.f.dtype) if name in quantities.ALONG_V else None
+    at = points(s, bound)
     found = flat_derivatives(at, ENGINES[choice.name], (name,), v, options.batch_size)[name]
-    result = tf.cast(tf.cast(found, problem.result_dtype), tf.float64).numpy()
+    result = tf.cast(tf.cast(found, bound.result_dtype), tf.float64).numpy()
     mixed = np.einsum("nm...,mk->nk...", result, s.f.mixing)
     return Answer(choice.name, _at_the_lines(s, lines, name, mixed))
 
@@ -81,27 +81,27 @@ def _at_the_lines(s: Subject, lines: Lines, name: str, found: Array) -> Array:
     return found
 
 
-def afresh(problem: Problem) -> Problem:
+def afresh(bound: BoundModel) -> BoundModel:
     """The problem without anything that was compiled for it."""
-    return dataclasses.replace(problem, evaluator=Evaluator(problem.f))
+    return dataclasses.replace(bound, evaluator=Evaluator(bound.f))
 
 
-def values(s: Subject, problem: Problem, options: Options) -> Mapping[str, Array]:
+def values(s: Subject, bound: BoundModel, options: Options) -> Mapping[str, Array]:
     """The outputs of the graph and of another trace, op by op as it is, `(n, m)` each.
 
     In the model's own dtype. The model itself is not called, which might do more than compute.
     """
-    f = dataclasses.replace(problem.f, dtype=problem.f.native)
-    anew = flatten(s.model, problem.inputs, options.output, options.wrt, problem.f.native)
+    f = dataclasses.replace(bound.f, dtype=bound.f.native)
+    anew = flatten(s.model, bound.inputs, options.output, options.wrt, bound.f.native)
     chosen = Evaluator(f).choice(options.engine, (quantities.VALUE,)).name
     plain = dataclasses.replace(anew, mended=False, batch=f.batch)
     return {
-        "graph": _values(points(s, problem), f, chosen, options.batch_size),
-        "own": _values(points(s, problem), plain, "nested", options.batch_size),
+        "graph": _values(points(s, bound), f, chosen, options.batch_size),
+        "own": _values(points(s, bound), plain, "nested", options.batch_size),
     }
 
 
-def _values(at: Problem, f: FlatFunction, engine: str, batch_size: int | None) -> Array:
+def _values(at: BoundModel, f: FlatFunction, engine: str, batch_size: int | None) -> Array:
     at = dataclasses.replace(at, evaluator=Evaluator(f))
     found = flat_derivatives(at, ENGINES[engine], (quantities.VALUE,), None, batch_size)
     return tf.cast(found[quantities.VALUE], tf.float64).numpy()

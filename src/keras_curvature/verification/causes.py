@@ -10,9 +10,9 @@ from keras_curvature.diagnosis.agreement import altering
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
 from keras_curvature.engines.activity import NotDifferentiableError
+from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES, needs_float64
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import pose
 from keras_curvature.engines.taylor import registry
 from keras_curvature.verification import answers
 from keras_curvature.verification.judging import judged, tolerance_of
@@ -44,7 +44,7 @@ def of(
             f"A stopped, rounded or hand-written gradient ({named(places)}) stands in for that of "
             "the values: if that is on purpose, the derivative is right as it was asked for.",
         )
-    if s.problem.f.batch is not None:
+    if s.bound.f.batch is not None:
         return ()  # fewer examples could not be tried again
     trials = _Trials(s, lines, tuple(check.name for check in wrong), truth, rounding)
     return tuple(_told(s, trials, wrong))
@@ -70,7 +70,7 @@ def _told(s: Subject, trials: _Trials, wrong: Sequence[Check]) -> Iterator[str]:
             with registry.without(op_type):
                 blamed = trials.passes(taylor)
             if blamed:
-                places = [place for place in s.problem.f.audit.live if place.op_type == op_type]
+                places = [place for place in s.bound.f.activity.active if place.op_type == op_type]
                 yield (
                     f"Without the rule for {op_type!r} it is right: that rule is wrong "
                     f"({named(places)}). Call kc.taylor.deregister({op_type!r}) until it is mended."
@@ -82,7 +82,7 @@ def _told(s: Subject, trials: _Trials, wrong: Sequence[Check]) -> Iterator[str]:
 
 def _op_types(s: Subject) -> list[str]:
     """Types of op on the way that have a rule, in order."""
-    types = dict.fromkeys(place.op_type for place in s.problem.f.audit.live)
+    types = dict.fromkeys(place.op_type for place in s.bound.f.activity.active)
     return [op_type for op_type in types if registry.is_registered(op_type)][:RULES_LEFT_OUT]
 
 
@@ -99,17 +99,17 @@ class _Trials:
     def passes(self, options: Options) -> bool:
         """Whether everything that was wrong is right with these options, compiled anew."""
         s = self.s
-        x = s.problem.inputs.packed(s.leaves)
+        x = s.bound.inputs.packed(s.leaves)
         inside = needs_float64(options.engine)
-        problem = answers.afresh(pose(s.model, x, options, in_float64=inside))
-        tolerance = tolerance_of(problem, self.rounding)
+        bound = answers.afresh(bind(s.model, x, options, in_float64=inside))
+        tolerance = tolerance_of(bound, self.rounding)
         try:
             return all(
                 judged(
                     s,
                     self.lines,
                     name,
-                    answers.answer(s, self.lines, problem, options, name),
+                    answers.answer(s, self.lines, bound, options, name),
                     self.truth[name],
                     tolerance,
                 ).ok

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.problem import Problem
+from keras_curvature.engines.bound_model import BoundModel
 from keras_curvature.typing import Array
 from keras_curvature.verification.answers import Answer
 from keras_curvature.verification.results import Check
@@ -32,14 +32,14 @@ class Tolerance:
     reason: str
 
 
-def tolerance_of(problem: Problem, rounding: float) -> Tolerance:
+def tolerance_of(bound: BoundModel, rounding: float) -> Tolerance:
     """What may be expected of the derivatives of a model.
 
     Args:
-        problem: the model and the dtype of its results.
+        bound: the model and the dtype of its results.
         rounding: of its values in float64, relative to the largest.
     """
-    if problem.result_dtype != tf.float64:
+    if bound.result_dtype != tf.float64:
         return Tolerance(1e-3, "float32: of its 7 digits a second derivative keeps 3 or more")
     if rounding > CLEAN:
         return Tolerance(1e-3, "the model rounds to float32 inside")
@@ -81,7 +81,7 @@ def _relative(numbers: Array, size: Array) -> Array:
 def _place(s: Subject, lines: Lines, example: int, output: int, axis: int | None = None) -> str:
     """Where in the user's terms."""
     words = [f"example {s.chosen[example]}"]
-    total = s.problem.f.outputs.width
+    total = s.bound.f.outputs.width
     if total > s.f.outputs.width:
         words.append("a mixture of the outputs")
     elif total > 1:

@@ -14,9 +14,9 @@ from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
 from keras_curvature.engines.activity import NotDifferentiableError
+from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.dispatch import needs_float64
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.problem import Problem, pose
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.engines.tensorflow.private import unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
@@ -80,17 +80,17 @@ def verify(
     require_eager("verify")
     options = Options(output, wrt, engine, dtype, batch_size)
     _require_seed(seed)
-    problem = pose(model, x, options, in_float64=needs_float64(engine))
-    return examine(model, problem, options, seed)
+    bound = bind(model, x, options, in_float64=needs_float64(engine))
+    return examine(model, bound, options, seed)
 
 
 @unobserved()
-def examine(model: Model, problem: Problem, options: Options, seed: int = 0) -> Verification:
+def examine(model: Model, bound: BoundModel, options: Options, seed: int = 0) -> Verification:
     """`verify` for a model that has been traced."""
     with warnings.catch_warnings():
         # Rounding is measured here, whatever it comes from.
         warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")
-        s = subject_of(model, _exactly(problem), options, seed=seed, at_most=EXAMPLES)
+        s = subject_of(model, _exactly(bound), options, seed=seed, at_most=EXAMPLES)
         apart = coupling(s)
         if apart:
             reason = f"Nothing was checked: {apart[0].found}"
@@ -105,13 +105,13 @@ def _require_seed(seed: Any) -> None:
 
 def _verified(s: Subject, lines: Lines) -> Verification:
     truth, rounding = truths(s, lines)
-    tolerance = tolerance_of(s.problem, rounding)
+    tolerance = tolerance_of(s.bound, rounding)
     names = [name for name in answers.affordable(s) if name in truth]
     checks, left_out = _values(s)
     left_out += _left_out(s, names)
     for name in names:
         try:
-            answer = answers.answer(s, lines, s.problem, s.options, name)
+            answer = answers.answer(s, lines, s.bound, s.options, name)
         except NotDifferentiableError as error:
             left_out.append(f"The {name} was not checked: {error}")
             continue
@@ -130,10 +130,10 @@ def _verified(s: Subject, lines: Lines) -> Verification:
 
 def _values(s: Subject) -> tuple[list[Check], list[str]]:
     """The graph that is differentiated against the model's own ops."""
-    native = s.problem.f.native
+    native = s.bound.f.native
     if native.size < 4:
         return [], [f"The value was not checked: the model itself rounds to {native.name}."]
-    found = answers.values(s, s.problem, s.options)
+    found = answers.values(s, s.bound, s.options)
     size = np.abs(found["own"]).max()
     # Both round, in different orders; deep networks in float32 lose three digits by that.
     allowed = 1e3 * float(np.finfo(native.as_numpy_dtype).eps)
@@ -154,24 +154,24 @@ def _values(s: Subject) -> tuple[list[Check], list[str]]:
     return [check], []
 
 
-def _exactly(problem: Problem) -> Problem:
+def _exactly(bound: BoundModel) -> BoundModel:
     """The problem at points that its dtype holds exactly, so that float64 has the same ones."""
-    dtype = problem.f.dtype
+    dtype = bound.f.dtype
 
     def rounded(leaf: tf.Tensor) -> tf.Tensor:
         if not leaf.dtype.is_floating or leaf.dtype.size <= dtype.size:
             return leaf
         return tf.cast(tf.cast(leaf, dtype), leaf.dtype)
 
-    leaves = tuple(rounded(leaf) for leaf in problem.inputs.leaves)
-    return dataclasses.replace(problem, inputs=dataclasses.replace(problem.inputs, leaves=leaves))
+    leaves = tuple(rounded(leaf) for leaf in bound.inputs.leaves)
+    return dataclasses.replace(bound, inputs=dataclasses.replace(bound.inputs, leaves=leaves))
 
 
 def _method(s: Subject) -> tuple[str, ...]:
-    total = s.problem.f.outputs.width
+    total = s.bound.f.outputs.width
     outputs = "" if total == s.f.outputs.width else f", one random mixture of all {total} outputs"
     return (
-        f"At {s.count} of {s.total} examples{outputs}, in {s.problem.result_dtype.name}: along "
+        f"At {s.count} of {s.total} examples{outputs}, in {s.bound.result_dtype.name}: along "
         "random directions one standard deviation long, and along the inputs.",
         "Differences: of order 8, of the model's values in float64, with the step of 13 that is "
         "least in doubt. The value: against another trace of the model.",

@@ -1,4 +1,4 @@
-"""The table of model cases that every engine, dtype and the graph walker are tested with.
+"""The table of model cases that every engine, dtype and the graph interpreter are tested with.
 
     from cases import CASES, named, parametrized, selected
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
-from keras_curvature.engines.taylor.modes import Bilinear, Carrier, Pointwise
+from keras_curvature.engines.taylor.modes import Bilinear, Mode, Pointwise
 from keras_curvature.engines.taylor.registry import (
     Jets,
     Keeps,
@@ -42,12 +42,12 @@ def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
     if second is not None:
         require_function("second", second)
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         x, y, jet = step.inputs[0], step.outputs[0], jets[0]
         if jet is None:
             raise NotImplementedError(f"{step.op.type} of a constant and something else")
         bends = {} if second is None else {(0, 0): second(x, y)}
-        found = carrier.elementwise(y, [Argument(jet, first(x, y))], bends)
+        found = mode.elementwise(y, [Argument(jet, first(x, y))], bends)
         return [found, *[None] * (len(step.outputs) - 1)]
 
     return Rule(propagate)
@@ -56,7 +56,7 @@ def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
 def identity() -> Rule:
     """Hands every input on as it is."""
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         # The value of the output may have a better known shape.
         pairs = zip(step.outputs, jets, strict=False)
         return [j and Jet(y, j.of) for y, j in pairs]
@@ -66,7 +66,7 @@ def identity() -> Rule:
 
 def nothing() -> Rule:
     """Ends every derivative, as its author meant."""
-    return Rule(lambda step, jets, carrier: [None] * len(step.outputs), is_linear=True, ends=True)
+    return Rule(lambda step, jets, mode: [None] * len(step.outputs), is_linear=True, ends=True)
 
 
 Partials = tuple[Sequence[Any], Mapping[tuple[int, int], Any]]
@@ -84,16 +84,16 @@ def partials(
         is_multilinear: whether it is linear in each argument alone.
     """
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         firsts, seconds = derivatives(*step.inputs, step.outputs[0])
-        live = [i for i, jet in enumerate(jets) if jet is not None]
-        arguments = [Argument(jets[i], firsts[i]) for i in live]  # type: ignore[arg-type]
+        active = [i for i, jet in enumerate(jets) if jet is not None]
+        arguments = [Argument(jets[i], firsts[i]) for i in active]  # type: ignore[arg-type]
         bends = {
-            (live.index(i), live.index(j)): bend
+            (active.index(i), active.index(j)): bend
             for (i, j), bend in seconds.items()
-            if i in live and j in live
+            if i in active and j in active
         }
-        return [carrier.elementwise(step.outputs[0], arguments, bends)]
+        return [mode.elementwise(step.outputs[0], arguments, bends)]
 
     return Rule(propagate, is_linear, is_multilinear)
 
@@ -124,14 +124,14 @@ def linear_in(
         keeps_batch: as in `Rule`.
     """
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         first, second = None, None
         for i, jet in enumerate(jets):
             if jet is None:
                 continue
             if which is not None and i not in which:
                 raise NotImplementedError(f"{step.op.type} by its argument {i}")
-            base = carrier.settle(jet).base
+            base = mode.settle(jet).base
 
             def act(stack: tf.Tensor, i: int = i) -> tf.Tensor:
                 whole = stack if keeps_batch(step.op) else spread(stack, step.inputs[i])
@@ -153,10 +153,10 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch
         keeps_batch: as in `Rule`.
     """
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         y = step.outputs[0]
         parts = [i for i, x in enumerate(step.inputs) if x.dtype == y.dtype]
-        bases = [None if (jet := jets[i]) is None else carrier.settle(jet).base for i in parts]
+        bases = [None if (jet := jets[i]) is None else mode.settle(jet).base for i in parts]
         values = [step.inputs[i] for i in parts]
 
         def joined(stacks: Sequence[tf.Tensor | None], count: int) -> tf.Tensor:
@@ -166,10 +166,10 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch
             ]
             return on_stacks(step, whole)
 
-        first = joined([None if base is None else base.first for base in bases], carrier.directions)
+        first = joined([None if base is None else base.first for base in bases], mode.directions)
         seconds = [None if base is None else base.second for base in bases]
         none = all(stack is None for stack in seconds)
-        return [Jet(y, Base(first, None if none else joined(seconds, carrier.slices)))]
+        return [Jet(y, Base(first, None if none else joined(seconds, mode.slices)))]
 
     return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
 
@@ -187,11 +187,11 @@ def parting(
         operand: which input it is.
     """
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         jet = jets[operand]
         if jet is None:
             raise NotImplementedError(f"{step.op.type} by its other argument")
-        base = carrier.settle(jet).base
+        base = mode.settle(jet).base
         x = step.inputs[operand]
         firsts = on_stack(step, spread(base.first, x))
         seconds = (
@@ -273,8 +273,8 @@ def product(
         summed: as `apply`, summed over the directions, with one slice.
     """
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
-        bases = [None if jet is None else carrier.settle(jet).base for jet in jets]
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        bases = [None if jet is None else mode.settle(jet).base for jet in jets]
         first, second = None, None
         whole = []
         for base, x, act in zip(bases, step.inputs, (left, right), strict=False):
@@ -294,7 +294,7 @@ def product(
 
             terms = [Bilinear(whole[0], whole[1], together, None if summed is None else total)]
         assert first is not None
-        return [carrier.finish(step.outputs[0], first, second, terms)]
+        return [mode.finish(step.outputs[0], first, second, terms)]
 
     return Rule(propagate, is_multilinear=True)
 
@@ -314,13 +314,13 @@ def normalised(
         adjoint: the transposed of `apply`.
     """
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         jet = jets[0]
         assert jet is not None
-        base = carrier.settle(jet).base
+        base = mode.settle(jet).base
         t = deviation(step, base.first)
         term = Pointwise(t, t, lambda s: apply(step, s), lambda w: adjoint(step, w))
         second = None if base.second is None else first(step, base.second)
-        return [carrier.finish(step.outputs[0], first(step, base.first), second, [term])]
+        return [mode.finish(step.outputs[0], first(step, base.first), second, [term])]
 
     return Rule(propagate)

@@ -67,7 +67,7 @@ class Jet:
 
     @property
     def base(self) -> Base:
-        """The derivatives of a jet that a carrier has settled."""
+        """The derivatives of a jet that a mode has settled."""
         assert isinstance(self.of, Base)
         return self.of
 

@@ -9,7 +9,7 @@
   output's gradient by the op's result (Griewank and Walther, Evaluating Derivatives,
   chapter 10.2). One tangent per direction and one reverse pass give every entry.
 
-A rule says which `Terms` an op adds, a carrier adds them up.
+A rule says which `Terms` an op adds, a mode adds them up.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class UnsuitedError(Exception):
     """This way of carrying the second order cannot go through an op."""
 
 
-class Carrier(ABC):
+class Mode(ABC):
     """Adds up second orders.
 
     Attributes:
@@ -94,7 +94,7 @@ class Carrier(ABC):
     has_second = True
 
     def __init__(self, directions: int) -> None:
-        """Makes a carrier for so many directions."""
+        """Makes a mode for so many directions."""
         self.directions = directions
 
     @property
@@ -165,7 +165,7 @@ class Carrier(ABC):
         return Jet(value, replace(function, bends=added(function.bends, own)))
 
 
-class PerDirection(Carrier):
+class PerDirection(Mode):
     """One second derivative per direction."""
 
     def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -209,7 +209,7 @@ class Collapsed(PerDirection):
         return summed(super().multiply(term))
 
 
-class FirstOrder(Carrier):
+class FirstOrder(Mode):
     """Leaves the second order out."""
 
     has_second = False
@@ -241,7 +241,7 @@ class Adjoint(FirstOrder):
         gradients: Gradients,
         contraction: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor],
     ) -> None:
-        """Makes a carrier.
+        """Makes a mode.
 
         Args:
             directions: how many there are.

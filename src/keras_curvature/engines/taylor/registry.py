@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Jet
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Step:
         inputs: what was given to it.
         outputs: what it gave.
         again: emits the op once more, on other inputs.
-        walker: what emitted it.
+        interpreter: what emitted it.
         environment: what stood for the tensors of the op's graph by then.
     """
 
@@ -30,7 +30,7 @@ class Step:
     inputs: Sequence[tf.Tensor]
     outputs: Sequence[tf.Tensor]
     again: Callable[[Sequence[Any]], Sequence[tf.Tensor]]
-    walker: Any
+    interpreter: Any
     environment: Any
 
     def with_operand(self, operand: tf.Tensor, index: int = 0) -> tf.Tensor:
@@ -47,7 +47,7 @@ class Step:
 Jets = Sequence[Jet | None]
 """One per input or output; `None` where nothing depends on the point."""
 
-Propagate = Callable[[Step, Jets, Carrier], Jets]
+Propagate = Callable[[Step, Jets, Mode], Jets]
 
 
 _rules: dict[str, Rule] = {}

@@ -9,10 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.activity import Audit, Dependence, Place
+from keras_curvature.engines.activity import Activity, Dependence, Place
 from keras_curvature.engines.tensorflow import private, unknown_derivatives
 from keras_curvature.engines.tensorflow.gradient_overrides import (
-    SUPPLIED,
+    OVERRIDES,
     is_stopped_mean_of_moments,
 )
 from keras_curvature.engines.tensorflow.graph_ops import (
@@ -33,7 +33,7 @@ SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "Broa
 """Ops that look at the shape of their input and not at its values."""
 
 
-def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Audit:
+def activity_of(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Activity:
     """Follows the dependence on `source` through a traced model.
 
     Args:
@@ -42,12 +42,12 @@ def audit(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) ->
         layers: names of the model's layers, to say where an op came from.
     """
     flow = _Flow(layers, trace.scopes)
-    states: dict[Any, Dependence] = {tensor.ref(): Dependence.LIVE for tensor in source}
+    states: dict[Any, Dependence] = {tensor.ref(): Dependence.ACTIVE for tensor in source}
     outputs = tf.nest.flatten(trace.outputs)
     flow.through(states, outputs)
-    return Audit(
+    return Activity(
         dependence=tuple(states.get(output.ref(), Dependence.NONE) for output in outputs),
-        live=tuple(flow.live),
+        active=tuple(flow.active),
         cuts=tuple(flow.cuts),
         acting=tuple(flow.place(op) for op in all_needed(outputs) if acts(op)),
         unknown=tuple(flow.unknown),
@@ -69,7 +69,7 @@ class _Flow:
         self._layers = frozenset(layers)
         self._scopes = scopes
         self._order = order  # of the gradients written by hand that lead here
-        self.live: dict[Place, None] = {}
+        self.active: dict[Place, None] = {}
         self.cuts: dict[Place, None] = {}
         self.unknown: dict[Place, None] = {}
         self.mended: dict[Place, None] = {}
@@ -92,7 +92,7 @@ class _Flow:
                 found = self._outputs(op, given)
             for tensor, state in zip(op.outputs, found, strict=True):
                 states.setdefault(tensor.ref(), state)
-                if state is Dependence.LIVE and is_inexact(tensor) and tensor.shape.rank is None:
+                if state is Dependence.ACTIVE and is_inexact(tensor) and tensor.shape.rank is None:
                     self.rankless[self.place(op)] = None
 
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
@@ -152,21 +152,21 @@ class _Flow:
             return self._plain(op, given)
         upstream, gradients = formula
         arguments = list(enumerate(op.inputs))[count:]
-        live = {i for i, _ in arguments if given[i] >= Dependence.LIVE}
+        active = {i for i, _ in arguments if given[i] >= Dependence.ACTIVE}
         # What reaches the results otherwise than by arguments that have a gradient.
         around = {**start, **{x.ref(): Dependence.NONE for _, x in arguments}}
         around |= {x.ref(): given[i] for i, x in arguments if gradients[i] is None}
         reach = max(self._aside(op.inputs[:count], around)[0])
-        if reach >= Dependence.LIVE:
-            blind = [i - count for i in sorted(live) if gradients[i] is None]
+        if reach >= Dependence.ACTIVE:
+            blind = [i - count for i in sorted(active) if gradients[i] is None]
             by = f"its argument {blind[0]} (from 0)" if blind else "a tensor that is no argument"
             place = self.place(op)
             self.unknown[replace(place, op_type="a tf.custom_gradient", by=by)] = None
             return [Dependence.UNKNOWN for _ in op.outputs]
-        written = {i: gradients[i] for i in live if gradients[i] is not None}
+        written = {i: gradients[i] for i in active if gradients[i] is not None}
         if self._order > 0:  # it is not differentiated again, and may hold itself
             return self._plain(op, [reach, *(given[i] for i in written)])
-        seeds = {x.ref(): Dependence.LIVE for x in upstream if x is not None}
+        seeds = {x.ref(): Dependence.ACTIVE for x in upstream if x is not None}
         found, unknown = self._aside(list(written.values()), {**states, **seeds})
         if Dependence.UNKNOWN in found:
             self.unknown |= unknown
@@ -185,17 +185,17 @@ class _Flow:
         if op.type in SHAPES_ONLY:
             return [Dependence.NONE for _ in op.outputs]
         state = max(given)
-        if state >= Dependence.LIVE:
+        if state >= Dependence.ACTIVE:
             state = self._carried(op, given)
             place = self.place(op)
-            if state is Dependence.LIVE:
-                self.live[place] = None
+            if state is Dependence.ACTIVE:
+                self.active[place] = None
             if state is Dependence.CUT or any(
                 o.consumers() and not _may_carry(o.dtype) for o in op.outputs
             ):
                 self.cuts[place] = None  # the latter such as the indices that come with a sort
         states = [state if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
-        if state is Dependence.LIVE:
+        if state is Dependence.ACTIVE:
             for index in unknown_derivatives.of_output(op):
                 states[index] = Dependence.UNKNOWN
                 if op.outputs[index].consumers():
@@ -204,24 +204,24 @@ class _Flow:
 
     def _carried(self, op: tf.Operation, given: list[Dependence]) -> Dependence:
         """How what `op` gives depends on the input, where a derivative reaches the op."""
-        mended = op.type in SUPPLIED or is_stopped_mean_of_moments(op)
+        mended = op.type in OVERRIDES or is_stopped_mean_of_moments(op)
         stops = op.type == "StopGradient" or op.type in unknown_derivatives.PIECEWISE_CONSTANT
         if (stops and not mended) or not any(_may_carry(output.dtype) for output in op.outputs):
             return Dependence.CUT
         if Dependence.UNKNOWN in given:
             return Dependence.UNKNOWN
         by = unknown_derivatives.by_input(op)
-        live = {i for i, state in enumerate(given) if state is Dependence.LIVE}
-        if by and live & by:
-            return self._unknown(op, min(live & by))
-        if live <= unknown_derivatives.constant_in(op):
+        active = {i for i, state in enumerate(given) if state is Dependence.ACTIVE}
+        if by and active & by:
+            return self._unknown(op, min(active & by))
+        if active <= unknown_derivatives.constant_in(op):
             return Dependence.CUT
         if mended:
             self.mended[self.place(op)] = None
-            return Dependence.LIVE
+            return Dependence.ACTIVE
         try:
             if private.registered_gradient(op.type) is not None:
-                return Dependence.LIVE
+                return Dependence.ACTIVE
         except LookupError:
             return self._unknown(op)
         return self._unknown(op) if by is None else Dependence.CUT

@@ -49,15 +49,15 @@ def least_examples(f: FlatFunction, directions: int) -> float:
 
 def _inside_xla(f: FlatFunction) -> float:
     """There nobody can try whether the examples of a batch influence each other."""
-    pays = len(f.audit.live) >= LEAST_OPS
+    pays = len(f.activity.active) >= LEAST_OPS
     return 2 if pays and examples_apart(f.traced) else math.inf
 
 
 def _outside_xla(f: FlatFunction, directions: int) -> float:
-    ops = len(f.audit.live)
+    ops = len(f.activity.active)
     if not 0 < ops <= MOST_OPS or not batch_leads(taylor.way(f)):
         return math.inf
-    return max(2, LEAST_NUMBERS * ops / (directions * f.audit.activations))
+    return max(2, LEAST_NUMBERS * ops / (directions * f.activity.activations))
 
 
 def _has_gpu() -> bool:

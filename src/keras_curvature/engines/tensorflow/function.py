@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.activity import Audit, Dependence, NotDifferentiableError
+from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.outputs import output_names, selector
-from keras_curvature.engines.tensorflow.activity_analysis import audit
+from keras_curvature.engines.tensorflow.activity_analysis import activity_of
 from keras_curvature.engines.tensorflow.fixed_batch import by_batch
 from keras_curvature.engines.tensorflow.interpreter import run
 from keras_curvature.engines.tensorflow.op_emission import widened
@@ -36,7 +36,7 @@ class FlatFunction:
         dtype: the dtype of `z` and of the result; narrower floats inside become this one.
         inputs: how the arrays lie in `z`.
         outputs: how the arrays lie in the result.
-        audit: what is known of the graph.
+        activity: what is known of the graph.
         input_names: one per array in `z`.
         output_names: one per array in the result, `""` if there is but one.
         mended: whether derivatives are mended and narrower floats widened; `False` for the graph
@@ -51,7 +51,7 @@ class FlatFunction:
     dtype: tf.DType
     inputs: Layout
     outputs: Layout
-    audit: Audit
+    activity: Activity
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     mended: bool = field(default=True, kw_only=True)
@@ -165,7 +165,7 @@ def flatten(
     ends = [*source, *keras.tree.flatten(traced.outputs)]
     floats = [tensor.dtype for tensor in ends if tensor.dtype.is_floating]
     native = max(floats, key=lambda float_dtype: float_dtype.size)
-    report = audit(traced, source, _layer_names(model))
+    report = activity_of(traced, source, _layer_names(model))
     _require_differentiable(report)
     return FlatFunction(
         traced=traced,
@@ -179,7 +179,7 @@ def flatten(
         outputs=side_by_side(
             [_shape(t, "output") for t in keras.tree.flatten(traced.outputs)], traced.outputs
         ),
-        audit=report,
+        activity=report,
         input_names=tuple(names),
         output_names=_names_of_outputs(model, traced.outputs),
     )
@@ -287,7 +287,7 @@ def _require_numbers(outputs: Any) -> None:
             )
 
 
-def _require_differentiable(report: Audit) -> None:
+def _require_differentiable(report: Activity) -> None:
     if report.acting:
         first = report.acting[0]
         raise NotDifferentiableError(

@@ -321,7 +321,7 @@ def _gradient_of(formula: Formula, argument: int, upstream: int) -> Formula:
     return gradient
 
 
-SUPPLIED: dict[str, Formula] = {
+OVERRIDES: dict[str, Formula] = {
     "AvgPool3D": _average_pooled,  # does not exist in float64
     "DenseBincount": _counted,  # has no derivative
     # Their gradients count as constants: silently wrong.
@@ -417,7 +417,7 @@ def formula_for(op: tf.Operation) -> Formula | None:
     if any(tensor.dtype.is_complex for tensor in op.inputs):
         return None  # they are written in real numbers
     name = kind(op)
-    return SUPPLIED.get(name) or REFINED.get(name)
+    return OVERRIDES.get(name) or REFINED.get(name)
 
 
 def kind(op: tf.Operation) -> str:

@@ -69,10 +69,10 @@ def run(
         feeds: by `tensor.ref()`, what stands for the inputs and for any tensor inside.
         fetches: tensors of the traced graph.
         dtype: every narrower float dtype of the graph becomes this one.
-        mended: as in `Walker`.
+        mended: as in `Interpreter`.
     """
     environment = given(trace, feeds, dtype)
-    return Walker(dtype, trace.variables, mended=mended).walk(environment, fetches)
+    return Interpreter(dtype, trace.variables, mended=mended).walk(environment, fetches)
 
 
 def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Environment:
@@ -85,13 +85,13 @@ def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Envi
     return environment
 
 
-class Walker:
+class Interpreter:
     """Emits graphs into the graph (or eager context) that is current when it is called."""
 
     def __init__(
         self, dtype: tf.DType, variables: Mapping[Any, tf.Variable], *, mended: bool = True
     ) -> None:
-        """Makes a walker.
+        """Makes a interpreter.
 
         Args:
             dtype: every narrower float dtype becomes this one.

@@ -1,6 +1,6 @@
 """Where the operations of a piecewise-linear model switch from one piece to another.
 
-A walker that evaluates a model and keeps account, tensor by tensor, of how it depends on the
+A interpreter that evaluates a model and keeps account, tensor by tensor, of how it depends on the
 input. An operation that could make it anything but piecewise linear is refused by name.
 """
 
@@ -18,7 +18,7 @@ from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.activity_analysis import SHAPES_ONLY
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS
-from keras_curvature.engines.tensorflow.interpreter import Environment, Walker, given
+from keras_curvature.engines.tensorflow.interpreter import Environment, Interpreter, given
 from keras_curvature.engines.tensorflow.side_effects import PASSING
 
 
@@ -121,13 +121,13 @@ def switches(f: FlatFunction, z: tf.Tensor) -> list[tf.Tensor]:
     return [tf.reshape(tensor, [z.shape[0], -1]) for tensor in board.found]
 
 
-class _Switchboard(Walker):
+class _Switchboard(Interpreter):
     """Notes what it meets on its way, in `found`."""
 
     def __init__(self, f: FlatFunction) -> None:
         super().__init__(f.dtype, f.traced.variables)
         self.found: list[tf.Tensor] = []
-        self._places = {place.op_name: place for place in (*f.audit.live, *f.audit.cuts)}
+        self._places = {place.op_name: place for place in (*f.activity.active, *f.activity.cuts)}
         self._degrees = {tensor.ref(): Degree.LINEAR for tensor in f.source}
         self._returned: list[Degree] = []
 
@@ -136,8 +136,8 @@ class _Switchboard(Walker):
     ) -> Sequence[Any]:
         """Emits one op, if it is piecewise linear, and notes where it switches."""
         degrees = [self._degree(tensor) for tensor in op.inputs]
-        live = Degree.LINEAR in degrees
-        if live and not _is_piecewise_linear(op, degrees):
+        active = Degree.LINEAR in degrees
+        if active and not _is_piecewise_linear(op, degrees):
             place = self._places.get(op.name, Place(op.type, op.name, ""))
             raise ValueError(
                 f"The model is not known to be piecewise linear: {place} may curve or jump. "
@@ -146,7 +146,7 @@ class _Switchboard(Walker):
             )
         outputs = super().emit(op, inputs, environment)
         self._note(op, degrees)
-        if live and op.type in SWITCHES:
+        if active and op.type in SWITCHES:
             self.found += SWITCHES[op.type](*inputs)
         return outputs
 

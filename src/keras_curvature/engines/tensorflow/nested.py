@@ -71,8 +71,8 @@ def row_products(
 
 def _survives_vectorising(f: FlatFunction) -> bool:
     """Repeating the examples is right for every op, at the price of a forward pass each."""
-    types = {place.op_type for place in f.audit.live}
-    return types <= VECTORISED and not f.audit.resists_vectorising and f.batch is None
+    types = {place.op_type for place in f.activity.active}
+    return types <= VECTORISED and not f.activity.resists_vectorising and f.batch is None
 
 
 def per_output(

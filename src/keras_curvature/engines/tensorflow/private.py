@@ -187,7 +187,7 @@ def has_kernel(op_type: str, dtype: tf.DType) -> bool:
 
 
 @contextlib.contextmanager
-def recording() -> Iterator[None]:
+def recorded() -> Iterator[None]:
     """Lets tapes and accumulators that begin here record, inside `tf.init_scope()` too.
 
     That scope pauses those around it, and with them all that a model opens inside.

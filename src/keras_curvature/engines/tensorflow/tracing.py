@@ -71,7 +71,7 @@ def trace(
 
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
         inputs = packed(structure, leaves, masked)
-        with private.recording(), noting_scopes(model, scopes), tapping(model, tap, tapped):
+        with private.recorded(), noting_scopes(model, scopes), tapping(model, tap, tapped):
             outputs = select(_called(model, inputs, training))
         _require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))

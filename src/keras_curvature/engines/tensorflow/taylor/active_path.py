@@ -35,9 +35,9 @@ def passages(
     What else depends on the sources is left out: a traced graph holds more than its results
     need, such as the formulas of custom gradients.
     """
-    live, results = {tensor.ref() for tensor in sources}, list(results)
-    ahead = _ahead(needed(results), live)
-    return _back(ahead, live, {tensor.ref() for tensor in results})
+    active, results = {tensor.ref() for tensor in sources}, list(results)
+    ahead = _ahead(needed(results), active)
+    return _back(ahead, active, {tensor.ref() for tensor in results})
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +47,21 @@ class _Node:
     op: tf.Operation
     graph: Any = None
     inside: Sequence[_Node] = ()
-    live: Any = frozenset()
+    active: Any = frozenset()
 
 
-def _ahead(ops: Iterable[tf.Operation], live: set[Any]) -> list[_Node]:
-    """Those of the ops that depend on what is in `live`; adds to it what they compute."""
+def _ahead(ops: Iterable[tf.Operation], active: set[Any]) -> list[_Node]:
+    """Those of the ops that depend on what is in `active`; adds to it what they compute."""
     found = []
     for op in ops:
-        given = [tensor.ref() in live for tensor in op.inputs]
+        given = [tensor.ref() in active for tensor in op.inputs]
         if not any(given) or ends_derivatives(op):
             continue
         if op.type in CALLS and not private.must_be_compiled(op):
             inner = private.function_graph(op, "f")
-            within = {x.ref() for x, is_live in zip(inner.inputs, given, strict=True) if is_live}
+            within = {
+                x.ref() for x, is_active in zip(inner.inputs, given, strict=True) if is_active
+            }
             node = _Node(op, inner, _ahead(needed(inner.outputs), within), within)
             results = [y.ref() in within for y in inner.outputs]
         else:
@@ -69,15 +71,15 @@ def _ahead(ops: Iterable[tf.Operation], live: set[Any]) -> list[_Node]:
                 results = [a and b for a, b in zip(results, given, strict=True)]
         if any(results):
             found.append(node)
-            live |= {y.ref() for y, carries in zip(op.outputs, results, strict=True) if carries}
+            active |= {y.ref() for y, carries in zip(op.outputs, results, strict=True) if carries}
     return found
 
 
-def _back(nodes: Sequence[_Node], live: set[Any], wanted: set[Any]) -> list[Passage]:
+def _back(nodes: Sequence[_Node], active: set[Any], wanted: set[Any]) -> list[Passage]:
     """Those of the nodes that lead to what is `wanted`; adds to it what they need."""
     found: list[Passage] = []
     for node in reversed(nodes):
-        outputs = tuple(y for y in node.op.outputs if y.ref() in live and y.ref() in wanted)
+        outputs = tuple(y for y in node.op.outputs if y.ref() in active and y.ref() in wanted)
         if not outputs:
             continue
         if node.graph is None:
@@ -86,7 +88,7 @@ def _back(nodes: Sequence[_Node], live: set[Any], wanted: set[Any]) -> list[Pass
             continue
         results = zip(node.op.outputs, node.graph.outputs, strict=True)
         within = {inner.ref() for outer, inner in results if outer.ref() in wanted}
-        found += reversed(_back(node.inside, set(node.live), within))
+        found += reversed(_back(node.inside, set(node.active), within))
         arguments = zip(node.op.inputs, node.graph.inputs, strict=True)
         wanted |= {outer.ref() for outer, inner in arguments if inner.ref() in within}
     return found[::-1]

@@ -11,49 +11,49 @@ from collections.abc import Callable, Iterable, Sequence
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
-from keras_curvature.engines.taylor.modes import Adjoint, Carrier, FirstOrder
+from keras_curvature.engines.taylor.modes import Adjoint, FirstOrder, Mode
 from keras_curvature.engines.taylor.registry import Jets, Step
 from keras_curvature.engines.tensorflow.graph_ops import gradient_formula
 from keras_curvature.engines.tensorflow.taylor import fallback
-from keras_curvature.engines.tensorflow.taylor.tape import Live, Recorder
+from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
-Push = Callable[[Iterable[Step], Live, Carrier], None]
+Push = Callable[[Iterable[Step], ActiveJets, Mode], None]
 """Adds the jets of all that some steps compute."""
 
 
-def propagate(step: Step, live: Live, carrier: Carrier, push: Push) -> Jets:
+def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
     """The jets of the outputs of an `IdentityN` that carries a custom gradient.
 
     Args:
         step: the op.
-        live: what is known so far.
-        carrier: adds up second orders.
+        active: what is known so far.
+        mode: adds up second orders.
         push: runs the formula's own ops.
     """
     formula = gradient_formula(step.op)
-    if formula is None or isinstance(carrier, Adjoint):
-        return fallback.propagate(step, [live.of(x) for x in step.inputs], carrier)
+    if formula is None or isinstance(mode, Adjoint):
+        return fallback.propagate(step, [active.of(x) for x in step.inputs], mode)
     upstream, gradients = formula
     known = [
         (g, jet)
         for g, x in zip(gradients, step.inputs, strict=True)
-        if g is not None and (jet := live.of(x)) is not None
+        if g is not None and (jet := active.of(x)) is not None
     ]
-    bases = [carrier.settle(jet).base for _, jet in known]
+    bases = [mode.settle(jet).base for _, jet in known]
     firsts = [spread(base.first, jet.value) for base, (_, jet) in zip(bases, known, strict=True)]
     seeded = [i for i, placeholder in enumerate(upstream) if placeholder is not None]
     seeds = [tf.ones_like(step.outputs[i]) for i in seeded]
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(seeds)
-        recorder = Recorder(step.walker.dtype, step.walker.variables)
+        op_tape = OpTape(step.interpreter.dtype, step.interpreter.variables)
         inner = dict(step.environment)
         inner |= {upstream[i].ref(): seed for i, seed in zip(seeded, seeds, strict=True)}
-        found = recorder.walk(inner, [g for g, _ in known])
+        found = op_tape.walk(inner, [g for g, _ in known])
         along = [_dots(stack, g) for stack, g in zip(firsts, found, strict=True)]
         turning: list[list[tf.Tensor]] = []
-        if carrier.has_second:
-            changing, first_order = live.firsts(carrier), FirstOrder(carrier.directions)
-            push(recorder.steps, changing, first_order)
+        if mode.has_second:
+            changing, first_order = active.firsts(mode), FirstOrder(mode.directions)
+            push(op_tape.steps, changing, first_order)
             turning = [
                 _dots(stack, spread(first_order.settle(jet).base.first, g))
                 for stack, g in zip(firsts, found, strict=True)
@@ -68,7 +68,7 @@ def propagate(step: Step, live: Live, carrier: Carrier, push: Push) -> Jets:
     for i, seed in zip(seeded, seeds, strict=True):
         first = _gradients(tape, along, seed)
         own = _gradients(tape, turning, seed)
-        if own is not None and carrier.slices != carrier.directions:
+        if own is not None and mode.slices != mode.directions:
             own = tf.reduce_sum(own, axis=0, keepdims=True)
         if first is not None:
             jets[i] = Jet(

@@ -36,7 +36,7 @@ from keras_curvature.engines.tensorflow.private import has_gradient
 from keras_curvature.engines.tensorflow.taylor.active_path import Passage, passages
 from keras_curvature.engines.tensorflow.taylor.gram_factor import spanning_rows
 from keras_curvature.engines.tensorflow.taylor.propagation import propagate, rule_for
-from keras_curvature.engines.tensorflow.taylor.recorded_model import Recording, record
+from keras_curvature.engines.tensorflow.taylor.recorded_model import RecordedModel, record
 from keras_curvature.engines.tensorflow.taylor.rules import table  # noqa: F401, fills the registry
 from keras_curvature.engines.tensorflow.taylor.structure import (
     Cut,
@@ -44,7 +44,7 @@ from keras_curvature.engines.tensorflow.taylor.structure import (
     batch_leads,
     linear_entry,
 )
-from keras_curvature.engines.tensorflow.taylor.tape import Live
+from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets
 
 ADJOINTS = 16
 """Outputs up to which the graph is written out with a reverse pass for each."""
@@ -59,19 +59,19 @@ def compute(
     directions_at_once: int,
 ) -> dict[str, tf.Tensor]:
     """Named derivatives, see `quantities`; `names` decides how the second order is carried."""
-    recording = record(f, z, rest)
-    results = {VALUE: recording.value}
+    recorded = record(f, z, rest)
+    results = {VALUE: recorded.value}
     if JACOBIAN in names:
         _, results[JACOBIAN] = nested.value_and_jacobian(f, z, rest)
     if HESSIAN in names:
-        results[HESSIAN] = hessian(recording, directions_at_once)
+        results[HESSIAN] = hessian(recorded, directions_at_once)
         results[DIAGONAL] = tf.linalg.diag_part(results[HESSIAN])
         results[LAPLACIAN] = tf.linalg.trace(results[HESSIAN])
     elif DIAGONAL in names:
-        results[DIAGONAL] = hessian_diagonal(recording, directions_at_once)
+        results[DIAGONAL] = hessian_diagonal(recorded, directions_at_once)
         results[LAPLACIAN] = tf.reduce_sum(results[DIAGONAL], axis=-1)
     elif LAPLACIAN in names:
-        results[LAPLACIAN] = laplacian(recording, directions_at_once)
+        results[LAPLACIAN] = laplacian(recorded, directions_at_once)
     if PRODUCT in names:
         assert v is not None, "checked by the caller"
         # Reverse over reverse is the cheapest way to all entries of one product.
@@ -79,25 +79,25 @@ def compute(
         results[DIRECTIONAL] = tf.reduce_sum(results[PRODUCT] * v[:, None], axis=-1)
     elif DIRECTIONAL in names:
         assert v is not None, "checked by the caller"
-        results[DIRECTIONAL] = recording.push(recording.start(v[None]), PerDirection(1))[1][0]
+        results[DIRECTIONAL] = recorded.push(recorded.start(v[None]), PerDirection(1))[1][0]
     return {name: results[name] for name in names}
 
 
 def trace(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], along: tf.Tensor) -> tf.Tensor:
     """The mean of `vᵀHv` over directions `(k, n, d)`, shape `(n, m)`."""
-    recording = record(f, z, rest)
-    return _trace(recording, recording.start(along)) / along.shape[0]
+    recorded = record(f, z, rest)
+    return _trace(recorded, recorded.start(along)) / along.shape[0]
 
 
 def along(
     f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
 ) -> dict[str, tf.Tensor]:
     """Slope and curvature along each of `(k, n, d)`, see `quantities.Along`."""
-    recording = record(f, z, rest)
-    carrier = PerDirection(directions.shape[0])
-    slopes, curvatures = recording.push(recording.start(directions), carrier)
+    recorded = record(f, z, rest)
+    mode = PerDirection(directions.shape[0])
+    slopes, curvatures = recorded.push(recorded.start(directions), mode)
     return {
-        VALUE: recording.value,
+        VALUE: recorded.value,
         SLOPE: tf.transpose(slopes, [1, 2, 0]),
         CURVATURE: tf.transpose(curvatures, [1, 2, 0]),
     }
@@ -110,70 +110,69 @@ def in_groups(
 
     The second order is summed within each group: `g k + g + 1` forward passes.
     """
-    recording = record(f, z, rest)
+    recorded = record(f, z, rest)
     found = [
-        recording.push(recording.start(some), Collapsed(some.shape[0]))
-        for some in tf.unstack(groups)
+        recorded.push(recorded.start(some), Collapsed(some.shape[0])) for some in tf.unstack(groups)
     ]
     count = groups.shape[1]
     return {
-        VALUE: recording.value,
+        VALUE: recorded.value,
         SLOPE: tf.stack([tf.reduce_mean(first**2, axis=0) for first, _ in found], axis=2),
         CURVATURE: tf.stack([second[0] for _, second in found], axis=2) / count,
     }
 
 
-def laplacian(recording: Recording, at_once: int) -> tf.Tensor:
+def laplacian(recorded: RecordedModel, at_once: int) -> tf.Tensor:
     """The Laplacian, `(n, m)`, of the second order summed over the directions."""
-    entry = _narrow_entry(recording)
+    entry = _narrow_entry(recorded)
     if entry is None:
-        if recording.f.inputs.width <= at_once:
-            return _trace(recording, recording.start())
+        if recorded.f.inputs.width <= at_once:
+            return _trace(recorded, recorded.start())
         return _summed(
-            lambda some: _trace(recording, recording.start(some[:, None])),
-            recording.axes(),
+            lambda some: _trace(recorded, recorded.start(some[:, None])),
+            recorded.axes(),
             at_once,
         )
     cut, jacobian = entry
     rows = spanning_rows(jacobian)
-    return _summed(lambda some: _trace(recording, cut.start(some), cut), rows, at_once)
+    return _summed(lambda some: _trace(recorded, cut.start(some), cut), rows, at_once)
 
 
-def _trace(recording: Recording, jets: Sequence[Jet], cut: Cut | None = None) -> tf.Tensor:
-    carrier = Collapsed(jets[0].base.first.shape[0])
-    return recording.push(jets, carrier, None if cut is None else cut.after)[1][0]
+def _trace(recorded: RecordedModel, jets: Sequence[Jet], cut: Cut | None = None) -> tf.Tensor:
+    mode = Collapsed(jets[0].base.first.shape[0])
+    return recorded.push(jets, mode, None if cut is None else cut.after)[1][0]
 
 
-def hessian_diagonal(recording: Recording, at_once: int) -> tf.Tensor:
+def hessian_diagonal(recorded: RecordedModel, at_once: int) -> tf.Tensor:
     """The Hessian's diagonal, `(n, m, d)`."""
-    gradients = _gradients(recording)
+    gradients = _gradients(recorded)
     if gradients is not None:
         try:
-            return _diagonal_by_adjoint(recording, gradients, at_once)
+            return _diagonal_by_adjoint(recorded, gradients, at_once)
         except UnsuitedError:
             pass
 
     parts = [
-        recording.push(jets, PerDirection(jets[0].base.first.shape[0]))[1]
-        for jets in _axes_in_chunks(recording, at_once)
+        recorded.push(jets, PerDirection(jets[0].base.first.shape[0]))[1]
+        for jets in _axes_in_chunks(recorded, at_once)
     ]
     return tf.transpose(tf.concat(parts, axis=0), [1, 2, 0])
 
 
-def hessian(recording: Recording, at_once: int) -> tf.Tensor:
+def hessian(recorded: RecordedModel, at_once: int) -> tf.Tensor:
     """The Hessian, `(n, m, d, d)`."""
-    gradients = _gradients(recording)
+    gradients = _gradients(recorded)
     if gradients is not None:
         try:
-            return _hessian_by_adjoint(recording, gradients)
+            return _hessian_by_adjoint(recorded, gradients)
         except UnsuitedError:
             pass
-    return _by_polarisation(recording, at_once)
+    return _by_polarisation(recorded, at_once)
 
 
-def _gradients(recording: Recording) -> Gradients | None:
+def _gradients(recorded: RecordedModel) -> Gradients | None:
     """The outputs' gradients, where each op's part in a Hessian can be told by example."""
-    return recording.gradients() if has_adjoint(recording.f) else None
+    return recorded.gradients() if has_adjoint(recorded.f) else None
 
 
 def way(f: FlatFunction) -> list[Passage]:
@@ -197,7 +196,7 @@ def directions(f: FlatFunction, names: Collection[str]) -> int:
 
 def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
     """Ops without a rule, which TensorFlow is asked about one direction at a time."""
-    places = {place.op_name: place for place in f.audit.live}
+    places = {place.op_name: place for place in f.activity.active}
     missing = [passage.op for passage in way(f) if rule_for(passage.op) is None]
     return tuple(
         places.get(op.name, Place(op.type, op.name, "")) for op in missing if has_gradient(op.type)
@@ -208,37 +207,37 @@ def unsuited(f: FlatFunction) -> tuple[Place, ...]:
     """Ops on lists of tensors without a rule: there is no asking about a direction of a list."""
     return tuple(
         place
-        for place in f.audit.live
+        for place in f.activity.active
         if place.op_type.startswith("TensorList") and lookup(place.op_type) is None
     )
 
 
-def _diagonal_by_adjoint(recording: Recording, gradients: Gradients, at_once: int) -> tf.Tensor:
-    entry = _narrow_entry(recording)
+def _diagonal_by_adjoint(recorded: RecordedModel, gradients: Gradients, at_once: int) -> tf.Tensor:
+    entry = _narrow_entry(recorded)
     if entry is not None:
         cut, jacobian = entry
-        inner = _contracted(recording, gradients, _unit_jets(cut), pairs, cut)
+        inner = _contracted(recorded, gradients, _unit_jets(cut), pairs, cut)
         half = tf.einsum("iw,nmwv->nmiv", jacobian, inner)
         return tf.reduce_sum(half * jacobian, axis=-1)
     parts = [
-        _contracted(recording, gradients, jets, diagonal)
-        for jets in _axes_in_chunks(recording, at_once)
+        _contracted(recorded, gradients, jets, diagonal)
+        for jets in _axes_in_chunks(recorded, at_once)
     ]
     return tf.concat(parts, axis=2)
 
 
-def _hessian_by_adjoint(recording: Recording, gradients: Gradients) -> tf.Tensor:
-    entry = _narrow_entry(recording)
+def _hessian_by_adjoint(recorded: RecordedModel, gradients: Gradients) -> tf.Tensor:
+    entry = _narrow_entry(recorded)
     if entry is not None:
         cut, jacobian = entry
-        inner = _contracted(recording, gradients, _unit_jets(cut), pairs, cut)
+        inner = _contracted(recorded, gradients, _unit_jets(cut), pairs, cut)
         half = tf.einsum("iw,nmwv->nmiv", jacobian, inner)
         return tf.einsum("nmiv,jv->nmij", half, jacobian)
-    return _contracted(recording, gradients, recording.start(), pairs)
+    return _contracted(recorded, gradients, recorded.start(), pairs)
 
 
 def _contracted(
-    recording: Recording,
+    recorded: RecordedModel,
     gradients: Gradients,
     jets: Sequence[Jet],
     contraction: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor],
@@ -246,46 +245,46 @@ def _contracted(
 ) -> tf.Tensor:
     """The sum of what all ops add, in the shape that `contraction` gives."""
     k = jets[0].base.first.shape[0]
-    carrier = Adjoint(k, gradients, contraction)
-    recording.push(jets, carrier, None if cut is None else cut.after)
+    mode = Adjoint(k, gradients, contraction)
+    recorded.push(jets, mode, None if cut is None else cut.after)
     axes = [k, k] if contraction is pairs else [k]
-    shape = [tf.shape(recording.z)[0], recording.f.outputs.width, *axes]
-    total = carrier.total()
-    return tf.zeros(shape, recording.z.dtype) if total is None else tf.reshape(total, shape)
+    shape = [tf.shape(recorded.z)[0], recorded.f.outputs.width, *axes]
+    total = mode.total()
+    return tf.zeros(shape, recorded.z.dtype) if total is None else tf.reshape(total, shape)
 
 
 def _unit_jets(cut: Cut) -> list[Jet]:
     return cut.start(tf.eye(cut.width, dtype=cut.tensor.dtype))
 
 
-def _narrow_entry(recording: Recording) -> tuple[Cut, tf.Tensor] | None:
+def _narrow_entry(recorded: RecordedModel) -> tuple[Cut, tf.Tensor] | None:
     """The linear beginning of a model and its jacobian `(d, width)`, if it has fewer rows."""
-    d = recording.f.inputs.width
-    cut = recording.entry()
+    d = recorded.f.inputs.width
+    cut = recorded.entry()
     if cut is None or cut.width >= d or not cut.tensor.dtype.is_floating:
         return None  # a complex beginning has no real directions that span it
-    carrier = Collapsed(d)
-    live = Live(recording.start())
-    propagate(cut.before, live, carrier)
-    jet = live.of(cut.tensor)
+    mode = Collapsed(d)
+    active = ActiveJets(recorded.start())
+    propagate(cut.before, active, mode)
+    jet = active.of(cut.tensor)
     if jet is None:
         return None
-    base = carrier.settle(jet).base
+    base = mode.settle(jet).base
     if base.second is not None or not is_shared(base.first, cut.tensor):
         return None
     return cut, tf.reshape(base.first, [d, cut.width])
 
 
-def _by_polarisation(recording: Recording, at_once: int) -> tf.Tensor:
+def _by_polarisation(recorded: RecordedModel, at_once: int) -> tf.Tensor:
     """`2 H_ij` is the curvature along `e_i + e_j` less that along `e_i` and along `e_j`."""
-    d = recording.f.inputs.width
+    d = recorded.f.inputs.width
     i, j = np.triu_indices(d)
     eye = np.eye(d)
-    rows = tf.constant(np.where((i == j)[:, None], eye[i], eye[i] + eye[j]), recording.z.dtype)
+    rows = tf.constant(np.where((i == j)[:, None], eye[i], eye[i] + eye[j]), recorded.z.dtype)
 
     def part(some: tf.Tensor) -> tf.Tensor:
-        carrier = PerDirection(some.shape[0])
-        return recording.push(recording.start(some[:, None]), carrier)[1]
+        mode = PerDirection(some.shape[0])
+        return recorded.push(recorded.start(some[:, None]), mode)[1]
 
     along = tf.concat([part(some) for some in _chunks(rows, at_once)], axis=0)
     single = tf.gather(along, np.flatnonzero(i == j))
@@ -296,10 +295,10 @@ def _by_polarisation(recording: Recording, at_once: int) -> tf.Tensor:
     return tf.transpose(tf.gather(upper, place), [2, 3, 0, 1])
 
 
-def _axes_in_chunks(recording: Recording, at_once: int) -> list[list[Jet]]:
-    if recording.f.inputs.width <= at_once:
-        return [recording.start()]
-    return [recording.start(some[:, None]) for some in _chunks(recording.axes(), at_once)]
+def _axes_in_chunks(recorded: RecordedModel, at_once: int) -> list[list[Jet]]:
+    if recorded.f.inputs.width <= at_once:
+        return [recorded.start()]
+    return [recorded.start(some[:, None]) for some in _chunks(recorded.axes(), at_once)]
 
 
 def _chunks(rows: tf.Tensor, at_once: int) -> list[tf.Tensor]:

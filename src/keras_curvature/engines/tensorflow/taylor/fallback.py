@@ -13,27 +13,27 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
-from keras_curvature.engines.taylor.modes import Adjoint, Carrier, Collapsed, UnsuitedError
+from keras_curvature.engines.taylor.modes import Adjoint, Collapsed, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step
 from keras_curvature.engines.tensorflow.private import has_gradient
 
 ZERO = tf.UnconnectedGradients.ZERO
 
 
-def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
     """The jets of the outputs of any op that TensorFlow can differentiate.
 
     Raises:
         UnsuitedError: where nothing of second order is carried.
     """
-    if isinstance(carrier, Adjoint):
+    if isinstance(mode, Adjoint):
         raise UnsuitedError(step.op.type)
     if not has_gradient(step.op.type):
-        # The audit lets it pass only inside of a `tf.custom_gradient`, which speaks for it.
+        # Activity analysis lets it pass only inside a `tf.custom_gradient`, which speaks for it.
         return [None] * len(step.outputs)
-    live = [i for i, jet in enumerate(jets) if jet is not None]
-    bases = [carrier.settle(jet).base for jet in jets if jet is not None]
-    values = [step.inputs[i] for i in live]
+    active = [i for i, jet in enumerate(jets) if jet is not None]
+    bases = [mode.settle(jet).base for jet in jets if jet is not None]
+    values = [step.inputs[i] for i in active]
     firsts = [spread(base.first, x) for base, x in zip(bases, values, strict=True)]
     wanted = [i for i, y in enumerate(step.outputs) if y.dtype.is_floating or y.dtype.is_complex]
     if any(x.dtype == tf.variant for x in values):
@@ -41,7 +41,7 @@ def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
 
     def function(arguments: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         inputs = list(step.inputs)
-        for i, argument in zip(live, arguments, strict=True):
+        for i, argument in zip(active, arguments, strict=True):
             inputs[i] = argument
         outputs = step.again(inputs)
         return [outputs[i] for i in wanted]
@@ -52,12 +52,12 @@ def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
     def first_along(v: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         return _along(function, values, outputs, v)[:count]
 
-    if not carrier.has_second:
+    if not mode.has_second:
         return _placed(step, wanted, _mapped(first_along, firsts, outputs))
     stacked = _mapped(lambda v: _along(function, values, outputs, v), firsts, [*outputs, *outputs])
     found, bends = stacked[:count], stacked[count:]
     seconds: list[tf.Tensor | None] = list(bends)
-    if isinstance(carrier, Collapsed):
+    if isinstance(mode, Collapsed):
         seconds = [tf.reduce_sum(bend, axis=0, keepdims=True) for bend in bends]
     if any(base.second is not None for base in bases):
         slices = next(base.second.shape[0] for base in bases if base.second is not None)

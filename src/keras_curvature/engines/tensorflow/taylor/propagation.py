@@ -8,49 +8,49 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet
-from keras_curvature.engines.taylor.modes import Carrier, Gradients
+from keras_curvature.engines.taylor.modes import Gradients, Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, lookup
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.gradient_overrides import is_stopped_mean_of_moments, kind
 from keras_curvature.engines.tensorflow.graph_ops import has_custom_gradient
 from keras_curvature.engines.tensorflow.taylor import custom_gradient, fallback
-from keras_curvature.engines.tensorflow.taylor.tape import Live, may_carry
+from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, may_carry
 
 
-def propagate(steps: Iterable[Step], live: Live, carrier: Carrier) -> None:
-    """Adds the jets of all that `steps` compute from what is in `live`."""
+def propagate(steps: Iterable[Step], active: ActiveJets, mode: Mode) -> None:
+    """Adds the jets of all that `steps` compute from what is in `active`."""
     for step in steps:
-        for jet in advance(step, live, carrier):
+        for jet in advance(step, active, mode):
             if jet is not None:
-                _tell_shapes(jet, carrier)
-                live.add(jet)
+                _tell_shapes(jet, mode)
+                active.add(jet)
 
 
-def _tell_shapes(jet: Jet, carrier: Carrier) -> None:
+def _tell_shapes(jet: Jet, mode: Mode) -> None:
     """Makes the sizes of the stacks known as far as those of the tensor are."""
     base, shape = jet.of, jet.value.shape
     if not isinstance(base, Base) or not shape.rank or tf.executing_eagerly():
         return
-    base.first.set_shape([carrier.directions, None, *shape[1:]])
+    base.first.set_shape([mode.directions, None, *shape[1:]])
     if base.second is not None:
-        base.second.set_shape([carrier.slices, None, *shape[1:]])
+        base.second.set_shape([mode.slices, None, *shape[1:]])
 
 
-def advance(step: Step, live: Live, carrier: Carrier) -> Jets:
+def advance(step: Step, active: ActiveJets, mode: Mode) -> Jets:
     """The jets of one op's outputs."""
-    jets = [live.of(tensor) for tensor in step.inputs]
+    jets = [active.of(tensor) for tensor in step.inputs]
     if not any(jets) or not any(may_carry(output) for output in step.outputs):
         return [None] * len(step.outputs)
     rule = rule_for(step.op)
     if rule is None and has_custom_gradient(step.op):
-        return custom_gradient.propagate(step, live, carrier, propagate)
+        return custom_gradient.propagate(step, active, mode, propagate)
     unknown = any(jet and jet.value.shape.rank is None for jet in jets)
     if rule is None or unknown:
-        return fallback.propagate(step, jets, carrier)
+        return fallback.propagate(step, jets, mode)
     try:
-        return rule.propagate(step, jets, carrier)
+        return rule.propagate(step, jets, mode)
     except NotImplementedError:  # a use of the op that its rule does not cover
-        return fallback.propagate(step, jets, carrier)
+        return fallback.propagate(step, jets, mode)
 
 
 def rule_for(op: tf.Operation) -> Rule | None:

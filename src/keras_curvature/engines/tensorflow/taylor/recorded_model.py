@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, spread
-from keras_curvature.engines.taylor.modes import Carrier, Gradients
+from keras_curvature.engines.taylor.modes import Gradients, Mode
 from keras_curvature.engines.taylor.registry import Step
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.interpreter import given
 from keras_curvature.engines.tensorflow.taylor.propagation import gradients_by, propagate
-from keras_curvature.engines.tensorflow.taylor.structure import Cut, linear_entry, live_steps
-from keras_curvature.engines.tensorflow.taylor.tape import Live, Recorder
+from keras_curvature.engines.tensorflow.taylor.structure import Cut, active_steps, linear_entry
+from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class RecordedModel:
     """What a model did on a batch.
 
     Attributes:
@@ -66,22 +66,20 @@ class Recording:
         ]
 
     def push(
-        self, jets: Sequence[Jet], carrier: Carrier, steps: Sequence[Step] | None = None
+        self, jets: Sequence[Jet], mode: Mode, steps: Sequence[Step] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Pushes jets through to the outputs.
 
         Returns:
             First derivatives `(k, n, m)`, second ones `(k or 1, n, m)`.
         """
-        live = Live(jets)
-        propagate(self.steps if steps is None else steps, live, carrier)
-        found = [live.of(y) for y in self.results]
-        bases = [None if jet is None else carrier.settle(jet).base for jet in found]
+        active = ActiveJets(jets)
+        propagate(self.steps if steps is None else steps, active, mode)
+        found = [active.of(y) for y in self.results]
+        bases = [None if jet is None else mode.settle(jet).base for jet in found]
         return (
-            self._flat(
-                [None if base is None else base.first for base in bases], carrier.directions
-            ),
-            self._flat([None if base is None else base.second for base in bases], carrier.slices),
+            self._flat([None if base is None else base.first for base in bases], mode.directions),
+            self._flat([None if base is None else base.second for base in bases], mode.slices),
         )
 
     def _flat(self, stacks: Sequence[tf.Tensor | None], count: int) -> tf.Tensor:
@@ -102,14 +100,14 @@ class Recording:
         return gradients_by(self.tape, columns, [None] * m, self.steps)
 
 
-def record(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> Recording:
+def record(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> RecordedModel:
     """Runs a model and keeps what it did."""
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(z)
         feeds = f.feeds(z, rest)
-        recorder = Recorder(f.dtype, f.traced.variables)
-        results = recorder.walk(given(f.traced, feeds, f.dtype), f.fetches)
+        op_tape = OpTape(f.dtype, f.traced.variables)
+        results = op_tape.walk(given(f.traced, feeds, f.dtype), f.fetches)
         value = f.outputs.join([tf.cast(y, z.dtype) for y in results])
     sources = tuple(feeds[tensor.ref()] for tensor in f.source)
-    steps = tuple(live_steps(recorder.steps, sources))
-    return Recording(f, z, sources, steps, tuple(results), value, tape)
+    steps = tuple(active_steps(op_tape.steps, sources))
+    return RecordedModel(f, z, sources, steps, tuple(results), value, tape)

@@ -16,15 +16,15 @@ from keras_curvature.engines.tensorflow.taylor.propagation import rule_for
 from keras_curvature.engines.tensorflow.taylor.tape import may_carry
 
 
-def live_steps(steps: Iterable[Step], sources: Sequence[tf.Tensor]) -> list[Step]:
+def active_steps(steps: Iterable[Step], sources: Sequence[tf.Tensor]) -> list[Step]:
     """The steps that depend on the sources by a derivative."""
-    live = {tensor.ref() for tensor in sources}
+    active = {tensor.ref() for tensor in sources}
     found = []
     for step in steps:
-        depends = any(_ref(tensor) in live for tensor in step.inputs)
+        depends = any(_ref(tensor) in active for tensor in step.inputs)
         carriers = [y.ref() for y in step.outputs if may_carry(y)]
         if depends and carriers and not ends_derivatives(step.op):
-            live.update(carriers)
+            active.update(carriers)
             found.append(step)
     return found
 
@@ -89,18 +89,18 @@ def linear_entry(
     for position, step in enumerate(steps):
         for tensor in step.inputs:
             last_use[_ref(tensor)] = max(position, last_use.get(_ref(tensor), 0))
-    live = {tensor.ref(): tensor for tensor in sources}
+    active = {tensor.ref(): tensor for tensor in sources}
     best: Cut | None = None
     for position, step in enumerate(steps):
-        if any(_ref(tensor) in live for tensor in step.inputs):
+        if any(_ref(tensor) in active for tensor in step.inputs):
             rule = rule_for(step.op)
-            alone = sum(_ref(tensor) in live for tensor in step.inputs) == 1
+            alone = sum(_ref(tensor) in active for tensor in step.inputs) == 1
             if rule is None or not _starts_linearly(rule, alone):
                 break
             if not rule.keeps_batch(step.op):
                 break
-            live |= {y.ref(): y for y in step.outputs}
-        waiting = [y for ref, y in live.items() if last_use.get(ref, -1) > position]
+            active |= {y.ref(): y for y in step.outputs}
+        waiting = [y for ref, y in active.items() if last_use.get(ref, -1) > position]
         if len(waiting) == 1:
             width = _width(waiting[0])
             if width is not None and (best is None or width <= best.width):

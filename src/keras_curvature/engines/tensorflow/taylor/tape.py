@@ -8,18 +8,18 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Step
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.graph_ops import CALLS
-from keras_curvature.engines.tensorflow.interpreter import Environment, Walker
+from keras_curvature.engines.tensorflow.interpreter import Environment, Interpreter
 
 
-class Recorder(Walker):
+class OpTape(Interpreter):
     """Writes down every op that it emits; what it enters, op by op."""
 
     def __init__(self, dtype: tf.DType, variables: Mapping[Any, tf.Variable]) -> None:
-        """Makes a recorder that emits like a `Walker`."""
+        """Makes a recorder that emits like a `Interpreter`."""
         super().__init__(dtype, variables)
         self.steps: list[Step] = []
 
@@ -30,7 +30,7 @@ class Recorder(Walker):
         if op.type in CALLS and not private.must_be_compiled(op):
             return super().emit(op, inputs, environment)
         # What happens inside a loop or a branch happens in another graph.
-        plain = Walker(self.dtype, self.variables)
+        plain = Interpreter(self.dtype, self.variables)
 
         def again(inputs: Sequence[Any]) -> Sequence[tf.Tensor]:
             return plain.emit(op, inputs, environment)
@@ -40,7 +40,7 @@ class Recorder(Walker):
         return outputs
 
 
-class Live:
+class ActiveJets:
     """The jets of the tensors that depend on the point, by the tensors."""
 
     def __init__(self, jets: Iterable[Jet]) -> None:
@@ -53,10 +53,10 @@ class Live:
         """Remembers the jet of `jet.value`."""
         self._by_tensor[jet.value.ref()] = jet
 
-    def firsts(self, carrier: Carrier) -> Live:
+    def firsts(self, mode: Mode) -> ActiveJets:
         """The same without second derivatives."""
-        settled = [carrier.settle(jet) for jet in self._by_tensor.values()]
-        return Live(Jet(jet.value, Base(jet.base.first)) for jet in settled)
+        settled = [mode.settle(jet) for jet in self._by_tensor.values()]
+        return ActiveJets(Jet(jet.value, Base(jet.base.first)) for jet in settled)
 
     def of(self, tensor: Any) -> Jet | None:
         """The jet of a tensor, or `None` if it does not depend on the point."""

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.graph_ops import SWITCHES, known_bound, static_value
 from keras_curvature.engines.tensorflow.taylor.propagation import propagate
 from keras_curvature.engines.tensorflow.taylor.rules.tensor_lists import zero_list
-from keras_curvature.engines.tensorflow.taylor.tape import Live, Recorder
+from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,15 @@ class _Presence:
     def __or__(self, other: _Presence) -> _Presence:
         return _Presence(self.first | other.first, self.second | other.second)
 
-    def pack(self, values: Sequence[Any], jets: Jets, carrier: Carrier) -> list[Any]:
+    def pack(self, values: Sequence[Any], jets: Jets, mode: Mode) -> list[Any]:
         """Values and stacks in one list; where a stack is missing, zeros."""
         bases = [None if jet is None else jet.base for jet in jets]
         firsts = [
-            _stack(
-                None if (base := bases[i]) is None else base.first, values[i], carrier.directions
-            )
+            _stack(None if (base := bases[i]) is None else base.first, values[i], mode.directions)
             for i in sorted(self.first)
         ]
         seconds = [
-            _stack(None if (base := bases[i]) is None else base.second, values[i], carrier.slices)
+            _stack(None if (base := bases[i]) is None else base.second, values[i], mode.slices)
             for i in sorted(self.second)
         ]
         return [*values, *firsts, *seconds]
@@ -63,10 +61,10 @@ class _Presence:
         ]
         return values, jets
 
-    def shapes(self, shapes: Sequence[tf.TensorShape], carrier: Carrier) -> list[tf.TensorShape]:
+    def shapes(self, shapes: Sequence[tf.TensorShape], mode: Mode) -> list[tf.TensorShape]:
         """The shapes of what `pack` gives; lists of tensors are scalars."""
-        firsts = [_stack_shape(shapes[i], carrier.directions) for i in sorted(self.first)]
-        seconds = [_stack_shape(shapes[i], carrier.slices) for i in sorted(self.second)]
+        firsts = [_stack_shape(shapes[i], mode.directions) for i in sorted(self.first)]
+        seconds = [_stack_shape(shapes[i], mode.slices) for i in sorted(self.second)]
         return [*shapes, *firsts, *seconds]
 
 
@@ -83,20 +81,20 @@ def _stack(stack: tf.Tensor | None, value: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def _enter(
-    step: Step, graph: tf.Graph, values: Sequence[Any], jets: Jets, first: int, carrier: Carrier
+    step: Step, graph: tf.Graph, values: Sequence[Any], jets: Jets, first: int, mode: Mode
 ) -> tuple[list[Any], list[Jet | None]]:
     """Runs a function's graph on values and jets, which stand for the op's inputs from `first`."""
-    recorder = Recorder(step.walker.dtype, step.walker.variables)
-    outputs = recorder.enter(graph, values, list(step.op.inputs)[first:])
-    live = Live(jet for jet in jets if jet is not None)
-    propagate(recorder.steps, live, carrier)
-    found = [live.of(output) for output in outputs]
-    return outputs, [None if jet is None else carrier.settle(jet) for jet in found]
+    op_tape = OpTape(step.interpreter.dtype, step.interpreter.variables)
+    outputs = op_tape.enter(graph, values, list(step.op.inputs)[first:])
+    active = ActiveJets(jet for jet in jets if jet is not None)
+    propagate(op_tape.steps, active, mode)
+    found = [active.of(output) for output in outputs]
+    return outputs, [None if jet is None else mode.settle(jet) for jet in found]
 
 
-def _settled(jets: Jets, carrier: Carrier) -> list[Jet | None]:
+def _settled(jets: Jets, mode: Mode) -> list[Jet | None]:
     """Worked out before another graph begins, which must not leave its tensors in them."""
-    return [None if jet is None else carrier.settle(jet) for jet in jets]
+    return [None if jet is None else mode.settle(jet) for jet in jets]
 
 
 def _presence(function: Callable[[], Jets]) -> _Presence:
@@ -110,12 +108,12 @@ def _presence(function: Callable[[], Jets]) -> _Presence:
     return found[-1]
 
 
-def _loop(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+def _loop(step: Step, jets: Jets, mode: Mode) -> Jets:
     op = step.op
     condition = private.function_graph(op, "cond")
     body = private.function_graph(op, "body")
     carried = [i for i, out in enumerate(body.outputs) if out is not body.inputs[i]]
-    jets = _settled(jets, carrier)
+    jets = _settled(jets, mode)
 
     def everything(some: Sequence[Any], of: Sequence[Any]) -> list[Any]:
         full = list(of)
@@ -125,21 +123,21 @@ def _loop(step: Step, jets: Jets, carrier: Carrier) -> Jets:
 
     def turn(values: Sequence[Any], mine: Jets) -> tuple[list[Any], list[Jet | None]]:
         outputs, found = _enter(
-            step, body, everything(values, step.inputs), everything(mine, jets), 0, carrier
+            step, body, everything(values, step.inputs), everything(mine, jets), 0, mode
         )
         return [outputs[i] for i in carried], [found[i] for i in carried]
 
     start = [step.inputs[i] for i in carried]
     known = [jets[i] for i in carried]
     shapes = [body.outputs[i].shape for i in carried]
-    present = _lasting_presence(turn, start, known, shapes, carrier)
+    present = _lasting_presence(turn, start, known, shapes, mode)
     results = tf.while_loop(
-        lambda *state: step.walker.enter(
+        lambda *state: step.interpreter.enter(
             condition, everything(state[: len(carried)], step.inputs), op.inputs
         )[0],
-        lambda *state: present.pack(*turn(*present.unpack(state, len(carried))), carrier),
-        present.pack(start, known, carrier),
-        shape_invariants=present.shapes(shapes, carrier),
+        lambda *state: present.pack(*turn(*present.unpack(state, len(carried))), mode),
+        present.pack(start, known, mode),
+        shape_invariants=present.shapes(shapes, mode),
         parallel_iterations=op.get_attr("parallel_iterations"),
         maximum_iterations=known_bound(op.inputs[1]),
     )
@@ -156,14 +154,12 @@ def _lasting_presence(
     start: Sequence[Any],
     known: Jets,
     shapes: Sequence[tf.TensorShape],
-    carrier: Carrier,
+    mode: Mode,
 ) -> _Presence:
     """What has derivatives before the first turn or after any."""
 
     def after(present: _Presence) -> Jets:
-        like = zip(
-            present.pack(start, known, carrier), present.shapes(shapes, carrier), strict=True
-        )
+        like = zip(present.pack(start, known, mode), present.shapes(shapes, mode), strict=True)
         anything = [tf.raw_ops.Placeholder(dtype=old.dtype, shape=shape) for old, shape in like]
         return turn(*present.unpack(anything, len(start)))[1]
 
@@ -179,27 +175,27 @@ def _with_values(values: Sequence[tf.Tensor], jets: Jets) -> Jets:
     return [jet and Jet(value, jet.base) for value, jet in zip(values, jets, strict=True)]
 
 
-def _branches(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+def _branches(step: Step, jets: Jets, mode: Mode) -> Jets:
     op = step.op
     if op.type in SWITCHES:
         graphs = private.branch_graphs(op, "branches")
     else:
         graphs = [private.function_graph(op, name) for name in ("else_branch", "then_branch")]
-    values, jets = step.inputs[1:], _settled(jets, carrier)[1:]
+    values, jets = step.inputs[1:], _settled(jets, mode)[1:]
     known = static_value(step.inputs[0])
     if known is not None:
         graph = graphs[_taken(op, known, len(graphs))]
-        return _with_values(step.outputs, _enter(step, graph, values, jets, 1, carrier)[1])
+        return _with_values(step.outputs, _enter(step, graph, values, jets, 1, mode)[1])
 
     def result(graph: tf.Graph) -> Jets:
-        return _enter(step, graph, values, jets, 1, carrier)[1]
+        return _enter(step, graph, values, jets, 1, mode)[1]
 
     present = _Presence(frozenset(), frozenset())
     for graph in graphs:
         present |= _presence(functools.partial(result, graph))
 
     def branch(graph: tf.Graph) -> Callable[[], list[Any]]:
-        return lambda: present.pack(*_enter(step, graph, values, jets, 1, carrier), carrier)
+        return lambda: present.pack(*_enter(step, graph, values, jets, 1, mode), mode)
 
     index = tf.cast(step.inputs[0], tf.int32)
     packed = tf.switch_case(index, [branch(graph) for graph in graphs])
@@ -213,16 +209,16 @@ def _taken(op: tf.Operation, known: np.ndarray, count: int) -> int:
     return int(known) if 0 <= known < count else count - 1
 
 
-def _compiled(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+def _compiled(step: Step, jets: Jets, mode: Mode) -> Jets:
     """A function that XLA must compile, with its jets."""
     graph = private.function_graph(step.op, "f")
-    jets = _settled(jets, carrier)
+    jets = _settled(jets, mode)
     found: list[_Presence] = []
 
     def body() -> list[Any]:
-        outputs, results = _enter(step, graph, step.inputs, jets, 0, carrier)
+        outputs, results = _enter(step, graph, step.inputs, jets, 0, mode)
         found.append(_Presence.of(results))
-        return found[-1].pack(outputs, results, carrier)
+        return found[-1].pack(outputs, results, mode)
 
     packed = tf.function(body, autograph=False, jit_compile=True)()
     packed = list(packed) if isinstance(packed, (list, tuple)) else [packed]

@@ -9,14 +9,14 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Jet
-from keras_curvature.engines.taylor.modes import Adjoint, Carrier
+from keras_curvature.engines.taylor.modes import Adjoint, Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, require_function
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.interpreter import Environment
 from keras_curvature.engines.tensorflow.taylor.active_path import passages
 from keras_curvature.engines.tensorflow.taylor.propagation import gradients_by, propagate
 from keras_curvature.engines.tensorflow.taylor.structure import batch_leads
-from keras_curvature.engines.tensorflow.taylor.tape import Live, Recorder
+from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
 Formula = Callable[..., Any]
 
@@ -34,9 +34,9 @@ def through(formula: Formula) -> Rule:
     """
     require_function("formula", formula)
 
-    def propagate_through(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate_through(step: Step, jets: Jets, mode: Mode) -> Jets:
         traced = _traced(formula, step.op, step.inputs)
-        recorder = Recorder(step.outputs[0].dtype, {})
+        op_tape = OpTape(step.outputs[0].dtype, {})
         environment: Environment = {
             inner.ref(): outer
             for inner, outer in zip(
@@ -45,16 +45,16 @@ def through(formula: Formula) -> Rule:
         }
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch([jet.value for jet in jets if jet is not None])
-            results = recorder.walk(environment, traced.graph.outputs)
-        if isinstance(carrier, Adjoint):
-            known = [carrier.gradient(y) for y in step.outputs[: len(results)]]
+            results = op_tape.walk(environment, traced.graph.outputs)
+        if isinstance(mode, Adjoint):
+            known = [mode.gradient(y) for y in step.outputs[: len(results)]]
             used = [i for i, rows in enumerate(known) if rows is not None]
             seeds = list(zip(*(tf.unstack(known[i]) for i in used), strict=True))
             targets = [[results[i] for i in used]] * len(seeds)
-            carrier.learn(gradients_by(tape, targets, seeds, recorder.steps))
-        live = Live(jet for jet in jets if jet is not None)
-        propagate(recorder.steps, live, carrier)
-        found = [live.of(y) for y in results] + [None] * (len(step.outputs) - len(results))
+            mode.learn(gradients_by(tape, targets, seeds, op_tape.steps))
+        active = ActiveJets(jet for jet in jets if jet is not None)
+        propagate(op_tape.steps, active, mode)
+        found = [active.of(y) for y in results] + [None] * (len(step.outputs) - len(results))
         return [jet and Jet(y, jet.of) for y, jet in zip(step.outputs, found, strict=True)]
 
     def keeps_batch(op: tf.Operation) -> bool:
@@ -71,5 +71,5 @@ def _traced(formula: Formula, op: tf.Operation, inputs: Sequence[tf.Tensor]) -> 
     """The formula as a graph, for inputs like these."""
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in inputs]
     with tf.init_scope():
-        call = tf.function(private.recording()(functools.partial(formula, op)), autograph=False)
+        call = tf.function(private.recorded()(functools.partial(formula, op)), autograph=False)
         return call.get_concrete_function(*specs)

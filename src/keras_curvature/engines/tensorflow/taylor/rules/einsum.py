@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.constructors import OnStack, product
 from keras_curvature.engines.taylor.jets import sizes, spread
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.tensorflow.taylor import batch_axis
 
@@ -152,7 +152,7 @@ def einsum_product() -> Rule:
     """`Einsum` of one or two operands."""
     both = product(_both, _one(0), _one(1), functools.partial(_both, collapsed=True))
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
-        return both.propagate(step, jets if len(jets) > 1 else [*jets, None], carrier)
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        return both.propagate(step, jets if len(jets) > 1 else [*jets, None], mode)
 
     return Rule(propagate, is_multilinear=True, keeps_batch=batch_axis.einsum)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.constructors import Partials
 from keras_curvature.engines.taylor.elementwise import quotient, where_positive
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
 
@@ -23,12 +23,12 @@ def tanh_first(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 def _by_attribute(name: str, derivatives: Any) -> Rule:
     """An activation with a parameter among its attributes."""
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         (jet,) = jets
         assert jet is not None
         x, y = step.inputs[0], step.outputs[0]
         slope = derivatives(x, step.op.get_attr(name))
-        return [carrier.elementwise(y, [Argument(jet, slope)], {})]
+        return [mode.elementwise(y, [Argument(jet, slope)], {})]
 
     return Rule(propagate)
 
@@ -53,12 +53,10 @@ def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rul
     first = slope(function)
     second = slope(first)
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         x, jet = step.inputs[operand], jets[operand]
         assert jet is not None
-        return [
-            carrier.elementwise(step.outputs[0], [Argument(jet, first(x))], {(0, 0): second(x)})
-        ]
+        return [mode.elementwise(step.outputs[0], [Argument(jet, first(x))], {(0, 0): second(x)})]
 
     return Rule(propagate)
 
@@ -71,7 +69,7 @@ def leaky_relu() -> Rule:
 def swish() -> Rule:
     """`x sigmoid(βx)`, in the form in which TensorFlow writes it: of the result, `x` and `β`."""
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         _, x, beta = step.inputs
         jet = jets[1]
         if jet is None or jets[2] is not None:
@@ -79,7 +77,7 @@ def swish() -> Rule:
         s, rest = tf.sigmoid(beta * x), tf.sigmoid(-beta * x)
         first = s * (1 + beta * x * rest)
         second = beta * s * rest * (2 + beta * x * (rest - s))
-        return [carrier.elementwise(step.outputs[0], [Argument(jet, first)], {(0, 0): second})]
+        return [mode.elementwise(step.outputs[0], [Argument(jet, first)], {(0, 0): second})]
 
     return Rule(lambda *args: [*propagate(*args), None, None])
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.constructors import product
 from keras_curvature.engines.taylor.jets import Base, Jet, lift, spread
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 
 
@@ -60,12 +60,12 @@ def matrix_product() -> Rule:
     """`MatMul` and `BatchMatMul`."""
     plain = product(_both, _left, _right)
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         a, b = jets
         flipped = _flipped(_flags(step), "_a") or _flipped(_flags(step), "_b")
         if b is None and a is not None and not flipped and _is_identity(a):
             return [Jet(step.outputs[0], Base(step.inputs[1][:, None]))]
-        return plain.propagate(step, jets, carrier)
+        return plain.propagate(step, jets, mode)
 
     return replace(plain, propagate=propagate)
 

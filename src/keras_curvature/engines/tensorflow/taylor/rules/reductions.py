@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.constructors import linear
 from keras_curvature.engines.taylor.jets import Base, Composite, Jet, plus, sizes, stretch, times
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.tensorflow.taylor.batch_axis import along, axis_list
 from keras_curvature.engines.tensorflow.taylor.rules.shapes import behind
@@ -24,12 +24,12 @@ def reduction() -> Rule:
     """`Sum` and `Mean`."""
     plain = linear(_reduced, along(1))
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         axes = axis_list(step.op.inputs[1], step.inputs[0].shape.rank)
         function = None if jets[0] is None else jets[0].of
         if axes and 0 not in axes and _gains(function, axes):
-            return [Jet(step.outputs[0], _Sum(step, axes, carrier).of(function))]
-        return plain.propagate(step, jets, carrier)
+            return [Jet(step.outputs[0], _Sum(step, axes, mode).of(function))]
+        return plain.propagate(step, jets, mode)
 
     return replace(plain, propagate=propagate)
 
@@ -51,10 +51,10 @@ def _is_alike(base: Base, axes: Sequence[int]) -> bool:
 class _Sum:
     """A sum or a mean along axes, of functions of bases."""
 
-    def __init__(self, step: Step, axes: Sequence[int], carrier: Carrier) -> None:
+    def __init__(self, step: Step, axes: Sequence[int], mode: Mode) -> None:
         self._step = step
         self._axes = axes
-        self._carrier = carrier
+        self._mode = mode
 
     def of(self, function: Composite) -> Base:
         """The derivatives of the sum of a function."""
@@ -80,9 +80,9 @@ class _Sum:
     def _bent(self, bend: tf.Tensor, one: Base, other: Base) -> tf.Tensor:
         alike, same = (_is_alike(base, self._axes) for base in (one, other))
         if not alike and not same:
-            return self._weighted(bend, self._carrier.contract(one.first, other.first), False)
+            return self._weighted(bend, self._mode.contract(one.first, other.first), False)
         narrow, wide = (one, other) if alike else (other, one)
-        return self._carrier.contract(
+        return self._mode.contract(
             self._without_axes(narrow.first), self._weighted(bend, wide.first, alike and same)
         )
 

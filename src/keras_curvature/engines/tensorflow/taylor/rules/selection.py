@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.constructors import linear
 from keras_curvature.engines.taylor.jets import Jet, sizes, spread, stretch
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.tensorflow.private import inside_xla
 from keras_curvature.engines.tensorflow.taylor.batch_axis import beyond
@@ -29,7 +29,7 @@ def selected(step: Step, index: int, stack: tf.Tensor) -> tf.Tensor:
 def filled_in() -> Rule:
     """`SelectV2` that puts the limit of its last input where that is 0 / 0, as in `sinc`."""
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         *_, jet = jets
         return [jet and Jet(step.outputs[0], jet.of)]
 
@@ -74,8 +74,8 @@ def largest_values() -> Rule:
     """`TopKV2`: values and places, along the last axis."""
     values = linear(_largest, beyond(1))
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
-        return [*values.propagate(step, jets, carrier), None]
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        return [*values.propagate(step, jets, mode), None]
 
     return Rule(propagate, keeps_batch=beyond(1))
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.constructors import identity, linear
 from keras_curvature.engines.taylor.jets import sizes, spread, stretch
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.tensorflow.graph_ops import static_value
 from keras_curvature.engines.tensorflow.taylor.batch_axis import axis_list, example_stays
@@ -49,10 +49,10 @@ def transposition() -> Rule:
     """`Transpose`, which often moves nothing."""
     plain, still = linear(_transposed, batch_transposition), identity()
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         order = static_value(step.op.inputs[1])
         stays = order is not None and list(order) == sorted(order)
-        return (still if stays else plain).propagate(step, jets, carrier)
+        return (still if stays else plain).propagate(step, jets, mode)
 
     return replace(plain, propagate=propagate)
 

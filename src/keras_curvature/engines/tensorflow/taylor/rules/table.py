@@ -24,7 +24,7 @@ from keras_curvature.engines.taylor.constructors import (
 from keras_curvature.engines.taylor.registry import Rule, register
 from keras_curvature.engines.tensorflow import elementary_functions
 from keras_curvature.engines.tensorflow.elementary_functions import SELU_SCALE, SELU_SCALE_ALPHA
-from keras_curvature.engines.tensorflow.gradient_overrides import REFINED, SUPPLIED
+from keras_curvature.engines.tensorflow.gradient_overrides import OVERRIDES, REFINED
 from keras_curvature.engines.tensorflow.taylor import batch_axis
 from keras_curvature.engines.tensorflow.taylor.rules import (
     control_flow,
@@ -277,7 +277,7 @@ BY_FORMULA: dict[str, Rule] = {
     # The formulas that mend TensorFlow's own derivatives, where no row above says more.
     **{
         op_type: through(formula)
-        for op_type, formula in {**SUPPLIED, **REFINED}.items()
+        for op_type, formula in {**OVERRIDES, **REFINED}.items()
         if not any(op_type in rules for rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE))
     },
 }

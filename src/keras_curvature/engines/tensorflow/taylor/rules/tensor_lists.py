@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
-from keras_curvature.engines.taylor.modes import Carrier
+from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never
 from keras_curvature.engines.tensorflow import private
 
@@ -40,13 +40,13 @@ Part = Callable[[Step, tf.Tensor, int], tf.Tensor]
 def _reading(part: Part) -> Rule:
     """An op whose result is linear in its first input."""
 
-    def propagate(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         jet = jets[0]
         if jet is None:
             raise NotImplementedError(step.op.type)
-        base = carrier.settle(jet).base
-        first = part(step, base.first, carrier.directions)
-        second = None if base.second is None else part(step, base.second, carrier.slices)
+        base = mode.settle(jet).base
+        first = part(step, base.first, mode.directions)
+        second = None if base.second is None else part(step, base.second, mode.slices)
         return [Jet(step.outputs[0], Base(first, second))]
 
     return Rule(propagate, is_linear=True, keeps_batch=never)
@@ -95,10 +95,10 @@ def _element_shape(shape: tf.Tensor, count: int) -> tf.Tensor:
     return tf.concat([[count], shape], axis=0)
 
 
-def _set_item(step: Step, jets: Jets, carrier: Carrier) -> Jets:
+def _set_item(step: Step, jets: Jets, mode: Mode) -> Jets:
     """`TensorListSetItem`: a list, an index, an item."""
     values, index, item = step.inputs
-    bases = [None if jet is None else carrier.settle(jet).base for jet in (jets[0], jets[2])]
+    bases = [None if jet is None else mode.settle(jet).base for jet in (jets[0], jets[2])]
 
     def written(held: tf.Tensor | None, stack: tf.Tensor | None, count: int) -> tf.Tensor:
         if held is None:
@@ -113,8 +113,8 @@ def _set_item(step: Step, jets: Jets, carrier: Carrier) -> Jets:
     seconds = [None if base is None else base.second for base in bases]
     second = None
     if any(stack is not None for stack in seconds):
-        second = written(seconds[0], seconds[1], carrier.slices)
-    first = written(firsts[0], firsts[1], carrier.directions)
+        second = written(seconds[0], seconds[1], mode.slices)
+    first = written(firsts[0], firsts[1], mode.directions)
     return [Jet(step.outputs[0], Base(first, second))]
 
 

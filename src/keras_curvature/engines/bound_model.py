@@ -111,7 +111,7 @@ class Evaluator:
         if key not in self.compiled:
 
             def whole(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-                of_examples = bound(compute, given[count:])
+                of_examples = with_constants(compute, given[count:])
                 if halved:
                     of_examples = batch_splitting.side_by_side(of_examples)
                 if shared:
@@ -123,13 +123,13 @@ class Evaluator:
         return self.compiled[key]
 
 
-def bound(compute: Compute, constants: Sequence[tf.Tensor]) -> Compute:
+def with_constants(compute: Compute, constants: Sequence[tf.Tensor]) -> Compute:
     """`compute` as a function of its first tensors, with `constants` behind them."""
     return lambda *tensors: compute(*tensors, *constants)
 
 
 @dataclass(frozen=True)
-class Problem:
+class BoundModel:
     """A model and a batch, ready to be differentiated.
 
     Attributes:
@@ -158,7 +158,7 @@ class Problem:
 
 
 @unobserved()
-def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> Problem:
+def bind(model: Model, x: Structure, options: Options, *, in_float64: bool) -> BoundModel:
     """Checks the batch, and traces the model unless that was done before.
 
     Args:
@@ -188,7 +188,7 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
     whole = evaluator.f
     batch = fixed_batch.size(inputs, whole.fetches, coupled=evaluator.coupled)
     if batch is None:
-        return Problem(evaluator, inputs, widened(whole.native, options.narrowest))
+        return BoundModel(evaluator, inputs, widened(whole.native, options.narrowest))
     placed = fixed_batch.placed(inputs, batch)
 
     def make_again(strategy: tf.distribute.Strategy | None) -> Evaluator:
@@ -196,7 +196,7 @@ def pose(model: Model, x: Structure, options: Options, *, in_float64: bool) -> P
         return Evaluator(f, strategy, warn_if_coupled(f, placed.leaves))
 
     evaluator = _evaluator(model, (key, batch), make_again)
-    return Problem(evaluator, placed, widened(whole.native, options.narrowest))
+    return BoundModel(evaluator, placed, widened(whole.native, options.narrowest))
 
 
 MakeEvaluator = Callable[[tf.distribute.Strategy | None], Evaluator]
