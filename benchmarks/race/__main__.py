@@ -110,8 +110,8 @@ def line(m: Measurement) -> str:
 def write(run: Run) -> None:
     """Report and chart: in benchmarks/ if nothing was left out."""
     folder = HERE if run.complete else KEPT
-    chart.draw(run, folder / "results.svg")
-    (folder / "RESULTS.md").write_text(report(run, "results.svg"))
+    chart.draw(run, folder / "results.png")
+    (folder / "RESULTS.md").write_text(report(run, "results.png"))
     print(f"\nWritten: {folder / 'RESULTS.md'}")
     missed = [goal.what for goal in goals(run) if goal.reached is False]
     for what in missed:

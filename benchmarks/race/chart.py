@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,8 +13,6 @@ from benchmarks.race.contenders import FOLX, OURS, PEERS, TENSORFLOW
 from benchmarks.race.findings import grown, ours
 from benchmarks.race.results import Measurement, Run, ratio
 from benchmarks.race.work import Work
-
-mpl.rcParams["svg.hashsalt"] = "benchmarks"  # the same picture from the same numbers
 
 COLOURS = dict(
     zip(
@@ -31,7 +28,7 @@ FURTHEST = 40
 
 
 def draw(run: Run, path: Path) -> None:
-    """Writes the picture; the format is that of the path."""
+    """Writes the picture: pixels, since as lines of text it is longer than the benchmark itself."""
     compared = [*works.EXACT, *works.TRACES, *works.DEEP_TRACES, *works.STEPS]
     measured = [work for work in compared if ours(run, work)]
     growing = any(run.of(work.name) for work in works.GROWING)
@@ -42,7 +39,7 @@ def draw(run: Run, path: Path) -> None:
     _comparison(parts[0].subplots(), run, measured)
     if growing:
         _all_growth(parts[1].subplots(1, 4), run)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, dpi=130)
 
 
 def _comparison(axes: Axes, run: Run, measured: list[Work]) -> None:

@@ -45,7 +45,7 @@ def test_ratios_are_read_from_a_report():
             Measurement(grown.name, OURS, "auto", "call", seconds=(0.1,), **unknown),
         )
     )
-    text = report.report(run, "results.svg")
+    text = report.report(run, "results.png")
     assert "| 100 ms, n/a MiB |" in text
     assert list(ratios.ratios(text)) == [
         (first.title, {f"**{OURS}**": "1.00", "TensorFlow": "2.00", "folx": "0.50, wrong"}),
