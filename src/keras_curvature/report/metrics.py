@@ -1,4 +1,4 @@
-"""What every number means, in words."""
+"""What every number means, in words. docs/meanings.py copies it into docs/numbers.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Meaning:
 
     Attributes:
         sentence: what to think when it is read, short enough for a table.
-        formula: how it is computed, in words.
+        formula: how it is computed, of the output f at the input x.
         unit: for input `x` and output `y` in units of the data.
     """
 
@@ -42,8 +42,8 @@ class Meaning:
 
 
 _AT_SCALE = (
-    "(f(x + h) − 2 f(x) + f(x − h)) / h² along each input, over the points whose window "
-    "x ± h lies inside the probe's range"
+    "(f(x + h eᵢ) − 2 f(x) + f(x − h eᵢ)) / h² along each input, over the points whose window "
+    "x ± h eᵢ lies inside the probe's range"
 )
 _EIGENVALUES = "Eigenvalues of the exact Hessian at every point"
 
@@ -51,14 +51,14 @@ MEANINGS: dict[str, Meaning] = {
     # headline
     "mean": Meaning(
         "bends up (above 0) or down (below 0) on average",
-        "Laplacian, the sum of the exact second derivatives along the inputs, "
-        "averaged over the probe",
+        "Mean over the probe of Σᵢ ∂²f/∂xᵢ², the Laplacian: the exact second derivatives along the "
+        "inputs, summed",
         CURVATURE,
     ),
     "rms": Meaning(
         "how much it bends, up and down alike",
-        "Root mean square over the probe of the exact Hessian's Frobenius norm, or of its "
-        "diagonal's norm where the whole Hessian is not taken",
+        "√ of the mean over the probe of ‖Hessian‖², the sum of all squared exact second "
+        "derivatives; where the whole Hessian is not taken, of its diagonal",
         CURVATURE,
     ),
     "scale_mean": Meaning(
@@ -68,41 +68,39 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "scale_rms": Meaning(
         "as rms, over a distance h: kinks count too",
-        f"Root mean square of {_AT_SCALE}, summed in squares over the inputs",
+        f"√ of the sum over the inputs of the mean square of {_AT_SCALE}",
         CURVATURE,
     ),
     "slope_change": Meaning(
         "how fast the slope changes: for ReLU and smooth alike",
-        "Total |change of the directional slope| along straight lines between probe "
-        "points, over their total length",
+        "On straight lines between probe points: Σ |change of the slope along the line| / Σ length",
         CURVATURE,
     ),
     "hidden_fraction": Meaning(
         "share the exact derivative misses: 1 ReLU, 0 smooth",
-        "Sum of |change of slope − integral of the exact second derivative| over the sum of "
-        "the larger of the two, on lines between probe points: 1 for a ReLU network, about 0 "
-        "for a smooth one",
+        "On straight lines between probe points, piece by piece: Σ |change of slope − ∫ exact "
+        "second derivative| / Σ max(|change of slope|, |∫|)",
         SHARE,
     ),
     "r2": Meaning(
         "fit on the probe: 1 is perfect, 0 no better than a mean",
-        "1 − (squared error of the model) / (squared error of the mean of y)",
+        "1 − Σ (f − y)² / Σ (y − mean of y)²",
         SCORE,
     ),
     # reference
     "reference_rmse": Meaning(
         "error of the exact second derivatives",
-        "Root mean square of (exact − known) over points and inputs",
+        "√ of the mean of (∂²f/∂xᵢ² − known)² over points and inputs",
         CURVATURE,
     ),
     "scale_reference_rmse": Meaning(
         "error of the curvature over a distance h",
-        f"Root mean square error of {_AT_SCALE}",
+        f"√ of the mean of (second difference − known)² over points and inputs: {_AT_SCALE}",
         CURVATURE,
     ),
     # detail
     "p05": Meaning("5 % of the points have a smaller Laplacian", "5th percentile", CURVATURE),
-    "p50": Meaning("half of the points have a smaller one", "Median", CURVATURE),
+    "p50": Meaning("half of the points have a smaller one", "Median of the Laplacian", CURVATURE),
     "p95": Meaning("5 % of the points have a larger Laplacian", "95th percentile", CURVATURE),
     "max": Meaning(
         "the strongest bend at any point", "Largest |Laplacian| over the probe", CURVATURE
@@ -127,12 +125,12 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "convex_fraction": Meaning(
         "points where it is convex",
-        f"{_EIGENVALUES}; share of points with none below 0",
+        f"{_EIGENVALUES}; share of points with none below 0, rounding aside",
         SHARE,
     ),
     "concave_fraction": Meaning(
         "points where it is concave",
-        f"{_EIGENVALUES}; share of points with none above 0",
+        f"{_EIGENVALUES}; share of points with none above 0, rounding aside",
         SHARE,
     ),
     "worst_convexity_violation": Meaning(
@@ -147,30 +145,31 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "interaction_fraction": Meaning(
         "0: inputs act one by one, 1: only jointly",
-        "Squared off-diagonal entries of the Hessians over all squared entries",
+        "Σ squared off-diagonal entries of the Hessians / Σ all squared entries, in standard "
+        "deviations",
         SHARE,
     ),
     "mean_standard_error": Meaning(
         "sampling error of mean",
-        "Standard error of the mean, over other draws of the random directions, from how two "
-        "halves of them differ at each point",
+        "Standard error over other draws of the random directions v: √ of the sum over n points of "
+        "((a − b) / 2)², over n, for the means a and b over each half of them of vᵀ Hessian v",
         CURVATURE,
     ),
     "rms_standard_error": Meaning(
         "sampling error of rms, at most",
-        "Standard error of rms, from how the points differ",
+        "Standard error of rms, from the standard deviation over the points of q (a − b)² / 4, for "
+        "halves of q directions each",
         CURVATURE,
     ),
     "scale_mean_standard_error": Meaning(
         "sampling error of scale_mean",
-        "Standard error of scale_mean, over other draws of the random directions and of the points "
-        "at which it is taken",
+        "Standard error over other draws of the random directions and of the points: standard "
+        "deviation over the points where it is taken, over √ of their number",
         CURVATURE,
     ),
     "normalized_rms": Meaning(
         "curvature over slope: how soon the gradient turns",
-        "Root mean square over the probe of the Hessian's Frobenius norm, over that of the "
-        "gradient's length",
+        "√ of (mean over the probe of ‖Hessian‖² / mean of |gradient|²), both estimated",
         SLOPE_OVER_CURVATURE,
     ),
     "seconds": Meaning("what this measurement took", "Wall-clock time", SECONDS),
@@ -178,8 +177,8 @@ MEANINGS: dict[str, Meaning] = {
 
 FEATURE = Meaning(
     "how much it bends along this input",
-    "Mean over the probe of |exact second derivative along the input|, with input and output "
-    "measured in their standard deviations over the probe",
+    "Mean over the probe of |∂²f/∂xᵢ²|, the exact second derivative along the input, with input "
+    "and output always in their standard deviations over the probe",
     IN_DEVIATIONS[CURVATURE],
 )
 

@@ -1,0 +1,49 @@
+"""Takes what a number means from its table, so that the page and the logs cannot disagree.
+
+    python docs/meanings.py    # writes sentences, formulas and units into docs/numbers.md
+
+A section of the page that is headed by a number's name begins with what report/metrics.py says of it;
+where the number comes from and what it decides stand on the page alone.
+tests/report/test_numbers_page.py fails where page and table differ.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import re
+from pathlib import Path
+
+from keras_curvature.report.metrics import FEATURE, MEANINGS, Meaning
+
+PAGE = Path(__file__).parent / "numbers.md"
+
+NUMBERS: dict[str, Meaning] = MEANINGS | {"feature/<name>": FEATURE}
+"""By the heading of their section."""
+
+SECTION = re.compile(
+    r"(?<=^### `)(?P<name>[^`\n]+)`\n\n.*?\n\n"
+    r"\| \| \|\n\|---\|---\|\n\| formula \|.*?\n\| unit \|.*?\n",
+    re.MULTILINE,
+)
+
+
+def filled(page: str) -> str:
+    """The page with every number's sentence, formula and unit in it."""
+    return SECTION.sub(lambda found: section(found["name"]), page)
+
+
+def section(name: str) -> str:
+    """The head of one number's section: what the table knows of it."""
+    meaning = NUMBERS[name]
+    sentence = f"{meaning.sentence[0].upper()}{meaning.sentence[1:]}."
+    rows = {"formula": meaning.formula.replace("|", r"\|"), "unit": meaning.unit or "none"}
+    lines = [f"{name}`", "", sentence, "", "| | |", "|---|---|"]
+    return "".join(f"{line}\n" for line in lines + [f"| {a} | {b} |" for a, b in rows.items()])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text()))
