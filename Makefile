@@ -77,7 +77,7 @@ pictures: $(VENV)/.installed ## Draw the documentation's pictures again (half a 
 bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULTS.md (40 min)
 	$(BENCH_VENV)/bin/python -m benchmarks.race $(BENCH_FLAGS)
 
-bench-activations: $(VENV)/.installed ## Compare activations: docs/activations.md (two minutes)
+bench-activations: $(VENV)/.installed ## Compare activations: a table of docs/relu.md (two minutes)
 	$(BIN)/python docs/studies/activations.py
 
 bench-devices: $(VENV)/.installed ## Measure a probe on one device and shared out over two

@@ -2,8 +2,8 @@
 
     python docs/meanings.py    # writes sentences, formulas and units into docs/numbers.md
 
-A section of the page that is headed by a number's name begins with what report/metrics.py says of it;
-where the number comes from and what it decides stand on the page alone.
+A section of the page that is headed by a number's name begins with what report/metrics.py says of
+it. Where the number comes from and what it decides stand on the page alone.
 tests/report/test_numbers_page.py fails where page and table differ.
 """
 

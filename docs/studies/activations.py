@@ -2,7 +2,7 @@
 
 Trains the same network with each activation in the same way, on two functions of one input
 whose second derivatives are known, and compares the exact second derivative and the curvature
-at a scale with them. Writes docs/activations.md; about two minutes on two cores.
+at a scale with them. Writes the tables of docs/relu.md; about two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ import keras_curvature as kc
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid")
 POINTS, UNITS, STEPS, BATCH, RATE = 400, (64, 64), 5000, 50, 1e-2
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "activations.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "relu.md"
+BEGIN, END = "<!-- measured, by docs/studies/activations.py -->", "<!-- end of what is measured -->"
 
 
 @dataclass(frozen=True)
-class BoundModel:
+class Task:
     """A function to learn, and how.
 
     Attributes:
@@ -60,8 +61,8 @@ class BoundModel:
         return float(self.points.std() / 4)
 
 
-PROBLEMS = (
-    BoundModel(
+TASKS = (
+    Task(
         title="x² on [0, 1]",
         low=0.0,
         high=1.0,
@@ -69,7 +70,7 @@ PROBLEMS = (
         second=lambda x: np.full_like(x, 2.0),
         averaged=lambda x, h: np.full_like(x, 2.0),
     ),
-    BoundModel(
+    Task(
         title="sin 3x on [-1.2, 1.2]",
         low=-1.2,
         high=1.2,
@@ -99,31 +100,31 @@ class Row:
     hidden: float
 
 
-def train(bound: BoundModel, activation: str, seed: int) -> keras.Model:
+def train(task: Task, activation: str, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     hidden = [keras.layers.Dense(n, activation) for n in UNITS]
     model = keras.Sequential([keras.Input((1,)), *hidden, keras.layers.Dense(1)])
     rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
     # Many steps in one call: these are so small that calling takes longer than computing.
     model.compile(keras.optimizers.Adam(rate), "mse", steps_per_execution=STEPS // 20)
-    x = bound.points.astype("float32")
-    data = tf.data.Dataset.from_tensor_slices((x, bound.value(x))).cache()
+    x = task.points.astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x, task.value(x))).cache()
     batches = data.shuffle(POINTS, seed=seed).repeat().batch(BATCH)
     model.fit(batches, steps_per_epoch=STEPS, verbose=0)
     return model
 
 
-def measure(bound: BoundModel, model: keras.Model) -> Row:
-    x, h = bound.points, bound.scale
-    inner = x[(x[:, 0] >= bound.low + h) & (x[:, 0] <= bound.high - h)]
+def measure(task: Task, model: keras.Model) -> Row:
+    x, h = task.points, task.scale
+    inner = x[(x[:, 0] >= task.low + h) & (x[:, 0] <= task.high - h)]
     value = kc.derivatives(model, inner, ["value"])["value"].numpy()
     exact = kc.hessian_diagonal(model, inner).numpy()[..., 0]
     at_scale = kc.scale_curvature(model, inner, h).numpy()[..., 0]
     return Row(
-        misfit=relative(value, bound.value(inner)),
+        misfit=relative(value, task.value(inner)),
         zero=float(np.mean(exact == 0)),
-        exact=relative(exact, bound.second(inner)),
-        at_scale=relative(at_scale, bound.averaged(inner, h)),
+        exact=relative(exact, task.second(inner)),
+        at_scale=relative(at_scale, task.averaged(inner, h)),
         hidden=kc.hidden_fraction(model, inner).item(),
     )
 
@@ -136,9 +137,9 @@ def median(rows: Sequence[Row]) -> Row:
     return Row(*np.median([astuple(row) for row in rows], axis=0))
 
 
-def table(bound: BoundModel, rows: dict[str, Row]) -> str:
+def table(task: Task, rows: dict[str, Row]) -> str:
     lines = [
-        f"## {bound.title}, at the scale {bound.scale:.2g}",
+        f"### {task.title}, at the scale {task.scale:.2g}",
         "",
         "| activation | misfit | exact second derivative off by | exactly 0 at "
         "| curvature at the scale off by | hidden fraction |",
@@ -152,15 +153,7 @@ def table(bound: BoundModel, rows: dict[str, Row]) -> str:
     return "\n".join(lines).replace("%", " %")
 
 
-INTRODUCTION = """\
-# Which activation?
-
-For second derivatives at a point, train with GELU or SiLU. ReLU and leaky ReLU fit best, but
-their exact second derivative is 0 and all their curvature is in kinks; measured at a scale, it is
-as good as any. ELU has no second derivative on one side of 0: the exact one is right on average
-and not at a point. Softplus, tanh and sigmoid learn the shape later than the others, so look at
-the fit first: what is not learned yet, no way of measuring can show.
-
+SETTINGS = """\
 The same training for all: {points} points, hidden layers of {units} units, Adam at {rate} lowered
 to 0 by a cosine, {steps} steps of {batch} points. Medians over {seeds} seeds, written by
 `docs/studies/activations.py`. Errors are root mean squares relative to the truth's, at points whose
@@ -172,9 +165,9 @@ second derivative averaged by the same kernel.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--print", action="store_true", help="do not write docs/activations.md")
+    parser.add_argument("--print", action="store_true", help="do not write docs/relu.md")
     arguments = parser.parse_args()
-    introduction = INTRODUCTION.format(
+    settings = SETTINGS.format(
         points=POINTS,
         units=" and ".join(map(str, UNITS)),
         rate=RATE,
@@ -182,18 +175,19 @@ def main() -> None:
         batch=BATCH,
         seeds=arguments.seeds,
     )
-    sections = [introduction.strip()]
-    for bound in PROBLEMS:
+    sections = [settings.strip()]
+    for task in TASKS:
         rows = {}
         for activation in ACTIVATIONS:
-            trained = [train(bound, activation, seed) for seed in range(arguments.seeds)]
-            rows[activation] = median([measure(bound, model) for model in trained])
-            print(f"{bound.title}, {activation}: done", flush=True)
-        sections.append(table(bound, rows))
-    page = "\n\n".join(sections) + "\n"
-    print(page)
+            trained = [train(task, activation, seed) for seed in range(arguments.seeds)]
+            rows[activation] = median([measure(task, model) for model in trained])
+            print(f"{task.title}, {activation}: done", flush=True)
+        sections.append(table(task, rows))
+    measured = "\n\n".join(sections)
+    print(measured)
     if not arguments.print:
-        PAGE.write_text(page)
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":
