@@ -1,7 +1,7 @@
 """Second derivatives at more points than fit into memory, shared out over several processes.
 
 Run it: `python examples/large_probe.py` does the same work with one process and with two, prints
-what each took and checks that both find the same. docs/distributed.md explains it.
+what each took and checks that both find the same. docs/long-runs.md explains it.
 
 A probe that does not fit into memory is a `tf.data` pipeline. Each worker reads its share of it,
 takes derivatives batch by batch and keeps sums; only these few numbers travel between the workers,

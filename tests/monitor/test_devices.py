@@ -181,7 +181,7 @@ def test_a_worker_that_dies_is_an_error_for_the_others_and_no_hang(tmp_path):
 
 @pytest.mark.xfail(strict=True, raises=AssertionError, reason="keras#20585: `fit` fails by itself")
 def test_keras_fits_with_two_workers():
-    """Red as soon as Keras does: docs/distributed.md and worker.py can use `fit` then."""
+    """Red as soon as Keras does: docs/long-runs.md and worker.py can use `fit` then."""
     workers = start_two("--fit", "--fit")
     errors = [ended(process)[1] for process in workers]
     assert all(not process.returncode for process in workers), errors[0][-3000:]

@@ -23,7 +23,7 @@ PAGES = {
 
 SLOW = {
     f"docs/{name}.md"
-    for name in ("images-and-text", "index", "monitor", "pinns", "pricing", "relu", "tutorial")
+    for name in ("index", "monitor", "pinns", "pricing", "relu", "tutorial", "wide-models")
 }
 """Pages that train networks for longer than a few seconds."""
 

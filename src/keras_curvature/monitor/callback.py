@@ -39,7 +39,7 @@ from keras_curvature.verification.results import Verification, WrongDerivativeEr
 
 
 class CurvatureMonitor(keras.callbacks.Callback):
-    """Measures the second derivatives of a model by its input while it trains.
+    """Measures the second derivatives of a model with respect to its input while it trains.
 
     Example:
         >>> import keras, numpy as np, keras_curvature as kc

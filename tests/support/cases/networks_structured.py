@@ -44,7 +44,7 @@ def _transformer(block: Callable[..., Any], blocks: int, **kwargs: Any) -> keras
 
 
 def _evidence() -> keras.Model:
-    """The two blocks of which TensorFlow's Hessian is off by a tenth: docs/tensorflow.md."""
+    """The two blocks of which TensorFlow's Hessian is off by a tenth: docs/verify.md."""
     inputs = keras.Input((6, 8))
     hidden: Any = inputs
     for _ in range(2):
