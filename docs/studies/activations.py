@@ -150,7 +150,7 @@ def table(task: Task, rows: dict[str, Row]) -> str:
         f"| {row.hidden:.3f} |"
         for name, row in rows.items()
     ]
-    return "\n".join(lines).replace("%", " %")
+    return "\n".join(lines).replace("%", "\N{NO-BREAK SPACE}%")
 
 
 SETTINGS = """\
