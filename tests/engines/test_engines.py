@@ -92,7 +92,7 @@ def rows():
                 )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def bind_case(case, dtype, engine):
     options = Options(engine=engine, wrt=case.wrt)
     in_float64 = dispatch.ENGINES[engine].in_float64

@@ -14,7 +14,7 @@ from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.random_directions import rademacher
 from keras_curvature.engines.taylor.modes import Collapsed
-from keras_curvature.engines.tensorflow.taylor import engine
+from keras_curvature.engines.tensorflow.taylor.engine import Taylor, fallbacks
 from keras_curvature.engines.tensorflow.taylor.propagation import advance
 from keras_curvature.engines.tensorflow.taylor.recorded_model import record
 from keras_curvature.engines.tensorflow.taylor.summation import ADDED_UP
@@ -33,6 +33,9 @@ def points(n=5, d=3):
     return np.random.default_rng(0).normal(size=(n, d)).astype("float32")
 
 
+TAYLOR = Taylor()
+
+
 def bound_to(model, x):
     return bind(model, x, Options(), in_float64=False)
 
@@ -41,7 +44,7 @@ def bound_to(model, x):
 def test_no_layer_needs_the_fallback(case):
     dtype = "float32"
     bound = bind(model_of(case, dtype), case.batch(dtype), Options(wrt=case.wrt), in_float64=False)
-    assert engine.fallbacks(bound.f) == ()
+    assert fallbacks(bound.f) == ()
 
 
 ACTIVATIONS = [c for c in LAYERS if c.family == "activations"]
@@ -274,7 +277,7 @@ def test_examples_may_lie_elsewhere_on_the_way(model, name):
 
 def test_a_sum_of_squares_is_no_linear_entry():
     f = bound_to(lambda x: tf.reduce_sum(x * x, axis=1, keepdims=True), points(d=6)).f
-    assert engine.directions(f, ("laplacian",)) == 6
+    assert TAYLOR.directions(f, ("laplacian",)) == 6
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,7 @@ def test_a_sum_of_squares_is_no_linear_entry():
 )
 def test_as_many_directions_as_the_entry_has_units(model, directions):
     x = points(d=model.input_shape[1])
-    assert engine.directions(bound_to(model, x).f, ("laplacian",)) == directions
+    assert TAYLOR.directions(bound_to(model, x).f, ("laplacian",)) == directions
 
 
 def test_a_skip_around_the_entry_needs_all_directions():
@@ -297,7 +300,7 @@ def test_a_skip_around_the_entry_needs_all_directions():
     outputs = keras.layers.Concatenate()([keras.layers.Dense(3, "tanh")(narrow), inputs**3])
     model = keras.Model(inputs, outputs)
     x = points(d=6)
-    assert engine.directions(bound_to(model, x).f, ("laplacian",)) == 6
+    assert TAYLOR.directions(bound_to(model, x).f, ("laplacian",)) == 6
     exact = kc.laplacian(model, x, engine="nested")
     np.testing.assert_allclose(kc.laplacian(model, x, engine="taylor"), exact, rtol=1e-5)
 
@@ -394,8 +397,8 @@ def test_directions_in_chunks(name, at_once, inputs):
     model, x = mlp(5, 4, inputs=inputs), points(d=inputs)
     bound = bound_to(model, x)
     z, rest = bound.f.point(bound.inputs.leaves)
-    found = engine.compute(bound.f, z, rest, None, (name,), at_once)[name]
-    whole = engine.compute(bound.f, z, rest, None, (name,), 99)[name]
+    found = TAYLOR.compute(bound.f, z, rest, None, (name,), at_once)[name]
+    whole = TAYLOR.compute(bound.f, z, rest, None, (name,), 99)[name]
     np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
 
 

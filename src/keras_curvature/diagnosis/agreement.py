@@ -13,7 +13,7 @@ from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject, sample
 from keras_curvature.engines.activity import Place
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
-from keras_curvature.engines.tensorflow import nested
+from keras_curvature.engines.tensorflow import reverse_mode
 from keras_curvature.typing import Array
 
 EXAMPLES = 8
@@ -133,7 +133,7 @@ def _differences(s: Subject, count: int, h: float) -> tuple[Array, Array]:
         z, rest = f.point(leaves)
         ends = tf.concat([z + h * v, z - h * v], axis=0)
         others = [tf.concat([r, r], axis=0) for r in rest]
-        value, jacobian = nested.value_and_jacobian(f, ends, others)
+        value, jacobian = reverse_mode.value_and_jacobian(f, ends, others)
         slope = tf.reduce_sum(jacobian * tf.concat([v, v], axis=0)[:, None], axis=-1)
         ahead, behind = tf.split(tf.stack([value, slope]), 2, axis=1)
         first, second = tf.unstack((ahead - behind) / (2 * h))

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines import chunking
 from keras_curvature.engines.bound_model import BoundModel
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.evaluation import run_chunked
@@ -164,7 +163,7 @@ def subject_of(
 
 def rows_at_once(f: FlatFunction) -> int:
     """How many examples fit into memory at once."""
-    return chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
+    return f.rows_at_once()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import tensorflow as tf
 from keras_curvature.engines import quantities
 from keras_curvature.engines.batch_coupling import warn_if_coupled
 from keras_curvature.engines.computation_key import key_of
-from keras_curvature.engines.dispatch import Engine, EngineChoice, choose
+from keras_curvature.engines.dispatch import ENGINES, EngineChoice, choose, needs_float64
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
@@ -136,16 +137,26 @@ class BoundModel:
         evaluator: the traced model.
         inputs: the batch.
         result_dtype: in which results are given.
+        asked: for `engine=`.
     """
 
     evaluator: Evaluator
     inputs: Inputs
     result_dtype: tf.DType
+    asked: str
 
     @property
     def f(self) -> FlatFunction:
         """The model as a function of one vector."""
         return self.evaluator.f
+
+    def choice(self, names: Collection[str]) -> EngineChoice:
+        """Which engine computes these quantities, and why."""
+        return self.evaluator.choice(self.asked, names)
+
+    def engine_for(self, names: Collection[str]) -> Engine:
+        """The engine that computes these quantities."""
+        return ENGINES[self.choice(names).name]
 
     def layouts(self, name: str) -> tuple[Layout, ...]:
         """What lies along the axes of a flat result."""
@@ -158,15 +169,20 @@ class BoundModel:
 
 
 @unobserved()
-def bind(model: Model, x: Structure, options: Options, *, in_float64: bool) -> BoundModel:
+def bind(
+    model: Model, x: Structure, options: Options, *, in_float64: bool | None = None
+) -> BoundModel:
     """Checks the batch, and traces the model unless that was done before.
 
     Args:
         model: the model.
         x: the batch.
         options: the caller's options.
-        in_float64: evaluate in float64 whatever the results' dtype.
+        in_float64: evaluate in float64 whatever the results' dtype; `None` where the engine asked
+            for needs it.
     """
+    if in_float64 is None:
+        in_float64 = needs_float64(options.engine)
     inside = tf.float64 if in_float64 else options.narrowest
     inputs = prepare(model, x)
     key = (
@@ -186,9 +202,10 @@ def bind(model: Model, x: Structure, options: Options, *, in_float64: bool) -> B
 
     evaluator = _evaluator(model, key, make)
     whole = evaluator.f
+    dtype = widened(whole.native, options.narrowest)
     batch = fixed_batch.size(inputs, whole.fetches, coupled=evaluator.coupled)
     if batch is None:
-        return BoundModel(evaluator, inputs, widened(whole.native, options.narrowest))
+        return BoundModel(evaluator, inputs, dtype, options.engine)
     placed = fixed_batch.placed(inputs, batch)
 
     def make_again(strategy: tf.distribute.Strategy | None) -> Evaluator:
@@ -196,7 +213,7 @@ def bind(model: Model, x: Structure, options: Options, *, in_float64: bool) -> B
         return Evaluator(f, strategy, warn_if_coupled(f, placed.leaves))
 
     evaluator = _evaluator(model, (key, batch), make_again)
-    return BoundModel(evaluator, placed, widened(whole.native, options.narrowest))
+    return BoundModel(evaluator, placed, dtype, options.engine)
 
 
 MakeEvaluator = Callable[[tf.distribute.Strategy | None], Evaluator]

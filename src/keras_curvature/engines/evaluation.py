@@ -14,7 +14,8 @@ import tensorflow as tf
 from keras_curvature.engines import chunking
 from keras_curvature.engines.bound_model import BoundModel, Compute, bind, with_constants
 from keras_curvature.engines.computation_key import key_of
-from keras_curvature.engines.dispatch import ENGINES, Engine, EngineChoice, needs_float64
+from keras_curvature.engines.dispatch import EngineChoice, naming_what_is_missing
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.inputs import numbers_in
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
@@ -29,8 +30,8 @@ def differentiate(
     model: Model, x: Structure, names: Collection[str], v: Structure | None, options: Options
 ) -> dict[str, Any]:
     """Named derivatives of `model` at `x`, in the user's structure."""
-    bound = bind(model, x, options, in_float64=needs_float64(options.engine))
-    engine = ENGINES[bound.evaluator.choice(options.engine, names).name]
+    bound = bind(model, x, options)
+    engine = bound.engine_for(names)
     direction = as_direction(bound, v) if ALONG_V & set(names) else None
     found = flat_derivatives(bound, engine, tuple(names), direction, options.batch_size)
     return {
@@ -43,8 +44,8 @@ def estimate_laplacian(
     model: Model, x: Structure, directions: int, seed: int, options: Options
 ) -> Any:
     """Hutchinson's estimate of the Laplacian from random signs, in the user's structure."""
-    bound = bind(model, x, options, in_float64=needs_float64(options.engine))
-    engine = ENGINES[bound.evaluator.choice(options.engine, (LAPLACIAN,)).name]
+    bound = bind(model, x, options)
+    engine = bound.engine_for((LAPLACIAN,))
     f, leaves = bound.f, bound.inputs.leaves
     count = tf.shape(leaves[0])[0] if leaves[0].shape[0] is None else leaves[0].shape[0]
     signs = rademacher([count, directions, f.inputs.width], seed)
@@ -66,8 +67,8 @@ def engine_choice(
     model: Model, x: Structure, names: Collection[str], options: Options
 ) -> EngineChoice:
     """Which engine computes these quantities of a model, and why."""
-    bound = bind(model, x, options, in_float64=needs_float64(options.engine))
-    return bound.evaluator.choice(options.engine, names)
+    bound = bind(model, x, options)
+    return bound.choice(names)
 
 
 def flat_derivatives(
@@ -133,7 +134,8 @@ def run_chunked(
         count = tensors[0].shape[0]
         if inside_xla() and count is not None and halved_from <= count <= size:
             compute = batch_splitting.side_by_side(compute)
-        return chunking.in_graph(compute, tensors, size, signature)
+        with naming_what_is_missing(bound.f):
+            return chunking.in_graph(compute, tensors, size, signature)
     strategy, devices = bound.evaluator.strategy, 1
     shared = strategy is not None and not distribution.in_one()
     if shared:
@@ -156,7 +158,8 @@ def run_chunked(
         )
 
     size = devices * min(size, fitting.get(key, size))
-    return chunking.as_fits(run, tensors, size, smaller)
+    with naming_what_is_missing(bound.f):
+        return chunking.as_fits(run, tensors, size, smaller)
 
 
 def as_direction(bound: BoundModel, v: Structure | None) -> tf.Tensor:

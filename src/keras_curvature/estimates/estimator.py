@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.dispatch import ENGINES, Engine, needs_float64
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
 from keras_curvature.engines.random_directions import rademacher
-from keras_curvature.engines.tensorflow import nested
+from keras_curvature.engines.tensorflow import reverse_mode
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.estimates import hutchinson, lanczos
 from keras_curvature.estimates.results import Eigenvalues, Estimate
@@ -108,7 +108,7 @@ def estimate(
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"`seed` must be an int. Received: {seed!r}.")
     options = Options(output, wrt, engine, dtype, batch_size)
-    bound = bind(model, x, options, in_float64=needs_float64(engine))
+    bound = bind(model, x, options)
     found: dict[str, Any] = {}
     sampled = [name for name in wanted if name != EIGENVALUES]
     if sampled:
@@ -184,7 +184,7 @@ def _from_products(
 ) -> dict[str, hutchinson.Found]:
     """Value and error by name, from Hessian-vector products with signs `(n, k, d)`."""
     m, d = f.outputs.width, f.inputs.width
-    rows, others, seeds = nested.per_output(f, z, rest)
+    rows, others, seeds = reverse_mode.per_output(f, z, rest)
 
     def multiply(vectors: tf.Tensor) -> tf.Tensor:
         """Shape `(n, m, k, d)`, as the result."""
@@ -226,7 +226,7 @@ def _eigenvalues(
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         z, rest = f.point(tensors[:-1])
-        rows, others, seeds = nested.per_output(f, z, rest)
+        rows, others, seeds = reverse_mode.per_output(f, z, rest)
         found = lanczos.extreme_eigenvalues(
             lambda v: engine.products(f, rows, others, seeds, v),
             tf.repeat(tensors[-1], m, axis=0),
@@ -240,7 +240,7 @@ def _eigenvalues(
         "direction": tf.TensorSpec([None, m, 2, d], f.dtype),
         "residual": tf.TensorSpec([None, m, 2], f.dtype),
     }
-    rows = chunking.rows_at_once(f.activity.activations + (steps + 4) * d, f.dtype)
+    rows = f.rows_at_once(vectors=steps + 4)
     size = chunking.at_once(options.batch_size, max(1, rows // m), leaves[0])
     found = run_chunked(bound, compute, (*leaves, start), size, signature)
     cast = {name: tf.cast(part, bound.result_dtype) for name, part in found.items()}
@@ -252,14 +252,14 @@ def _eigenvalues(
 
 
 def _engine(bound: BoundModel, options: Options, quantity: str) -> Engine:
-    return ENGINES[bound.evaluator.choice(options.engine, (quantity,)).name]
+    return bound.engine_for((quantity,))
 
 
 def _plan(f: FlatFunction, engine: Engine, directions: int, by_products: bool) -> tuple[int, int]:
     """Examples and directions at once."""
     if not by_products:
         return max(1, engine.rows_along(f) // (2 * directions + 1)), directions
-    rows = chunking.rows_at_once(f.activity.activations + 4 * f.inputs.width, f.dtype)
+    rows = f.rows_at_once(vectors=4)
     return chunking.plan(rows, f.outputs.width, directions)
 
 

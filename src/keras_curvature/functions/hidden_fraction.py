@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunking
 from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.dispatch import ENGINES, Engine
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
@@ -86,7 +85,7 @@ def hidden_fraction(
     require_eager("hidden_fraction")
     options = Options(output, wrt, engine, batch_size=batch_size)
     bound = bind(model, x, options, in_float64=True)
-    chosen = ENGINES[bound.evaluator.choice(engine, (DIRECTIONAL,)).name]
+    chosen = bound.engine_for((DIRECTIONAL,))
     f = bound.f
     z, rest = f.point(bound.inputs.leaves)
     h = scales.resolve(scale, f.inputs, lambda: scales.spread(z)).numpy()
@@ -134,7 +133,7 @@ def _along(
         spread = tf.ones([f.inputs.width], f.dtype)
         return segments.along(engine, f, start, end, rest, spread)
 
-    at_once = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
+    at_once = f.rows_at_once()
     size = batch_size or max(1, at_once // segments.rows_of_one(f))
     tensors = [tf.constant(start, f.dtype), tf.constant(end, f.dtype), *rest]
     found = run_chunked(bound, compute, tensors, size, {})

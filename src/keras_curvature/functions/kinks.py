@@ -17,7 +17,7 @@ from keras_curvature.engines.options import Options
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.linear_regions import switches
-from keras_curvature.engines.tensorflow.nested import value_and_jacobian
+from keras_curvature.engines.tensorflow.reverse_mode import value_and_jacobian
 from keras_curvature.typing import Array, Model, Output
 
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)
@@ -140,7 +140,7 @@ def _breakpoints(f: FlatFunction, low: float, high: float) -> Array:
 
 def _switching(f: FlatFunction, points: Array, i: int) -> Iterator[tuple[Array, Array]]:
     """Consecutive points, and at them what changes its sign where operation `i` switches."""
-    size = max(1, chunking.rows_at_once(f.activity.activations, f.dtype))
+    size = max(1, f.rows_at_once(vectors=0))
     for start in range(0, len(points) - 1, size):
         part = points[start : start + size + 1]
         yield part, switches(f, tf.constant(part[:, None]))[i].numpy()

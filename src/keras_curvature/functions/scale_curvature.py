@@ -129,7 +129,7 @@ def _at_scales(
     """Shape `(n, m, s)`, or `(n, m, s, d)` for the diagonal, from `h` `(n, s, d)` and `v`."""
     f, leaves = bound.f, bound.inputs.leaves
     m, d, s = f.outputs.width, f.inputs.width, int(given[0].shape[1])
-    at_once = chunking.rows_at_once(f.activity.activations + 2 * d, f.dtype)
+    at_once = f.rows_at_once()
     rows_each = 2 if kernel == "triangle" else 2 * m
     windows = s if of == DIRECTIONAL else s * d
     examples, windows_at_once = chunking.plan(at_once, rows_each, windows)

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.dispatch import needs_float64
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import ground_truth, windows
@@ -34,7 +33,7 @@ class Measurer:
         """
         self.probe = probe
         self._options = options
-        self._bound = bind(model, probe.x, options, in_float64=needs_float64(options.engine))
+        self._bound = bind(model, probe.x, options)
         f = self._bound.f
         self._spread: Array = windows.spread(tf.constant(self._points())).numpy()
         self._scale: Array = windows.resolve(

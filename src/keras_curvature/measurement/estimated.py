@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
-from keras_curvature.engines.dispatch import ENGINES, Engine
+from keras_curvature.engines.dispatch import ENGINES
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
@@ -130,7 +131,7 @@ class EstimatedMeasurer(Measurer):
         self._draw = Draw(self._half, self.f.inputs.width, seed)
         self._unit = self._spread if units == "std" else np.ones_like(self._spread)
         self._directions: tf.Tensor | None = None
-        self.choice = self._bound.evaluator.choice(options.engine, (LAPLACIAN,))
+        self.choice = self._bound.choice((LAPLACIAN,))
         n = probe.size
         lines = max(LEAST_LINES, n // POINTS_PER_LINE)
         self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))

@@ -97,7 +97,7 @@ class ExactMeasurer(Measurer):
         return (VALUE, JACOBIAN, DIAGONAL, *second)
 
     def _choice(self, names: Sequence[str]) -> EngineChoice:
-        return self._bound.evaluator.choice(self._options.engine, names)
+        return self._bound.choice(names)
 
     @property
     def scale(self) -> Array:
@@ -217,7 +217,7 @@ class ExactMeasurer(Measurer):
     def _at_scale(self) -> tf.Tensor:
         bound = self._scale_bound
         f, d = bound.f, bound.f.inputs.width
-        rows = chunking.rows_at_once(f.activity.activations + 2 * d, f.dtype)
+        rows = f.rows_at_once()
         examples, windows = chunking.plan(rows, 2, d)
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -240,7 +240,7 @@ class ExactMeasurer(Measurer):
             z, rest = f.point(leaves)
             return {"values": multiscale.values(f, z, unit, rest)}
 
-        rows = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
+        rows = f.rows_at_once()
         size = self._options.batch_size or max(1, rows // len(multiscale.PLACES))
         leaves = [tf.gather(leaf, scale_lines.start) for leaf in self._bound.inputs.leaves]
         tensors = [*leaves, tf.constant(scale_lines.unit)]
@@ -257,7 +257,7 @@ class ExactMeasurer(Measurer):
             end, _ = f.point(leaves[half:])
             return segments.along(engine, f, start, end, rest, spread)
 
-        rows = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
+        rows = f.rows_at_once()
         size = self._options.batch_size or max(1, rows // segments.rows_of_one(f))
         starts, ends = (
             [tf.gather(leaf, side) for leaf in self._bound.inputs.leaves] for side in self._pairs
@@ -275,7 +275,7 @@ class ExactMeasurer(Measurer):
             z, rest = f.point(leaves)
             return slices.along(engine, f, z, rest, axis, position, scale)
 
-        rows = chunking.rows_at_once(f.activity.activations + 2 * f.inputs.width, f.dtype)
+        rows = f.rows_at_once()
         size = self._options.batch_size or max(1, rows // (3 * f.outputs.width))
         every = [cuts.index] * cuts.positions.size
         tensors = [tf.gather(leaf, every) for leaf in bound.inputs.leaves]

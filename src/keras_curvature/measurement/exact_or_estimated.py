@@ -109,7 +109,7 @@ def _passes(model: Model, probe: Probe, options: Options) -> int:
     d = bound.f.inputs.width
     if d <= measuring.FULL_HESSIAN_INPUTS:
         return 0
-    choice = bound.evaluator.choice(options.engine, (DIAGONAL,))
+    choice = bound.choice((DIAGONAL,))
     engine = ENGINES[choice.name]
     exact = engine.directions(bound.f, (DIAGONAL,))
     if engine.repeats_examples:

@@ -10,13 +10,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines import chunking
 from keras_curvature.engines.bound_model import BoundModel
-from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import PRODUCT
 from keras_curvature.engines.random_directions import rademacher
-from keras_curvature.engines.tensorflow import nested
+from keras_curvature.engines.tensorflow import reverse_mode
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
 from keras_curvature.typing import Array
@@ -88,9 +86,9 @@ def examples_of(
         count: how many examples.
     """
     f, leaves = bound.f, bound.inputs.leaves
-    engine = ENGINES[bound.evaluator.choice(options.engine, (PRODUCT,)).name]
+    engine = bound.engine_for((PRODUCT,))
     d, first, last = f.inputs.width, part.start, part.stop
-    fitting = chunking.rows_at_once(f.activity.activations + 4 * d, f.dtype)
+    fitting = f.rows_at_once(vectors=4)
     at_once = max(1, min(PRODUCTS_AT_ONCE, fitting))
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -105,7 +103,7 @@ def examples_of(
 
         found = extreme_eigenvalues(multiply, start, min(STEPS, d), TOLERANCE)
         samples = _samples(multiply, tf.cast(tf.transpose(signs, [1, 0, 2]), z.dtype), at_once)
-        gradient = nested.row_gradients(f, z, rest, seeds)
+        gradient = reverse_mode.row_gradients(f, z, rest, seeds)
         return {
             **found,
             "point": z,

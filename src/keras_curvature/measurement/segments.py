@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.dispatch import Engine
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.quantities import DIRECTIONAL, SLOPE
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.typing import Array

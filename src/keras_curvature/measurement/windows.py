@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.finite_difference import gradient_differences, repeated
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.reverse_mode import tiled, value_and_jacobian
 
 AUTO_FRACTION = 0.25
 """`scale="auto"` in standard deviations of an input.
@@ -133,7 +133,7 @@ def second_differences(
     k, n = tf.shape(directions)[0], tf.shape(z)[0]
     moves = steps[..., None] * directions
     rows = tf.concat([z[None] + moves, z[None] - moves, z[None]], axis=0)
-    y = f(tf.reshape(rows, [-1, f.inputs.width]), repeated(rest, 2 * k + 1))
+    y = f(tf.reshape(rows, [-1, f.inputs.width]), [tiled(r, 2 * k + 1) for r in rest])
     y = tf.reshape(y, [2 * k + 1, n, f.outputs.width])
     ahead, behind, here = y[:k], y[k:-1], y[-1]
     return tf.transpose(((ahead - here) + (behind - here)) / steps[..., None] ** 2, [1, 2, 0])
@@ -151,8 +151,13 @@ def slope_differences(
     The second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]` with
     equal weights: the fundamental theorem of calculus. Arguments as for `second_differences`.
     """
-    products = gradient_differences(f, z, rest, directions, steps)
-    return tf.reduce_sum(products * tf.transpose(directions, [1, 0, 2])[:, None], axis=-1)
+    k, n = tf.shape(directions)[0], tf.shape(z)[0]
+    moves = steps[..., None] * directions
+    rows = tf.reshape(tf.stack([z[None] + moves, z[None] - moves]), [-1, f.inputs.width])
+    _, gradients = value_and_jacobian(f, rows, [tiled(r, 2 * k) for r in rest])
+    ahead, behind = tf.unstack(tf.reshape(gradients, [2, k, n, f.outputs.width, f.inputs.width]))
+    change = (ahead - behind) / (2 * steps[..., None, None])
+    return tf.transpose(tf.reduce_sum(change * directions[:, :, None], axis=-1), [1, 2, 0])
 
 
 KERNELS = {

@@ -59,7 +59,7 @@ def affordable(s: Subject) -> tuple[str, ...]:
 
 def answer(s: Subject, lines: Lines, bound: BoundModel, options: Options, name: str) -> Answer:
     """One derivative, by the engine that a user gets who asks for it alone."""
-    choice = bound.evaluator.choice(options.engine, (name,))
+    choice = bound.choice((name,))
     v = tf.constant(lines.v, bound.f.dtype) if name in quantities.ALONG_V else None
     at = points(s, bound)
     found = flat_derivatives(at, ENGINES[choice.name], (name,), v, options.batch_size)[name]

@@ -15,7 +15,6 @@ from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
 from keras_curvature.engines.activity import NotDifferentiableError
 from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.dispatch import needs_float64
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.engines.tensorflow.private import unobserved
@@ -80,7 +79,7 @@ def verify(
     require_eager("verify")
     options = Options(output, wrt, engine, dtype, batch_size)
     _require_seed(seed)
-    bound = bind(model, x, options, in_float64=needs_float64(engine))
+    bound = bind(model, x, options)
     return examine(model, bound, options, seed)
 
 

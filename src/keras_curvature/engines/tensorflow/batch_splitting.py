@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.private import inside_xla
-from keras_curvature.engines.tensorflow.taylor import engine as taylor
+from keras_curvature.engines.tensorflow.taylor.active_path import active_path
 from keras_curvature.engines.tensorflow.taylor.batch_independence import examples_apart
 from keras_curvature.engines.tensorflow.taylor.structure import batch_leads
 
@@ -55,7 +55,7 @@ def _inside_xla(f: FlatFunction) -> float:
 
 def _outside_xla(f: FlatFunction, directions: int) -> float:
     ops = len(f.activity.active)
-    if not 0 < ops <= MOST_OPS or not batch_leads(taylor.way(f)):
+    if not 0 < ops <= MOST_OPS or not batch_leads(active_path(f)):
         return math.inf
     return max(2, LEAST_NUMBERS * ops / (directions * f.activity.activations))
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_curvature.engines import chunking
 from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout, side_by_side
@@ -78,6 +79,19 @@ class FlatFunction:
         *others, place = rest if self.batch is not None else (*rest, None)
         results = self._run(self.feeds(z, others), self.fetches, place)
         return [tf.cast(result, z.dtype) for result in results]
+
+    def rows_at_once(self, vectors: int = 2) -> int:
+        """How many rows fit into memory that carry so many points or directions each.
+
+        Besides the intermediate results, forward and backward.
+        """
+        numbers = self.activity.activations + vectors * self.inputs.width
+        return chunking.rows_at_once(numbers, self.dtype)
+
+    def rows_forward(self) -> int:
+        """How many rows with a direction each fit if they go through once, forward."""
+        found = self.activity
+        return chunking.rows_forward(found.activations, found.widest, self.inputs.width, self.dtype)
 
     @property
     def fetches(self) -> list[tf.Tensor]:

@@ -1,4 +1,4 @@
-"""Reverse over reverse: TensorFlow's own tapes, twice, on the walked model.
+"""Reverse over reverse: TensorFlow's own tapes, twice, on the model as it is emitted.
 
 The reference engine. Whatever TensorFlow can differentiate twice, this differentiates.
 """
@@ -6,12 +6,13 @@ The reference engine. Whatever TensorFlow can differentiate twice, this differen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.tensorflow.function import FlatFunction
-
-ZERO = tf.UnconnectedGradients.ZERO
+from keras_curvature.engines.tensorflow.reverse_mode import ZERO, row_gradients, tiled
 
 VECTORISED = frozenset(
     """
@@ -30,63 +31,31 @@ fails for many, so only what is tested here is trusted to it.
 """
 
 
-def value_and_jacobian(
-    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Value `(n, m)` and Jacobian `(n, m, d)`."""
-    m = f.outputs.width
-    rows, others, seeds = per_output(f, z, rest)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(rows)
-        y = tf.reduce_sum(f(rows, others) * seeds, axis=1)
-    gradient = tape.gradient(y, rows, unconnected_gradients=ZERO)
-    return tf.reshape(y, [-1, m]), tf.reshape(gradient, [-1, m, f.inputs.width])
+@dataclass(frozen=True)  # equal to itself in a key
+class Nested(Engine):
+    """Reverse mode over reverse mode."""
 
+    name = "nested"
+    why = "exact, and covers whatever TensorFlow can differentiate twice"
 
-def hessian_rows(
-    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
-) -> tf.Tensor:
-    """Products of each Hessian with `directions` `(k, n, d)`, shape `(n, m, k, d)`."""
-    m, d = f.outputs.width, f.inputs.width
-    rows, others, seeds = per_output(f, z, rest)
-    found = row_products(f, rows, others, seeds, tf.repeat(directions, m, axis=1))
-    return tf.transpose(tf.reshape(found, [-1, tf.shape(z)[0], m, d]), [1, 2, 0, 3])
-
-
-def row_products(
-    f: FlatFunction,
-    rows: tf.Tensor,
-    others: Sequence[tf.Tensor],
-    seeds: tf.Tensor,
-    directions: tf.Tensor,
-) -> tf.Tensor:
-    """Products of the Hessian of `seed . f` at each of `rows` `(r, d)` with `(k, r, d)`, likewise.
-
-    Where each output has directions of its own; `per_output` makes the rows.
-    """
-    alone = directions.shape[0] == 1 or not _survives_vectorising(f)
-    products = _repeated if alone else _vectorised
-    return products(f, rows, others, seeds, directions)
+    def products(
+        self,
+        f: FlatFunction,
+        rows: tf.Tensor,
+        others: Sequence[tf.Tensor],
+        seeds: tf.Tensor,
+        directions: tf.Tensor,
+    ) -> tf.Tensor:
+        """The gradient of the gradient along each direction."""
+        alone = directions.shape[0] == 1 or not _survives_vectorising(f)
+        products = _repeated if alone else _vectorised
+        return products(f, rows, others, seeds, directions)
 
 
 def _survives_vectorising(f: FlatFunction) -> bool:
     """Repeating the examples is right for every op, at the price of a forward pass each."""
     types = {place.op_type for place in f.activity.active}
     return types <= VECTORISED and not f.activity.resists_vectorising and f.batch is None
-
-
-def per_output(
-    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]
-) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-    """Repeats every example once per output, each with the one-hot seed of that output.
-
-    One scalar per row is all that reverse mode needs to know of several outputs.
-    """
-    m = f.outputs.width
-    seeds = tf.tile(tf.eye(m, dtype=z.dtype), [tf.shape(z)[0], 1])
-    if m == 1:
-        return tf.identity(z), list(rest), seeds
-    return tf.repeat(z, m, axis=0), [tf.repeat(r, m, axis=0) for r in rest], seeds
 
 
 def _vectorised(
@@ -115,10 +84,10 @@ def _repeated(
 ) -> tf.Tensor:
     """Hessian-vector products `(k, n, d)` of examples repeated once per direction."""
     k = tf.shape(directions)[0]
-    rows = _tiled(z, k)
+    rows = tiled(z, k)
     with tf.GradientTape(watch_accessed_variables=False) as outer:
         outer.watch(rows)
-        gradient = row_gradients(f, rows, [_tiled(r, k) for r in rest], _tiled(seeds, k))
+        gradient = row_gradients(f, rows, [tiled(r, k) for r in rest], tiled(seeds, k))
     found = outer.gradient(
         gradient,
         rows,
@@ -126,18 +95,3 @@ def _repeated(
         unconnected_gradients=ZERO,
     )
     return tf.reshape(found, tf.shape(directions))
-
-
-def row_gradients(
-    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], seeds: tf.Tensor
-) -> tf.Tensor:
-    """The gradient of `seed . f` at each row, in the shape of `z`."""
-    with tf.GradientTape(watch_accessed_variables=False) as inner:
-        inner.watch(z)
-        y = tf.reduce_sum(f(z, rest) * seeds)
-    return inner.gradient(y, z, unconnected_gradients=ZERO)
-
-
-def _tiled(tensor: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
-    """The whole batch, `times` times over."""
-    return tf.tile(tensor, [times, *[1] * (tensor.shape.rank - 1)])

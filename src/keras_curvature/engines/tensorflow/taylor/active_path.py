@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import private
+from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.graph_ops import CALLS, needed
 from keras_curvature.engines.tensorflow.taylor.propagation import rule_for
 from keras_curvature.engines.tensorflow.taylor.tape import may_carry
@@ -38,6 +39,11 @@ def passages(
     active, results = {tensor.ref() for tensor in sources}, list(results)
     ahead = _ahead(needed(results), active)
     return _back(ahead, active, {tensor.ref() for tensor in results})
+
+
+def active_path(f: FlatFunction) -> list[Passage]:
+    """The ops from a model's input to its output."""
+    return passages(f.traced.graph, f.source, f.fetches)
 
 
 @dataclass(frozen=True, eq=False)

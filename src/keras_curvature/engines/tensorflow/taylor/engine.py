@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.activity import Place
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
     CURVATURE,
@@ -30,10 +32,12 @@ from keras_curvature.engines.taylor.modes import (
     UnsuitedError,
 )
 from keras_curvature.engines.taylor.registry import lookup
-from keras_curvature.engines.tensorflow import nested
+from keras_curvature.engines.tensorflow import batch_splitting
 from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.nested import Nested
 from keras_curvature.engines.tensorflow.private import has_gradient
-from keras_curvature.engines.tensorflow.taylor.active_path import Passage, passages
+from keras_curvature.engines.tensorflow.reverse_mode import value_and_jacobian
+from keras_curvature.engines.tensorflow.taylor.active_path import active_path
 from keras_curvature.engines.tensorflow.taylor.gram_factor import spanning_rows
 from keras_curvature.engines.tensorflow.taylor.propagation import propagate, rule_for
 from keras_curvature.engines.tensorflow.taylor.recorded_model import RecordedModel, record
@@ -46,80 +50,110 @@ from keras_curvature.engines.tensorflow.taylor.structure import (
 )
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets
 
+NESTED = Nested()
+
 ADJOINTS = 16
 """Outputs up to which the graph is written out with a reverse pass for each."""
 
 
-def compute(
-    f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    v: tf.Tensor | None,
-    names: Collection[str],
-    directions_at_once: int,
-) -> dict[str, tf.Tensor]:
-    """Named derivatives, see `quantities`; `names` decides how the second order is carried."""
-    recorded = record(f, z, rest)
-    results = {VALUE: recorded.value}
-    if JACOBIAN in names:
-        _, results[JACOBIAN] = nested.value_and_jacobian(f, z, rest)
-    if HESSIAN in names:
-        results[HESSIAN] = hessian(recorded, directions_at_once)
-        results[DIAGONAL] = tf.linalg.diag_part(results[HESSIAN])
-        results[LAPLACIAN] = tf.linalg.trace(results[HESSIAN])
-    elif DIAGONAL in names:
-        results[DIAGONAL] = hessian_diagonal(recorded, directions_at_once)
-        results[LAPLACIAN] = tf.reduce_sum(results[DIAGONAL], axis=-1)
-    elif LAPLACIAN in names:
-        results[LAPLACIAN] = laplacian(recorded, directions_at_once)
-    if PRODUCT in names:
-        assert v is not None, "checked by the caller"
-        # Reverse over reverse is the cheapest way to all entries of one product.
-        results[PRODUCT] = nested.hessian_rows(f, z, rest, v[None])[:, :, 0]
-        results[DIRECTIONAL] = tf.reduce_sum(results[PRODUCT] * v[:, None], axis=-1)
-    elif DIRECTIONAL in names:
-        assert v is not None, "checked by the caller"
-        results[DIRECTIONAL] = recorded.push(recorded.start(v[None]), PerDirection(1))[1][0]
-    return {name: results[name] for name in names}
+@dataclass(frozen=True)  # equal to itself in a key
+class Taylor(Engine):
+    """Second-order Taylor propagation."""
 
+    name = "taylor"
+    why = "exact, by second-order Taylor propagation"
+    repeats_examples = False
 
-def trace(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], along: tf.Tensor) -> tf.Tensor:
-    """The mean of `vᵀHv` over directions `(k, n, d)`, shape `(n, m)`."""
-    recorded = record(f, z, rest)
-    return _trace(recorded, recorded.start(along)) / along.shape[0]
+    def products(
+        self,
+        f: FlatFunction,
+        rows: tf.Tensor,
+        others: Sequence[tf.Tensor],
+        seeds: tf.Tensor,
+        directions: tf.Tensor,
+    ) -> tf.Tensor:
+        """By reverse over reverse, the cheapest way to all entries of one product."""
+        return NESTED.products(f, rows, others, seeds, directions)
 
+    def compute(
+        self,
+        f: FlatFunction,
+        z: tf.Tensor,
+        rest: Sequence[tf.Tensor],
+        v: tf.Tensor | None,
+        names: Collection[str],
+        directions_at_once: int,
+    ) -> dict[str, tf.Tensor]:
+        """Named derivatives; `names` decides how the second order is carried."""
+        recorded = record(f, z, rest)
+        results = {VALUE: recorded.value}
+        if JACOBIAN in names:
+            _, results[JACOBIAN] = value_and_jacobian(f, z, rest)
+        if HESSIAN in names:
+            results[HESSIAN] = hessian(recorded, directions_at_once)
+            results[DIAGONAL] = tf.linalg.diag_part(results[HESSIAN])
+            results[LAPLACIAN] = tf.linalg.trace(results[HESSIAN])
+        elif DIAGONAL in names:
+            results[DIAGONAL] = hessian_diagonal(recorded, directions_at_once)
+            results[LAPLACIAN] = tf.reduce_sum(results[DIAGONAL], axis=-1)
+        elif LAPLACIAN in names:
+            results[LAPLACIAN] = laplacian(recorded, directions_at_once)
+        if PRODUCT in names:
+            assert v is not None, "checked by the caller"
+            results[PRODUCT] = self.hessian_rows(f, z, rest, v[None])[:, :, 0]
+            results[DIRECTIONAL] = tf.reduce_sum(results[PRODUCT] * v[:, None], axis=-1)
+        elif DIRECTIONAL in names:
+            assert v is not None, "checked by the caller"
+            results[DIRECTIONAL] = recorded.push(recorded.start(v[None]), PerDirection(1))[1][0]
+        return {name: results[name] for name in names}
 
-def along(
-    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Slope and curvature along each of `(k, n, d)`, see `quantities.Along`."""
-    recorded = record(f, z, rest)
-    mode = PerDirection(directions.shape[0])
-    slopes, curvatures = recorded.push(recorded.start(directions), mode)
-    return {
-        VALUE: recorded.value,
-        SLOPE: tf.transpose(slopes, [1, 2, 0]),
-        CURVATURE: tf.transpose(curvatures, [1, 2, 0]),
-    }
+    def trace(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    ) -> tf.Tensor:
+        """The mean of `vᵀHv`, of the second order summed over the directions."""
+        recorded = record(f, z, rest)
+        return _trace(recorded, recorded.start(directions)) / directions.shape[0]
 
+    def along(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], directions: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Slope and curvature along each direction, both carried."""
+        recorded = record(f, z, rest)
+        mode = PerDirection(directions.shape[0])
+        slopes, curvatures = recorded.push(recorded.start(directions), mode)
+        return {
+            VALUE: recorded.value,
+            SLOPE: tf.transpose(slopes, [1, 2, 0]),
+            CURVATURE: tf.transpose(curvatures, [1, 2, 0]),
+        }
 
-def in_groups(
-    f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Means over groups of directions, see `quantities.Groups`.
+    def groups(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The second order is summed within each group: `g k + g + 1` forward passes."""
+        recorded = record(f, z, rest)
+        found = [
+            recorded.push(recorded.start(some), Collapsed(some.shape[0]))
+            for some in tf.unstack(groups)
+        ]
+        count = groups.shape[1]
+        return {
+            VALUE: recorded.value,
+            SLOPE: tf.stack([tf.reduce_mean(first**2, axis=0) for first, _ in found], axis=2),
+            CURVATURE: tf.stack([second[0] for _, second in found], axis=2) / count,
+        }
 
-    The second order is summed within each group: `g k + g + 1` forward passes.
-    """
-    recorded = record(f, z, rest)
-    found = [
-        recorded.push(recorded.start(some), Collapsed(some.shape[0])) for some in tf.unstack(groups)
-    ]
-    count = groups.shape[1]
-    return {
-        VALUE: recorded.value,
-        SLOPE: tf.stack([tf.reduce_mean(first**2, axis=0) for first, _ in found], axis=2),
-        CURVATURE: tf.stack([second[0] for _, second in found], axis=2) / count,
-    }
+    def directions(self, f: FlatFunction, names: Collection[str]) -> int:
+        """As many as the narrowest tensor of a linear beginning is wide."""
+        if not ALONG_AXES & set(names):
+            return 1
+        entry = linear_entry(as_steps(active_path(f)), f.source, f.fetches)
+        d = f.inputs.width
+        return d if entry is None else min(d, entry.width)
+
+    def halves(self, f: FlatFunction, directions: int) -> float:
+        """Where ops are large and few."""
+        return batch_splitting.least_examples(f, directions)
 
 
 def laplacian(recorded: RecordedModel, at_once: int) -> tf.Tensor:
@@ -175,29 +209,15 @@ def _gradients(recorded: RecordedModel) -> Gradients | None:
     return recorded.gradients() if has_adjoint(recorded.f) else None
 
 
-def way(f: FlatFunction) -> list[Passage]:
-    """The ops from a model's input to its output."""
-    return passages(f.traced.graph, f.source, f.fetches)
-
-
 def has_adjoint(f: FlatFunction) -> bool:
     """Whether tangents and one reverse pass per output give all second derivatives."""
-    return f.outputs.width <= ADJOINTS and batch_leads(way(f))
-
-
-def directions(f: FlatFunction, names: Collection[str]) -> int:
-    """Along how many directions a quantity is propagated."""
-    if not ALONG_AXES & set(names):
-        return 1
-    entry = linear_entry(as_steps(way(f)), f.source, f.fetches)
-    d = f.inputs.width
-    return d if entry is None else min(d, entry.width)
+    return f.outputs.width <= ADJOINTS and batch_leads(active_path(f))
 
 
 def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
     """Ops without a rule, which TensorFlow is asked about one direction at a time."""
     places = {place.op_name: place for place in f.activity.active}
-    missing = [passage.op for passage in way(f) if rule_for(passage.op) is None]
+    missing = [passage.op for passage in active_path(f) if rule_for(passage.op) is None]
     return tuple(
         places.get(op.name, Place(op.type, op.name, "")) for op in missing if has_gradient(op.type)
     )
