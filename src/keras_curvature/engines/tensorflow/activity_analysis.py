@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.activity import Activity, Dependence, Place
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow import private, unknown_derivatives
 from keras_curvature.engines.tensorflow.gradient_overrides import (
     OVERRIDES,
@@ -28,9 +29,6 @@ from keras_curvature.engines.tensorflow.graph_ops import (
 from keras_curvature.engines.tensorflow.graph_size import numbers_per_example, widest_result
 from keras_curvature.engines.tensorflow.side_effects import acts, all_needed
 from keras_curvature.engines.tensorflow.tracing import Trace
-
-SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"}
-"""Ops that look at the shape of their input and not at its values."""
 
 
 def activity_of(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Activity:
@@ -182,7 +180,7 @@ class _Flow:
         return [states.get(x.ref(), Dependence.NONE) for x in fetches], flow.unknown
 
     def _plain(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
-        if op.type in SHAPES_ONLY:
+        if traits_of(op.type).shapes_only:
             return [Dependence.NONE for _ in op.outputs]
         state = max(given)
         if state >= Dependence.ACTIVE:
@@ -205,7 +203,7 @@ class _Flow:
     def _carried(self, op: tf.Operation, given: list[Dependence]) -> Dependence:
         """How what `op` gives depends on the input, where a derivative reaches the op."""
         mended = op.type in OVERRIDES or is_stopped_mean_of_moments(op)
-        stops = op.type == "StopGradient" or op.type in unknown_derivatives.PIECEWISE_CONSTANT
+        stops = traits_of(op.type).ends
         if (stops and not mended) or not any(_may_carry(output.dtype) for output in op.outputs):
             return Dependence.CUT
         if Dependence.UNKNOWN in given:

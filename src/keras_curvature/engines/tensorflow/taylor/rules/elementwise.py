@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.constructors import Partials
 from keras_curvature.engines.taylor.elementwise import quotient, where_positive
@@ -30,7 +31,7 @@ def _by_attribute(name: str, derivatives: Any) -> Rule:
         slope = derivatives(x, step.op.get_attr(name))
         return [mode.elementwise(y, [Argument(jet, slope)], {})]
 
-    return Rule(propagate)
+    return Rule(propagate, Traits(is_pointwise=True))
 
 
 def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rule:
@@ -58,7 +59,7 @@ def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rul
         assert jet is not None
         return [mode.elementwise(step.outputs[0], [Argument(jet, first(x))], {(0, 0): second(x)})]
 
-    return Rule(propagate)
+    return Rule(propagate, Traits(is_pointwise=True))
 
 
 def leaky_relu() -> Rule:
