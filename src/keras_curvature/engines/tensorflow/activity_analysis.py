@@ -20,7 +20,7 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
     CALLS,
     LOOPS,
-    SWITCHES,
+    functions_of,
     gradient_formula,
     has_custom_gradient,
     is_inexact,
@@ -96,10 +96,10 @@ class _Flow:
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in CALLS:
             self.resists_vectorising |= private.must_be_compiled(op)
-            return self._function(private.function_graph(op, "f"), given)
+            return self._function(functions_of(op)[0], given)
         if op.type in LOOPS:
             return self._loop(op, given)
-        if op.type in BRANCHES | SWITCHES:
+        if op.type in BRANCHES:
             return self._branches(op, given)
         return self._plain(op, given)
 
@@ -110,7 +110,7 @@ class _Flow:
 
     def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         self.resists_vectorising = True
-        body = private.function_graph(op, "body")
+        _, body = functions_of(op)
         while True:  # dependence only grows, so this ends
             after = self._function(body, given)
             grown = [max(pair) for pair in zip(given, after, strict=True)]
@@ -120,13 +120,8 @@ class _Flow:
 
     def _branches(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         self.resists_vectorising = True
-        graphs = (
-            private.branch_graphs(op, "branches")
-            if op.type in SWITCHES
-            else [private.function_graph(op, name) for name in ("then_branch", "else_branch")]
-        )
         chosen = Dependence.CUT if given[0] else Dependence.NONE
-        results = [self._function(graph, given[1:]) for graph in graphs]
+        results = [self._function(graph, given[1:]) for graph in functions_of(op)]
         return [max(chosen, *states) for states in zip(*results, strict=True)]
 
     def _custom_gradient(
