@@ -34,6 +34,7 @@ from keras_curvature.engines.taylor.registry import Rule, never, register
 from keras_curvature.engines.tensorflow import elementary_functions
 from keras_curvature.engines.tensorflow.elementary_functions import SELU_SCALE, SELU_SCALE_ALPHA
 from keras_curvature.engines.tensorflow.gradient_overrides import OVERRIDES, REFINED
+from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS, LOOPS
 from keras_curvature.engines.tensorflow.taylor import batch_axis
 from keras_curvature.engines.tensorflow.taylor.rules import (
     control_flow,
@@ -160,46 +161,36 @@ LINEAR: dict[str, Rule] = {
 }
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
-    "Abs": elementwise(lambda x, y: formulas.where_negative(x, -1.0, 1.0)).kinked(
-        "abs", "sqrt(x² + ε)", itself, vectorises=True
-    ),
-    "ClipByValue": partials(formulas.clipped, is_pointwise=False).kinked(
-        "clipping", "tanh", selection.both_ends
-    ),
-    "FloorMod": partials(
-        lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {}), linear_in=(0,)
-    ).kinked("remainder", "a sine and a cosine"),
-    "LeakyRelu": functions.leaky_relu().kinked(
-        "leaky_relu", "silu or gelu", itself, vectorises=True
-    ),
-    "Max": linear(selection.extreme, batch_axis.along(1)).kinked(
-        "maximum over an axis", "a mean or logsumexp", selection.pairs, vectorises=True
-    ),
+    "Abs": elementwise(lambda x, y: formulas.where_negative(x, -1.0, 1.0))
+        .kinked("abs", "sqrt(x² + ε)", itself, vectorises=True),
+    # Not pointwise: its ends are scalars, or of the shape of what is clipped.
+    "ClipByValue": partials(formulas.clipped, is_pointwise=False)
+        .kinked("clipping", "tanh", selection.both_ends),
+    "FloorMod": partials(lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {}), linear_in=(0,))
+        .kinked("remainder", "a sine and a cosine"),
+    "LeakyRelu": functions.leaky_relu()
+        .kinked("leaky_relu", "silu or gelu", itself, vectorises=True),
+    "Max": linear(selection.extreme, batch_axis.along(1))
+        .kinked("maximum over an axis", "a mean or logsumexp", selection.pairs, vectorises=True),
     "MaxPool": linear(selection.pooled).kinked("max pooling", "average pooling", vectorises=True),
-    "Maximum": partials(formulas.chosen(tf.greater_equal)).kinked(
-        "maximum", "logaddexp", difference, vectorises=True
-    ),  # with Minimum, as in `elementary`
-    "Min": linear(selection.extreme, batch_axis.along(1)).kinked(
-        "maximum over an axis", "a mean or logsumexp", selection.pairs
-    ),
-    "Minimum": partials(formulas.chosen(tf.less)).kinked(
-        "minimum", "-logaddexp(-a, -b)", difference, vectorises=True
-    ),
-    "Relu": elementwise(lambda x, y: formulas.where_positive(y, 1.0, 0.0)).kinked(
-        "relu", "softplus or silu", itself, vectorises=True
-    ),
-    "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype)).kinked(
-        "relu6", "silu", lambda x: [x, x - 6], vectorises=True
-    ),
-    "Select": linear_in((1, 2), selection.selected).kinked(
-        "where", "a smooth transition", elsewhere
-    ),
-    "SelectV2": linear_in((1, 2), selection.selected).kinked(
-        "where", "a smooth transition", elsewhere, vectorises=True
-    ),
+    # Where both are the same, they share as in `elementary_functions`.
+    "Maximum": partials(formulas.chosen(tf.greater_equal))
+        .kinked("maximum", "logaddexp", difference, vectorises=True),
+    "Min": linear(selection.extreme, batch_axis.along(1))
+        .kinked("maximum over an axis", "a mean or logsumexp", selection.pairs),
+    "Minimum": partials(formulas.chosen(tf.less))
+        .kinked("minimum", "-logaddexp(-a, -b)", difference, vectorises=True),
+    "Relu": elementwise(lambda x, y: formulas.where_positive(y, 1.0, 0.0))
+        .kinked("relu", "softplus or silu", itself, vectorises=True),
+    "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype))
+        .kinked("relu6", "silu", lambda x: [x, x - 6], vectorises=True),
+    "Select": linear_in((1, 2), selection.selected)
+        .kinked("where", "a smooth transition", elsewhere),
+    "SelectV2": linear_in((1, 2), selection.selected)
+        .kinked("where", "a smooth transition", elsewhere, vectorises=True),
     "TopKV2": selection.largest_values().kinked("sorting", "softmax weights"),
     "sinc(x)": selection.filled_in(),
-}
+}  # fmt: skip
 
 ELEMENTWISE: dict[str, Rule] = {
     "Acos": elementwise(
@@ -306,14 +297,9 @@ OF_WHOLE_ROWS: dict[str, Rule] = {
 }
 
 CONTROL: dict[str, Rule] = {
-    "Case": control_flow.branches(),
-    "If": control_flow.branches(),
-    "PartitionedCall": control_flow.compiled(),
-    "StatefulPartitionedCall": control_flow.compiled(),
-    "StatelessCase": control_flow.branches(),
-    "StatelessIf": control_flow.branches(),
-    "StatelessWhile": control_flow.loop(),
-    "While": control_flow.loop(),
+    **dict.fromkeys(BRANCHES, control_flow.branches()),
+    **dict.fromkeys(CALLS, control_flow.compiled()),
+    **dict.fromkeys(LOOPS, control_flow.loop()),
 }
 
 BY_FORMULA: dict[str, Rule] = {
@@ -344,23 +330,20 @@ BESIDES: dict[str, Traits] = {
     op_type: Traits(curve=Curve(word, instead))
     for word, instead, op_types in (
         ("dilation", "a convolution", "Dilation2D"),
-        ("max pooling", "average pooling", "MaxPool3D MaxPoolV2 MaxPoolWithArgmax"),
-        (
-            "maximum over an axis",
-            "a mean or logsumexp",
-            "SegmentMax SegmentMin UnsortedSegmentMax UnsortedSegmentMin",
-        ),
-        (
-            "quantisation",
-            "the model before it was quantised",
-            "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
-            "QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4",
-        ),
+        ("max pooling", "average pooling",
+         "FractionalMaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax"),
+        ("maximum over an axis", "a mean or logsumexp",
+         "SegmentMax SegmentMin UnsortedSegmentMax UnsortedSegmentMin"),
+        ("quantisation", "the model before it was quantised",
+         "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
+         "QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 "
+         "QuantizeAndDequantizeV4"),
         ("remainder", "a sine and a cosine", "Mod"),
+        ("sorting", "softmax weights", "TopK"),
     )
     for op_type in op_types.split()
-}
-"""What is known of op types that have no row above."""
+}  # fmt: skip
+"""What is known of op types that have no rule, or none but a formula."""
 
 for _rules in (
     LINEAR,
