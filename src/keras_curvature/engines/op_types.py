@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import ChainMap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,9 +99,7 @@ OWN: dict[str, Traits] = {}
 GIVEN: dict[str, Traits] = {}
 """What the rules that were registered say."""
 
-_known = ChainMap(OWN, GIVEN)
-
 
 def traits_of(op_type: str) -> Traits:
     """What is known of the ops of a type."""
-    return _known.get(op_type, UNKNOWN)
+    return OWN.get(op_type) or GIVEN.get(op_type, UNKNOWN)
