@@ -30,9 +30,12 @@ def names_in_doctests(doctest_namespace):
 @pytest.fixture
 def rules_as_before():
     """What a test does to the rules of the Taylor engine is undone after it."""
+    from keras_curvature.engines.op_types import GIVEN
     from keras_curvature.engines.taylor import registry
 
-    before = dict(registry._rules)
+    tables = (registry._rules, GIVEN)
+    before = [dict(table) for table in tables]
     yield
-    registry._rules.clear()
-    registry._rules.update(before)
+    for table, rows in zip(tables, before, strict=True):
+        table.clear()
+        table.update(rows)

@@ -42,6 +42,7 @@ FUNCTIONS = {
     "mean": (lambda x: x - tf.reduce_mean(x, axis=0), False),
     "stopped mean": (lambda x: x - tf.stop_gradient(tf.reduce_mean(x, axis=0)), False),
     "stopped": (lambda x: x * tf.stop_gradient(x), True),
+    "shape of an example": (lambda x: x + tf.raw_ops.OnesLike(x=x), True),
     "running sum": (lambda x: tf.cumsum(x, axis=0), False),
     "running sum of an example": (lambda x: tf.cumsum(x, axis=1), True),
     "compared": (lambda x: tf.where(x > tf.reduce_max(x), x, -x), False),

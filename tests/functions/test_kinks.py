@@ -36,6 +36,11 @@ def test_a_network_by_hand():
     assert (found.low, found.high) == (-1, 1)
 
 
+def enlarged(x):
+    image = tf.raw_ops.ResizeNearestNeighbor(images=x[:, None, None], size=[2, 2])
+    return image[:, 1, 1]
+
+
 FUNCTIONS = {
     "relu": (keras.activations.relu, [0], [1]),
     "relu(max_value)": (lambda x: keras.activations.relu(x, 0.5, 2.0), [0, 2], [0.5, -1]),
@@ -55,6 +60,16 @@ FUNCTIONS = {
     "where": (lambda x: tf.where(x > 1, 3 * x, x + 2), [1], [2]),
     "sign times": (lambda x: x * tf.sign(x), [0], [2]),
     "quotient": (lambda x: tf.nn.relu(x) / 4, [0], [0.25]),
+    "no quotient by 0": (lambda x: tf.math.divide_no_nan(tf.nn.relu(x), 4.0), [0], [0.25]),
+    "checked": (lambda x: tf.debugging.check_numerics(tf.nn.relu(x), "lost"), [0], [1]),
+    "triangle": (lambda x: tf.linalg.band_part(tf.nn.relu(x), -1, 0), [0], [1]),
+    "enlarged": (lambda x: enlarged(tf.nn.relu(x)), [0], [1]),
+    "there and back": (lambda x: tf.signal.irfft(tf.signal.rfft(tf.nn.relu(x)), [1]), [0], [1]),
+    "in segments": (
+        lambda x: tf.transpose(tf.math.unsorted_segment_sum([tf.nn.relu(x[:, 0])], [0], 1)),
+        [0],
+        [1],
+    ),
     "kink of a kink": (lambda x: tf.abs(tf.abs(x) - 1), [-1, 0, 1], [2, -2, 2]),
     "line": (lambda x: 3 * x + 1, [], []),
     "constant": (lambda x: 0 * x + 1, [], []),

@@ -226,6 +226,22 @@ def test_what_keeps_its_kinks_is_named():
         kc.smooth(model, 5.0)
 
 
+KINKS_LEFT = {
+    "FloorMod": lambda x: tf.math.floormod(x, 0.5),
+    "UnsortedSegmentMax": lambda x: tf.transpose(
+        tf.math.unsorted_segment_max(tf.transpose(x), tf.range(x.shape[1]) // 2, 3)
+    ),
+    "TopKV2": lambda x: tf.math.top_k(x, 2)[0],
+}
+
+
+@pytest.mark.parametrize("op_type", KINKS_LEFT)
+def test_whatever_kinks_is_named(op_type):
+    model = one(layers.Lambda(KINKS_LEFT[op_type], name="secret"))
+    with pytest.warns(UserWarning, match=f"{op_type} in layer 'secret'"):
+        kc.smooth(model, 5.0)
+
+
 class Subclassed(keras.Model):
     def call(self, x):
         return ops.relu(x)

@@ -1,6 +1,6 @@
 """The parts of a network that have kinks or flat stretches: which there are, and their names.
 
-One table says which TensorFlow ops are watched, one how the activations of Keras are called and
+`op_types` says which ops have some; the table here how the activations of Keras are called, and
 what to take instead.
 """
 
@@ -14,78 +14,21 @@ import keras
 import tensorflow as tf
 
 from keras_curvature.engines.activity import Place
+from keras_curvature.engines.op_types import BENT, LINEAR, QUADRATIC, SMOOTH, Curve, traits_of
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.report.text import listed
 
-SMOOTH, BENT = "smooth", "smooth between kinks"
-LINEAR, QUADRATIC = "piecewise linear", "piecewise quadratic"
 
-
-@dataclass(frozen=True)
-class Shape:
-    """What a function of one number looks like.
-
-    Attributes:
-        word: what it is called.
-        form: `SMOOTH` (its slope never jumps), or what it is between its kinks.
-        instead: what to take in its place for a second derivative at every point.
-    """
-
-    word: str
-    form: str
-    instead: str
-
-    @property
-    def kinked(self) -> bool:
-        """Whether its slope jumps."""
-        return self.form != SMOOTH
-
-
-def _table(*rows: tuple[str, str, str, str]) -> dict[str, Shape]:
+def _table(*rows: tuple[str, str, str, str]) -> dict[str, Curve]:
     return {
-        name: Shape(word, form, instead)
+        name: Curve(word, instead, form)
         for names, word, form, instead in rows
         for name in names.split()
     }
 
 
-OPS = _table(
-    # op types, word, form, instead
-    ("Relu", "relu", LINEAR, "softplus or silu"),
-    ("Relu6", "relu6", LINEAR, "silu"),
-    ("LeakyRelu", "leaky_relu", LINEAR, "silu or gelu"),
-    ("Selu", "selu", BENT, "silu or gelu"),
-    ("Abs", "abs", LINEAR, "sqrt(x² + ε)"),
-    ("Maximum", "maximum", LINEAR, "logaddexp"),
-    ("Minimum", "minimum", LINEAR, "-logaddexp(-a, -b)"),
-    ("ClipByValue", "clipping", LINEAR, "tanh"),
-    ("Max Min SegmentMax SegmentMin UnsortedSegmentMax UnsortedSegmentMin",
-     "maximum over an axis", LINEAR, "a mean or logsumexp"),
-    ("MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax", "max pooling", LINEAR, "average pooling"),
-    ("Dilation2D", "dilation", LINEAR, "a convolution"),
-    ("Select SelectV2", "where", LINEAR, "a smooth transition"),
-    ("TopKV2 GatherV2 GatherNd", "sorting", LINEAR, "softmax weights"),
-    ("FloorMod Mod", "remainder", LINEAR, "a sine and a cosine"),
-    ("FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
-     "QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4",
-     "quantisation", LINEAR, "the model before it was quantised"),
-    # smooth ones, which have flat stretches only
-    ("Tanh", "tanh", SMOOTH, ""),
-    ("Sigmoid", "sigmoid", SMOOTH, ""),
-    ("Softplus", "softplus", SMOOTH, ""),
-    ("Softmax LogSoftmax", "softmax", SMOOTH, ""),
-    ("Elu", "elu", SMOOTH, ""),
-    ("Softsign", "softsign", SMOOTH, ""),
-    ("Erf Erfc", "gelu or erf", SMOOTH, ""),
-    ("Exp", "exp", SMOOTH, ""),
-)  # fmt: skip
-"""TensorFlow op type -> what it is."""
-
-CLIPPING = OPS["ClipByValue"]
-"""What a minimum and a maximum with constants are together."""
-
 LOOKUPS = {"GatherV2", "GatherNd"}
-"""Ops that sort if what they look up by depends on the input, and are linear if not."""
+"""Ops that are part of a sort if what they look up by depends on the input, and linear if not."""
 
 SORTS = {"TopKV2", "ArgMax", "ArgMin"}
 """Ops that give such places to look up."""
@@ -128,7 +71,7 @@ class Part:
     """
 
     layer: str
-    shapes: tuple[Shape, ...]
+    shapes: tuple[Curve, ...]
     ops: tuple[tf.Operation, ...]
     whole: bool
 
@@ -158,42 +101,40 @@ def layers_of(things: Iterable[Place | Part]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(thing.layer for thing in things if thing.layer))
 
 
-def _described(shape: Shape) -> str:
+def _described(shape: Curve) -> str:
     return f"{shape.word} ({QUADRATIC})" if shape.form == QUADRATIC else shape.word
 
 
 def parts_of(model: Any, f: FlatFunction) -> tuple[Part, ...]:
     """All parts that a derivative passes and that are in the tables, in the order of the graph."""
     sorted_by = {place.op_type for place in (*f.activity.active, *f.activity.cuts)} & SORTS
-    watched = OPS.keys() - (set() if sorted_by else LOOKUPS)
-    groups: dict[str, list[Place]] = {}
+    groups: dict[str, dict[Place, Curve]] = {}
     for place in f.activity.active:
-        if place.op_type in watched:
-            groups.setdefault(place.layer or place.op_name, []).append(place)
-    return tuple(_part(model, f, places) for places in groups.values())
+        sorts = sorted_by and place.op_type in LOOKUPS
+        curve = traits_of("TopKV2" if sorts else place.op_type).curve
+        if curve is not None:
+            groups.setdefault(place.layer or place.op_name, {})[place] = curve
+    return tuple(_part(model, f, curves) for curves in groups.values())
 
 
-def _part(model: Any, f: FlatFunction, places: Sequence[Place]) -> Part:
+def _part(model: Any, f: FlatFunction, curves: dict[Place, Curve]) -> Part:
     """The kinked ops of a layer, or all watched ones if none has kinks."""
-    layer = places[0].layer
-    kinked = [place for place in places if OPS[place.op_type].kinked]
-    shapes = {OPS[place.op_type]: None for place in kinked or places}
+    layer = next(iter(curves)).layer
+    kinked = [place for place, curve in curves.items() if curve.kinked]
+    places = kinked or list(curves)
+    shapes = {curves[place]: None for place in places}
     names = _keras_names(model, layer)
     known = [ACTIVATIONS[name] for name in names if name in ACTIVATIONS]
     if kinked and known:
         shapes = {known[0]: None}
     elif not kinked and names and not hasattr(keras.layers, names[0]):
-        shapes = {Shape(names[0], SMOOTH, ""): None}
-    visible = [_visible(f.traced.graph, place) for place in kinked or places]
+        shapes = {Curve(names[0], form=SMOOTH): None}
+    visible = [_visible(f.traced.graph, place) for place in places]
     ops = tuple(op for op in visible if op is not None)
-    if not known and _clips(ops):
-        shapes = {CLIPPING: None}
-    return Part(
-        layer=layer,
-        shapes=tuple(shapes),
-        ops=ops,
-        whole=len(ops) == len(visible),
-    )
+    clipping = traits_of("ClipByValue").curve
+    if clipping and not known and _clips(ops):
+        shapes = {clipping: None}
+    return Part(layer, tuple(shapes), ops, whole=len(ops) == len(visible))
 
 
 def _clips(ops: Sequence[tf.Operation]) -> bool:

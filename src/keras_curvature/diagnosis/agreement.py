@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.diagnosis.activations import OPS, layers_of, named
+from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject, sample
 from keras_curvature.engines.activity import Place
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow import reverse_mode
 from keras_curvature.typing import Array
 
@@ -81,9 +82,8 @@ def findings(s: Subject, found: Agreement) -> list[Finding]:
 def altering(s: Subject) -> list[Place]:
     """Where a derivative is stopped, rounded away or written by hand."""
     activity = s.bound.f.activity
-    quantised = [
-        p for p in activity.active if p.op_type in OPS and OPS[p.op_type].word == QUANTISED
-    ]
+    curves = [(p, traits_of(p.op_type).curve) for p in activity.active]
+    quantised = [p for p, curve in curves if curve and curve.word == QUANTISED]
     by_hand = [p for p in activity.active if p.op_type == "IdentityN" and not _of_silu(s, p)]
     return [place for place in activity.cuts if place.op_type != "Cast"] or quantised or by_hand
 

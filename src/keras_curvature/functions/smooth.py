@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.activity import Place
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of
-from keras_curvature.engines.tensorflow.linear_regions import KINKED
 from keras_curvature.engines.tensorflow.tracing import trace, unnoticed
 from keras_curvature.functions.smooth_activations import (
     SMOOTH,
@@ -312,4 +312,4 @@ def _kinks_left(model: keras.Model) -> list[Place]:
     traced = trace(model, specs, structure, lambda outputs: outputs)
     names = [layer.name for layer in model._flatten_layers(include_self=False)]
     report = activity_of(traced, traced.inputs, names)
-    return [place for place in report.active if place.op_type in KINKED]
+    return [place for place in report.active if traits_of(place.op_type).kinked]

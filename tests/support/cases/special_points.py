@@ -257,6 +257,11 @@ OF_ONE_NUMBER = {
                 lambda x: below(x, 0, 0.5 / np.sqrt(np.abs(x))),
                 lambda x: below(x, 0, -0.25 * np.abs(x) ** -1.5),
             ),
+            "root in an activation": OfOneNumber(
+                lambda x: tf.where(x > 0, tf.nn.leaky_relu(tf.sqrt(x)), 0),
+                lambda x: below(x, 0, 0.5 / np.sqrt(np.abs(x))),
+                lambda x: below(x, 0, -0.25 * np.abs(x) ** -1.5),
+            ),
             "root on the other side": OfOneNumber(
                 lambda x: tf.where(x < 0, x**2, tf.sqrt(x)),
                 lambda x: below(x, 2 * x, 0.5 / np.sqrt(np.abs(x))),

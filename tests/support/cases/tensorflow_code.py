@@ -111,6 +111,13 @@ def _function_of_moments(x: Any) -> Any:
     return (x - mean) * tf.math.rsqrt(variance + 0.1)
 
 
+def _moments_by_hand(x: Any) -> Any:
+    """As `tf.nn.moments` writes them, and something that looks at the shape of the squares."""
+    mean = tf.reduce_mean(x, axis=-1, keepdims=True)
+    squares = tf.math.squared_difference(x, tf.stop_gradient(mean))
+    return tf.reduce_mean(squares, axis=-1, keepdims=True) + tf.raw_ops.OnesLike(x=squares)
+
+
 CONTROL = [
     _case("while_loop", _power_by_loop, "loop"),
     _case("while_loop_until_converged", _fixed_point, "loop"),
@@ -225,6 +232,7 @@ OPS = [
     _case("reduce_variance", lambda x: tf.math.reduce_variance(x, -1, keepdims=True)),
     _case("reduce_euclidean_norm", lambda x: tf.math.reduce_euclidean_norm(x, -1, True)),
     _case("moments", lambda x: tf.concat(tf.nn.moments(x, [-1], keepdims=True), -1), "moments"),
+    _case("moments_by_hand", _moments_by_hand, "moments"),
     _case("weighted_moments", lambda x: _weighted_variance(x)[:, None]),
     _case("l2_normalize", lambda x: tf.nn.l2_normalize(x, -1)),
     _case(

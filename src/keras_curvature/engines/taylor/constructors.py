@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import EVERY_INPUT, Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
 from keras_curvature.engines.taylor.modes import Bilinear, Mode, Pointwise
@@ -33,7 +33,7 @@ def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
 
     Args:
         first: from the input `x` and the output `y` to `dy/dx`.
-        second: to `d²y/dx²`; `None` where it is 0, as for a piecewise linear function.
+        second: to `d²y/dx²`; `None` where it is 0: the function is linear, or piecewise linear.
 
     Raises:
         TypeError: for what is no function.
@@ -50,7 +50,8 @@ def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
         found = mode.elementwise(y, [Argument(jet, first(x, y))], bends)
         return [found, *[None] * (len(step.outputs) - 1)]
 
-    return Rule(propagate)
+    pieces = Traits(linear_in=(0,), is_piecewise=True, is_pointwise=True)
+    return Rule(propagate, pieces if second is None else Traits(is_pointwise=True))
 
 
 def identity() -> Rule:
@@ -61,27 +62,30 @@ def identity() -> Rule:
         pairs = zip(step.outputs, jets, strict=False)
         return [j and Jet(y, j.of) for y, j in pairs]
 
-    return Rule(propagate, is_linear=True)
+    return Rule(propagate, Traits(linear_in=EVERY_INPUT))
 
 
-def nothing() -> Rule:
-    """Ends every derivative, as its author meant."""
-    return Rule(lambda step, jets, mode: [None] * len(step.outputs), is_linear=True, ends=True)
+def nothing(keeps_batch: Keeps = always, **traits: Any) -> Rule:
+    """Ends every derivative: the op is piecewise constant, or its author meant it.
+
+    Args:
+        keeps_batch: as in `Rule`.
+        traits: what else is known of it, as in `Traits`.
+    """
+    known = Traits(linear_in=EVERY_INPUT, is_piecewise=True, ends=True, **traits)
+    return Rule(lambda step, jets, mode: [None] * len(step.outputs), known, keeps_batch)
 
 
 Partials = tuple[Sequence[Any], Mapping[tuple[int, int], Any]]
 """First derivatives by each argument (`None` for 1), second ones by pairs `i <= j`."""
 
 
-def partials(
-    derivatives: Callable[..., Partials], *, is_linear: bool = False, is_multilinear: bool = False
-) -> Rule:
+def partials(derivatives: Callable[..., Partials], **traits: Any) -> Rule:
     """An elementwise function of several arguments, which may be broadcast.
 
     Args:
         derivatives: from the inputs and the output to the partial derivatives.
-        is_linear: whether it is linear in all arguments together.
-        is_multilinear: whether it is linear in each argument alone.
+        traits: what else is known of it, as in `Traits`.
     """
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
@@ -95,7 +99,7 @@ def partials(
         }
         return [mode.elementwise(step.outputs[0], arguments, bends)]
 
-    return Rule(propagate, is_linear, is_multilinear)
+    return Rule(propagate, Traits(**{"is_pointwise": True, **traits}))
 
 
 def linear(
@@ -142,7 +146,7 @@ def linear_in(
         assert first is not None
         return [Jet(step.outputs[0], Base(first, second))]
 
-    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
+    return Rule(propagate, Traits(linear_in=EVERY_INPUT if which is None else which), keeps_batch)
 
 
 def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch: Keeps) -> Rule:
@@ -171,7 +175,7 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch
         none = all(stack is None for stack in seconds)
         return [Jet(y, Base(first, None if none else joined(seconds, mode.slices)))]
 
-    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
+    return Rule(propagate, Traits(linear_in=EVERY_INPUT), keeps_batch)
 
 
 def parting(
@@ -202,7 +206,7 @@ def parting(
             for y, first, second in zip(step.outputs, firsts, seconds, strict=True)
         ]
 
-    return Rule(propagate, is_linear=True, keeps_batch=keeps_batch)
+    return Rule(propagate, Traits(linear_in=(operand,)), keeps_batch)
 
 
 def folding(operand: int = 0) -> Rule:
@@ -253,11 +257,6 @@ def slicewise_linear(operand: int = 0) -> Rule:
     return linear_in((operand,), slicewise, never)
 
 
-def piecewise(rule: Rule) -> Rule:
-    """An op that is linear between kinks: which piece it is on depends on the example."""
-    return replace(rule, is_linear=False)
-
-
 def product(
     apply: Callable[[Step, tf.Tensor, tf.Tensor], tf.Tensor],
     left: OnStack,
@@ -296,7 +295,7 @@ def product(
         assert first is not None
         return [mode.finish(step.outputs[0], first, second, terms)]
 
-    return Rule(propagate, is_multilinear=True)
+    return Rule(propagate, Traits(is_multilinear=True))
 
 
 def normalised(

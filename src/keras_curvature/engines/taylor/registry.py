@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines import op_types
+from keras_curvature.engines.op_types import EVERY_INPUT, SMOOTH, Curve, Switches, Traits
 from keras_curvature.engines.taylor.jets import Jet
 from keras_curvature.engines.taylor.modes import Mode
 
@@ -69,7 +71,8 @@ def register(op_type: str, rule: Rule) -> None:
 
     Args:
         op_type: as in `tf.Operation.type`, for example `"Tanh"`.
-        rule: one that `elementwise`, `linear` or `through` gives.
+        rule: one that `elementwise`, `linear` or `through` gives. Its traits count for a type
+            of which the library knows nothing.
 
     Raises:
         ValueError: if the type has a rule; `deregister` it first.
@@ -86,6 +89,7 @@ def register(op_type: str, rule: Rule) -> None:
             f"There is a rule for {op_type!r} already. Call `deregister({op_type!r})` first."
         )
     _rules[op_type] = rule
+    op_types.GIVEN[op_type] = rule.traits
     _changed()
 
 
@@ -99,7 +103,7 @@ def deregister(op_type: str) -> None:
     _require_name(op_type)
     if op_type not in _rules:
         raise ValueError(f"There is no rule for {op_type!r}. There are {sorted(_rules)}.")
-    del _rules[op_type]
+    del _rules[op_type], op_types.GIVEN[op_type]
     _changed()
 
 
@@ -159,17 +163,45 @@ class Rule:
 
     Attributes:
         propagate: from the jets of the inputs to those of the outputs.
-        is_linear: whether nothing of second order arises in it.
-        is_multilinear: whether nothing does where the others of its inputs are constant.
-        ends: whether nothing passes at all: it has no derivative by anything.
+        traits: what else is known of them.
         keeps_batch: whether the examples stay in order along the first axis.
     """
 
     propagate: Propagate
-    is_linear: bool = False
-    is_multilinear: bool = False
-    ends: bool = False
+    traits: Traits = op_types.UNKNOWN
     keeps_batch: Keeps = always
+
+    def with_traits(self, **traits: Any) -> Rule:
+        """The rule of ops of which more is known: `traits`, as in `Traits`."""
+        return replace(self, traits=replace(self.traits, **traits))
+
+    def kinked(
+        self, word: str, instead: str = "", switches: Switches | None = None, **traits: Any
+    ) -> Rule:
+        """The rule of ops that are linear between kinks.
+
+        Args:
+            word: what they are called.
+            instead: what to take in their place for a second derivative at every point.
+            switches: from their inputs to a list of what changes its sign where they go from one
+                piece to the next, itself linear in them; without it `kinks` refuses them.
+            traits: as in `with_traits`.
+        """
+        return self.with_traits(
+            linear_in=self.traits.linear_in or EVERY_INPUT,
+            is_piecewise=True,
+            switches=switches,
+            curve=Curve(word, instead),
+            **traits,
+        )
+
+    def smooth(self, word: str, **traits: Any) -> Rule:
+        """The rule of ops that are smooth and may be flat, by what they are called."""
+        return self.with_traits(curve=Curve(word, form=SMOOTH), **traits)
+
+    def vectorised(self) -> Rule:
+        """The rule of ops that `tf.vectorized_map` is trusted with."""
+        return self.with_traits(vectorises=True)
 
 
 def never(op: tf.Operation) -> bool:

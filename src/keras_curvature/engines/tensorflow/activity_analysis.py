@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.activity import Activity, Dependence, Place
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow import private, unknown_derivatives
 from keras_curvature.engines.tensorflow.gradient_overrides import (
     OVERRIDES,
@@ -19,7 +20,7 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
     CALLS,
     LOOPS,
-    SWITCHES,
+    functions_of,
     gradient_formula,
     has_custom_gradient,
     is_inexact,
@@ -28,9 +29,6 @@ from keras_curvature.engines.tensorflow.graph_ops import (
 from keras_curvature.engines.tensorflow.graph_size import numbers_per_example, widest_result
 from keras_curvature.engines.tensorflow.side_effects import acts, all_needed
 from keras_curvature.engines.tensorflow.tracing import Trace
-
-SHAPES_ONLY = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"}
-"""Ops that look at the shape of their input and not at its values."""
 
 
 def activity_of(trace: Trace, source: Sequence[tf.Tensor], layers: Collection[str]) -> Activity:
@@ -98,10 +96,10 @@ class _Flow:
     def _outputs(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         if op.type in CALLS:
             self.resists_vectorising |= private.must_be_compiled(op)
-            return self._function(private.function_graph(op, "f"), given)
+            return self._function(functions_of(op)[0], given)
         if op.type in LOOPS:
             return self._loop(op, given)
-        if op.type in BRANCHES | SWITCHES:
+        if op.type in BRANCHES:
             return self._branches(op, given)
         return self._plain(op, given)
 
@@ -112,7 +110,7 @@ class _Flow:
 
     def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         self.resists_vectorising = True
-        body = private.function_graph(op, "body")
+        _, body = functions_of(op)
         while True:  # dependence only grows, so this ends
             after = self._function(body, given)
             grown = [max(pair) for pair in zip(given, after, strict=True)]
@@ -122,13 +120,8 @@ class _Flow:
 
     def _branches(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         self.resists_vectorising = True
-        graphs = (
-            private.branch_graphs(op, "branches")
-            if op.type in SWITCHES
-            else [private.function_graph(op, name) for name in ("then_branch", "else_branch")]
-        )
         chosen = Dependence.CUT if given[0] else Dependence.NONE
-        results = [self._function(graph, given[1:]) for graph in graphs]
+        results = [self._function(graph, given[1:]) for graph in functions_of(op)]
         return [max(chosen, *states) for states in zip(*results, strict=True)]
 
     def _custom_gradient(
@@ -182,7 +175,7 @@ class _Flow:
         return [states.get(x.ref(), Dependence.NONE) for x in fetches], flow.unknown
 
     def _plain(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
-        if op.type in SHAPES_ONLY:
+        if traits_of(op.type).shapes_only:
             return [Dependence.NONE for _ in op.outputs]
         state = max(given)
         if state >= Dependence.ACTIVE:
@@ -205,7 +198,7 @@ class _Flow:
     def _carried(self, op: tf.Operation, given: list[Dependence]) -> Dependence:
         """How what `op` gives depends on the input, where a derivative reaches the op."""
         mended = op.type in OVERRIDES or is_stopped_mean_of_moments(op)
-        stops = op.type == "StopGradient" or op.type in unknown_derivatives.PIECEWISE_CONSTANT
+        stops = traits_of(op.type).ends
         if (stops and not mended) or not any(_may_carry(output.dtype) for output in op.outputs):
             return Dependence.CUT
         if Dependence.UNKNOWN in given:

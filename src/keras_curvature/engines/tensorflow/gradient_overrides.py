@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow import determinants, elementary_functions, private, products
 from keras_curvature.engines.tensorflow.graph_ops import CALLS, has_custom_gradient
 from keras_curvature.engines.tensorflow.own_gradient import own_gradient
@@ -56,7 +57,7 @@ def _is_of_a_derivative(op: tf.Operation) -> bool:
     tape writes its ops into scopes of its own, an accumulator calls functions of its own, and
     what a loop's derivative needs is kept in a list.
     """
-    if op.type in {"Shape", "Size", "TensorListPushBack", "ZerosLike"}:
+    if op.type == "TensorListPushBack" or traits_of(op.type).shapes_only:
         return True
     if op.type in CALLS:
         return "jvp" in op.get_attr("f").name

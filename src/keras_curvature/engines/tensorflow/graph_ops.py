@@ -14,8 +14,7 @@ from keras_curvature.engines.tensorflow.op_emission import NARROWEST, call
 
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 LOOPS = {"While", "StatelessWhile"}
-BRANCHES = {"If", "StatelessIf"}
-SWITCHES = {"Case", "StatelessCase"}
+BRANCHES = {"Case", "If", "StatelessCase", "StatelessIf"}
 
 
 def needed(fetches: Sequence[tf.Tensor], known: Collection[Any] = ()) -> list[tf.Operation]:
@@ -45,8 +44,8 @@ def needed(fetches: Sequence[tf.Tensor], known: Collection[Any] = ()) -> list[tf
 
 
 def functions_of(op: tf.Operation) -> list[tf.Graph]:
-    """The graphs that a call, loop or branch may run."""
-    if op.type in SWITCHES:
+    """The graphs that a call, loop (its condition, its body) or branch may run."""
+    if op.type.endswith("Case"):
         return private.branch_graphs(op, "branches")
     names: tuple[str, ...] = ()
     if op.type in CALLS:
@@ -54,8 +53,15 @@ def functions_of(op: tf.Operation) -> list[tf.Graph]:
     elif op.type in LOOPS:
         names = ("cond", "body")
     elif op.type in BRANCHES:
-        names = ("then_branch", "else_branch")
+        names = ("else_branch", "then_branch")
     return [private.function_graph(op, name) for name in names]
+
+
+def taken(op: tf.Operation, known: np.ndarray, count: int) -> int:
+    """Which branch TensorFlow takes; the last one for an index of a `Case` out of range."""
+    if op.type.endswith("If"):
+        return int(bool(known))
+    return int(known) if 0 <= known < count else count - 1
 
 
 def has_custom_gradient(op: tf.Operation) -> bool:

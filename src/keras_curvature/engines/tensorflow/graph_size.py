@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow import private
-from keras_curvature.engines.tensorflow.graph_ops import CALLS, LOOPS, needed, static_value
+from keras_curvature.engines.tensorflow.graph_ops import LOOPS, functions_of, known_bound, needed
 
 
-def numbers_per_example(results: Sequence[tf.Tensor], times: int = 1) -> int:
-    """How many numbers the ops of a graph give per example, loops turned out."""
+def numbers_per_example(results: Sequence[tf.Tensor]) -> int:
+    """How many numbers the ops of a graph give per example, in all turns, in the larger branch."""
     total = 0
     for op in needed(results):
-        if op.type in LOOPS:
-            bound = static_value(op.inputs[1])
-            turns = int(bound) if bound is not None and bound > 0 else 1
-            body = private.function_graph(op, "body")
-            total += numbers_per_example(body.outputs, turns)
-        elif op.type in CALLS:
-            function = private.function_graph(op, "f")
-            total += numbers_per_example(function.outputs)
-        total += sum(_elements(output) for output in op.outputs)
-    return total * times
+        turns = (known_bound(op.inputs[1]) if op.type in LOOPS else None) or 1
+        inside = (numbers_per_example(graph.outputs) for graph in functions_of(op))
+        total += turns * max(inside, default=0) + sum(map(_elements, op.outputs))
+    return total
 
 
 def widest_result(results: Sequence[tf.Tensor]) -> int:
     """How many numbers the largest result of an op has per example."""
     ops = needed(results)
-    inside = [
-        private.function_graph(op, "body" if op.type in LOOPS else "f")
-        for op in ops
-        if op.type in LOOPS or op.type in CALLS
-    ]
-    widths = [_elements(y) for op in ops for y in op.outputs]
-    return max([*widths, *(widest_result(graph.outputs) for graph in inside)], default=0)
+    inside = [widest_result(graph.outputs) for op in ops for graph in functions_of(op)]
+    return max([*inside, *(_elements(y) for op in ops for y in op.outputs)], default=0)
 
 
 def _elements(tensor: tf.Tensor) -> int:
@@ -43,11 +32,4 @@ def _elements(tensor: tf.Tensor) -> int:
     shape = tensor.shape
     if not tensor.dtype.is_floating or not shape.rank or shape[0] is not None:
         return 0
-    count = 1
-    for size in _known(shape[1:]):
-        count *= size
-    return count
-
-
-def _known(sizes: Sequence[int | None]) -> Iterator[int]:
-    return (size for size in sizes if size is not None)
+    return math.prod(size for size in shape[1:] if size is not None)

@@ -28,13 +28,14 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
     CALLS,
     LOOPS,
-    SWITCHES,
+    functions_of,
     gradient_formula,
     has_custom_gradient,
     is_inexact,
     known_bound,
     needed,
     static_value,
+    taken,
 )
 from keras_curvature.engines.tensorflow.op_emission import (
     call,
@@ -153,8 +154,6 @@ class Interpreter:
             return self._loop(op, inputs)
         if op.type in BRANCHES:
             return self._branch(op, inputs)
-        if op.type in SWITCHES:
-            return self._switch(op, inputs)
         if has_custom_gradient(op):
             return self._custom_gradient(op, inputs, environment)
         return emit_plainly(op, inputs, self.dtype)
@@ -211,7 +210,7 @@ class Interpreter:
         return [*(formula(*inputs) if narrow else outputs), *others]
 
     def _function(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
-        graph = private.function_graph(op, "f")
+        (graph,) = functions_of(op)
         if not private.must_be_compiled(op):
             return self.enter(graph, inputs, op.inputs)
         # What its author has XLA compile may not exist outside XLA (grouped convolution and
@@ -228,21 +227,14 @@ class Interpreter:
         return listed(compiled(*(inputs[i] for i in given)))
 
     def _branch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
-        def branch(name: str) -> Callable[[], list[tf.Tensor]]:
-            graph = private.function_graph(op, name)
-            return lambda: self.enter(graph, inputs[1:], list(op.inputs)[1:])
-
-        known = static_value(inputs[0])
-        if known is not None:  # the other branch may not even fit the shapes
-            return branch("then_branch" if known else "else_branch")()
-        return listed(tf.cond(inputs[0], branch("then_branch"), branch("else_branch")))
-
-    def _switch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         def branch(graph: tf.Graph) -> Callable[[], list[tf.Tensor]]:
             return lambda: self.enter(graph, inputs[1:], list(op.inputs)[1:])
 
-        branches = [branch(graph) for graph in private.branch_graphs(op, "branches")]
-        return listed(tf.switch_case(inputs[0], branches))
+        branches = [branch(graph) for graph in functions_of(op)]
+        known = static_value(inputs[0])
+        if known is not None:  # another branch may not even fit the shapes
+            return branches[taken(op, known, len(branches))]()
+        return listed(tf.switch_case(tf.cast(inputs[0], tf.int32), branches))
 
     def _loop(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
         """Re-emits a loop around its walked body.
@@ -250,8 +242,7 @@ class Interpreter:
         What the body hands on unchanged (weights, the whole input sequence) is used from
         outside instead of being carried, so that a gradient does not stack a copy per step.
         """
-        condition = private.function_graph(op, "cond")
-        body = private.function_graph(op, "body")
+        condition, body = functions_of(op)
         carried = [i for i, out in enumerate(body.outputs) if out is not body.inputs[i]]
 
         def all_values(values: Sequence[Any]) -> list[Any]:

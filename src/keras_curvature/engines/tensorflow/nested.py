@@ -11,24 +11,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.engines.tensorflow.reverse_mode import ZERO, row_gradients, tiled
-
-VECTORISED = frozenset(
-    """
-    Abs Add AddN AddV2 AvgPool BatchMatMulV2 BatchMatMulV3 BiasAdd BroadcastTo Cast ConcatV2
-    Conv2D Cos DepthwiseConv2dNative Einsum Elu Erf Exp ExpandDims Expm1 GatherV2 Identity
-    IdentityN LeakyRelu Log Log1p LogSoftmax MatMul Max MaxPool Maximum Mean Minimum Mul Neg Pack
-    Pad PadV2 Pow RealDiv Reciprocal Relu Relu6 Reshape Rsqrt SelectV2 Selu Sigmoid Sin Slice
-    Softmax Softplus Softsign Split SplitV Sqrt Square SquaredDifference Squeeze StopGradient
-    StridedSlice Sub Sum Tanh Tile Transpose Unpack
-    """.split()  # noqa: SIM905, a list of strings would take sixty lines
-)
-"""Op types of which `tf.vectorized_map` gives the right second derivative.
-
-It is silently wrong for `Roll` with a negative axis and for `SoftmaxCrossEntropyWithLogits`, and
-fails for many, so only what is tested here is trusted to it.
-"""
 
 
 @dataclass(frozen=True)  # equal to itself in a key
@@ -54,8 +39,8 @@ class Nested(Engine):
 
 def _survives_vectorising(f: FlatFunction) -> bool:
     """Repeating the examples is right for every op, at the price of a forward pass each."""
-    types = {place.op_type for place in f.activity.active}
-    return types <= VECTORISED and not f.activity.resists_vectorising and f.batch is None
+    trusted = all(traits_of(place.op_type).vectorises for place in f.activity.active)
+    return trusted and not f.activity.resists_vectorising and f.batch is None
 
 
 def _vectorised(

@@ -11,12 +11,6 @@ from collections.abc import Set
 
 import tensorflow as tf
 
-PIECEWISE_CONSTANT = {
-    *("Ceil", "EditDistance", "Floor", "FloorDiv", "Rint", "Round", "Sign", "TruncateDiv"),
-    *("StatelessRandomBinomial", "StatelessRandomPoisson"),
-}
-"""Ops whose derivative is 0 wherever there is one."""
-
 _INPUTS = {
     # their registered gradient is None for these inputs
     "Betainc": {0, 1},

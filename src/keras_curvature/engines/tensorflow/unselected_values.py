@@ -7,17 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow.gradient_overrides import kind
 from keras_curvature.engines.tensorflow.graph_ops import is_inexact
-
-POINTWISE = frozenset(
-    """
-    Abs Acos Acosh Add AddV2 Asin Asinh Atan Atan2 Atanh Cast Cos Cosh Div Erf Erfinv Exp Expm1
-    Identity Lgamma Log Log1p Maximum Minimum Mul Neg Pow RealDiv Reciprocal Rsqrt Sigmoid Sin Sinh
-    Softplus Sqrt Square SquaredDifference Sub Tan Tanh Xdivy Xlog1py Xlogy
-    """.split()  # noqa: SIM905, a list of strings would take fifty lines
-)
-"""Op types of which each entry of the result depends on the same entries of the inputs."""
 
 
 def guarded(op: tf.Operation, inputs: Sequence[Any], environment: Mapping[Any, Any]) -> Any:
@@ -27,7 +19,7 @@ def guarded(op: tf.Operation, inputs: Sequence[Any], environment: Mapping[Any, A
     slope. Behind `where(x > 0, sqrt(x), 0)` it meets an infinite one. Held back in front of the
     ops that lead to the `where` and nowhere else, the values stay what they are.
     """
-    if op.type not in POINTWISE:
+    if not traits_of(op.type).is_pointwise:
         return inputs
     found = _selection(op)
     if found is None:
@@ -53,7 +45,7 @@ def _selection(op: tf.Operation) -> tuple[tf.Tensor, bool] | None:
     shape = op.outputs[0].shape if len(op.outputs) == 1 else None
     if shape is None or shape.rank is None:
         return None
-    while op.type in POINTWISE:
+    while traits_of(op.type).is_pointwise:
         consumers = op.outputs[0].consumers()
         if len(consumers) != 1:
             return None

@@ -103,4 +103,4 @@ def _back(nodes: Sequence[_Node], active: set[Any], wanted: set[Any]) -> list[Pa
 def ends_derivatives(op: tf.Operation) -> bool:
     """Whether an op has no derivative by anything."""
     rule = rule_for(op)
-    return rule is not None and rule.ends
+    return rule is not None and rule.traits.ends

@@ -9,12 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow.graph_ops import needed
 from keras_curvature.engines.tensorflow.taylor.active_path import Passage, ends_derivatives
 from keras_curvature.engines.tensorflow.taylor.structure import keeps_batch
 from keras_curvature.engines.tensorflow.tracing import Trace
-
-SIZES = {"Rank", "Shape", "ShapeN", "Size"}
 
 
 def examples_apart(traced: Trace) -> bool:
@@ -27,7 +26,8 @@ def examples_apart(traced: Trace) -> bool:
     if None in numbers.values():
         return False
     for op in needed(keras.tree.flatten(traced.outputs)):
-        if op.type in SIZES or not any(tensor.ref() in numbers for tensor in op.inputs):
+        reads = not traits_of(op.type).shapes_only
+        if not reads or not any(tensor.ref() in numbers for tensor in op.inputs):
             continue
         found = _of_results(op, numbers)
         if found is None:

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet
-from keras_curvature.engines.taylor.registry import Rule, Step
+from keras_curvature.engines.taylor.registry import Step
 from keras_curvature.engines.tensorflow.taylor.active_path import Passage, ends_derivatives
 from keras_curvature.engines.tensorflow.taylor.propagation import rule_for
 from keras_curvature.engines.tensorflow.taylor.tape import may_carry
@@ -92,10 +92,10 @@ def linear_entry(
     active = {tensor.ref(): tensor for tensor in sources}
     best: Cut | None = None
     for position, step in enumerate(steps):
-        if any(_ref(tensor) in active for tensor in step.inputs):
+        live = [i for i, tensor in enumerate(step.inputs) if _ref(tensor) in active]
+        if live:
             rule = rule_for(step.op)
-            alone = sum(_ref(tensor) in active for tensor in step.inputs) == 1
-            if rule is None or not _starts_linearly(rule, alone):
+            if rule is None or rule.traits.is_piecewise or not rule.traits.is_linear_in(live):
                 break
             if not rule.keeps_batch(step.op):
                 break
@@ -107,11 +107,6 @@ def linear_entry(
                 behind = position + 1
                 best = Cut(waiting[0], tuple(steps[:behind]), tuple(steps[behind:]), width)
     return best
-
-
-def _starts_linearly(rule: Rule, alone: bool) -> bool:
-    """Whether an op is linear, of one live input `alone` or of several."""
-    return rule.is_linear or (alone and rule.is_multilinear)
 
 
 def _width(tensor: tf.Tensor) -> int | None:

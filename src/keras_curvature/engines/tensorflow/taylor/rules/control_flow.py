@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never
-from keras_curvature.engines.tensorflow import private
-from keras_curvature.engines.tensorflow.graph_ops import SWITCHES, known_bound, static_value
+from keras_curvature.engines.tensorflow.graph_ops import (
+    functions_of,
+    known_bound,
+    static_value,
+    taken,
+)
 from keras_curvature.engines.tensorflow.taylor.propagation import propagate
 from keras_curvature.engines.tensorflow.taylor.rules.tensor_lists import zero_list
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
@@ -110,8 +113,7 @@ def _presence(function: Callable[[], Jets]) -> _Presence:
 
 def _loop(step: Step, jets: Jets, mode: Mode) -> Jets:
     op = step.op
-    condition = private.function_graph(op, "cond")
-    body = private.function_graph(op, "body")
+    condition, body = functions_of(op)
     carried = [i for i, out in enumerate(body.outputs) if out is not body.inputs[i]]
     jets = _settled(jets, mode)
 
@@ -176,15 +178,11 @@ def _with_values(values: Sequence[tf.Tensor], jets: Jets) -> Jets:
 
 
 def _branches(step: Step, jets: Jets, mode: Mode) -> Jets:
-    op = step.op
-    if op.type in SWITCHES:
-        graphs = private.branch_graphs(op, "branches")
-    else:
-        graphs = [private.function_graph(op, name) for name in ("else_branch", "then_branch")]
+    graphs = functions_of(step.op)
     values, jets = step.inputs[1:], _settled(jets, mode)[1:]
     known = static_value(step.inputs[0])
     if known is not None:
-        graph = graphs[_taken(op, known, len(graphs))]
+        graph = graphs[taken(step.op, known, len(graphs))]
         return _with_values(step.outputs, _enter(step, graph, values, jets, 1, mode)[1])
 
     def result(graph: tf.Graph) -> Jets:
@@ -202,16 +200,9 @@ def _branches(step: Step, jets: Jets, mode: Mode) -> Jets:
     return _with_values(step.outputs, present.unpack(packed, len(step.outputs))[1])
 
 
-def _taken(op: tf.Operation, known: np.ndarray, count: int) -> int:
-    """Which branch TensorFlow takes; the last one for an index of a `Case` out of range."""
-    if op.type not in SWITCHES:
-        return int(bool(known))
-    return int(known) if 0 <= known < count else count - 1
-
-
 def _compiled(step: Step, jets: Jets, mode: Mode) -> Jets:
     """A function that XLA must compile, with its jets."""
-    graph = private.function_graph(step.op, "f")
+    (graph,) = functions_of(step.op)
     jets = _settled(jets, mode)
     found: list[_Presence] = []
 

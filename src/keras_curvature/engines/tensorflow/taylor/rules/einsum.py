@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.constructors import OnStack, product
 from keras_curvature.engines.taylor.jets import sizes, spread
 from keras_curvature.engines.taylor.modes import Mode
@@ -155,4 +156,4 @@ def einsum_product() -> Rule:
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         return both.propagate(step, jets if len(jets) > 1 else [*jets, None], mode)
 
-    return Rule(propagate, is_multilinear=True, keeps_batch=batch_axis.einsum)
+    return Rule(propagate, Traits(is_multilinear=True), batch_axis.einsum)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.constructors import Partials
 from keras_curvature.engines.taylor.elementwise import quotient, where_positive
@@ -18,19 +18,6 @@ from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tan
 def tanh_first(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """`1 - y²`."""
     return 1 - y * y if x.dtype.is_complex else slope_of_tanh(x)
-
-
-def _by_attribute(name: str, derivatives: Any) -> Rule:
-    """An activation with a parameter among its attributes."""
-
-    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
-        (jet,) = jets
-        assert jet is not None
-        x, y = step.inputs[0], step.outputs[0]
-        slope = derivatives(x, step.op.get_attr(name))
-        return [mode.elementwise(y, [Argument(jet, slope)], {})]
-
-    return Rule(propagate)
 
 
 def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rule:
@@ -58,12 +45,19 @@ def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rul
         assert jet is not None
         return [mode.elementwise(step.outputs[0], [Argument(jet, first(x))], {(0, 0): second(x)})]
 
-    return Rule(propagate)
+    return Rule(propagate, Traits(is_pointwise=True))
 
 
 def leaky_relu() -> Rule:
     """`alpha x` below 0."""
-    return _by_attribute("alpha", lambda x, alpha: where_positive(x, 1.0, alpha))
+
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        (x,), (jet,) = step.inputs, jets
+        assert jet is not None
+        slope = where_positive(x, 1.0, step.op.get_attr("alpha"))
+        return [mode.elementwise(step.outputs[0], [Argument(jet, slope)], {})]
+
+    return Rule(propagate, Traits(is_pointwise=True))
 
 
 def swish() -> Rule:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.taylor.constructors import linear
@@ -143,3 +144,18 @@ def _pooled_by_offset(
         free &= ~chosen
         found += tf.where(chosen, stack[(slice(None), slice(None), *place)], 0)
     return found
+
+
+def both_ends(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> list[tf.Tensor]:
+    """What changes its sign where `ClipByValue` begins and ends to clip."""
+    return [x - low, x - high]
+
+
+def pairs(x: tf.Tensor, axes: tf.Tensor) -> list[tf.Tensor]:
+    """The differences of all entries of which `Max` and `Min` choose one."""
+    reduced = sorted({int(axis) % x.shape.rank for axis in np.ravel(axes)})
+    kept = [axis for axis in range(x.shape.rank) if axis not in reduced]
+    count = int(np.prod([x.shape[axis] for axis in reduced]))
+    i, j = np.tril_indices(count, -1)
+    entries = tf.reshape(tf.transpose(x, kept + reduced), [x.shape[0], -1, count])
+    return [tf.gather(entries, i, axis=2) - tf.gather(entries, j, axis=2)]

@@ -6,6 +6,16 @@ import math
 
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import (
+    BENT,
+    EVERY_INPUT,
+    OWN,
+    Curve,
+    Traits,
+    difference,
+    elsewhere,
+    itself,
+)
 from keras_curvature.engines.taylor import elementwise as formulas
 from keras_curvature.engines.taylor.constructors import (
     as_it_is,
@@ -18,13 +28,13 @@ from keras_curvature.engines.taylor.constructors import (
     nothing,
     partials,
     parting,
-    piecewise,
     slicewise_linear,
 )
-from keras_curvature.engines.taylor.registry import Rule, register
+from keras_curvature.engines.taylor.registry import Rule, never, register
 from keras_curvature.engines.tensorflow import elementary_functions
 from keras_curvature.engines.tensorflow.elementary_functions import SELU_SCALE, SELU_SCALE_ALPHA
 from keras_curvature.engines.tensorflow.gradient_overrides import OVERRIDES, REFINED
+from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS, LOOPS
 from keras_curvature.engines.tensorflow.taylor import batch_axis
 from keras_curvature.engines.tensorflow.taylor.rules import (
     control_flow,
@@ -51,29 +61,36 @@ LINEAR: dict[str, Rule] = {
     # the numbers stay as they are
     "CheckNumerics": identity(),
     "EnsureShape": identity(),
-    "Identity": identity(),
-    "IdentityN": identity(),
+    "Identity": identity().with_traits(is_pointwise=True, vectorises=True),
+    "DebugIdentityV2": identity(),
+    "DebugIdentityV3": identity(),
+    "IdentityN": identity().vectorised(),
     "PreventGradient": identity(),
+    "Print": identity(),
     "Snapshot": identity(),
-    "Cast": linear(as_it_is),
-    "Neg": partials(lambda x, y: ([-tf.ones([], y.dtype)], {}), is_linear=True),
+    "Cast": linear(as_it_is).with_traits(is_pointwise=True, vectorises=True),
+    "Neg": partials(lambda x, y: ([-tf.ones([], y.dtype)], {}), linear_in=(0,)).vectorised(),
     # sums
-    "Add": partials(lambda a, b, y: ([None, None], {}), is_linear=True),
-    "AddN": partials(lambda *xs: ([None] * (len(xs) - 1), {}), is_linear=True),
-    "AddV2": partials(lambda a, b, y: ([None, None], {}), is_linear=True),
-    "BiasAdd": linear_in((0,), lambda step, i, stack: stack),
+    "Add": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT).vectorised(),
+    "AddN": partials(lambda *xs: ([None] * (len(xs) - 1), {}), linear_in=EVERY_INPUT).vectorised(),
+    "AddV2": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT).vectorised(),
+    "BiasAdd": linear_in((0,), lambda step, i, stack: stack).with_traits(
+        linear_in=EVERY_INPUT, vectorises=True
+    ),
     "Cumsum": linear(shapes.along_axis, batch_axis.along(1)),
-    "Mean": reduction(),
-    "Sub": partials(lambda a, b, y: ([None, -tf.ones([], y.dtype)], {}), is_linear=True),
-    "Sum": reduction(),
+    "Mean": reduction().vectorised(),
+    "Sub": partials(
+        lambda a, b, y: ([None, -tf.ones([], y.dtype)], {}), linear_in=EVERY_INPUT
+    ).vectorised(),
+    "Sum": reduction().vectorised(),
     # convolutions and means over windows
-    "AvgPool": folding(),
+    "AvgPool": folding().vectorised(),
     "AvgPool3D": folding(),
-    "Conv2D": folding(),
-    "Conv2DBackpropInput": transposed_convolution(),
-    "Conv3D": folding(),
-    "Conv3DBackpropInputV2": transposed_convolution(),
-    "DepthwiseConv2dNative": folding(),
+    "Conv2D": folding().with_traits(is_multilinear=True, vectorises=True),
+    "Conv2DBackpropInput": transposed_convolution().with_traits(is_multilinear=True),
+    "Conv3D": folding().with_traits(is_multilinear=True),
+    "Conv3DBackpropInputV2": transposed_convolution().with_traits(is_multilinear=True),
+    "DepthwiseConv2dNative": folding().with_traits(is_multilinear=True, vectorises=True),
     "ExtractImagePatches": folding(),
     "ResizeArea": folding(),
     "ResizeBicubic": folding(),
@@ -82,36 +99,36 @@ LINEAR: dict[str, Rule] = {
     "ScaleAndTranslate": folding(),
     # moving numbers about
     "BatchToSpaceND": slicewise_linear(),
-    "BroadcastTo": linear(shapes.broadcast, batch_axis.broadcast),
-    "ConcatV2": joining(shapes.concatenated, batch_axis.along(-1)),
+    "BroadcastTo": linear(shapes.broadcast, batch_axis.broadcast).vectorised(),
+    "ConcatV2": joining(shapes.concatenated, batch_axis.along(-1)).vectorised(),
     "DepthToSpace": folding(),
-    "ExpandDims": linear(shapes.reshaped, batch_axis.reshape),
+    "ExpandDims": linear(shapes.reshaped, batch_axis.reshape).vectorised(),
     "GatherNd": slicewise_linear(),
-    "GatherV2": linear(shapes.gathered, batch_axis.along(2)),
+    "GatherV2": linear(shapes.gathered, batch_axis.along(2)).vectorised(),
     "MatrixBandPart": linear(as_it_is, batch_axis.beyond(2)),
     "MatrixDiagPartV3": linear(as_it_is, batch_axis.beyond(2)),
     "MatrixDiagV3": linear(as_it_is, batch_axis.beyond(1)),
     "MirrorPad": linear(shapes.padded, batch_axis.padding),
-    "Pack": joining(shapes.packed, batch_axis.along_attribute),
-    "Pad": linear(shapes.padded, batch_axis.padding),
-    "PadV2": linear(shapes.padded, batch_axis.padding),
-    "Reshape": linear(shapes.reshaped, batch_axis.reshape),
+    "Pack": joining(shapes.packed, batch_axis.along_attribute).vectorised(),
+    "Pad": linear(shapes.padded, batch_axis.padding).vectorised(),
+    "PadV2": linear(shapes.padded, batch_axis.padding).vectorised(),
+    "Reshape": linear(shapes.reshaped, batch_axis.reshape).vectorised(),
     "ReverseV2": linear(shapes.along_axis, batch_axis.along(1)),
     "Roll": linear(shapes.rolled, batch_axis.along(2)),
     "ScatterNd": slicewise_linear(operand=1),
     "SegmentMean": slicewise_linear(),
     "SegmentSum": slicewise_linear(),
-    "Slice": linear(shapes.sliced, batch_axis.slice_),
+    "Slice": linear(shapes.sliced, batch_axis.slice_).vectorised(),
     "SpaceToBatchND": slicewise_linear(),
     "SpaceToDepth": folding(),
     "SparseTensorDenseMatMul": slicewise_linear(operand=3),
-    "Split": parting(shapes.split, batch_axis.along(0, operand=1), operand=1),
-    "SplitV": parting(shapes.split_unevenly, batch_axis.along(2)),
-    "Squeeze": linear(shapes.reshaped, batch_axis.reshape),
-    "StridedSlice": linear(shapes.strided, batch_axis.strided_slice),
-    "Tile": linear(shapes.tiled, batch_axis.tile),
-    "Transpose": shapes.transposition(),
-    "Unpack": parting(shapes.unpacked, batch_axis.along_attribute),
+    "Split": parting(shapes.split, batch_axis.along(0, operand=1), operand=1).vectorised(),
+    "SplitV": parting(shapes.split_unevenly, batch_axis.along(2)).vectorised(),
+    "Squeeze": linear(shapes.reshaped, batch_axis.reshape).vectorised(),
+    "StridedSlice": linear(shapes.strided, batch_axis.strided_slice).vectorised(),
+    "Tile": linear(shapes.tiled, batch_axis.tile).vectorised(),
+    "Transpose": shapes.transposition().vectorised(),
+    "Unpack": parting(shapes.unpacked, batch_axis.along_attribute).vectorised(),
     "UnsortedSegmentSum": slicewise_linear(),
     # complex numbers
     "Complex": linear_in(
@@ -144,22 +161,36 @@ LINEAR: dict[str, Rule] = {
 }
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
-    "Abs": elementwise(lambda x, y: formulas.where_negative(x, -1.0, 1.0)),
-    "ClipByValue": partials(formulas.clipped),
-    "FloorMod": partials(lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {})),
-    "LeakyRelu": functions.leaky_relu(),
-    "Max": piecewise(linear(selection.extreme, batch_axis.along(1))),
-    "MaxPool": piecewise(linear(selection.pooled)),
-    "Maximum": partials(formulas.chosen(tf.greater_equal)),  # with Minimum, as in `elementary`
-    "Min": piecewise(linear(selection.extreme, batch_axis.along(1))),
-    "Minimum": partials(formulas.chosen(tf.less)),
-    "Relu": elementwise(lambda x, y: formulas.where_positive(y, 1.0, 0.0)),
-    "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype)),
-    "Select": piecewise(linear_in((1, 2), selection.selected)),
-    "SelectV2": piecewise(linear_in((1, 2), selection.selected)),
-    "TopKV2": selection.largest_values(),
+    "Abs": elementwise(lambda x, y: formulas.where_negative(x, -1.0, 1.0))
+        .kinked("abs", "sqrt(x² + ε)", itself, vectorises=True),
+    # Not pointwise: its ends are scalars, or of the shape of what is clipped.
+    "ClipByValue": partials(formulas.clipped, is_pointwise=False)
+        .kinked("clipping", "tanh", selection.both_ends),
+    "FloorMod": partials(lambda a, b, y: ([None, -tf.math.floordiv(a, b)], {}), linear_in=(0,))
+        .kinked("remainder", "a sine and a cosine"),
+    "LeakyRelu": functions.leaky_relu()
+        .kinked("leaky_relu", "silu or gelu", itself, vectorises=True),
+    "Max": linear(selection.extreme, batch_axis.along(1))
+        .kinked("maximum over an axis", "a mean or logsumexp", selection.pairs, vectorises=True),
+    "MaxPool": linear(selection.pooled).kinked("max pooling", "average pooling", vectorises=True),
+    # Where both are the same, they share as in `elementary_functions`.
+    "Maximum": partials(formulas.chosen(tf.greater_equal))
+        .kinked("maximum", "logaddexp", difference, vectorises=True),
+    "Min": linear(selection.extreme, batch_axis.along(1))
+        .kinked("maximum over an axis", "a mean or logsumexp", selection.pairs),
+    "Minimum": partials(formulas.chosen(tf.less))
+        .kinked("minimum", "-logaddexp(-a, -b)", difference, vectorises=True),
+    "Relu": elementwise(lambda x, y: formulas.where_positive(y, 1.0, 0.0))
+        .kinked("relu", "softplus or silu", itself, vectorises=True),
+    "Relu6": elementwise(lambda x, y: tf.cast((y > 0) & (y < 6), y.dtype))
+        .kinked("relu6", "silu", lambda x: [x, x - 6], vectorises=True),
+    "Select": linear_in((1, 2), selection.selected)
+        .kinked("where", "a smooth transition", elsewhere),
+    "SelectV2": linear_in((1, 2), selection.selected)
+        .kinked("where", "a smooth transition", elsewhere, vectorises=True),
+    "TopKV2": selection.largest_values().kinked("sorting", "softmax weights"),
     "sinc(x)": selection.filled_in(),
-}
+}  # fmt: skip
 
 ELEMENTWISE: dict[str, Rule] = {
     "Acos": elementwise(
@@ -180,96 +211,95 @@ ELEMENTWISE: dict[str, Rule] = {
     "BesselI1": functions.by_tape(elementary_functions.bessel_i1),
     "BesselJ0": functions.by_tape(elementary_functions.bessel_j0),
     "BesselJ1": functions.by_tape(elementary_functions.bessel_j1),
-    "Cos": elementwise(lambda x, y: -tf.sin(x), lambda x, y: -y),
+    "Cos": elementwise(lambda x, y: -tf.sin(x), lambda x, y: -y).vectorised(),
     "Cosh": elementwise(lambda x, y: tf.sinh(x), lambda x, y: y),
     "Dawsn": elementwise(lambda x, y: 1 - 2 * x * y, lambda x, y: -2 * y - 2 * x * (1 - 2 * x * y)),
     "Digamma": elementwise(lambda x, y: _polygamma(1, x), lambda x, y: _polygamma(2, x)),
     "Elu": elementwise(
         lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 1.0),
         lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 0.0),
-    ),
+    ).smooth("elu", vectorises=True),
     "Erf": elementwise(
         lambda x, y: formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
         lambda x, y: -2 * x * formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
-    ),
+    ).smooth("gelu or erf", vectorises=True),
     "Erfc": elementwise(
         lambda x, y: -formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
         lambda x, y: 2 * x * formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
-    ),
+    ).smooth("gelu or erf"),
     "Erfinv": elementwise(
         lambda x, y: tf.exp(y * y) / formulas.TWO_OVER_ROOT_PI,
         lambda x, y: 2 * y * tf.exp(2 * y * y) / formulas.TWO_OVER_ROOT_PI**2,
     ),
-    "Exp": elementwise(lambda x, y: y, lambda x, y: y),
+    "Exp": elementwise(lambda x, y: y, lambda x, y: y).smooth("exp", vectorises=True),
     "Expint": elementwise(lambda x, y: tf.exp(x) / x, lambda x, y: tf.exp(x) * (x - 1) / (x * x)),
-    "Expm1": elementwise(lambda x, y: tf.exp(x), lambda x, y: tf.exp(x)),
+    "Expm1": elementwise(lambda x, y: tf.exp(x), lambda x, y: tf.exp(x)).vectorised(),
     "Lgamma": elementwise(lambda x, y: math_.digamma(x), lambda x, y: _polygamma(1, x)),
-    "Log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)),
-    "Log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
+    "Log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)).vectorised(),
+    "Log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2).vectorised(),
     "Ndtri": elementwise(
         lambda x, y: formulas.ROOT_TWO_PI * tf.exp(y * y / 2),
         lambda x, y: 2 * math.pi * y * tf.exp(y * y),
     ),
-    "Reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y * y * y),
-    "Rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
+    "Reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y * y * y).vectorised(),
+    "Rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5).vectorised(),
     "Selu": elementwise(
         lambda x, y: formulas.where_negative(
             x, SELU_SCALE_ALPHA * formulas.exp_below(x), SELU_SCALE
         ),
         lambda x, y: formulas.where_negative(x, SELU_SCALE_ALPHA * formulas.exp_below(x), 0.0),
-    ),
+    ).with_traits(curve=Curve("selu", "silu or gelu", BENT), vectorises=True),
     "Sigmoid": elementwise(
         lambda x, y: y * tf.sigmoid(-x),
         lambda x, y: y * tf.sigmoid(-x) * (tf.sigmoid(-x) - y),
-    ),
-    "Sin": elementwise(lambda x, y: tf.cos(x), lambda x, y: -y),
+    ).smooth("sigmoid", vectorises=True),
+    "Sin": elementwise(lambda x, y: tf.cos(x), lambda x, y: -y).vectorised(),
     "Sinh": elementwise(lambda x, y: tf.cosh(x), lambda x, y: y),
     "Softplus": elementwise(
         lambda x, y: tf.sigmoid(x), lambda x, y: tf.sigmoid(x) * tf.sigmoid(-x)
-    ),
+    ).smooth("softplus", vectorises=True),
     "Softsign": elementwise(
         lambda x, y: 1 / (1 + tf.abs(x)) ** 2,
         lambda x, y: -2 * tf.sign(x) / (1 + tf.abs(x)) ** 3,
-    ),
+    ).smooth("softsign", vectorises=True),
     "Spence": functions.by_tape(elementary_functions.spence),
-    "Sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)),
-    "Square": elementwise(lambda x, y: 2 * x, lambda x, y: tf.constant(2, x.dtype)),
+    "Sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)).vectorised(),
+    "Square": elementwise(lambda x, y: 2 * x, lambda x, y: tf.constant(2, x.dtype)).vectorised(),
     "Swish": functions.swish(),  # an IdentityN with the gradient of tf.nn.silu
     "Tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
-    "Tanh": elementwise(functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y)),
+    "Tanh": elementwise(
+        functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y)
+    ).smooth("tanh", vectorises=True),
     "sin(x)/x": functions.by_tape(elementary_functions.sine_over, operand=1),
     # of two arguments
     "Atan2": partials(formulas.angle_of),
-    "Div": partials(formulas.quotient),
-    "DivNoNan": partials(functions.safe_quotient),
-    "Mul": partials(lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), is_multilinear=True),
-    "Pow": partials(functions.power),
-    "RealDiv": partials(formulas.quotient),
-    "SquaredDifference": partials(formulas.squared_difference),
-    "Xdivy": partials(functions.over),
-    "Xlog1py": partials(functions.times_log1p),
-    "Xlogy": partials(functions.times_log),
+    "Div": partials(formulas.quotient, linear_in=(0,)),
+    "DivNoNan": partials(functions.safe_quotient, linear_in=(0,)),
+    "Mul": partials(
+        lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), is_multilinear=True
+    ).vectorised(),
+    "Pow": partials(functions.power).vectorised(),
+    "RealDiv": partials(formulas.quotient, linear_in=(0,)).vectorised(),
+    "SquaredDifference": partials(formulas.squared_difference).vectorised(),
+    "Xdivy": partials(functions.over, linear_in=(0,)),
+    "Xlog1py": partials(functions.times_log1p, linear_in=(0,)),
+    "Xlogy": partials(functions.times_log, linear_in=(0,)),
 }
 
 OF_WHOLE_ROWS: dict[str, Rule] = {
     "BatchMatMul": matmul.matrix_product(),
-    "BatchMatMulV2": matmul.matrix_product(),
-    "BatchMatMulV3": matmul.matrix_product(),
-    "Einsum": einsum_product(),
-    "LogSoftmax": softmax.log_softmax(),
-    "MatMul": matmul.matrix_product(),
-    "Softmax": softmax.softmax(),
+    "BatchMatMulV2": matmul.matrix_product().vectorised(),
+    "BatchMatMulV3": matmul.matrix_product().vectorised(),
+    "Einsum": einsum_product().vectorised(),
+    "LogSoftmax": softmax.log_softmax().smooth("softmax", vectorises=True),
+    "MatMul": matmul.matrix_product().vectorised(),
+    "Softmax": softmax.softmax().smooth("softmax", vectorises=True),
 }
 
 CONTROL: dict[str, Rule] = {
-    "Case": control_flow.branches(),
-    "If": control_flow.branches(),
-    "PartitionedCall": control_flow.compiled(),
-    "StatefulPartitionedCall": control_flow.compiled(),
-    "StatelessCase": control_flow.branches(),
-    "StatelessIf": control_flow.branches(),
-    "StatelessWhile": control_flow.loop(),
-    "While": control_flow.loop(),
+    **dict.fromkeys(BRANCHES, control_flow.branches()),
+    **dict.fromkeys(CALLS, control_flow.compiled()),
+    **dict.fromkeys(LOOPS, control_flow.loop()),
 }
 
 BY_FORMULA: dict[str, Rule] = {
@@ -282,24 +312,38 @@ BY_FORMULA: dict[str, Rule] = {
     },
 }
 
-WITHOUT_DERIVATIVE: dict[str, Rule] = dict.fromkeys(
-    (
-        "BroadcastGradientArgs",
-        "Ceil",
-        "Floor",
-        "OnesLike",
-        "Rank",
-        "Rint",
-        "Round",
-        "Shape",
-        "ShapeN",
-        "Sign",
-        "Size",
-        "StopGradient",
-        "ZerosLike",
+WITHOUT_DERIVATIVE: dict[str, Rule] = {
+    **dict.fromkeys(
+        ("BroadcastGradientArgs", "OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"),
+        nothing(shapes_only=True, switches=elsewhere),
     ),
-    nothing(),
-)
+    **dict.fromkeys(("Ceil", "Floor", "FloorDiv", "Rint", "Round", "TruncateDiv"), nothing()),
+    **dict.fromkeys(
+        ("EditDistance", "StatelessRandomBinomial", "StatelessRandomPoisson"), nothing(never)
+    ),
+    **dict.fromkeys(("Greater", "GreaterEqual", "Less", "LessEqual"), nothing(switches=difference)),
+    "Sign": nothing(switches=itself),
+    "StopGradient": nothing().vectorised(),
+}
+
+BESIDES: dict[str, Traits] = {
+    op_type: Traits(curve=Curve(word, instead))
+    for word, instead, op_types in (
+        ("dilation", "a convolution", "Dilation2D"),
+        ("max pooling", "average pooling",
+         "FractionalMaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax"),
+        ("maximum over an axis", "a mean or logsumexp",
+         "SegmentMax SegmentMin UnsortedSegmentMax UnsortedSegmentMin"),
+        ("quantisation", "the model before it was quantised",
+         "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
+         "QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 "
+         "QuantizeAndDequantizeV4"),
+        ("remainder", "a sine and a cosine", "Mod"),
+        ("sorting", "softmax weights", "TopK"),
+    )
+    for op_type in op_types.split()
+}  # fmt: skip
+"""What is known of op types that have no rule, or none but a formula."""
 
 for _rules in (
     LINEAR,
@@ -312,3 +356,5 @@ for _rules in (
 ):
     for _op_type, _rule in _rules.items():
         register(_op_type, _rule)
+        OWN[_op_type] = _rule.traits
+OWN.update(BESIDES)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_curvature.engines.op_types import EVERY_INPUT, Traits
 from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never
@@ -49,7 +50,7 @@ def _reading(part: Part) -> Rule:
         second = None if base.second is None else part(step, base.second, mode.slices)
         return [Jet(step.outputs[0], Base(first, second))]
 
-    return Rule(propagate, is_linear=True, keeps_batch=never)
+    return Rule(propagate, Traits(linear_in=EVERY_INPUT), never)
 
 
 def _from_tensor(step: Step, stack: tf.Tensor, count: int) -> tf.Tensor:
@@ -130,7 +131,7 @@ def get_item() -> Rule:
 
 def set_item() -> Rule:
     """`TensorListSetItem`."""
-    return Rule(_set_item, is_linear=True, keeps_batch=never)
+    return Rule(_set_item, Traits(linear_in=EVERY_INPUT), never)
 
 
 def stack() -> Rule:
