@@ -138,6 +138,18 @@ def test_an_example_is_lost_alone(name, engine):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_slope_of_an_angle_whose_radius_has_no_square(engine, scale):
+    x = np.array([[3, -4]], "float32") * np.float32(scale)
+    found = kc.derivatives(
+        lambda x: tf.math.atan2(x[:, 0], x[:, 1]), x, ("jacobian",), engine=engine
+    )["jacobian"]
+    truth = np.array([[-0.16, -0.12]]) / scale
+    np.testing.assert_allclose(found, truth, rtol=1e-5)  # a few roundings of float32
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
 def test_an_infinite_output_leaves_the_values_of_others_alone(engine):
     found = kc.derivatives(
         lambda x: tf.concat([1 / x, x * x], axis=1),

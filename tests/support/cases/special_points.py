@@ -492,12 +492,6 @@ OF_SEVERAL = {
         _angle_gradient,
         _angle_hessian,
     ),
-    "atan2 far out": OfSeveral(
-        lambda x: tf.math.atan2(x[:, 0] * 1e24, x[:, 1] * 1e24),
-        [[0, 1], [-1, 0], [3, 4]],
-        _angle_gradient,
-        _angle_hessian,
-    ),
     "euclidean norm": OfSeveral(
         lambda x: tf.math.reduce_euclidean_norm(x, axis=1),
         [[0, 2], [-2, 0], [3, 4]],
