@@ -9,7 +9,13 @@ import tensorflow as tf
 from keras import ops
 
 import keras_curvature as kc
-from cases.special_points import KINKS, OF_ONE_NUMBER, OF_SEVERAL
+from cases.special_points import (
+    KINKS,
+    LOST,
+    OF_ONE_NUMBER,
+    OF_SEVERAL,
+    WITHOUT_DERIVATIVES,
+)
 
 ENGINES = ["taylor", "nested"]
 ASKED = (
@@ -22,7 +28,7 @@ ASKED = (
 TOLERANCE = {"float64": {"rtol": 1e-7, "atol": 1e-15}, "float32": {"rtol": 2e-5, "atol": 1e-36}}
 """Of each number by itself: a tail is right to its last digits. Below is what underflows."""
 
-QUICK = ("behind a where", "cumprod", "det of 3 rows", "logaddexp", "prod")
+QUICK = ("behind a where, at its edge", "cumprod", "det of 3 rows", "logaddexp", "prod")
 """Rows that `make test` has, with the Taylor engine in float64; the others compile for long."""
 
 
@@ -115,33 +121,48 @@ def test_what_is_taken_at_a_kink(engine):
                 np.testing.assert_array_equal(found[quantity].ravel(), [0], err_msg=name)
 
 
-SINGULAR = {
-    "inverse": ops.inv,
-    "solution": lambda a: tf.linalg.solve(a, tf.ones_like(a)),
-    "logarithm of the determinant": lambda a: ops.slogdet(a)[1],
-}
-MATRICES = [[2.0, 1, 0, 1], [1, 2, 2, 4], [0, 1, -1, 3]]
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", {**LOST, **WITHOUT_DERIVATIVES})
+def test_an_example_is_lost_alone(name, engine):
+    function, points = {**LOST, **WITHOUT_DERIVATIVES}[name]
+    x = np.array(points, "float64")
+    v = np.ones(x.shape[1])
+    found = derivatives(function, x, engine, v)
+    without = derivatives(function, x[[0, 2]], engine, v)
+    for quantity, values in found.items():
+        np.testing.assert_array_equal(values[[0, 2]], without[quantity], err_msg=quantity)
+        if quantity != "value" or name in LOST:
+            assert not np.isfinite(values[1]).all(), quantity
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", SINGULAR)
-def test_a_singular_matrix_is_lost_alone(name, engine):
-    def function(x):
-        found = SINGULAR[name](tf.reshape(x, (-1, 2, 2)))
-        return tf.reduce_sum(tf.reshape(found, (tf.shape(x)[0], -1)), axis=1)
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_slope_of_an_angle_whose_radius_has_no_square(engine, scale):
+    x = np.array([[3, -4]], "float32") * np.float32(scale)
+    found = kc.derivatives(
+        lambda x: tf.math.atan2(x[:, 0], x[:, 1]), x, ("jacobian",), engine=engine
+    )["jacobian"]
+    truth = np.array([[-0.16, -0.12]]) / scale
+    np.testing.assert_allclose(found, truth, rtol=1e-5)  # a few roundings of float32
 
-    x = np.array(MATRICES)
-    found = derivatives(function, x, engine, np.ones(4))
-    without = derivatives(function, x[[0, 2]], engine, np.ones(4))
-    for quantity, values in found.items():
-        np.testing.assert_array_equal(values[[0, 2]], without[quantity], err_msg=quantity)
-        assert not np.isfinite(values[1]).any(), quantity
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_infinite_output_leaves_the_values_of_others_alone(engine):
+    found = kc.derivatives(
+        lambda x: tf.concat([1 / x, x * x], axis=1),
+        np.zeros((1, 1)),
+        ("value", "jacobian", "hessian"),
+        engine=engine,
+    )
+    np.testing.assert_array_equal(found["value"], [[np.inf, 0]])
 
 
 @pytest.mark.slow
 def test_diagnose_names_what_is_lost():
-    x = np.array(MATRICES, "float32")
+    x = np.array(LOST["inverse"][1], "float32")
     inputs = keras.Input((4,))
     outputs = keras.layers.Lambda(lambda x: ops.inv(ops.reshape(x, (-1, 2, 2)))[:, 0])(inputs)
     (finding,) = [

@@ -58,6 +58,11 @@ def below(x: Array, value: Any, other: Any) -> Array:
     return np.where(x < 0, value, other)
 
 
+def above(x: Array, value: Callable[[Array], Any]) -> Array:
+    """A function of what is above 0, and 0 elsewhere."""
+    return np.where(x > 0, value(np.where(x > 0, x, 1)), 0)
+
+
 def _mish(x: Array) -> tuple[Array, Array]:
     """`x t(x)` with `t = tanh(softplus(x))`: `t' = w s`, `t'' = w (b - 2 t s²)`."""
     plus = np.logaddexp(x, 0)
@@ -84,6 +89,19 @@ def _beside(x: Any, *columns: Any) -> Any:
 
 def _in_one_segment(product: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda x: tf.transpose(product(tf.transpose(_beside(x, 1 - x))))
+
+
+def _where_above(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: tf.where(x > 0, function(x), tf.zeros_like(x))
+
+
+def _above(
+    function: Callable[[Any], Any], first: Callable[[Array], Any], second: Callable[[Array], Any]
+) -> OfOneNumber:
+    """A function above 0, and 0 elsewhere, written as a `where`."""
+    return OfOneNumber(
+        _where_above(function), lambda x: above(x, first), lambda x: above(x, second)
+    )
 
 
 ln2 = math.log(2)
@@ -176,6 +194,11 @@ OF_ONE_NUMBER = {
                 lambda x: tf.maximum(x, 1) * tf.minimum(x, 1), *_LINE
             ),
             "sinc": OfOneNumber(ops.sinc, *_SINC),
+            "sinc by hand": OfOneNumber(
+                lambda x: tf.where(tf.equal(x, 0), tf.ones_like(x), tf.sin(x) / x),
+                lambda x: _sinc(x / math.pi, 1) / math.pi,
+                lambda x: _sinc(x / math.pi, 2) / math.pi**2,
+            ),
             "NumPy's sinc": OfOneNumber(tf.experimental.numpy.sinc, *_SINC),
         },
     ),
@@ -184,6 +207,9 @@ OF_ONE_NUMBER = {
         {
             "prod": OfOneNumber(
                 lambda x: ops.prod(_beside(x, 1 - x), axis=1, keepdims=True), *_PRODUCT
+            ),
+            "prod of no axes": OfOneNumber(
+                lambda x: tf.reduce_prod(x * (1 - x), axis=[]), *_PRODUCT
             ),
             "prod of two axes": OfOneNumber(
                 lambda x: tf.reduce_prod(
@@ -246,6 +272,38 @@ OF_ONE_NUMBER = {
                 lambda x: tf.math.special.spence(1 + x),
                 lambda x: -1 + x / 2 - x**2 / 3,
                 lambda x: 1 / 2 - 2 / 3 * x + 3 / 4 * x**2,
+            ),
+        },
+    ),
+    "behind a where, at its edge": Group(
+        [0, -1, 4, 0.25, -1e-3],
+        {
+            "root times sine": _above(
+                lambda x: tf.sqrt(x) * tf.sin(x),
+                lambda x: np.sin(x) / (2 * np.sqrt(x)) + np.sqrt(x) * np.cos(x),
+                lambda x: (
+                    np.cos(x) / np.sqrt(x) - np.sin(x) / (4 * x**1.5) - np.sqrt(x) * np.sin(x)
+                ),
+            ),
+            "x log x": _above(
+                lambda x: x * tf.math.log(x), lambda x: np.log(x) + 1, lambda x: 1 / x
+            ),
+            "bump": _above(
+                lambda x: tf.exp(-1 / x),
+                lambda x: np.exp(-1 / x) / x**2,
+                lambda x: np.exp(-1 / x) * (1 / x**4 - 2 / x**3),
+            ),
+            "root of a distance": _above(
+                lambda x: 1 / tf.sqrt(x + x**3),
+                lambda x: -(1 + 3 * x**2) / 2 * (x + x**3) ** -1.5,
+                lambda x: (
+                    -3 * x * (x + x**3) ** -1.5 + 0.75 * (1 + 3 * x**2) ** 2 * (x + x**3) ** -2.5
+                ),
+            ),
+            "norm": OfOneNumber(
+                lambda x: tf.where(x[:, 0] > 0, tf.norm(_beside(x, x**2), axis=1), 0),
+                lambda x: above(x, lambda x: (1 + 2 * x**2) / np.hypot(1, x)),
+                lambda x: above(x, lambda x: x * (2 * x**2 + 3) / np.hypot(1, x) ** 3),
             ),
         },
     ),
@@ -358,6 +416,31 @@ def _softmax_hessian(x: Array) -> Array:
     return p[:, :, None] * np.eye(x.shape[1]) - p[:, :, None] * p[:, None, :]
 
 
+def _angle_gradient(x: Array) -> Array:
+    """Of `atan2(b, a)` by `(b, a)`."""
+    r = np.hypot(*x.T)[:, None]
+    return x[:, ::-1] / r * [1, -1] / r
+
+
+def _angle_hessian(x: Array) -> Array:
+    by_b, by_a = _angle_gradient(x).T
+    mixed = by_a**2 - by_b**2
+    return np.stack([2 * by_b * by_a, mixed, mixed, -2 * by_b * by_a], axis=1).reshape(-1, 2, 2)
+
+
+def _probability_gradient(x: Array) -> Array:
+    """Of the first number of `softmax`."""
+    p = _softmax_gradient(x)
+    return p[:, :1] * (np.eye(x.shape[1])[0] - p)
+
+
+def _probability_hessian(x: Array) -> Array:
+    """`p₀ (d dᵀ - H)`, with `d = e₀ - p` and the Hessian `H` of the logarithm of the sum."""
+    away = np.eye(x.shape[1])[0] - _softmax_gradient(x)
+    outer = away[:, :, None] * away[:, None, :]
+    return _softmax_gradient(x)[:, 0, None, None] * (outer - _softmax_hessian(x))
+
+
 def _hypot_hessian(x: Array) -> Array:
     across = np.stack([x[:, 1], -x[:, 0]], axis=1)
     return across[:, :, None] * across[:, None, :] / np.hypot(*x.T)[:, None, None] ** 3
@@ -396,6 +479,30 @@ OF_SEVERAL = {
         _softmax_gradient,
         _softmax_hessian,
     ),
+    "softmax": OfSeveral(
+        lambda x: tf.nn.softmax(x)[:, 0],
+        [[0, -INF, 1], [-INF, 0, 1], [-INF, -INF, 1], [0, 0, 0], [-100, 0, 0]],
+        _probability_gradient,
+        _probability_hessian,
+    ),
+    "log_softmax": OfSeveral(
+        lambda x: tf.nn.log_softmax(x)[:, 2],
+        [[0, -INF, 1], [-INF, 0, 1], [-INF, -INF, 1], [0, 0, 0], [-100, 0, 0]],
+        lambda x: np.eye(3)[2] - _softmax_gradient(x),
+        lambda x: -_softmax_hessian(x),
+    ),
+    "atan2": OfSeveral(
+        lambda x: tf.math.atan2(x[:, 0], x[:, 1]),
+        [[0, 1], [0, -1], [1, 0], [-1, 0], [-0.0, -1], [1, 1], [3e-3, -4e-3]],
+        _angle_gradient,
+        _angle_hessian,
+    ),
+    "euclidean norm": OfSeveral(
+        lambda x: tf.math.reduce_euclidean_norm(x, axis=1),
+        [[0, 2], [-2, 0], [3, 4]],
+        lambda x: x / np.hypot(*x.T)[:, None],
+        _hypot_hessian,
+    ),
     "hypot": OfSeveral(
         lambda x: ops.hypot(x[:, 0], x[:, 1]),
         [[1, 1], [1, -1], [-2, -2], [0, 2], [-2, 0], [3, 4]],
@@ -423,7 +530,62 @@ KINKS = {
     ),
     "top_k": (lambda x: tf.math.top_k(_beside(x, -x), 1)[0], 0, 1),
     "sort": (lambda x: tf.sort(_beside(x, -x), axis=1)[:, 1], 0, -1),
+    "entropy": (lambda x: tf.math.xlogy(x, x), 0, 0),  # nothing is left where both are 0
+    "quotient": (lambda x: tf.math.divide_no_nan(x, x**2), 0, 0),
+    "modulus": (lambda x: tf.abs(tf.complex(x, 0 * x)), 0, 0),
+    "median": (lambda x: ops.median(_beside(-x, x, 3 * x), 1), 0, 1),
     "hard_sigmoid": (ops.hard_sigmoid, 3, 0),
     "soft_shrink": (lambda x: tf.where(x > 0.5, x - 0.5, 0), 0.5, 0),
 }
 """Function, where it has no derivative, and the slope that is taken there."""
+
+_MATRICES = [[2.0, 1, 0, 1], [1, 2, 2, 4], [0, 1, -1, 3]]
+_DEFINITE = [[2.0, 1, 1, 3], [1, 2, 2, 1], [4, 0, 0, 1]]
+
+
+def _of_matrices(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def summed(x: Any) -> Any:
+        found = function(tf.reshape(x, (-1, 2, 2)))
+        return tf.reduce_sum(tf.reshape(found, (tf.shape(x)[0], -1)), axis=1)
+
+    return summed
+
+
+LOST = {
+    "inverse": (_of_matrices(ops.inv), _MATRICES),
+    "solution": (_of_matrices(lambda a: tf.linalg.solve(a, tf.ones_like(a))), _MATRICES),
+    "logarithm of the determinant": (_of_matrices(lambda a: ops.slogdet(a)[1]), _MATRICES),
+    "Cholesky factor": (_of_matrices(tf.linalg.cholesky), _DEFINITE),
+    "Cholesky factor that is checked": (_of_matrices(ops.cholesky), _DEFINITE),
+    "logarithm of the determinant of a definite matrix": (
+        _of_matrices(tf.linalg.logdet),
+        _DEFINITE,
+    ),
+    "probability in a row that is masked": (
+        lambda x: tf.nn.softmax(x)[:, 0],
+        [[0, 1, 2], [-INF, -INF, -INF], [-INF, 1, 2]],
+    ),
+    "logarithm of a probability in a row that is masked": (
+        lambda x: tf.nn.log_softmax(x)[:, 1],
+        [[0, 1, 2], [-INF, -INF, -INF], [-INF, 1, 2]],
+    ),
+}
+"""A function and three examples: it has no value at the second."""
+
+WITHOUT_DERIVATIVES = {
+    "norm": (lambda x: tf.norm(x, axis=1), [[3, 4], [0, 0], [0, 1]]),
+    "norm by Keras": (lambda x: ops.norm(x, axis=1), [[3, 4], [0, 0], [0, 1]]),
+    "cubic norm": (lambda x: ops.norm(x, ord=3, axis=1), [[3, 4], [0, 0], [0, 1]]),
+    "euclidean norm": (
+        lambda x: tf.math.reduce_euclidean_norm(x, axis=1),
+        [[3, 4], [0, 0], [0, 1]],
+    ),
+    "standard deviation": (lambda x: ops.std(x, axis=1), [[1, 2], [1, 1], [2, 1]]),
+    "angle": (lambda x: tf.math.atan2(x[:, 0], x[:, 1]), [[3, 4], [0, 0], [0, 1]]),
+    "logarithm of a sum of nothing": (
+        lambda x: ops.logsumexp(x, axis=1),
+        [[0, 1], [-INF, -INF], [-INF, 1]],
+    ),
+    "root": (lambda x: tf.sqrt(x[:, 0]), [[1, 0], [0, 0], [2, 0]]),
+}
+"""A function and three examples: it has a value at the second, and no derivative."""

@@ -51,10 +51,13 @@ def chosen(compare: Any) -> Any:
 
 
 def angle_of(b: tf.Tensor, a: tf.Tensor, y: tf.Tensor) -> Partials:
-    """`atan2(b, a)`."""
-    r2 = a * a + b * b
-    mixed = 2 * a * b / (r2 * r2)
-    return [a / r2, -b / r2], {(0, 0): -mixed, (0, 1): (b * b - a * a) / (r2 * r2), (1, 1): mixed}
+    """`atan2(b, a)`, by numbers whose squares are numbers still."""
+    scale = 1 / tf.maximum(tf.abs(a), tf.abs(b))
+    a, b = a * scale, b * scale
+    per_r2 = scale / (a * a + b * b)
+    by_b, by_a = a * per_r2, -b * per_r2
+    mixed = by_a * by_a - by_b * by_b
+    return [by_b, by_a], {(0, 0): 2 * by_b * by_a, (0, 1): mixed, (1, 1): -2 * by_b * by_a}
 
 
 def clipped(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, y: tf.Tensor) -> Partials:

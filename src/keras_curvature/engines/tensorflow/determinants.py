@@ -85,11 +85,14 @@ def inverse(op: tf.Operation, a: tf.Tensor) -> list[tf.Tensor]:
 def lower_factor(op: tf.Operation, a: tf.Tensor) -> list[tf.Tensor]:
     """The Cholesky factor as a function of the lower triangle, which is all that is read of `A`.
 
-    TensorFlow shares the derivatives by that out between both triangles.
+    TensorFlow shares the derivatives by that out between both triangles. It leaves numbers in some
+    places where a matrix is not positive definite; here all are NaN.
     """
     lower = tf.linalg.band_part(a, -1, 0)
     strictly = lower - tf.linalg.band_part(a, 0, 0)
-    return [tf.linalg.cholesky(lower + tf.linalg.matrix_transpose(strictly))]
+    factor = tf.linalg.cholesky(lower + tf.linalg.matrix_transpose(strictly))
+    lost = ~tf.reduce_all(tf.math.is_finite(factor), axis=[-2, -1])
+    return [_nan_where(lost, factor, 2)]
 
 
 def solution(op: tf.Operation, a: tf.Tensor, b: tf.Tensor) -> list[tf.Tensor]:

@@ -103,6 +103,12 @@ def _scaled_power(
     return value, gradient
 
 
+def angle(b: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
+    """`atan2(b, a)` of numbers whose squares are numbers still: its slope has `a² + b²`."""
+    scale = tf.stop_gradient(1 / tf.maximum(tf.abs(a), tf.abs(b)))
+    return tf.atan2(b * scale, a * scale)
+
+
 def times_log(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """`a log(b)`, of which nothing is left where both are 0."""
     return a * tf.math.log(unless_lost(a, b, b > 0, 1))

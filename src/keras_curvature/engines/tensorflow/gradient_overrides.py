@@ -367,6 +367,11 @@ def _elementary(function: Callable[..., tf.Tensor]) -> Formula:
     return lambda op, *inputs: function(*inputs)
 
 
+def _euclidean_norm(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
+    keepdims = op.get_attr("keep_dims")
+    return tf.sqrt(tf.reduce_sum(tf.square(x), axis=axis, keepdims=keepdims))
+
+
 REFINED: dict[str, Formula] = {
     # where digits are lost: in tails, beside poles that cancel
     "BesselI0": _elementary(elementary_functions.bessel_i0),
@@ -382,9 +387,11 @@ REFINED: dict[str, Formula] = {
     "Swish": lambda op, value, x, beta: elementary_functions.silu(x, beta),
     "Tanh": _elementary(elementary_functions.tanh),
     "sin(x)/x": lambda op, sine, x: elementary_functions.sine_over(x),
-    # where 0 meets infinity, or a factor is 0
+    # where 0 meets infinity, or a factor is 0, or a square under- or overflows
+    "Atan2": _elementary(elementary_functions.angle),
     "Cumprod": products.cumulative_product,
     "CumulativeLogsumexp": products.cumulative_logsumexp,
+    "EuclideanNorm": _euclidean_norm,
     "MatrixDeterminant": determinants.determinant,
     "Pow": _elementary(elementary_functions.power),
     "Prod": products.product,
@@ -453,6 +460,8 @@ def _is_filled_sinc(op: tf.Operation) -> bool:
     if not _is_sine_over_argument(quotient.op):
         return False
     x, argument = condition.op.inputs[0], quotient.op.inputs[1].op
+    if quotient.op.inputs[1] is x:
+        return _everywhere(condition.op.inputs[1]) == 0 and _everywhere(filled) == 1
     scales = [_everywhere(t) for t in argument.inputs] if argument.type == "Mul" else []
     return (
         _everywhere(condition.op.inputs[1]) == 0

@@ -48,7 +48,7 @@ from keras_curvature.engines.tensorflow.op_emission import (
 from keras_curvature.engines.tensorflow.own_dtype import deciding
 from keras_curvature.engines.tensorflow.side_effects import without_effect
 from keras_curvature.engines.tensorflow.tracing import Trace
-from keras_curvature.engines.tensorflow.unselected_values import guarded
+from keras_curvature.engines.tensorflow.unselected_values import guards
 
 Environment = dict[Any, tf.Tensor]
 """Tensor reference in the traced graph -> the tensor that now stands for it."""
@@ -136,13 +136,21 @@ class Interpreter:
             inputs: what stands for the op's inputs.
             environment: of the op's graph; a custom gradient may look things up in it.
         """
+        if self.mended:
+            held = guards(op, inputs, environment)
+            inputs = [held[i].output if i in held else x for i, x in enumerate(inputs)]
+        return self.emit_as_given(op, inputs, environment)
+
+    def emit_as_given(
+        self, op: tf.Operation, inputs: Sequence[Any], environment: Environment
+    ) -> Sequence[Any]:
+        """As `emit`, on inputs that are guarded already."""
         passed = without_effect(op, inputs)
         if passed is not None:
             return passed
         if self.mended:
             if is_stopped_mean_of_moments(op):
                 return inputs
-            inputs = guarded(op, inputs, environment)
             if op.type in GUARDED and inputs[0].dtype.is_floating:
                 return GUARDED[op.type](op, *inputs)
         formula = formula_for(op) if self.mended or not private.has_raw_op(op.type) else None

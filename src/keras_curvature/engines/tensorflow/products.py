@@ -28,7 +28,8 @@ def product(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
             x = tf.concat([pairs, _part(x, a, 2 * half, x.shape[a])], axis=a)
         if x.shape[a] == 0:
             x = tf.ones_like(tf.reduce_sum(x, axis=a, keepdims=True))
-    return x if op.get_attr("keep_dims") else tf.squeeze(x, axis=axes)
+    # Without axes, `squeeze` would take them all.
+    return x if op.get_attr("keep_dims") or not axes else tf.squeeze(x, axis=axes)
 
 
 def _product_of_any_length(x: tf.Tensor, axis: tf.Tensor, keepdims: bool) -> tf.Tensor:

@@ -19,7 +19,8 @@ def value_and_jacobian(
     rows, others, seeds = per_output(f, z, rest)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(rows)
-        y = tf.reduce_sum(f(rows, others) * seeds, axis=1)
+        # Selected, not multiplied: an infinite output must leave the values of others alone.
+        y = tf.reduce_sum(tf.where(seeds > 0, f(rows, others), tf.zeros_like(seeds)), axis=1)
     gradient = tape.gradient(y, rows, unconnected_gradients=ZERO)
     return tf.reshape(y, [-1, m]), tf.reshape(gradient, [-1, m, f.inputs.width])
 

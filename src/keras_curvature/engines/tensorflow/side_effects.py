@@ -34,8 +34,9 @@ TAKING = (
 )
 """How ops begin that take from outside what is then gone."""
 
-PASSING = {"DebugIdentityV2", "DebugIdentityV3", "Print"}
-"""Ops that hand their first input on and write it somewhere."""
+PASSING = {"CheckNumerics", "CheckNumericsV2", "DebugIdentityV2", "DebugIdentityV3", "Print"}
+"""Ops that hand their first input on and write it somewhere, or fail for all examples because of
+one, as in `keras.ops.cholesky`."""
 
 DRAW = "RngReadAndSkip"
 """The op by which a `tf.random.Generator` draws: it gives its state and advances it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -11,49 +12,91 @@ from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow.gradient_overrides import kind
 from keras_curvature.engines.tensorflow.graph_ops import is_inexact
 
+RESHAPING = frozenset({"ExpandDims", "Reshape", "Squeeze"})
 
-def guarded(op: tf.Operation, inputs: Sequence[Any], environment: Mapping[Any, Any]) -> Any:
-    """The inputs of an op with derivatives at those entries only that a `where` selects.
+SINGULAR = frozenset(
+    """
+    Acos Acosh Asin Atan2 Atanh BesselI0 BesselI1 Cosh Digamma Div DivNoNan Erfinv Exp Expint Expm1
+    FloorMod Lgamma Log Log1p Ndtri Pow RealDiv Reciprocal Rsqrt Sinh Spence Sqrt Xdivy Xlog1py Xlogy
+    """.split()  # noqa: SIM905, a list of strings would take twenty lines
+)
+"""Pointwise op types with derivatives that are infinite somewhere, or overflow."""
+
+
+class Guard(NamedTuple):
+    """The `where` in front of an input, for those who differentiate it by a rule.
+
+    Attributes:
+        op: the `where` of the traced graph that selects.
+        inputs: condition, the input, and what stands for it where it is not selected.
+        output: the input that the op is given instead.
+    """
+
+    op: tf.Operation
+    inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+    output: tf.Tensor
+
+
+def guards(
+    op: tf.Operation, inputs: Sequence[Any], environment: Mapping[Any, Any]
+) -> dict[int, Guard]:
+    """By the index of an input, what holds it back where a `where` does not select the result.
 
     Behind a `where`, the derivative by what it leaves out is 0, and stays so if it meets a finite
-    slope. Behind `where(x > 0, sqrt(x), 0)` it meets an infinite one. Held back in front of the
-    ops that lead to the `where` and nowhere else, the values stay what they are.
+    slope. Behind `where(x > 0, sqrt(x), 0)` it meets an infinite one. So each op that leads to the
+    `where` and nowhere else is given a number at which it is smooth, at the entries left out.
     """
     if not traits_of(op.type).is_pointwise:
-        return inputs
+        return {}
     found = _selection(op)
-    if found is None:
-        return inputs
-    condition, taken = found
-    mask = environment.get(condition.ref())
-    if mask is None:
-        return inputs
-    mask = mask if taken else ~mask
-    return [
-        tf.where(mask, x, tf.stop_gradient(x))
-        if is_inexact(source) and _selection(source.op) is None
-        else x
-        for x, source in zip(inputs, op.inputs, strict=True)
-    ]
+    if found is None or found.condition.ref() not in environment:
+        return {}
+    mask = environment[found.condition.ref()]
+    mask = mask if found.taken else ~mask
+    if found.reshaped:
+        shapes = [tf.shape(x) for x in inputs]
+        mask = tf.reshape(mask, functools.reduce(tf.broadcast_dynamic_shape, shapes))
+    held = {}
+    for i, (x, source) in enumerate(zip(inputs, op.inputs, strict=True)):
+        inside = op.type not in SINGULAR and _selection(source.op) is not None
+        if is_inexact(source) and source.op.type != "Const" and not inside:
+            smooth = tf.constant(2 if op.type == "Acosh" else 0.5, x.dtype)
+            held[i] = Guard(found.op, (mask, x, smooth), tf.where(mask, x, smooth))
+    return held
 
 
-def _selection(op: tf.Operation) -> tuple[tf.Tensor, bool] | None:
-    """The condition under which a `where` selects the result of `op`, and on which side it is.
+class _Selection(NamedTuple):
+    """The `where` that a result leads to, on which side, and whether it is reshaped on the way."""
 
-    `None` where anything else makes use of the result.
-    """
+    op: tf.Operation
+    condition: tf.Tensor
+    taken: bool
+    reshaped: bool
+
+
+def _selection(op: tf.Operation) -> _Selection | None:
+    """What selects the result of an op; `None` where anything else makes use of the result."""
     shape = op.outputs[0].shape if len(op.outputs) == 1 else None
     if shape is None or shape.rank is None:
         return None
-    while traits_of(op.type).is_pointwise:
+    reshaped = False
+    while traits_of(op.type).is_pointwise or op.type in RESHAPING:
         consumers = op.outputs[0].consumers()
         if len(consumers) != 1:
             return None
         (user,) = consumers
         sides = [i for i, x in enumerate(user.inputs) if x is op.outputs[0]]
+        reshaped = reshaped or op.type in RESHAPING
         if kind(user) == "SelectV2" and len(sides) == 1 and sides[0]:
-            fits = _fits(user.inputs[0].shape, shape)
-            return (user.inputs[0], sides[0] == 1) if fits else None
+            condition, side = user.inputs[0], op.outputs[0].shape
+            fits = (
+                condition.shape.rank is not None
+                and side.rank is not None
+                and condition.shape.as_list() == side.as_list()
+                if reshaped
+                else _fits(condition.shape, shape)
+            )
+            return _Selection(user, condition, sides[0] == 1, reshaped) if fits else None
         op = user
     return None
 

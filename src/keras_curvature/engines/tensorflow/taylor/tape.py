@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from keras_curvature.engines.taylor.registry import Step
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.graph_ops import CALLS
 from keras_curvature.engines.tensorflow.interpreter import Environment, Interpreter
+from keras_curvature.engines.tensorflow.unselected_values import guards
 
 
 class OpTape(Interpreter):
@@ -31,9 +33,16 @@ class OpTape(Interpreter):
             return super().emit(op, inputs, environment)
         # What happens inside a loop or a branch happens in another graph.
         plain = Interpreter(self.dtype, self.variables)
+        held = guards(op, inputs, environment)
+        for guard in held.values():
+            select = functools.partial(plain.emit_as_given, guard.op, environment=environment)
+            self.steps.append(
+                Step(guard.op, guard.inputs, (guard.output,), select, self, environment)
+            )
+        inputs = [held[i].output if i in held else x for i, x in enumerate(inputs)]
 
         def again(inputs: Sequence[Any]) -> Sequence[tf.Tensor]:
-            return plain.emit(op, inputs, environment)
+            return plain.emit_as_given(op, inputs, environment)
 
         outputs = again(inputs)
         self.steps.append(Step(op, tuple(inputs), tuple(outputs), again, self, environment))

@@ -97,13 +97,13 @@ def safe_quotient(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
 def times_log(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
     """`a log(b)`, and 0 where both are 0."""
     defined = unless_lost(a, b, b > 0, 1)
-    return _times(a, defined, tf.math.log(defined))
+    return _unless_replaced(b, defined, _times(a, defined, tf.math.log(defined)))
 
 
 def times_log1p(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
     """`a log(1 + b)`, and 0 where `a` is 0 and `b` is -1."""
     defined = unless_lost(a, b, b > -1, 0)
-    return _times(a, 1 + defined, tf.math.log1p(defined))
+    return _unless_replaced(b, defined, _times(a, 1 + defined, tf.math.log1p(defined)))
 
 
 def _times(a: tf.Tensor, b: tf.Tensor, log: tf.Tensor) -> Partials:
@@ -113,4 +113,14 @@ def _times(a: tf.Tensor, b: tf.Tensor, log: tf.Tensor) -> Partials:
 
 def over(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
     """`a / b`, and 0 where both are 0."""
-    return quotient(a, unless_lost(a, b, tf.not_equal(b, 0), 1), y)
+    defined = unless_lost(a, b, tf.not_equal(b, 0), 1)
+    return _unless_replaced(b, defined, quotient(a, defined, y))
+
+
+def _unless_replaced(b: tf.Tensor, defined: tf.Tensor, found: Partials) -> Partials:
+    """Nothing of second order where a constant stands for `b`: nothing of the first is left."""
+    firsts, seconds = found
+    kept = tf.equal(b, defined)
+    return firsts, {
+        pair: tf.where(kept, bend, tf.zeros_like(bend)) for pair, bend in seconds.items()
+    }
