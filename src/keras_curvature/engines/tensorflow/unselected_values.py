@@ -17,7 +17,8 @@ RESHAPING = frozenset({"ExpandDims", "Reshape", "Squeeze"})
 SINGULAR = frozenset(
     """
     Acos Acosh Asin Atan2 Atanh BesselI0 BesselI1 Cosh Digamma Div DivNoNan Erfinv Exp Expint Expm1
-    FloorMod Lgamma Log Log1p Ndtri Pow RealDiv Reciprocal Rsqrt Sinh Spence Sqrt Xdivy Xlog1py Xlogy
+    FloorMod Lgamma Log Log1p Ndtri Pow RealDiv Reciprocal Rsqrt Sinh Spence Sqrt Xdivy Xlog1py
+    Xlogy
     """.split()  # noqa: SIM905, a list of strings would take twenty lines
 )
 """Pointwise op types with derivatives that are infinite somewhere, or overflow."""
