@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from keras_curvature.figures import examples, many_inputs, one_input, scale_profile, two_inputs
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.examples import Example
 from keras_curvature.report.data import Report, ScaleProfile
 
 
 def draw(
-    measurement: Measurement,
+    measurement: ExactMeasurement,
     report: Report,
     *,
     output_index: int = 0,
@@ -44,7 +44,7 @@ def draw(
 
 
 def draw_distances(
-    measurement: Measurement | EstimatedMeasurement,
+    measurement: Measurement,
     report: Report,
     history: Sequence[tuple[int, ScaleProfile]],
     *,
