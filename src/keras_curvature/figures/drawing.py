@@ -28,7 +28,7 @@ def draw(
         measurement: in units of the data.
         report: what was found in it.
         output_index: which column of a vector output is drawn against one or two inputs.
-        theme: of the page it will stand on, `"light"` or `"dark"`.
+        theme: of the page it will stand on, one of `THEMES`.
 
     Returns:
         A figure that pyplot knows nothing of: it is freed like any other object.
@@ -56,7 +56,7 @@ def draw_distances(
         measurement: in units of the data, of the last step.
         report: what was found in it.
         history: steps and their scale profiles, at least one.
-        theme: of the page it will stand on, `"light"` or `"dark"`.
+        theme: of the page it will stand on, one of `THEMES`.
 
     Returns:
         A figure that pyplot knows nothing of.
@@ -81,7 +81,7 @@ def draw_examples(
         examples_of: of the examples, at least one.
         report: what was found in the probe.
         names: of the tokens of each example, or of the channels or inputs, the same for each.
-        theme: of the page it will stand on, `"light"` or `"dark"`.
+        theme: of the page it will stand on, one of `THEMES`.
 
     Returns:
         A figure that pyplot knows nothing of.
@@ -93,5 +93,5 @@ def draw_examples(
 
 def _palette(theme: str) -> Theme:
     if theme not in THEMES:
-        raise ValueError(f"`theme` must be 'light' or 'dark'. Received: {theme!r}.")
+        raise ValueError(f"`theme` must be one of {list(THEMES)}. Received: {theme!r}.")
     return THEMES[theme]

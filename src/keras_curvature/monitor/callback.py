@@ -271,7 +271,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 looked at with the weights that the model has now. Where the monitor estimates,
                 these are the shape too, and distances are looked at as seldom as pictures are
                 drawn.
-            theme: `"light"` or `"dark"`.
+            theme: of the page it will stand on, `"light"` or `"dark"`, or `"card"`, which suits
+                either and is what goes to TensorBoard.
 
         Returns:
             A `matplotlib.figure.Figure`; a notebook shows it, `figure.savefig(path)` keeps it.

@@ -197,11 +197,10 @@ class Training:
             self.look(found, pictures)
             for output, report in found.reports.items():
                 measurement = found.measurements[output]
-                for theme in ("light", "dark"):
-                    for name, figure in pictures.all_of(
-                        self.measurer, self._options, measurement, report, theme
-                    ):
-                        self.writer.write_picture(report, figures.to_png(figure), name, theme)
+                for name, figure in pictures.all_of(
+                    self.measurer, self._options, measurement, report, "card"
+                ):
+                    self.writer.write_picture(report, figures.to_png(figure), name)
                 self.writer.write_summary(report)
                 pictures.drawn_step = report.step
             self.writer.flush()

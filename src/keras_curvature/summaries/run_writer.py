@@ -47,9 +47,6 @@ PICTURES = {
 }
 """What is drawn, and what it shows."""
 
-THEMES = {"light": "", "dark": "_dark"}
-"""What the tag of a picture ends with, by the theme that it was drawn for."""
-
 SPECTRUM = (
     "Curvature over distances: half-width h of the window, mean, root mean square, what rounding "
     "adds in float64, and what it would add in the model's own dtype; in standard deviations."
@@ -183,16 +180,13 @@ class RunWriter:
         packet = tab.distances_packet(report, measurement)
         self._write(report.step, Summary(value=[self._blob(report.output, DISTANCES, packet)]))
 
-    def write_picture(
-        self, report: Report, png: bytes, name: str = "shape", theme: str = "light"
-    ) -> None:
+    def write_picture(self, report: Report, png: bytes, name: str = "shape") -> None:
         """Writes a picture that is already encoded as PNG.
 
         Args:
             report: says when, and of which output.
             png: the picture.
             name: one of `PICTURES`.
-            theme: one of `THEMES`; each has a tag of its own.
 
         Raises:
             ValueError: if it is not a PNG.
@@ -200,7 +194,7 @@ class RunWriter:
         if png[:8] != PNG_START:
             raise ValueError(f"`png` must be the bytes of a PNG. Received: {png[:8]!r}…")
         width, height = struct.unpack(">II", png[16:24])
-        tag = self._tag("-picture", report.output, name + THEMES[theme])
+        tag = self._tag("-picture", report.output, name)
         # TensorBoard's own function would want pixels, only to encode them again.
         metadata = image_metadata.create_summary_metadata(
             display_name=None, description=self._once(tag, PICTURES[name])
