@@ -319,7 +319,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _step(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once, and adds the numbers to `logs`."""
         training, begin = self._now, time.perf_counter()
-        measured = self._attempt(step, "measure", lambda: self._measure(training, step, begin))
+        measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
         numbers = reporting.numbers(self.reports) if measured else {}
         features = reporting.features(self.reports) if measured else {}
         record(self.history, step, numbers | features)
@@ -329,8 +329,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         when = {"step": float(step)} if measured and self._leaves_out else {}
         self._logs.publish(numbers | when, logs)
 
-    def _measure(self, training: Training, step: int, begin: float) -> None:
-        self._found = training.measure(step, begin)
+    def _measure(self, step: int, begin: float) -> None:
+        self._found = self._now.measure(step, begin)
         self._pictures.begin_step(self.reports.values())
 
     def _log(self, training: Training, step: int) -> None:
