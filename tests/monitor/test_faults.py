@@ -299,7 +299,7 @@ def test_too_little_memory_is_made_do_with_and_said(directions, tmp_path, monkey
 def test_an_interrupt_in_the_middle_passes_and_closes_the_log(tmp_path, monkeypatch):
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, on_error="warn")
 
-    def interrupt(self):
+    def interrupt(*_):
         signal.raise_signal(signal.SIGINT)  # as Ctrl-C does
         raise AssertionError("unreachable")
 

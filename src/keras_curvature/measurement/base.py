@@ -52,14 +52,7 @@ class Measurer(ABC):
     _scale_lines: multiscale.ScaleLines
 
     def __init__(self, model: Model, probe: Probe, options: Options, scale: Any) -> None:
-        """Traces the model and settles scale and target.
-
-        Args:
-            model: a built model.
-            probe: where to measure.
-            options: output, input, engine, dtype and chunks.
-            scale: as in `scale_curvature`, one scale.
-        """
+        """Traces the model and settles scale and target; arguments as for both kinds."""
         self.probe = probe
         self._options = options
         self._bound = bind(model, probe.x, options, in_float64=needs_float64(options.engine))
@@ -103,11 +96,7 @@ class Measurer(ABC):
         return {}
 
     def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
-        """The same with the curvature over many distances, where it is taken only when asked for.
-
-        Args:
-            measured: the last ones, by the name of each output.
-        """
+        """The last ones with their curvature over many distances, where that is not in them."""
         return dict(measured)
 
     @abstractmethod

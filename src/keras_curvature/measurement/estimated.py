@@ -175,11 +175,7 @@ class EstimatedMeasurer(Measurer):
         return (*lines, *method_text.remarks(self._bound))
 
     def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
-        """The same with the curvature over many distances, now.
-
-        Args:
-            measured: the last ones, by the name of each output.
-        """
+        """The last ones with their curvature over many distances, now."""
         found = {
             key: np.asarray(part, np.float64) for key, part in self._on_scales(own=True).items()
         }

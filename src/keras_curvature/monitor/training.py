@@ -32,18 +32,7 @@ from keras_curvature.verification.results import Verification
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user wants measured; see `CurvatureMonitor`.
-
-    Attributes:
-        probe: where.
-        part: the network, itself or its name, if it is not the trained model.
-        options: of what, how.
-        reference: known second derivatives.
-        scale: of the curvature at a scale.
-        units: of the numbers.
-        directions: along which second derivatives are taken.
-        feature_names: of the inputs.
-    """
+    """What the user wants measured, see `CurvatureMonitor`; `part` is its `model`."""
 
     probe: Probe
     part: keras.Layer | str | None
@@ -79,12 +68,7 @@ class Training:
     """
 
     def __init__(self, asked: Asked, model: keras.Model) -> None:
-        """Checks what was asked against the model.
-
-        Args:
-            asked: what to measure.
-            model: the one that `fit` was called on.
-        """
+        """Checks what was asked against the model that `fit` was called on."""
         self._asked, self._trained = asked, model
         probe, options = asked.probe, asked.options
         network = watched(model, asked.part, probe)
@@ -136,12 +120,7 @@ class Training:
         )
 
     def measure(self, step: int, begin: float) -> Found:
-        """What holds now.
-
-        Args:
-            step: when.
-            begin: since when the seconds are counted.
-        """
+        """What holds now; its seconds are counted from `begin` on."""
         # Made anew: its method says what has happened to the measurer until now.
         method = (*self._preface, *self.measurer.method(self._asked.units))
         reporter = Reporter(
