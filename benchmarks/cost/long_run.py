@@ -104,7 +104,7 @@ class Looks(keras.callbacks.Callback):
             return
         gc.collect()
         log = sum(f.stat().st_size for f in self._log_dir.rglob("*") if f.is_file())
-        functions = len(self._monitor._measurer.bound.evaluator.compiled)
+        functions = len(self._monitor._training.measurer.bound.evaluator.compiled)
         self.looks.append(Look(epoch + 1, resident(), log, self._monitor.calls, functions))
 
 

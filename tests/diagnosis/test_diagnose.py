@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import keras_curvature as kc
 from ailing import AILING, HEALTHY, X, followed_by, pooled, stack
+from keras_curvature.diagnosis import tensorflow_gradients
 from keras_curvature.engines.tensorflow import gradient_overrides
 from keras_curvature.report.text import WIDTH
 
@@ -50,7 +51,7 @@ def test_an_ailment_is_found_and_explained(ailment):
 )
 def test_nothing_is_found_in_a_healthy_model(make):
     keras.utils.set_random_seed(0)
-    report = kc.diagnose(make(), X)
+    report = kc.diagnose(make(), X, compare_tapes=True)
     assert report.healthy, str(report)
 
 
@@ -143,9 +144,26 @@ def test_the_error_of_tensorflow_is_that_of_nested_tapes():
         slope = inner.gradient(y, x)
     own = outer.batch_jacobian(slope, x).numpy()
     error = np.linalg.norm(own - true) / np.linalg.norm(true)
-    (finding,) = kc.diagnose(model, x).findings
+    (finding,) = kc.diagnose(model, x, compare_tapes=True).findings
     # The report has the worst of four directions relative to the largest: not the same norm.
     assert 0.1 * error < finding.size < 10 * error
+
+
+def test_tapes_are_asked_only_where_one_wants_to_know(monkeypatch, tmp_path):
+    """They have to be compiled, and a logged training is diagnosed twice."""
+
+    def asked(*_):
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(tensorflow_gradients, "own_answer", asked)
+    model = followed_by(keras.layers.LayerNormalization)()
+    assert kc.diagnose(model, X).healthy
+    with pytest.raises(AssertionError, match="asked"):
+        kc.diagnose(model, X, compare_tapes=True)
+    model.compile("sgd", "mse")
+    monitor = kc.CurvatureMonitor(X, tmp_path)
+    model.fit(X, X[:, :1], verbose=0, callbacks=[monitor])
+    assert monitor.diagnosis.healthy
 
 
 def test_random_numbers_and_weights_are_left_alone():

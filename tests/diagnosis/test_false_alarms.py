@@ -83,7 +83,7 @@ def tally():
 def test_whatever_is_found_is_true(case, tally):
     counts, false = tally
     x = dataclasses.replace(case, examples=EXAMPLES).batch("float32")
-    report = kc.diagnose(model_of(case, "float32"), x, **case.kwargs)
+    report = kc.diagnose(model_of(case, "float32"), x, compare_tapes=True, **case.kwargs)
     counts.update(["models", *report.kinds, *(["healthy models"] if report.healthy else [])])
     alarms = [kind for kind in report.kinds if kind not in true_findings(case)]
     false += [f"{case.id}: {kind}" for kind in alarms]

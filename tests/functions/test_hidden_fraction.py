@@ -14,7 +14,6 @@ from keras_curvature.engines.options import Options
 from keras_curvature.measurement import segments
 from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
-from keras_curvature.report import statistics
 
 LINE = np.linspace(-1, 1, 101)[:, None]
 
@@ -59,7 +58,7 @@ def shares():
         name: [
             randomly[name].item(),
             along_axes[name].item(),
-            statistics.headline(logged[name])["hidden_fraction"],
+            logged[name].headline()["hidden_fraction"],
         ]
         for name in FUNCTIONS
     }
@@ -119,7 +118,7 @@ def test_many_inputs(d):
         assert along_axes[name].shape == (1, d)
         np.testing.assert_allclose(along_axes[name], truth, atol=1e-3)
         np.testing.assert_allclose(randomly[name], truth, atol=1e-3)
-        share = statistics.headline(logged[name])["hidden_fraction"]
+        share = logged[name].headline()["hidden_fraction"]
         assert share == pytest.approx(truth, abs=1e-3)
 
 

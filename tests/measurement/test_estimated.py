@@ -15,7 +15,6 @@ from keras_curvature.measurement import estimated, exact_or_estimated
 from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
-from keras_curvature.report import estimated_statistics
 from watched import untrained
 
 INPUTS = 12
@@ -54,7 +53,7 @@ PROBE = np.random.default_rng(1).normal(size=(3000, INPUTS)) * np.linspace(0.5, 
 @pytest.mark.parametrize("units", ["raw", "std"])
 def test_the_numbers_are_those_of_the_hessian(units, engine):
     found = estimates_at(PROBE, units=units, engine=engine)
-    numbers, errors = estimated_statistics.headline(found), estimated_statistics.detail(found)
+    numbers, errors = found.headline(), found.detail()
     s = PROBE.std(axis=0) if units == "std" else np.ones(INPUTS)
     scale = 1.0 if units == "raw" else 1 / output_spread()
     a = matrix() * s[:, None] * s * scale
@@ -103,7 +102,7 @@ def test_segments_and_multiscale_are_those_of_the_exact_monitor():
     off = np.abs(lines.curvature_integrals - pairs)
     allowed = known.integration_errors.reshape(len(known.lengths), -1, 2, 1).sum(axis=2)
     assert np.mean(off <= lines.integration_errors + allowed + 1e-5) > 0.9  # not a bound
-    for name, found in vars(measurer.over_scales({"": few})[""]).items():
+    for name, found in vars(measurer.over_scales({"": few})[""].multiscale).items():
         # What two graphs round in float32 has one size, and not one value.
         rtol = 0.5 if name == "single_noise" else 1e-7
         np.testing.assert_allclose(found, getattr(all_.multiscale, name), rtol=rtol, err_msg=name)

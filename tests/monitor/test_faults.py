@@ -56,17 +56,20 @@ def raising(error):
 
 
 def measuring(error):
-    return lambda monitor, log, patch: patch.setattr(monitor._measurer, "measure", raising(error))
+    return lambda monitor, log, patch: patch.setattr(
+        monitor._training.measurer, "measure", raising(error)
+    )
 
 
 def statistics_fail(monitor, log, patch):
     patch.setattr(
-        "keras_curvature.report.statistics.detail", raising(ZeroDivisionError("no spread"))
+        "keras_curvature.measurement.data.ExactMeasurement.detail",
+        raising(ZeroDivisionError("no spread")),
     )
 
 
 def never_enough_memory(monitor, log, patch):
-    patch.setattr(type(monitor._measurer.bound.evaluator), "function", exhausted_above(0))
+    patch.setattr(type(monitor._training.measurer.bound.evaluator), "function", exhausted_above(0))
 
 
 def exhausted_above(limit):
@@ -104,7 +107,7 @@ def refused(monitor, log, patch):
 
 def pictures_fail(monitor, log, patch):
     patch.setattr(figures, "draw", raising(RuntimeError("no ink")))
-    patch.setattr(monitor._budget, "allows", lambda: True)
+    patch.setattr(monitor._training.budget, "allows", lambda: True)
 
 
 MEASURE, WRITE = "measure", "write the log"
@@ -194,7 +197,7 @@ def test_raise_stops_at_once_and_leaves_a_log_that_can_be_read(name, tmp_path, m
     monitor, run = watch(case, log, "raise", monkeypatch)
     with pytest.raises(case.error, match=case.message):
         run()
-    assert monitor._writer is None
+    assert monitor._training.writer is None
     assert monitor.faults == ()
     monkeypatch.undo()
     if case.doing == MEASURE:
@@ -296,7 +299,7 @@ def test_too_little_memory_is_made_do_with_and_said(directions, tmp_path, monkey
 def test_an_interrupt_in_the_middle_passes_and_closes_the_log(tmp_path, monkeypatch):
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, on_error="warn")
 
-    def interrupt(self):
+    def interrupt(*_):
         signal.raise_signal(signal.SIGINT)  # as Ctrl-C does
         raise AssertionError("unreachable")
 
@@ -307,7 +310,7 @@ def test_an_interrupt_in_the_middle_passes_and_closes_the_log(tmp_path, monkeypa
             train(broken, monitor)
     finally:
         signal.signal(signal.SIGINT, usual)
-    assert monitor._writer is None
+    assert monitor._training.writer is None
     assert monitor.history["step"] == steps(tmp_path) == [0, 1]
     monkeypatch.undo()
     train(monitor, model=broken.model, initial_epoch=1)

@@ -95,7 +95,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "engine_choice": COMMON[:4],
     "scale_curvature": ["output", "wrt", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "engine", "batch_size", "along"],
-    "diagnose": ["output", "wrt", "dtype", "batch_size", "scale"],
+    "diagnose": ["output", "wrt", "dtype", "batch_size", "scale", "compare_tapes"],
     "verify": [*COMMON, "seed"],
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
     "DerivativeOutput": ["output", "wrt", "engine"],

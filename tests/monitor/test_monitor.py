@@ -187,10 +187,10 @@ def test_everything_is_traced_once():
     keras.utils.set_random_seed(0)
     compiled(model).fit(X, Y, epochs=1, verbose=0, callbacks=[monitor])
     first = len(calls)
-    compiled_first = dict(monitor._measurer._bound.evaluator.compiled)
+    compiled_first = dict(monitor._training.measurer._bound.evaluator.compiled)
     model.fit(X, Y, epochs=6, initial_epoch=1, verbose=0, callbacks=[monitor])
     assert len(calls) == first
-    assert monitor._measurer._bound.evaluator.compiled == compiled_first
+    assert monitor._training.measurer._bound.evaluator.compiled == compiled_first
 
 
 def test_early_stopping_can_watch_it():

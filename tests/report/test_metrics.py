@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from closed_forms import parabola, quadratic_form, report
-from keras_curvature.report import metrics, statistics, terminal
+from keras_curvature.report import metrics, terminal
 from keras_curvature.report import text as report_text
 
 HOSTILE = "<script>\x1b[2J\n$x_1$|\u202e"
@@ -11,9 +11,9 @@ HOSTILE = "<script>\x1b[2J\n$x_1$|\u202e"
 @pytest.mark.parametrize(
     "numbers",
     [
-        statistics.headline(parabola(target=np.zeros((101, 1)))),
-        statistics.reference_errors(parabola(known=np.zeros((101, 1, 1)))),
-        statistics.detail(quadratic_form(3)),
+        parabola(target=np.zeros((101, 1))).headline(),
+        parabola(known=np.zeros((101, 1, 1))).reference_errors(),
+        quadratic_form(3).detail(),
     ],
     ids=["headline", "reference", "detail"],
 )

@@ -40,6 +40,15 @@ def test_equal_points_make_no_line():
     assert (scale_lines.unit == 0).all()
 
 
+def test_only_the_sum_of_the_two_slopes_rounds():
+    """The last bit below 1 is lost in `ahead - 2 here`, which is larger than either."""
+    bit = np.finfo(np.float64).epsneg
+    values = np.full((1, len(multiscale.OFFSETS), 1), 1 - bit)
+    values[:, 0] = 1.0
+    around = multiscale.differences(values, np.ones((1, len(multiscale.OFFSETS)), bool))[:, 0, 0]
+    np.testing.assert_array_equal(around, -2 * bit / H**2)
+
+
 def test_second_differences_of_a_parabola_are_its_second_derivative():
     _, curvature, _ = taken(lambda x: x**2)
     spread = np.random.default_rng(0).uniform(-1, 1, size=(60, 1)).std()

@@ -10,7 +10,6 @@ import tensorflow as tf
 from keras_curvature.engines.options import Options
 from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
-from keras_curvature.report import statistics
 from keras_curvature.report.verdict import verdict
 
 X = np.linspace(-1, 1, 64).astype("float32")[:, None]
@@ -64,7 +63,7 @@ def test_of_one_point_nothing_is_said_of_what_lies_between(x):
     measurer = ExactMeasurer(model_of(lambda x: x**2), make_probe(x), options=Options())
     measurement = measurer.measure()[""]
     assert verdict(measurement, measurer.f.activity).kind == "one point"
-    numbers = statistics.headline(measurement)
+    numbers = measurement.headline()
     assert numbers["mean"] == pytest.approx(2)
     assert np.isnan([numbers["slope_change"], numbers["hidden_fraction"]]).all()
 

@@ -18,6 +18,9 @@ LINE = np.linspace(-2, 2, 40, dtype="float32")[:, None]
 LINEAR, PARTLY = "piecewise linear", "partly hidden"
 
 
+TAPES = {"compare_tapes": True}
+
+
 @dataclass(frozen=True)
 class Ailment:
     """A model and what is to be found in it.
@@ -241,7 +244,7 @@ AILING = KINKED | {
                              advice='dtype="float64"'),
     "float16": Ailment(
         in_policy("mixed_float16", function(tiny_square)), "underflow", "float16",
-        advice="a float32 copy", found="exactly 0 at",
+        advice="a float32 copy", found="exactly 0 at", options=TAPES,
     ),
     "stop_gradient": Ailment(function(tf.stop_gradient), "stopped", "", ("ailing",),
                              "Take the stop_gradient out"),
@@ -277,7 +280,7 @@ AILING = KINKED | {
     # TensorFlow's own second derivative
     "layer norm": Ailment(
         followed_by(lambda: layers.LayerNormalization(name="ailing")), "TensorFlow wrong",
-        "moments", ("ailing",), "with this library", "off by",
+        "moments", ("ailing",), "with this library", "off by", options=TAPES,
     ),
     "bilinear": Ailment(
         lambda: stack(
@@ -287,12 +290,13 @@ AILING = KINKED | {
             inputs=(6, 6, 1),
         ),
         "TensorFlow wrong", "ResizeBilinear", ("ailing",), "with this library", x=IMAGES,
+        options=TAPES,
     ),
     "softsign": Ailment(activated("softsign"), "TensorFlow missing", "Softsign", ("ailing",),
-                        "with this library", "SoftsignGrad"),
+                        "with this library", "SoftsignGrad", options=TAPES),
     "bfloat16": Ailment(
         in_policy("mixed_bfloat16", function(lambda t: tf.cos(100 * t))), "low precision",
-        "bfloat16", advice="a float32 copy",
+        "bfloat16", advice="a float32 copy", options=TAPES,
     ),
     # what is no derivative of one example
     "coupled": Ailment(function(lambda t: t / (1 + tf.reduce_mean(t**2, axis=0))),

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_curvature.measurement.data import Measurement, Segments
+from keras_curvature.measurement.data import ExactMeasurement, Segments
 from keras_curvature.report.data import Report, Verdict
 
 
@@ -14,7 +14,7 @@ def measurement(x, value, slope, hessian, at_scale=None, *, target=None, known=N
     d = x.shape[1]
     diagonal = np.einsum("nmii->nmi", hessian).copy()
     spread = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-    return Measurement(
+    return ExactMeasurement(
         x=x,
         value=value,
         jacobian=slope,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.measurement.data import Measurement, Segments
+from keras_curvature.measurement.data import ExactMeasurement, Segments
 
 
-def measurement(x: np.ndarray, hessians: np.ndarray, /, **changes: Any) -> Measurement:
+def measurement(x: np.ndarray, hessians: np.ndarray, /, **changes: Any) -> ExactMeasurement:
     """A measurement of one output with the given Hessians, everything else plain.
 
     Args:
@@ -36,7 +36,7 @@ def measurement(x: np.ndarray, hessians: np.ndarray, /, **changes: Any) -> Measu
         "input_spread": np.ones(d),
         "output_spread": np.ones(1),
     }
-    return Measurement(**(fields | changes))
+    return ExactMeasurement(**(fields | changes))
 
 
 def segments(

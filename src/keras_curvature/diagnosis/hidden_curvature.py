@@ -15,7 +15,6 @@ from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject, row
 from keras_curvature.diagnosis.unit_states import CHANGED, State, look
 from keras_curvature.measurement import segments
 from keras_curvature.measurement.data import Segments
-from keras_curvature.report.statistics import hidden_fraction
 from keras_curvature.report.text import listed, percent
 from keras_curvature.report.verdict import HIDDEN
 from keras_curvature.typing import Array
@@ -93,14 +92,7 @@ def _followed(s: Subject, start: Array, end: Array, rest: Sequence[tf.Tensor]) -
         return segments.along(ENGINE, f, start, end, rest, spread)
 
     found = s.run(compute, (start, end, *rest), segments.rows_of_one(f), [s.spread])
-    along = Segments(
-        lengths=found["lengths"],
-        standard_lengths=found["standard_lengths"],
-        slopes=found["slopes"],
-        curvature_integrals=found["integrals"],
-        integration_errors=found["errors"],
-    )
-    return Lines(start, end, tuple(rest), along)
+    return Lines(start, end, tuple(rest), segments.segments_of(found))
 
 
 def kinks(s: Subject, lines: Lines, noise: float) -> Lines | None:
@@ -184,7 +176,7 @@ def findings(
         states: what they do at the examples.
         right: whether derivatives are those of the values, as far as differences can tell.
     """
-    share = hidden_fraction(lines.along)
+    share = lines.along.hidden_fraction()
     found = kinks(s, lines, noise) if share >= WORTH_TELLING else None
     if found is None:
         return []

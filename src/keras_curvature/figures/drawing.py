@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from keras_curvature.figures import examples, many_inputs, one_input, scale_profile, two_inputs
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.examples import Example
 from keras_curvature.report.data import Report, ScaleProfile
 
 
 def draw(
-    measurement: Measurement,
+    measurement: ExactMeasurement,
     report: Report,
     *,
     output_index: int = 0,
@@ -28,7 +28,7 @@ def draw(
         measurement: in units of the data.
         report: what was found in it.
         output_index: which column of a vector output is drawn against one or two inputs.
-        theme: of the page it will stand on, `"light"` or `"dark"`.
+        theme: of the page it will stand on, one of `THEMES`.
 
     Returns:
         A figure that pyplot knows nothing of: it is freed like any other object.
@@ -44,7 +44,7 @@ def draw(
 
 
 def draw_distances(
-    measurement: Measurement | EstimatedMeasurement,
+    measurement: Measurement,
     report: Report,
     history: Sequence[tuple[int, ScaleProfile]],
     *,
@@ -56,7 +56,7 @@ def draw_distances(
         measurement: in units of the data, of the last step.
         report: what was found in it.
         history: steps and their scale profiles, at least one.
-        theme: of the page it will stand on, `"light"` or `"dark"`.
+        theme: of the page it will stand on, one of `THEMES`.
 
     Returns:
         A figure that pyplot knows nothing of.
@@ -81,7 +81,7 @@ def draw_examples(
         examples_of: of the examples, at least one.
         report: what was found in the probe.
         names: of the tokens of each example, or of the channels or inputs, the same for each.
-        theme: of the page it will stand on, `"light"` or `"dark"`.
+        theme: of the page it will stand on, one of `THEMES`.
 
     Returns:
         A figure that pyplot knows nothing of.
@@ -93,5 +93,5 @@ def draw_examples(
 
 def _palette(theme: str) -> Theme:
     if theme not in THEMES:
-        raise ValueError(f"`theme` must be 'light' or 'dark'. Received: {theme!r}.")
+        raise ValueError(f"`theme` must be one of {list(THEMES)}. Received: {theme!r}.")
     return THEMES[theme]

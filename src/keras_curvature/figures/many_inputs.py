@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, drawable, view_of
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.statistics import mean_where
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import CURVATURE, IN_DEVIATIONS, MOST_FEATURES
 from keras_curvature.report.text import plain
@@ -23,7 +24,7 @@ MOST_ANNOTATED = 12
 """Rows of a heat map up to which its numbers are written into it."""
 
 
-def features(m: Measurement, report: Report, theme: Theme) -> Picture:
+def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
     """Curvature along each input as bars, and of each pair of inputs as a heat map."""
     exact = np.array([report.features.get(name, np.nan) for name in m.feature_names])
     exact, at_scale = drawable(exact), _scale_of_features(m)
@@ -59,14 +60,11 @@ def features(m: Measurement, report: Report, theme: Theme) -> Picture:
     return figure
 
 
-def _scale_of_features(m: Measurement) -> Array:
+def _scale_of_features(m: ExactMeasurement) -> Array:
     """Mean |curvature at the scale| along each input in standard deviations, `(d,)`."""
     with np.errstate(all="ignore"):
         values = drawable(m.scale_diagonal * m.input_spread**2 / m.output_spread[:, None])
-    used = m.inside[:, None, :] & np.isfinite(values)
-    count = used.sum(axis=(0, 1))
-    total = np.where(used, np.abs(values), 0.0).sum(axis=(0, 1))
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean_where(m.inside[:, None, :], np.abs(values))
 
 
 def _most_curved(exact: Array, at_scale: Array, pairs: Array | None) -> NDArray[np.integer]:

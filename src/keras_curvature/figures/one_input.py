@@ -20,13 +20,13 @@ from keras_curvature.figures.view import (
     view_of,
     which,
 )
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.text import plain
 from keras_curvature.typing import Array
 
 
-def curves(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:
+def curves(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Picture:
     """Function, slope and curvature above one another, against the input."""
     view = view_of(m, column, np.argsort(m.x[:, 0], kind="stable"))
     x = view.x[:, 0]

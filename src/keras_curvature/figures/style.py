@@ -74,7 +74,21 @@ THEMES: dict[str, Theme] = {
         zero="#2b2d31",
         positive="#ff7a66",
     ),
+    # Opaque and a little grey: no ink has enough contrast with a white and a dark page at once.
+    "card": Theme(
+        page="#e8eaed",
+        ink="#1f2328",
+        faint="#4d545c",
+        grid="#cdd2d8",
+        exact="#0065a0",
+        scale="#b84f00",
+        target="#858c95",
+        negative="#2166ac",
+        zero="#f4f5f6",
+        positive="#b2182b",
+    ),
 }
+"""For pages of one kind, and `"card"` for those that may be either: its ground is its own."""
 
 
 class Picture(Figure):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, flat, limit, mean_of, range_of, view_of, which
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.text import plain
 from keras_curvature.typing import Array
@@ -24,7 +24,7 @@ MOST_POINTS = 2000
 """Points in a map, evenly taken: more cost time and show nothing else."""
 
 
-def maps(m: Measurement, report: Report, column: int, theme: Theme) -> Picture:
+def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Picture:
     """Function and Laplacian, exact and at the scale, over the plane of the inputs."""
     n = len(m.x)
     view = view_of(m, column, np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(int)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.typing import Array
 
 HUGE = 1e100
@@ -33,7 +33,7 @@ class View:
     known: Array | None
 
 
-def counts(m: Measurement, view: View) -> list[str]:
+def counts(m: ExactMeasurement, view: View) -> list[str]:
     """How many points there are, and how many of them cannot be drawn."""
     n = len(m.x)
     lost = n - int(np.sum(np.isfinite(m.diagonal).all(axis=(1, 2))))
@@ -42,13 +42,13 @@ def counts(m: Measurement, view: View) -> list[str]:
     return notes + ([f"{lost} with a second derivative that is not finite"] if lost else [])
 
 
-def which(m: Measurement, column: int) -> str:
+def which(m: ExactMeasurement, column: int) -> str:
     """Which component is drawn, if there are several."""
     outputs = m.value.shape[1]
     return f" · component {column} of {outputs}" if outputs > 1 else ""
 
 
-def view_of(m: Measurement, column: int, rows: Any = slice(None)) -> View:
+def view_of(m: ExactMeasurement, column: int, rows: Any = slice(None)) -> View:
     """One output, at some of the points."""
     return View(
         x=drawable(m.x[rows]),
@@ -67,7 +67,7 @@ def drawable(values: Array) -> Array:
     return np.where(np.abs(values) < HUGE, values, np.nan)
 
 
-def flat(m: Measurement, column: int, order: int) -> float:
+def flat(m: ExactMeasurement, column: int, order: int) -> float:
     """Least half-height of an axis of the `order`-th derivative."""
     return float(FLAT * m.output_spread[column] / m.input_spread.min() ** order)
 

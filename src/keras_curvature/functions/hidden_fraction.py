@@ -17,8 +17,6 @@ from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.measurement import segments
 from keras_curvature.measurement import windows as scales
-from keras_curvature.measurement.data import Segments
-from keras_curvature.report import statistics
 from keras_curvature.typing import Array, Model, Output, Structure, Wrt
 
 WINDOWS = 64
@@ -142,12 +140,4 @@ def _along(
 
 def _share(found: dict[str, Array], windows: slice, output: int) -> float:
     one = slice(output, output + 1)
-    return statistics.hidden_fraction(
-        Segments(
-            lengths=found["lengths"][windows],
-            standard_lengths=found["standard_lengths"][windows],
-            slopes=found["slopes"][windows, :, one],
-            curvature_integrals=found["integrals"][windows, :, one],
-            integration_errors=found["errors"][windows, :, one],
-        )
-    )
+    return segments.segments_of(found, one, windows).hidden_fraction()

@@ -182,5 +182,6 @@ class CurvaturePenalty(DerivativeWrapper):
         """The second difference along `v`, `(batch, outputs)`."""
         h = windows.resolve(self.scale, f.inputs, lambda: windows.spread(z))
         step = tf.cast(h, z.dtype) * v
-        difference = f(z + step, rest) - 2 * f(z, rest) + f(z - step, rest)
-        return difference / tf.reduce_sum(tf.square(step), axis=1, keepdims=True)
+        behind, here, ahead = f(z - step, rest), f(z, rest), f(z + step, rest)
+        change = windows.second_difference(behind, here, ahead)
+        return change / tf.reduce_sum(tf.square(step), axis=1, keepdims=True)

@@ -1,36 +1,58 @@
-"""A model at a probe: what both ways of measuring it begin with."""
+"""A model at a probe: what both ways of measuring it share."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from keras_curvature.engines.bound_model import BoundModel, bind
+from keras_curvature.engines.dispatch import EngineChoice
+from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.measurement import ground_truth, windows
+from keras_curvature.measurement import (
+    ground_truth,
+    multiscale,
+    rounding_noise,
+    segments,
+    windows,
+)
+from keras_curvature.measurement.data import Measurement, Multiscale
 from keras_curvature.measurement.probe import Probe
+from keras_curvature.measurement.slices import Slices
+from keras_curvature.measurement.statistics import spread_of
 from keras_curvature.typing import Array, Model
 
+Compute = Callable[..., dict[str, tf.Tensor]]
 
-class Measurer:
+
+class Measurer(ABC):
     """A traced model, the probe's points, and the scale on which they differ.
+
+    The two kinds differ in what they take at the points; on lines between these, and over many
+    distances, they measure alike. Everything that can be known to be wrong is raised on
+    construction.
 
     Attributes:
         probe: where to measure.
+        choice: how the second derivatives at the points are computed.
     """
 
-    def __init__(self, model: Model, probe: Probe, options: Options, scale: Any) -> None:
-        """Traces the model and settles scale and target.
+    choice: EngineChoice
+    _pairs: tuple[NDArray[np.integer], NDArray[np.integer]]
+    _scale_lines: multiscale.ScaleLines
 
-        Args:
-            model: a built model.
-            probe: where to measure.
-            options: output, input, engine, dtype and chunks.
-            scale: as in `scale_curvature`, one scale.
-        """
+    def __init__(self, model: Model, probe: Probe, options: Options, scale: Any) -> None:
+        """Traces the model and settles scale and target; arguments as for both kinds."""
         self.probe = probe
         self._options = options
         self._bound = bind(model, probe.x, options)
@@ -41,10 +63,6 @@ class Measurer:
         ).numpy()
         self._targets = ground_truth.targets(probe, options.output, f)
 
-    def _points(self) -> Array:
-        """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
-        return self.f.point(self._bound.inputs.leaves)[0].numpy().astype(np.float64)
-
     @property
     def bound(self) -> BoundModel:
         """The traced model and the probe's points."""
@@ -54,3 +72,111 @@ class Measurer:
     def f(self) -> FlatFunction:
         """The model as a function of one vector."""
         return self._bound.f
+
+    @property
+    def diagnosable(self) -> bool:
+        """Whether a diagnosis takes seconds and not minutes."""
+        return True
+
+    @abstractmethod
+    def method(self, units: str) -> tuple[str, ...]:
+        """What is measured, how and why, one sentence each."""
+
+    def measure(self) -> dict[str, Measurement]:
+        """What holds now, by the name of each output (`""` if there is but one)."""
+        arrays: dict[str, Array] = {
+            key: np.asarray(part, dtype=np.float64) for key, part in self._found().items()
+        }
+        return {
+            name: self._measurement(arrays, part, i) for i, (name, part) in enumerate(self._parts())
+        }
+
+    def measure_slices(self) -> dict[str, Slices]:
+        """Each output along each input in turn; empty where there are too few or too many."""
+        return {}
+
+    def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
+        """The last ones with their curvature over many distances, where that is not in them."""
+        return dict(measured)
+
+    @abstractmethod
+    def _found(self) -> dict[str, tf.Tensor]:
+        """All arrays of a step, the outputs laid flat."""
+
+    @abstractmethod
+    def _measurement(self, found: dict[str, Array], part: slice, i: int) -> Measurement:
+        """What they say of the output `i`, which lies in a part of them."""
+
+    def _parts(self) -> list[tuple[str, slice]]:
+        """Each output's name and place among all of them laid flat."""
+        ends = np.cumsum([0, *self.f.outputs.sizes]).tolist()
+        places = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+        return list(zip(self.f.output_names, places, strict=True))
+
+    def _points(self) -> Array:
+        """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
+        return self.f.point(self._bound.inputs.leaves)[0].numpy().astype(np.float64)
+
+    def _run(
+        self,
+        compute: Compute,
+        tensors: Sequence[tf.Tensor],
+        size: int,
+        constants: Sequence[Any] = (),
+        bound: BoundModel | None = None,
+        halved_from: float = math.inf,
+    ) -> dict[str, tf.Tensor]:
+        """Runs on so many examples at a time, or as many as the user has said."""
+        size = self._options.batch_size or max(1, size)
+        same = [tf.constant(constant) for constant in constants]
+        return run_chunked(
+            bound or self._bound, compute, tensors, size, {}, halved_from, constants=same
+        )
+
+    def _gathered(self, rows: Any) -> list[tf.Tensor]:
+        """Some of the probe's points, as the model takes them."""
+        return [tf.gather(leaf, rows) for leaf in self._bound.inputs.leaves]
+
+    def _output_spread(self, value: Array, i: int) -> Array:
+        """The spread of the known values, or of the model's where none are known."""
+        target = self._targets[i]
+        return spread_of(value if target is None else target)
+
+    def _on_segments(self, engine: Engine, pieces: int, size: int) -> dict[str, tf.Tensor]:
+        f = self.f
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, spread = tensors
+            half = len(leaves) // 2
+            start, rest = f.point(leaves[:half])
+            end, _ = f.point(leaves[half:])
+            return segments.along(engine, f, start, end, rest, spread, pieces)
+
+        starts, ends = (self._gathered(side) for side in self._pairs)
+        return self._run(compute, [*starts, *ends], size, [self._spread])
+
+    def _on_scales(self, *, own: bool = False) -> dict[str, tf.Tensor]:
+        """Values in float64 on the lines; those at their centres in the model's own dtype too."""
+        f, narrow = dataclasses.replace(self.f, dtype=tf.float64), self.f
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, unit = tensors
+            z, rest = f.point(leaves)
+            single = {"single": narrow(*narrow.point(leaves))} if own else {}
+            return {"scales": multiscale.values(f, z, unit, rest), **single}
+
+        rows = f.rows_forward()
+        tensors = [*self._gathered(self._scale_lines.start), tf.constant(self._scale_lines.unit)]
+        return self._run(compute, tensors, rows // len(multiscale.PLACES))
+
+    def _multiscale(self, values: Array, single: Array) -> Multiscale:
+        """Of the values on the lines, and of those at their centres in the model's own dtype."""
+        count = len(multiscale.OFFSETS)
+        with np.errstate(invalid="ignore"):
+            apart = values[:, 0] - single
+        return Multiscale(
+            distances=multiscale.DISTANCES,
+            curvature=multiscale.differences(values[:, :count], self._scale_lines.inside),
+            noise=rounding_noise.noise(values[:, count:]),
+            single_noise=np.sqrt(np.mean(apart**2, axis=0)),
+        )

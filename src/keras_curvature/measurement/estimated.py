@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +11,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunking
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
 from keras_curvature.engines.random_directions import sparse_rademacher
-from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.measurement import method_text, multiscale, rounding_noise, segments
+from keras_curvature.measurement import method_text, multiscale, segments
 from keras_curvature.measurement.base import Measurer
-from keras_curvature.measurement.data import EstimatedMeasurement, Multiscale, Segments
+from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Array, Model
 
@@ -98,7 +95,7 @@ class EstimatedMeasurer(Measurer):
 
     Stands in for `exact.ExactMeasurer` where the second derivatives along all inputs would cost too
     much. The directions are the same at every step: the curve shows the training and not
-    sampling error. Everything that can be known to be wrong is raised on construction.
+    sampling error.
     """
 
     def __init__(
@@ -178,49 +175,34 @@ class EstimatedMeasurer(Measurer):
             )
         return (*lines, *method_text.remarks(self._bound))
 
-    def measure(self) -> dict[str, EstimatedMeasurement]:
-        """What holds now, by the name of each output (`""` if there is but one)."""
-        found = self._at_points() | self._on_segments()
-        found["scale"] = self._at_scale()
-        arrays = {name: np.asarray(part, dtype=np.float64) for name, part in found.items()}
-        return {
-            name: self._estimated(arrays, part, target)
-            for (name, part), target in zip(self._parts(), self._targets, strict=True)
+    def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
+        """The last ones with their curvature over many distances, now."""
+        found = {
+            key: np.asarray(part, np.float64) for key, part in self._on_scales(own=True).items()
         }
+        values, single = found["scales"], found["single"]
+        results = {}
+        for name, part in self._parts():
+            unit = measured[name].unit
+            scales = self._multiscale(values[..., part] / unit, single[..., part] / unit)
+            results[name] = dataclasses.replace(measured[name], multiscale=scales)
+        return results
 
-    def over_scales(self, estimates: Mapping[str, EstimatedMeasurement]) -> dict[str, Multiscale]:
-        """The curvature over many distances, now, by the name of each output.
+    def _found(self) -> dict[str, tf.Tensor]:
+        engine = self.engine
+        lines = engine.rows_along(self.f) // (3 * PIECES * len(segments.GAUSS_POINTS))
+        found = self._at_points() | self._on_segments(engine, PIECES, lines)
+        return found | {"scale": self._at_scale()}
 
-        Args:
-            estimates: the last ones, for the units of the outputs.
-        """
-        found = {key: np.asarray(part, np.float64) for key, part in self._on_scales().items()}
-        return {
-            name: self._multiscale(
-                *(found[key][..., part] / estimates[name].unit for key in ("values", "single"))
-            )
-            for name, part in self._parts()
-        }
-
-    def _parts(self) -> list[tuple[str, slice]]:
-        """Each output's name and place among all of them laid flat."""
-        ends = np.cumsum([0, *self.f.outputs.sizes]).tolist()
-        places = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
-        return list(zip(self.f.output_names, places, strict=True))
-
-    def _estimated(
-        self, found: Mapping[str, Array], part: slice, target: Array | None
-    ) -> EstimatedMeasurement:
-        value = found[VALUE][:, part]
-        spread = spread_of(value if target is None else target)
-        # One output deviation, where numbers are in standard deviations, and 1 where they are not.
-        out = spread if self._units == "std" else np.ones_like(spread)
-        lengths, standard = found["lengths"], found["standard_lengths"]
-        ratio = np.ones_like(lengths)
-        if self._units == "std":
-            np.divide(lengths, standard, out=ratio, where=standard > 0)
-            lengths = standard
-        along = ratio[:, None, None] / out
+    def _measurement(self, found: dict[str, Array], part: slice, i: int) -> EstimatedMeasurement:
+        value, target, lines = (
+            found[VALUE][:, part],
+            self._targets[i],
+            segments.segments_of(found, part),
+        )
+        spread = self._output_spread(value, i)
+        standard = self._units == "std"
+        out = spread if standard else np.ones_like(spread)
         return EstimatedMeasurement(
             value=value / out,
             traces=found[CURVATURE][:, part] / out[:, None],
@@ -228,29 +210,11 @@ class EstimatedMeasurer(Measurer):
             squared_slopes=found[SLOPE][:, part].mean(axis=2) / out**2,
             scale=self._scale,
             scale_traces=found["scale"][:, part] / out[:, None],
-            segments=Segments(
-                lengths=lengths,
-                standard_lengths=standard,
-                slopes=found["slopes"][..., part] * along,
-                curvature_integrals=found["integrals"][..., part] * along,
-                integration_errors=found["errors"][..., part] * along,
-            ),
+            segments=lines.in_standard_units(out) if standard else lines,
             target=None if target is None else target / out,
-            inputs=self.f.inputs.width,
             input_spread=self._spread,
             output_spread=spread / out,
             unit=out,
-        )
-
-    def _multiscale(self, values: Array, single: Array) -> Multiscale:
-        count = len(multiscale.OFFSETS)
-        with np.errstate(invalid="ignore"):
-            apart = values[:, 0] - single
-        return Multiscale(
-            distances=multiscale.DISTANCES,
-            curvature=multiscale.differences(values[:, :count], self._scale_lines.inside),
-            noise=rounding_noise.noise(values[:, count:]),
-            single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
 
     def _kept(self) -> tf.Tensor:
@@ -279,10 +243,10 @@ class EstimatedMeasurer(Measurer):
             z, rest = f.point(leaves)
             return engine.groups(f, z, rest, draw.along(kept, unit, z.dtype))
 
-        size = self._options.batch_size or max(1, engine.rows_along(f) // (2 * self._half + 3))
-        tensors, constants = self._at_all_points(), [tf.constant(self._unit)]
+        size = engine.rows_along(f) // (2 * self._half + 3)
         halved_from = self._bound.evaluator.halved_along(engine, 2 * self._half)
-        return run_chunked(self._bound, compute, tensors, size, {}, halved_from, constants)
+        tensors = self._at_all_points()
+        return self._run(compute, tensors, size, [self._unit], halved_from=halved_from)
 
     def _at_scale(self) -> tf.Tensor:
         """Slopes differ less from each other than values do: no need for float64 here."""
@@ -303,58 +267,10 @@ class EstimatedMeasurer(Measurer):
             change = (ahead - behind) / (2 * steps[..., None])
             return {"scale": tf.transpose(change, [1, 2, 0])}
 
-        size = self._options.batch_size or max(1, engine.rows_along(f) // 8)
         tensors = [tf.gather(part, self._windows) for part in self._at_all_points()]
-        constants = [tf.constant(self._unit), tf.constant(self._scale)]
-        found = run_chunked(self._bound, compute, tensors, size, {}, constants=constants)
-        return found["scale"]
+        constants = [self._unit, self._scale]
+        return self._run(compute, tensors, engine.rows_along(f) // 8, constants)["scale"]
 
     def _at_all_points(self) -> list[tf.Tensor]:
         """The points as the model takes them, and what is kept of their directions."""
         return [*self._bound.inputs.leaves, self._kept()]
-
-    def _on_scales(self) -> dict[str, tf.Tensor]:
-        own, scale_lines = self.f, self._scale_lines
-        f = dataclasses.replace(own, dtype=tf.float64)
-
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, unit = tensors
-            z, rest = f.point(leaves)
-            single = own(*own.point(leaves))
-            return {"values": multiscale.values(f, z, unit, rest), "single": single}
-
-        size = self._options.batch_size or max(1, self._rows_forward(f) // len(multiscale.PLACES))
-        leaves = [tf.gather(leaf, scale_lines.start) for leaf in self._bound.inputs.leaves]
-        tensors = [*leaves, tf.constant(scale_lines.unit)]
-        return run_chunked(self._bound, compute, tensors, size, {})
-
-    def _on_segments(self) -> dict[str, tf.Tensor]:
-        f, engine = self.f, self.engine
-
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, spread = tensors
-            half = len(leaves) // 2
-            start, rest = f.point(leaves[:half])
-            end, _ = f.point(leaves[half:])
-            return segments.along(engine, f, start, end, rest, spread, PIECES)
-
-        one = 3 * PIECES * len(segments.GAUSS_POINTS)
-        size = self._options.batch_size or max(1, engine.rows_along(f) // one)
-        starts, ends = (
-            [tf.gather(leaf, side) for leaf in self._bound.inputs.leaves] for side in self._pairs
-        )
-        constants = [tf.constant(self._spread)]
-        return run_chunked(self._bound, compute, [*starts, *ends], size, {}, constants=constants)
-
-    @staticmethod
-    def _rows_forward(f: FlatFunction) -> int:
-        return chunking.rows_forward(
-            f.activity.activations, f.activity.widest, f.inputs.width, f.dtype
-        )
-
-
-def spread_of(value: Array) -> Array:
-    """Standard deviation of the finite values of each output, 1 where it is 0."""
-    columns = [column[np.isfinite(column)] for column in value.T]
-    spread = np.array([np.std(column) if column.size else 0.0 for column in columns])
-    return np.where(spread > 0, spread, 1.0)

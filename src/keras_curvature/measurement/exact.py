@@ -1,8 +1,7 @@
-"""Takes a `Measurement` of a model at a probe, with a function that is compiled once."""
+"""Measures a model at a probe exactly: its second derivatives along every input."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,20 +12,19 @@ from numpy.typing import NDArray
 from keras_curvature.engines import chunking
 from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice
-from keras_curvature.engines.evaluation import run_chunked
+from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
     ground_truth,
     method_text,
-    multiscale,
-    rounding_noise,
     segments,
     slices,
 )
 from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Measurer
-from keras_curvature.measurement.data import Measurement, Multiscale, Segments
+from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.multiscale import scale_lines
 from keras_curvature.measurement.probe import Probe, feature_names
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.typing import Array, Model
@@ -48,10 +46,7 @@ ROUNDING_LIMIT = 1e-3
 
 
 class ExactMeasurer(Measurer):
-    """A model, a probe and all that is measured there.
-
-    Everything that can be known to be wrong is raised on construction.
-    """
+    """A model, a probe and all that is measured there."""
 
     def __init__(
         self,
@@ -87,7 +82,7 @@ class ExactMeasurer(Measurer):
         self._inside = _inside(z, self._scale, self._scaled)
         self._references = ground_truth.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
-        self._scale_lines = multiscale.scale_lines(z, self._spread)
+        self._scale_lines = scale_lines(z, self._spread)
         self._cuts = slices.cuts(z, self._spread)
 
     @property
@@ -128,77 +123,53 @@ class ExactMeasurer(Measurer):
         ]
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
-    def measure(self) -> dict[str, Measurement]:
-        """What holds now, by the name of each output (`""` if there is but one)."""
-        found = self._at_points() | self._on_segments()
-        arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
-        at_scale = np.full_like(arrays["hessian_diagonal"], np.nan)
-        at_scale[self._scaled] = self._at_scale().numpy()
-        arrays["scale"] = at_scale
-        arrays["scales"] = self._on_scales()
-        start = 0
-        results = {}
-        for i, name in enumerate(self.f.output_names):
-            stop = start + self.f.outputs.sizes[i]
-            results[name] = self._measurement(arrays, slice(start, stop), i)
-            start = stop
-        return results
-
     def measure_slices(self) -> dict[str, Slices]:
         """Each output along each input in turn; empty where there are too few or too many."""
         if self._cuts is None:
             return {}
         cuts, arrays = self._cuts, self._on_slices(self._cuts)
-        start, results = 0, {}
-        for name, size in zip(self.f.output_names, self.f.outputs.sizes, strict=True):
-            shape = (*cuts.positions.shape, size)
-            part = slice(start, start + size)
+        results = {}
+        for name, part in self._parts():
+            shape = (*cuts.positions.shape, part.stop - part.start)
             results[name] = Slices(
                 positions=cuts.positions,
                 centre=cuts.centre,
                 **{key: array[:, part].reshape(shape) for key, array in arrays.items()},
             )
-            start += size
         return results
 
-    def _measurement(self, found: dict[str, Array], part: slice, i: int) -> Measurement:
-        value = found["value"][:, part]
-        target = self._targets[i]
-        hessian = found["hessian"][:, part] if self.full_hessian else None
-        return Measurement(
+    def _found(self) -> dict[str, tf.Tensor]:
+        segment = segments.rows_of_one(self.f)
+        engine, rows = self._directional, self.f.rows_at_once()
+        found = self._at_points() | self._on_segments(engine, segments.PIECES, rows // segment)
+        at_scale = np.full(found[DIAGONAL].shape, np.nan)
+        at_scale[self._scaled] = self._at_scale().numpy()
+        return found | {"scale": at_scale} | self._on_scales()
+
+    def _measurement(self, found: dict[str, Array], part: slice, i: int) -> ExactMeasurement:
+        value = found[VALUE][:, part]
+        return ExactMeasurement(
             x=found["z"],
             value=value,
-            jacobian=found["jacobian"][:, part],
-            diagonal=found["hessian_diagonal"][:, part],
-            hessian=hessian,
+            jacobian=found[JACOBIAN][:, part],
+            diagonal=found[DIAGONAL][:, part],
+            hessian=found[HESSIAN][:, part] if self.full_hessian else None,
             scale=self._scale,
             scale_diagonal=found["scale"][:, part],
             inside=self._inside,
-            segments=Segments(
-                lengths=found["lengths"],
-                standard_lengths=found["standard_lengths"],
-                slopes=found["slopes"][..., part],
-                curvature_integrals=found["integrals"][..., part],
-                integration_errors=found["errors"][..., part],
-            ),
-            target=target,
+            segments=segments.segments_of(found, part),
+            target=self._targets[i],
             reference=self._references[i],
             feature_names=self.names,
             input_spread=self._spread,
-            output_spread=_spread_of(value if target is None else target),
-            multiscale=self._multiscale(found["scales"][..., part], value),
+            output_spread=self._output_spread(value, i),
+            multiscale=self._multiscale(found["scales"][..., part], value[self._scale_lines.start]),
         )
 
-    def _multiscale(self, values: Array, value: Array) -> Multiscale:
-        scale_lines, count = self._scale_lines, len(multiscale.OFFSETS)
-        with np.errstate(invalid="ignore"):
-            apart = values[:, 0] - value[scale_lines.start]
-        return Multiscale(
-            distances=multiscale.DISTANCES,
-            curvature=multiscale.differences(values[:, :count], scale_lines.inside),
-            noise=rounding_noise.noise(values[:, count:]),
-            single_noise=np.sqrt(np.mean(apart**2, axis=0)),
-        )
+    @property
+    def _directional(self) -> Engine:
+        """Computes what is taken along lines."""
+        return ENGINES[self._choice((DIRECTIONAL,)).name]
 
     def _at_points(self) -> dict[str, tf.Tensor]:
         f, names, engine = self.f, self._quantities, ENGINES[self.choice.name]
@@ -209,16 +180,14 @@ class ExactMeasurer(Measurer):
             found = engine.compute(f, z, rest, None, names, directions)
             return {"z": z, **found}
 
-        size = self._options.batch_size or examples
         halved_from = self._bound.evaluator.halved_from(engine, names)
         leaves = self._bound.inputs.leaves
-        return run_chunked(self._bound, compute, leaves, size, {}, halved_from)
+        return self._run(compute, leaves, examples, halved_from=halved_from)
 
     def _at_scale(self) -> tf.Tensor:
         bound = self._scale_bound
         f, d = bound.f, bound.f.inputs.width
-        rows = f.rows_at_once()
-        examples, windows = chunking.plan(rows, 2, d)
+        examples, windows = chunking.plan(f.rows_at_once(), 2, d)
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, scale = tensors
@@ -226,62 +195,23 @@ class ExactMeasurer(Measurer):
             h = tf.repeat(tf.cast(scale, z.dtype)[None, None], tf.shape(z)[0], axis=0)
             return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
-        size = self._options.batch_size or examples
-        tensors = [tf.gather(leaf, self._scaled) for leaf in bound.inputs.leaves]
-        constants = [tf.constant(self._scale)]
-        return run_chunked(bound, compute, tensors, size, {}, constants=constants)["scale"]
-
-    def _on_scales(self) -> Array:
-        f = dataclasses.replace(self.f, dtype=tf.float64)
-        scale_lines = self._scale_lines
-
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, unit = tensors
-            z, rest = f.point(leaves)
-            return {"values": multiscale.values(f, z, unit, rest)}
-
-        rows = f.rows_at_once()
-        size = self._options.batch_size or max(1, rows // len(multiscale.PLACES))
-        leaves = [tf.gather(leaf, scale_lines.start) for leaf in self._bound.inputs.leaves]
-        tensors = [*leaves, tf.constant(scale_lines.unit)]
-        return run_chunked(self._bound, compute, tensors, size, {})["values"].numpy()
-
-    def _on_segments(self) -> dict[str, tf.Tensor]:
-        f = self.f
-        engine = ENGINES[self._choice((DIRECTIONAL,)).name]
-
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, spread = tensors
-            half = len(leaves) // 2
-            start, rest = f.point(leaves[:half])
-            end, _ = f.point(leaves[half:])
-            return segments.along(engine, f, start, end, rest, spread)
-
-        rows = f.rows_at_once()
-        size = self._options.batch_size or max(1, rows // segments.rows_of_one(f))
-        starts, ends = (
-            [tf.gather(leaf, side) for leaf in self._bound.inputs.leaves] for side in self._pairs
-        )
-        constants = [tf.constant(self._spread)]
-        return run_chunked(self._bound, compute, [*starts, *ends], size, {}, constants=constants)
+        leaves = [tf.gather(leaf, self._scaled) for leaf in bound.inputs.leaves]
+        return self._run(compute, leaves, examples, [self._scale], bound)["scale"]
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
         bound = self._scale_bound
-        f = bound.f
-        engine = ENGINES[self._choice((DIRECTIONAL,)).name]
+        f, engine = bound.f, self._directional
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, axis, position, scale = tensors
             z, rest = f.point(leaves)
             return slices.along(engine, f, z, rest, axis, position, scale)
 
-        rows = f.rows_at_once()
-        size = self._options.batch_size or max(1, rows // (3 * f.outputs.width))
         every = [cuts.index] * cuts.positions.size
         tensors = [tf.gather(leaf, every) for leaf in bound.inputs.leaves]
         tensors += [tf.constant(cuts.axes), tf.constant(cuts.positions.reshape(-1))]
-        constants = [tf.constant(self._scale)]
-        found = run_chunked(bound, compute, tensors, size, {}, constants=constants)
+        size = f.rows_at_once() // (3 * f.outputs.width)
+        found = self._run(compute, tensors, size, [self._scale], bound)
         return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
 
 
@@ -317,12 +247,3 @@ def _inside(z: Array, scale: Array, scaled: NDArray[np.integer]) -> NDArray[np.b
     inside &= taken[:, None]
     inside[:, ~inside.any(axis=0)] = taken[:, None]
     return inside
-
-
-def _spread_of(value: Array) -> Array:
-    finite = np.where(np.isfinite(value), value, np.nan)
-    with np.errstate(invalid="ignore"):
-        spread = np.array(
-            [np.std(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in finite.T]
-        )
-    return np.where(spread > 0, spread, 1.0)

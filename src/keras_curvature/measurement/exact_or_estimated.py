@@ -11,6 +11,7 @@ from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import DIAGONAL
 from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring
+from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import Probe
@@ -56,7 +57,7 @@ def measurer_for(
     scale: Any,
     reference: Any,
     names: Sequence[str] | None,
-) -> ExactMeasurer | EstimatedMeasurer:
+) -> Measurer:
     """Exact second derivatives where that is asked for or affordable, else estimates.
 
     Args:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import rounding_noise
+from keras_curvature.measurement.windows import second_difference
 from keras_curvature.typing import Array
 
 SCALES = 12
@@ -93,9 +94,9 @@ def differences(values: Array, inside: NDArray[np.bool_]) -> Array:
     """
     values = np.where(inside[..., None] & np.isfinite(values), values, np.nan)
     here, ahead, behind = np.split(values, [1, 1 + SCALES], axis=1)
-    around = ahead - 2 * here + behind
+    around = second_difference(behind, here, ahead)
     # x, x + h and x + 2h, where 2h is the distance before.
-    beyond = [far[:, :-1] - 2 * near[:, 1:] + here for far, near in ((ahead,) * 2, (behind,) * 2)]
+    beyond = [second_difference(here, side[:, 1:], side[:, :-1]) for side in (ahead, behind)]
     missing = np.full_like(here, np.nan)
     found = [around, *(np.concatenate([missing, side], axis=1) for side in beyond)]
     return np.concatenate(found).swapaxes(0, 1) / DISTANCES[:, None, None] ** 2

@@ -6,7 +6,7 @@ really changes, and how much of that the exact second derivative accounts for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.quantities import DIRECTIONAL, SLOPE
 from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.measurement.data import Segments
 from keras_curvature.typing import Array
 
 SEGMENTS, PIECES = 20, 6
@@ -87,6 +88,19 @@ def along(
         "integrals": integrals,
         "errors": tf.abs(integrals - others),
     }
+
+
+def segments_of(
+    found: Mapping[str, Array], outputs: slice = slice(None), lines: slice = slice(None)
+) -> Segments:
+    """Some of the outputs, on some of the lines, of what `along` has found."""
+    return Segments(
+        lengths=found["lengths"][lines],
+        standard_lengths=found["standard_lengths"][lines],
+        slopes=found["slopes"][lines, :, outputs],
+        curvature_integrals=found["integrals"][lines, :, outputs],
+        integration_errors=found["errors"][lines, :, outputs],
+    )
 
 
 def rows_of_one(f: FlatFunction) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.measurement.windows import second_difference
 from keras_curvature.typing import Array
 
 FEWEST_INPUTS, MOST_INPUTS = 3, 64
@@ -111,5 +112,5 @@ def along(
     return {
         "value": here,
         "curvature": engine.compute(f, z, rest, unit, (DIRECTIONAL,), 1)[DIRECTIONAL],
-        "scale_curvature": (ahead - 2 * here + behind) / h**2,
+        "scale_curvature": second_difference(behind, here, ahead) / h**2,
     }

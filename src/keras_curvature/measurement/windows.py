@@ -110,6 +110,15 @@ def _message(scale: Any, layout: Layout) -> str:
     )
 
 
+def second_difference(behind: Any, here: Any, ahead: Any) -> Any:
+    """`behind - 2 here + ahead`, of arrays or tensors.
+
+    The three lie close together, so that both differences are exact (Sterbenz, Floating-Point
+    Computation, 1974) and only their sum rounds; `ahead - 2 here` may round by itself.
+    """
+    return (ahead - here) + (behind - here)
+
+
 def second_differences(
     f: FlatFunction,
     z: tf.Tensor,
@@ -136,7 +145,8 @@ def second_differences(
     y = f(tf.reshape(rows, [-1, f.inputs.width]), [tiled(r, 2 * k + 1) for r in rest])
     y = tf.reshape(y, [2 * k + 1, n, f.outputs.width])
     ahead, behind, here = y[:k], y[k:-1], y[-1]
-    return tf.transpose(((ahead - here) + (behind - here)) / steps[..., None] ** 2, [1, 2, 0])
+    change = second_difference(behind, here, ahead)
+    return tf.transpose(change / steps[..., None] ** 2, [1, 2, 0])
 
 
 def slope_differences(

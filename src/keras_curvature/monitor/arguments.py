@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 
@@ -12,6 +13,25 @@ def require_one_of(what: str, value: Any, allowed: Sequence[str]) -> None:
     """Raises ValueError unless `value` is one of the words allowed."""
     if value not in allowed:
         raise ValueError(f"`{what}` must be one of {list(allowed)}. Received: {value!r}.")
+
+
+def require_keras(model: Any) -> None:
+    """Raises TypeError for a trained model that is none of Keras 3."""
+    if not isinstance(model, keras.Layer):
+        raise TypeError(
+            "`CurvatureMonitor` must be given to a model of Keras 3. Received: a "
+            f"{type(model).__name__} of {type(model).__module__}. Build it with `keras`; the "
+            "functions, `keras_curvature.laplacian` and so on, take models of tf_keras too."
+        )
+
+
+def require_part(model: Any) -> None:
+    """Raises TypeError for what can be no part of a model, nor its name."""
+    if not isinstance(model, keras.Layer | str | None):
+        raise TypeError(
+            "`model` must be a Keras model or layer inside the trained model, or its name. "
+            f"Received: {model!r}."
+        )
 
 
 def require_name(name: Any) -> None:

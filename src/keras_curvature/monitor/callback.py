@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.tensorflow.private import unobserved
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
-from keras_curvature.measurement.estimated import EstimatedMeasurer
-from keras_curvature.measurement.exact import ExactMeasurer
-from keras_curvature.measurement.exact_or_estimated import checked_directions, measurer_for
-from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
-from keras_curvature.measurement.probe import Probe, make_probe, require_batches
-from keras_curvature.measurement.slices import Slices
-from keras_curvature.monitor import chief
-from keras_curvature.monitor.arguments import require_name, require_one_of, words
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.exact_or_estimated import checked_directions
+from keras_curvature.measurement.probe import make_probe
+from keras_curvature.monitor.arguments import (
+    require_keras,
+    require_name,
+    require_one_of,
+    require_part,
+    words,
+)
 from keras_curvature.monitor.faults import Fault, Tolerance
 from keras_curvature.monitor.history import History, forget_after, record
 from keras_curvature.monitor.logs import Logs
 from keras_curvature.monitor.pictures import Pictures
-from keras_curvature.monitor.schedule import PictureBudget, continued, due, leaves_out
-from keras_curvature.monitor.watched_network import watched
+from keras_curvature.monitor.schedule import continued, due, leaves_out
+from keras_curvature.monitor.training import Asked, Found, Training
 from keras_curvature.report import reporter as reporting
 from keras_curvature.report.data import Report
-from keras_curvature.report.reporter import Reporter, in_units
 from keras_curvature.typing import Output, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
 
@@ -163,44 +160,37 @@ class CurvatureMonitor(keras.callbacks.Callback):
         require_one_of("units", units, ("raw", "std"))
         require_one_of("on_error", on_error, ("raise", "warn"))
         require_name(name)
-        if not isinstance(model, keras.Layer | str | None):
-            raise TypeError(
-                "`model` must be a Keras model or layer inside the trained model, or its name. "
-                f"Received: {model!r}."
-            )
+        require_part(model)
         self.probe = make_probe(probe)
         self.log_dir = log_dir
         self.name = name
         self.history: History = {"step": []}
-        self.reports: dict[str, Report] = {}
         self.diagnosis: Diagnosis | None = None
         self.verification: Verification | None = None
-        self._output = output
-        self._options = Options(output, wrt, engine, dtype, batch_size)
-        self._reference = reference
-        self._scale = scale
-        self._units: Any = units
-        self._directions = checked_directions(directions)
-        self._pictures = Pictures(words(vocabulary), feature_names)
-        self._is_due = due(freq)
-        self._leaves_out = leaves_out(freq)
-        self._feature_names = feature_names
+        self._asked = Asked(
+            self.probe,
+            model,
+            Options(output, wrt, engine, dtype, batch_size),
+            reference,
+            scale,
+            units,
+            checked_directions(directions),
+            feature_names,
+        )
         self._verifies = verify
+        self._is_due, self._leaves_out = due(freq), leaves_out(freq)
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
-        self._part = model
-        self._network: Any = None
-        self._subject: Any = None
-        self._measurer: ExactMeasurer | EstimatedMeasurer | None = None
-        self._measurements: dict[str, Measurement | EstimatedMeasurement] = {}
-        self._slices: dict[str, Slices] = {}
-        self._writer: Any = None
-        self._budget = PictureBudget()
-        self._pictured_step = -1
-        self._diagnosed_step = -1
         self._logs = Logs(name)
-        self._begun = self._is_first = False
-        self._offset = 0
-        self._ended = 0
+        self._pictures = Pictures(words(vocabulary), feature_names)
+        self._training: Training | None = None
+        self._found = Found()
+        self._diagnosed_step = -1
+        self._offset = self._ended = 0
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """The last report by the name of the output."""
+        return self._found.reports
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -212,76 +202,63 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         A part of the model it finds again by its name: a copy of the part would not be trained.
         """
-        left_out = dict.fromkeys(("_model", "_network", "_subject", "_measurer", "_writer"))
-        return vars(self) | left_out | {"_part": getattr(self._part, "name", self._part)}
+        left_out = {"_model": None, "_training": None}
+        return vars(self) | left_out | {"_asked": self._asked.detached()}
 
     def set_model(self, model: keras.Model) -> None:
         """Takes the model that `fit` was called on."""
-        if not isinstance(model, keras.Layer):
-            raise TypeError(
-                "`CurvatureMonitor` must be given to a model of Keras 3. Received: a "
-                f"{type(model).__name__} of {type(model).__module__}. Build it with `keras`; the "
-                "functions, `keras_curvature.laplacian` and so on, take models of tf_keras too."
-            )
+        require_keras(model)
         super().set_model(model)
 
     @unobserved()
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
-        self._network = watched(self.model, self._part, self.probe)
-        require_batches(self.probe, self._network)
-        self._subject, probe, self._options = self._asked_for()
-        self._measurer = measurer_for(
-            self._subject,
-            probe,
-            options=self._options,
-            directions=self._directions,
-            units=self._units,
-            scale=self._scale,
-            reference=self._known(),
-            names=self._feature_names,
-        )
+        training = Training(self._asked, self.model)
         if self._verifies and self.verification is None:
-            self._verify(self._measurer)
+            self.verification = training.verify()
+            if not self.verification.ok:
+                self._tolerance.complain(WrongDerivativeError(self.verification))
         self._close()  # a training that was broken off has left it open
-        if self.log_dir is not None and chief.writes(self.model):
-            # Here, so that only those who log pay for loading it.
-            from keras_curvature.summaries.run_writer import RunWriter
-
-            self._writer = RunWriter(self.log_dir, self.name)
-        self._budget = PictureBudget()
-        self._begun, self._is_first = False, True
+        self._training = training
+        training.open_log(self.log_dir, self.name)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once before the first epoch."""
-        if self._begun:
+        training = self._now
+        if training.begun:
             return
-        self._begun = True
+        training.begun = True
         self._offset = continued(epoch, self._offset, self._ended)
         step = epoch + self._offset
-        self._forget_after(step)
+        forget_after(self.history, step)
+        self._pictures.forget_after(step)
+        self._diagnosed_step = min(self._diagnosed_step, step)
         if not self.history["step"] or step > self._ended:
             self._step(step)
-            self._diagnose()
+            self._diagnose(training)
         self._ended = step
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and publishes the numbers in `logs`."""
         self._ended = epoch + 1 + self._offset
-        first, self._is_first = self._is_first, False
-        if first or self._asked(epoch):
+        training = self._now
+        first, training.is_first = training.is_first, False
+        if first or self._wants(epoch):
             self._step(self._ended, logs)
         else:
             self._logs.repeat(logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last picture and closes the log."""
-        if self._writer is not None:
-            if any(report.step != self._pictured_step for report in self.reports.values()):
-                self._attempt(self._ended, "draw", self._picture)
-            self._diagnose()
-            self._attempt(self._ended, "close the log", self._writer.close)
-            self._writer = None
+        training = self._training
+        if training is not None and training.writer is not None:
+            if any(report.step != self._pictures.drawn_step for report in self.reports.values()):
+                self._attempt(
+                    self._ended, "draw", lambda: training.picture(self._found, self._pictures)
+                )
+            self._diagnose(training)
+            self._attempt(self._ended, "close the log", training.writer.close)
+            training.writer = None
 
     def plot(self, output: str = "", *, picture: str = "shape", theme: str = "light") -> Any:
         """Draws the last measurement.
@@ -294,20 +271,23 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 looked at with the weights that the model has now. Where the monitor estimates,
                 these are the shape too, and distances are looked at as seldom as pictures are
                 drawn.
-            theme: `"light"` or `"dark"`.
+            theme: of the page it will stand on, `"light"` or `"dark"`, or `"card"`, which suits
+                either and is what goes to TensorBoard.
 
         Returns:
             A `matplotlib.figure.Figure`; a notebook shows it, `figure.savefig(path)` keeps it.
         """
         require_one_of("picture", picture, ("shape", "distances", "examples"))
         measurement, report = self._last(output)
+        training, exact = self._training, measurement.by_input
         if picture == "distances":
-            self._look_over_distances()
+            if training is not None:
+                training.look(self._found, self._pictures)
             return self._pictures.distances(measurement, self.reports[report.output], theme)
-        if isinstance(measurement, EstimatedMeasurement) or picture == "examples":
-            assert self._measurer is not None, "reports come from it"
-            return self._pictures.examples(self._measurer, self._options, report, theme)
-        return self._pictures.shape(measurement, report, theme)
+        if exact is None or picture == "examples":
+            assert training is not None, "reports come from it"
+            return training.examples(report, self._pictures, theme)
+        return self._pictures.shape(exact, report, theme)
 
     def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
         """Prints the verdict and the numbers of the last measurement.
@@ -320,177 +300,84 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         print_fn(terminal.table(self._last(output)[1]))
 
-    def _last(self, output: str) -> tuple[Measurement | EstimatedMeasurement, Report]:
-        if not self._measurements:
+    @property
+    def _now(self) -> Training:
+        assert self._training is not None, "measuring before `on_train_begin`"
+        return self._training
+
+    def _last(self, output: str) -> tuple[Measurement, Report]:
+        measurements = self._found.measurements
+        if not measurements:
             raise ValueError("Nothing has been measured yet: pass the monitor to `model.fit`.")
-        names = list(self._measurements)
-        if output == "" and output not in self._measurements:
+        names = list(measurements)
+        if output == "" and output not in measurements:
             output = names[0]
-        if output not in self._measurements:
+        if output not in measurements:
             raise ValueError(f"`output` must be one of {names}. Received: {output!r}.")
-        return self._measurements[output], self.reports[output]
+        return measurements[output], self.reports[output]
 
     def _step(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once, and adds the numbers to `logs`."""
-        begin = time.perf_counter()
+        training, begin = self._now, time.perf_counter()
         measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
         numbers = reporting.numbers(self.reports) if measured else {}
         features = reporting.features(self.reports) if measured else {}
         record(self.history, step, numbers | features)
-        self._log(step, measured)
+        if measured:
+            self._log(training, step)
+        self._tell_faults(training, step)
         when = {"step": float(step)} if measured and self._leaves_out else {}
         self._logs.publish(numbers | when, logs)
 
     def _measure(self, step: int, begin: float) -> None:
-        assert self._measurer is not None, "measuring before `on_train_begin`"
-        reporter = self._reporter(self._measurer)
-        found: dict[str, Measurement | EstimatedMeasurement] = {**self._measurer.measure()}
-        reports = {
-            output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
-            for i, (output, measurement) in enumerate(found.items())
-        }
-        self._measurements, self.reports = found, reports
-        self._pictures.seen = {}
-        if self._writer is not None and isinstance(self._measurer, ExactMeasurer):
-            self._slices = self._measurer.measure_slices()
-        for report in reports.values():
-            self._pictures.add(report)
+        self._found = self._now.measure(step, begin)
+        self._pictures.begin_step(self.reports.values())
 
-    def _log(self, step: int, measured: bool) -> None:
-        """Writes and draws what was measured, and what went wrong."""
-        if self._writer is None:
-            if measured and self._budget.allows():
-                with self._budget.spending():
-                    self._attempt(step, "look over distances", self._look_over_distances)
+    def _log(self, training: Training, step: int) -> None:
+        """Writes and draws what was measured."""
+        found, pictures, budget = self._found, self._pictures, training.budget
+        if training.writer is None:
+            if budget.allows():
+                self._attempt(step, "look over distances", lambda: training.look(found, pictures))
             return
-        if measured:
-            if not self._attempt(step, "write the log", self._write):
-                with contextlib.suppress(OSError):
-                    self._writer.close()
-                # Once more, into a new file: that helps if the old one was deleted.
-                self._attempt(step, "write the log", self._write)
-            if self._budget.allows():
-                self._attempt(step, "draw", self._picture)
-        self._tell_faults(step)
+        if not self._attempt(step, "write the log", lambda: training.write(step, found)):
+            with contextlib.suppress(OSError):
+                training.writer.close()
+            # Once more, into a new file: that helps if the old one was deleted.
+            self._attempt(step, "write the log", lambda: training.write(step, found))
+        if budget.allows():
+            self._attempt(step, "draw", lambda: training.picture(found, pictures))
 
-    def _tell_faults(self, step: int) -> None:
-        if self._writer is None or not self._tolerance.untold:
+    def _tell_faults(self, training: Training, step: int) -> None:
+        if training.writer is None or not self._tolerance.untold:
             return
-        if self._attempt(step, "write the log", lambda: self._write_faults(step)):
+        sentences = [str(fault) for fault in self.faults]
+        if self._attempt(step, "write the log", lambda: training.tell(step, sentences)):
             self._tolerance.told()
 
-    def _write_faults(self, step: int) -> None:
-        self._writer.write_faults(step, [str(fault) for fault in self.faults])
-        self._writer.flush()
-
-    def _write(self) -> None:
-        self._writer.write_layout(self.history["step"][-1], self.reports)
-        for output, report in self.reports.items():
-            measurement = self._measurements[output]
-            self._writer.write_numbers(report)
-            if isinstance(measurement, Measurement):  # the sampling error would widen an estimate's
-                shown = in_units(measurement, self._units)
-                self._writer.write_distribution(report, shown)
-                self._writer.write_scale_profile(report)
-            self._writer.write_tab(report, measurement, self._slices.get(output))
-        self._writer.flush()
-
-    def _look_over_distances(self) -> None:
-        """Takes the scale profiles of estimates, which pictures need, unless they are there."""
-        if not isinstance(self._measurer, EstimatedMeasurer):
-            return
-        if all(report.scale_profile is not None for report in self.reports.values()):
-            return
-        estimates = {
-            k: m for k, m in self._measurements.items() if isinstance(m, EstimatedMeasurement)
-        }
-        for output, report in reporting.over_distances(
-            self._measurer, estimates, self.reports
-        ).items():
-            self.reports[output] = report
-            self._pictures.add(report)
-            if self._writer is not None:
-                self._writer.write_scale_profile(report)
-                self._writer.write_distances(report, estimates[output])
-
-    def _asked_for(self) -> tuple[keras.Model, Probe, Options]:
-        """What is differentiated, where, and how: the model, or its loss at the probe's labels."""
-        asked = dataclasses.replace(self._options, output=self._output)
-        if not asks_for_loss(self._network, self._output):
-            return self._network, self.probe, asked
-        subject, probe = with_loss(self._network, self.probe, self._output)
-        return subject, probe, dataclasses.replace(asked, output=None)
-
-    def _reporter(self, measurer: ExactMeasurer | EstimatedMeasurer) -> Reporter:
-        """Made anew at each step: its method says what has happened to the measurer until then."""
-        lines = measurer.method(self._units)
-        if self._subject is not self._network:
-            lines = (
-                "Of the loss of each example at its label; on a line at the label of its start.",
-                *lines,
-            )
-        return Reporter(measurer.f.activity, self._options.output, lines, self._units)
-
-    def _known(self) -> Any:
-        """The known second derivatives at the probe."""
-        return self._reference(self.probe.x) if callable(self._reference) else self._reference
-
-    def _verify(self, measurer: ExactMeasurer | EstimatedMeasurer) -> None:
-        """Checks the derivatives once; raises or warns if one is wrong."""
-        found = verification.examine(self._subject, measurer.bound, self._options)
-        self.verification = found
-        if found.ok:
-            return
-        error = WrongDerivativeError(found)
-        if not self._tolerance.tolerant:
-            raise error
-        warnings.warn(str(error), stacklevel=2)
-
-    def _diagnose(self) -> None:
+    def _diagnose(self, training: Training) -> None:
         """Writes what is found out about the model as it is at the last step."""
-        if self._writer is None or not self.reports:
-            return
-        assert self._measurer is not None, "reports come from it"
-        if isinstance(self._measurer, EstimatedMeasurer) and not self._measurer.diagnosable:
+        if training.writer is None or not self.reports or not training.measurer.diagnosable:
             return
         step = self.history["step"][-1]
         if step == self._diagnosed_step:
             return
-        bound = self._measurer.bound
 
         def examine() -> None:
-            self.diagnosis = diagnosis.examine(self._subject, bound, self._options, self._scale)
+            self.diagnosis = training.diagnose()
             self._diagnosed_step = step
-            self._writer.write_diagnosis(step, self.diagnosis)
+            training.writer.write_diagnosis(step, self.diagnosis)
 
         self._attempt(step, "diagnose", examine)
-        self._tell_faults(step)
+        self._tell_faults(training, step)
 
-    def _picture(self) -> None:
-        """Draws and writes the pictures and the text of the last step."""
-        from keras_curvature import figures
-
-        with self._budget.spending():
-            self._look_over_distances()
-            assert self._measurer is not None, "reports come from it"
-            for report in self.reports.values():
-                measurement = self._measurements[report.output]
-                for theme in ("light", "dark"):
-                    for name, figure in self._pictures.all_of(
-                        self._measurer, self._options, measurement, report, theme
-                    ):
-                        self._writer.write_picture(report, figures.to_png(figure), name, theme)
-                self._writer.write_summary(report)
-                self._pictured_step = report.step
-            self._writer.flush()
-
-    def _asked(self, epoch: int) -> bool:
+    def _wants(self, epoch: int) -> bool:
         """Whether `freq` wants a measurement; a `freq` that fails leaves a NaN behind."""
         answer: list[bool] = []
         if self._attempt(self._ended, "ask `freq`", lambda: answer.append(self._is_due(epoch))):
             return answer[0]
         record(self.history, self._ended, {})
-        self._tell_faults(self._ended)
+        self._tell_faults(self._now, self._ended)
         return False
 
     @unobserved()
@@ -505,13 +392,5 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def _close(self) -> None:
         """Closes the log, come what may."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            with contextlib.suppress(OSError):
-                writer.close()
-
-    def _forget_after(self, step: int) -> None:
-        """Drops what came after a backup from which the training goes on."""
-        forget_after(self.history, step)
-        self._pictures.forget_after(step)
-        self._diagnosed_step = min(self._diagnosed_step, step)
+        if self._training is not None:
+            self._training.close()

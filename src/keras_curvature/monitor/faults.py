@@ -66,6 +66,12 @@ class Tolerance:
         """Notes that all faults have reached their reader."""
         self._untold = False
 
+    def complain(self, error: Exception) -> None:
+        """Raises an error that is found before training starts, or warns of it."""
+        if not self.tolerant:
+            raise error
+        warnings.warn(str(error), stacklevel=4)
+
     def attempt(self, step: int, doing: str, work: Callable[[], object]) -> bool:
         """Whether `work()` succeeded."""
         try:

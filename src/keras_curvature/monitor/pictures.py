@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from keras_curvature.engines.options import Options
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
-from keras_curvature.measurement.estimated import EstimatedMeasurer
-from keras_curvature.measurement.exact import ExactMeasurer
+from keras_curvature.measurement.base import Measurer
+from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.examples import Example, examples_of
 from keras_curvature.report.data import Report, ScaleProfile
 
@@ -19,6 +18,7 @@ class Pictures:
     Attributes:
         scale_profiles: by the name of the output, at all steps at which they were taken.
         seen: the examples that were looked at since the last step.
+        drawn_step: the last one whose pictures went to TensorBoard.
     """
 
     def __init__(
@@ -27,8 +27,15 @@ class Pictures:
         """Makes an empty one; see `CurvatureMonitor` for the names."""
         self.scale_profiles: dict[str, list[tuple[int, ScaleProfile]]] = {}
         self.seen: dict[str, tuple[Example, ...]] = {}
+        self.drawn_step = -1
         self._vocabulary = vocabulary
         self._feature_names = feature_names
+
+    def begin_step(self, reports: Iterable[Report]) -> None:
+        """Forgets the examples of the step before, and keeps the scale profiles of this one."""
+        self.seen = {}
+        for report in reports:
+            self.add(report)
 
     def add(self, report: Report) -> None:
         """Keeps the report's scale profile, if it has one."""
@@ -44,15 +51,13 @@ class Pictures:
                 (at, scale_profile) for at, scale_profile in scale_profiles if at <= step
             ]
 
-    def shape(self, measurement: Measurement, report: Report, theme: str) -> Any:
+    def shape(self, measurement: ExactMeasurement, report: Report, theme: str) -> Any:
         """The function and how it bends."""
         from keras_curvature import figures
 
         return figures.draw(measurement, report, theme=theme)
 
-    def distances(
-        self, measurement: Measurement | EstimatedMeasurement, report: Report, theme: str
-    ) -> Any:
+    def distances(self, measurement: Measurement, report: Report, theme: str) -> Any:
         """The curvature against the distance over which it is taken, at several steps."""
         from keras_curvature import figures
 
@@ -61,7 +66,7 @@ class Pictures:
 
     def examples(
         self,
-        measurer: ExactMeasurer | EstimatedMeasurer,
+        measurer: Measurer,
         options: Options,
         report: Report,
         theme: str,
@@ -79,17 +84,18 @@ class Pictures:
 
     def all_of(
         self,
-        measurer: ExactMeasurer | EstimatedMeasurer,
+        measurer: Measurer,
         options: Options,
-        measurement: Measurement | EstimatedMeasurement,
+        measurement: Measurement,
         report: Report,
         theme: str,
     ) -> Iterator[tuple[str, Any]]:
         """The pictures of an output that go to TensorBoard, by their names."""
-        if isinstance(measurement, EstimatedMeasurement):
+        exact = measurement.by_input
+        if exact is None:
             yield "examples", self.examples(measurer, options, report, theme)
         else:
-            yield "shape", self.shape(measurement, report, theme)
+            yield "shape", self.shape(exact, report, theme)
         yield "distances", self.distances(measurement, report, theme)
 
     def _names_of(self, seen: Sequence[Example]) -> list[list[str]] | None:

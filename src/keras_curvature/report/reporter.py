@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from keras_curvature.engines.activity import Activity
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
-from keras_curvature.measurement.estimated import EstimatedMeasurer
-from keras_curvature.report import estimated_statistics, statistics
+from keras_curvature.measurement.data import Measurement
 from keras_curvature.report import verdict as verdicts
 from keras_curvature.report.data import Report, Verdict
+from keras_curvature.report.scale_profile import profile_of
 from keras_curvature.typing import Output
 
 
@@ -35,7 +33,7 @@ class Reporter:
 
     def report(
         self,
-        measurement: Measurement | EstimatedMeasurement,
+        measurement: Measurement,
         step: int,
         index: int,
         output: str,
@@ -50,34 +48,19 @@ class Reporter:
             output: its name.
             seconds: what measuring took.
         """
-        if isinstance(measurement, EstimatedMeasurement):
-            return Report(
-                step=step,
-                output=output,
-                headline=estimated_statistics.headline(measurement),
-                reference={},
-                detail=estimated_statistics.detail(measurement) | {"seconds": seconds},
-                features={},
-                interactions=None,
-                verdict=self._said(
-                    verdicts.verdict_of_estimated(measurement, self.activity, index)
-                ),
-                method=self.method,
-                units=self.units,
-            )
-        shown = in_units(measurement, self.units)
+        shown = measurement.in_units(self.units)
         return Report(
             step=step,
             output=output,
-            headline=statistics.headline(shown),
-            reference=statistics.reference_errors(shown),
-            detail=statistics.detail(shown) | {"seconds": seconds},
-            features=statistics.feature_curvature(measurement),
-            interactions=statistics.interactions(measurement),
+            headline=shown.headline(),
+            reference=shown.reference_errors(),
+            detail=shown.detail() | {"seconds": seconds},
+            features=measurement.feature_curvature(),
+            interactions=measurement.interactions(),
             verdict=self._said(verdicts.verdict(measurement, self.activity, index)),
             method=self.method,
             units=self.units,
-            scale_profile=statistics.scale_profile(measurement),
+            scale_profile=profile_of(measurement),
         )
 
     def _said(self, verdict: Verdict) -> Verdict:
@@ -85,26 +68,6 @@ class Reporter:
         if isinstance(self.asked, str) and self.asked in OF_A_CLASSIFIER:
             return verdicts.between_classes(verdict, self.asked)
         return verdict
-
-
-def in_units(measurement: Measurement, units: str) -> Measurement:
-    """The measurement in the units of the reports."""
-    return statistics.in_standard_units(measurement) if units == "std" else measurement
-
-
-def over_distances(
-    measurer: EstimatedMeasurer,
-    estimates: Mapping[str, EstimatedMeasurement],
-    reports: Mapping[str, Report],
-) -> dict[str, Report]:
-    """Reports of estimates with their scale profiles, which are taken only where somebody looks."""
-    return {
-        output: dataclasses.replace(
-            reports[output],
-            scale_profile=statistics.scale_profile_of(found, estimates[output].output_spread),
-        )
-        for output, found in measurer.over_scales(estimates).items()
-    }
 
 
 def numbers(reports: Mapping[str, Report]) -> dict[str, float]:

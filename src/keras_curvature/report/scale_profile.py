@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement import rounding_noise
+from keras_curvature.measurement.data import Measurement
 from keras_curvature.report.data import Report, ScaleProfile
 from keras_curvature.typing import Array
 
@@ -35,6 +36,29 @@ class Reading:
 
     kind: str
     sentence: str
+
+
+def profile_of(m: Measurement) -> ScaleProfile | None:
+    """Curvature over each distance, in standard deviations, all outputs together."""
+    found = m.multiscale
+    if found is None:
+        return None
+    curvature = found.curvature / m.output_spread
+    finite = np.isfinite(curvature)
+    count = finite.sum(axis=(1, 2))
+    known = np.where(finite, curvature, 0.0)
+    empty = np.full(count.shape, np.nan)
+    mean, square = (
+        np.divide(x.sum(axis=(1, 2)), count, out=empty.copy(), where=count > 0)
+        for x in (known, known**2)
+    )
+    double, single = (
+        rounding_noise.in_second_difference(
+            np.sqrt(np.mean((noise / m.output_spread) ** 2)), found.distances
+        )
+        for noise in (found.noise, found.single_noise)
+    )
+    return ScaleProfile(found.distances, mean, np.sqrt(square), double, single)
 
 
 def read(scale_profile: ScaleProfile) -> Reading:
@@ -67,9 +91,7 @@ def read(scale_profile: ScaleProfile) -> Reading:
     return Reading("smooth", words + tail)
 
 
-def shown_units(
-    m: Measurement | EstimatedMeasurement, report: Report
-) -> tuple[float, float, tuple[str, str]]:
+def shown_units(m: Measurement, report: Report) -> tuple[float, float, tuple[str, str]]:
     """Factors for distance and curvature where a scale profile is drawn, and what they are in then.
 
     With a single input in the units of the data, as everything else that is drawn against it.

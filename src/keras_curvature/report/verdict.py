@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from keras_curvature.engines.activity import Activity, Dependence
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement, Segments
-from keras_curvature.report import estimated_statistics
+from keras_curvature.measurement.data import Measurement
 from keras_curvature.report.data import Verdict
-from keras_curvature.report.statistics import (
-    gain_of_a_parabola,
-    headline,
-    in_standard_units,
-    slope_change,
-)
 from keras_curvature.report.text import percent
 
 STRAIGHT = 0.05
@@ -43,24 +34,15 @@ def verdict(measurement: Measurement, activity: Activity, output: int = 0) -> Ve
         activity: what is known of the model's graph.
         output: which of the model's outputs this is.
     """
-    finite = bool(np.isfinite(measurement.diagonal).any())
-    early = _without_numbers(activity, output, finite, measurement.segments)
+    early = _without_numbers(measurement, activity, output)
     if early is not None:
         return early
-    # In d inputs points lie apart as sqrt(d), and what bends as much on the way does so slowly.
-    straightness = slope_change(in_standard_units(measurement).segments) * measurement.x.shape[1]
-    gain = gain_of_a_parabola(measurement)
-    return _judged(headline(measurement), straightness, gain)
-
-
-def verdict_of_estimated(s: EstimatedMeasurement, activity: Activity, output: int = 0) -> Verdict:
-    """The same of a model of many inputs, from what is seen along random directions."""
-    early = _without_numbers(activity, output, bool(np.isfinite(s.traces).any()), s.segments)
-    if early is not None:
-        return early
-    return _judged(
-        estimated_statistics.headline(s), estimated_statistics.straightness(s), WORTH_LEARNING
-    )
+    raw = measurement.headline()
+    fit = raw.get("r2")
+    shown = "" if fit is None else f" (R² {fit:.3f} on the probe)"
+    if not measurement.straightness() >= STRAIGHT:
+        return _straight(fit, shown, measurement.gain_of_a_parabola())
+    return _curved(raw, fit, shown)
 
 
 def between_classes(v: Verdict, output: str) -> Verdict:
@@ -75,9 +57,7 @@ def between_classes(v: Verdict, output: str) -> Verdict:
     )
 
 
-def _without_numbers(
-    activity: Activity, output: int, finite: bool, between: Segments
-) -> Verdict | None:
+def _without_numbers(measurement: Measurement, activity: Activity, output: int) -> Verdict | None:
     """What can be said whatever the numbers are."""
     dependence = activity.dependence[output]
     if dependence is Dependence.NONE:
@@ -90,26 +70,18 @@ def _without_numbers(
             "stopped",
             f"The derivative is cut by {activity.cuts[0]}: every derivative is 0, as asked for.",
         )
-    if not finite:
+    if not measurement.has_numbers:
         return Verdict(
             "not finite",
             "No second derivative is finite: look for NaN or infinity in the weights.",
         )
-    if not between.lengths.any():
+    if not measurement.segments.lengths.any():
         return Verdict(
             "one point",
             "The probe is one point only, so that nothing can be said of what lies between: give "
             "different points for slope_change, hidden_fraction and a verdict.",
         )
     return None
-
-
-def _judged(raw: Mapping[str, float], straightness: float, gain: float) -> Verdict:
-    fit = raw.get("r2")
-    shown = "" if fit is None else f" (R² {fit:.3f} on the probe)"
-    if not straightness >= STRAIGHT:
-        return _straight(fit, shown, gain)
-    return _curved(raw, fit, shown)
 
 
 def _curved(raw: Mapping[str, float], fit: float | None, shown: str) -> Verdict:

@@ -17,8 +17,9 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.slices import Slices
+from keras_curvature.measurement.statistics import finite
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, LAPLACIAN, MEANINGS, Meaning
 from keras_curvature.report.text import plain
@@ -45,9 +46,6 @@ PICTURES = {
     "h shrinks, where it has kinks it does not.",
 }
 """What is drawn, and what it shows."""
-
-THEMES = {"light": "", "dark": "_dark"}
-"""What the tag of a picture ends with, by the theme that it was drawn for."""
 
 SPECTRUM = (
     "Curvature over distances: half-width h of the window, mean, root mean square, what rounding "
@@ -116,12 +114,14 @@ class RunWriter:
     def write_distribution(self, report: Report, measurement: Measurement) -> None:
         """Writes a histogram of the finite values of the Laplacian; nothing if there are none.
 
+        Of estimates there are none: the sampling error would widen it.
+
         Args:
             report: says when, and in which units.
-            measurement: in the units of the report.
+            measurement: in the units of the data.
         """
-        values = measurement.laplacian
-        values = values[np.isfinite(values)]
+        exact = measurement.in_units(report.units).by_input
+        values = finite(np.empty(0) if exact is None else exact.laplacian)
         if not values.size:
             return
         # The width of the histogram has to be finite too.
@@ -158,7 +158,7 @@ class RunWriter:
     def write_tab(
         self,
         report: Report,
-        measurement: Measurement | EstimatedMeasurement,
+        measurement: Measurement,
         slices: Slices | None = None,
     ) -> None:
         """Writes what the Curvature tab shows of this step.
@@ -168,34 +168,25 @@ class RunWriter:
             measurement: in units of the data.
             slices: in units of the data, if there are any.
         """
-        if isinstance(measurement, EstimatedMeasurement):
-            probe, step = tab.estimated_packets(report, measurement)
-        else:
-            probe = tab.probe_packet(report, measurement, slices)
-            step = tab.step_packet(report, measurement, slices)
+        probe, step = tab.packets(report, measurement, slices)
         packets = {STEPS: step}
         if self._is_first(self._tag("-tab", report.output, PROBE)):
             packets[PROBE] = probe
         values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
         self._write(report.step, Summary(value=values))
 
-    def write_distances(
-        self, report: Report, measurement: Measurement | EstimatedMeasurement
-    ) -> None:
+    def write_distances(self, report: Report, measurement: Measurement) -> None:
         """Writes the curvature over distances for the tab, where `write_tab` came before it."""
         packet = tab.distances_packet(report, measurement)
         self._write(report.step, Summary(value=[self._blob(report.output, DISTANCES, packet)]))
 
-    def write_picture(
-        self, report: Report, png: bytes, name: str = "shape", theme: str = "light"
-    ) -> None:
+    def write_picture(self, report: Report, png: bytes, name: str = "shape") -> None:
         """Writes a picture that is already encoded as PNG.
 
         Args:
             report: says when, and of which output.
             png: the picture.
             name: one of `PICTURES`.
-            theme: one of `THEMES`; each has a tag of its own.
 
         Raises:
             ValueError: if it is not a PNG.
@@ -203,7 +194,7 @@ class RunWriter:
         if png[:8] != PNG_START:
             raise ValueError(f"`png` must be the bytes of a PNG. Received: {png[:8]!r}…")
         width, height = struct.unpack(">II", png[16:24])
-        tag = self._tag("-picture", report.output, name + THEMES[theme])
+        tag = self._tag("-picture", report.output, name)
         # TensorBoard's own function would want pixels, only to encode them again.
         metadata = image_metadata.create_summary_metadata(
             display_name=None, description=self._once(tag, PICTURES[name])

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, MEANINGS, largest
 from keras_curvature.report.scale_profile import read, shown_units
-from keras_curvature.report.statistics import in_standard_units
 from keras_curvature.report.text import plain
 from keras_curvature.typing import Array
 from keras_curvature_tensorboard.packets import pack
@@ -45,15 +44,27 @@ FINDINGS, TEXT_LENGTH = 16, 600
 """Of a diagnosis: the gravest findings, and letters of each sentence."""
 
 
-def probe_packet(report: Report, measurement: Measurement, slices: Slices | None) -> bytes:
-    """What does not change while the model trains.
+def packets(report: Report, measurement: Measurement, slices: Slices | None) -> tuple[bytes, bytes]:
+    """What does not change while the model trains, and what was found at one step.
+
+    Of a model of thousands of inputs its numbers and its verdict: nothing can be drawn against
+    single inputs or at single points there; the pictures of examples are on the Images dashboard.
 
     Args:
         report: says in which units.
         measurement: in units of the data.
         slices: in units of the data, if there are any.
     """
-    m = _in_units(report, measurement)
+    exact = measurement.by_input
+    if exact is not None:
+        return _probe_packet(report, exact, slices), _step_packet(report, exact, slices)
+    points, inputs = len(measurement.value), len(measurement.input_spread)
+    about = {"points": points, "shown": 0, "inputs": inputs, "names": []}
+    return _still_packet(report, measurement, about, {}), _moving_packet(report, [], {})
+
+
+def _probe_packet(report: Report, measurement: ExactMeasurement, slices: Slices | None) -> bytes:
+    m = measurement.in_units(report.units)
     shown, entries = _shown(m), _entries(m)
     n, d = m.x.shape
     arrays: dict[str, Any] = {"scale": measurement.scale}
@@ -92,9 +103,8 @@ def diagnosis_packet(step: int, diagnosis: Diagnosis) -> bytes:
     return pack(header, {})
 
 
-def step_packet(report: Report, measurement: Measurement, slices: Slices | None) -> bytes:
-    """What was found at one step; arguments as for `probe_packet`."""
-    m = _in_units(report, measurement)
+def _step_packet(report: Report, measurement: ExactMeasurement, slices: Slices | None) -> bytes:
+    m = measurement.in_units(report.units)
     d = m.x.shape[1]
     bars = largest(report.features, BARS) if d > 2 else []
     over = m.scale_diagonal.sum(axis=-1)[m.inside.all(axis=-1)]
@@ -114,24 +124,14 @@ def step_packet(report: Report, measurement: Measurement, slices: Slices | None)
     return _moving_packet(report, [name for name, _ in bars], arrays)
 
 
-def estimated_packets(report: Report, estimated: EstimatedMeasurement) -> tuple[bytes, bytes]:
-    """The same two packets for a model of thousands of inputs: its numbers and its verdict.
-
-    Nothing can be drawn against single inputs or at single points there; the pictures of examples
-    are on the Images dashboard.
-    """
-    about = {"points": len(estimated.value), "shown": 0, "inputs": estimated.inputs, "names": []}
-    return _still_packet(report, estimated, about, {}), _moving_packet(report, [], {})
-
-
-def distances_packet(report: Report, measurement: Measurement | EstimatedMeasurement) -> bytes:
+def distances_packet(report: Report, measurement: Measurement) -> bytes:
     """The curvature over distances, where it is not in every step's packet."""
     return pack({"step": report.step} | _read(report), _over_distances(report, measurement))
 
 
 def _still_packet(
     report: Report,
-    m: Measurement | EstimatedMeasurement,
+    m: Measurement,
     about: dict[str, Any],
     arrays: dict[str, Any],
 ) -> bytes:
@@ -171,11 +171,7 @@ def _said(report: Report) -> dict[str, Any]:
     }
 
 
-def _in_units(report: Report, measurement: Measurement) -> Measurement:
-    return in_standard_units(measurement) if report.units == "std" else measurement
-
-
-def _at_points(m: Measurement) -> dict[str, Array]:
+def _at_points(m: ExactMeasurement) -> dict[str, Array]:
     """What is drawn against one input, or over the plane of two."""
     shown, entries = _shown(m), _entries(m)
     arrays = {
@@ -190,7 +186,7 @@ def _at_points(m: Measurement) -> dict[str, Array]:
     return arrays
 
 
-def _shown(m: Measurement) -> NDArray[np.integer]:
+def _shown(m: ExactMeasurement) -> NDArray[np.integer]:
     """The probe points that are drawn: in order of a single input, evenly thinned."""
     n, d = m.x.shape
     each = 4 if d == 1 else 6
@@ -201,7 +197,7 @@ def _shown(m: Measurement) -> NDArray[np.integer]:
     return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
-def _entries(m: Measurement) -> slice:
+def _entries(m: ExactMeasurement) -> slice:
     return slice(min(m.value.shape[1], ENTRIES))
 
 
@@ -213,7 +209,7 @@ def _quantiles(laplacian: Array) -> Array:
     return np.quantile(values, np.linspace(0, 1, QUANTILES))
 
 
-def _on_slices(report: Report, m: Measurement, slices: Slices) -> dict[str, Array]:
+def _on_slices(report: Report, m: ExactMeasurement, slices: Slices) -> dict[str, Array]:
     """The slices in the report's units, each `(entries, inputs, positions)`."""
     entries = _entries(m)
     std = report.units == "std"
@@ -227,9 +223,7 @@ def _on_slices(report: Report, m: Measurement, slices: Slices) -> dict[str, Arra
     return {name: array.transpose(2, 0, 1) for name, array in arrays.items()}
 
 
-def _over_distances(
-    report: Report, measurement: Measurement | EstimatedMeasurement
-) -> dict[str, Array]:
+def _over_distances(report: Report, measurement: Measurement) -> dict[str, Array]:
     """Distance, mean, root mean square and rounding, by rising distance, `(4, distances)`.
 
     The rounding is that of the dtype in which derivatives are taken.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_curvature.measurement.windows import second_difference
 from keras_curvature.typing import Array
 from keras_curvature.verification.stencils import first_weights, second_weights
 
@@ -92,7 +93,7 @@ def _curvatures(values: Array, order: int) -> Array:
     """Second differences, `(steps, lines, outputs)`."""
     ahead, behind = _sides(values, order)
     here = values[:, None, None, 0]
-    pairs = (ahead - here) + (behind - here)
+    pairs = second_difference(behind, here, ahead)
     return np.einsum("j,lsjk->slk", second_weights(order), pairs) / _per_step(2)
 
 

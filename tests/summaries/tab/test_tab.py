@@ -5,14 +5,14 @@ import pytest
 
 from closed_forms import measurement, parabola, quadratic_form, report
 from keras_curvature.measurement.slices import Slices
-from keras_curvature.report.statistics import in_standard_units
 from keras_curvature.summaries import tab
 from keras_curvature_tensorboard.packets import unpack
 
 
 def packets(m, given=None, slices=None, **about):
     given = given or report(dict.fromkeys(m.feature_names, 1.0), **about)
-    return unpack(tab.probe_packet(given, m, slices)), unpack(tab.step_packet(given, m, slices))
+    still, moving = tab.packets(given, m, slices)
+    return unpack(still), unpack(moving)
 
 
 def outputs(m, count):
@@ -86,7 +86,7 @@ def test_units_are_those_of_the_report():
         ("slice_scale_second", squares / 7),
     ):
         np.testing.assert_allclose(std[name], raw[name] * factor, rtol=1e-6)
-    expected = np.sort(in_standard_units(m).laplacian[:, 0])
+    expected = np.sort(m.in_units("std").laplacian[:, 0])
     np.testing.assert_allclose(std["laplacian_quantiles"], expected, rtol=1e-6)
 
 
@@ -150,8 +150,8 @@ def test_a_step_has_a_bounded_size_whatever_is_measured(m, slices):
     features = {f"a rather long name of a feature {i:04}": float(i) for i in range(d)}
     interactions = np.ones((d, d)) if d <= 64 else None
     given = report(features, interactions=interactions)
-    assert len(tab.step_packet(given, m, slices)) <= 128 * 1024
-    assert len(tab.probe_packet(given, m, slices)) <= 128 * 1024
+    assert len(tab.packets(given, m, slices)[1]) <= 128 * 1024
+    assert len(tab.packets(given, m, slices)[0]) <= 128 * 1024
 
 
 def test_a_thinned_probe_keeps_its_ends_and_is_the_same_at_every_step():

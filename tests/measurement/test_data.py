@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_curvature.report import statistics
 from measurements import measurement, segments
 
 HESSIANS = np.array([[[2.0, 1.0], [1.0, -4.0]], [[6.0, 0.0], [0.0, 2.0]]])
@@ -13,7 +12,7 @@ X = np.array([[0.0, 0.0], [1.0, 2.0]])
 
 
 def test_headline_by_hand():
-    numbers = statistics.headline(measurement(X, HESSIANS))
+    numbers = measurement(X, HESSIANS).headline()
     assert numbers["mean"] == pytest.approx((-2 + 8) / 2)
     assert numbers["rms"] == pytest.approx(np.sqrt((4 + 1 + 1 + 16 + 36 + 4) / 2))
     assert numbers["scale_mean"] == pytest.approx((-2 + 8) / 2)
@@ -24,7 +23,7 @@ def test_headline_by_hand():
 
 
 def test_detail_by_hand():
-    numbers = statistics.detail(measurement(X, HESSIANS))
+    numbers = measurement(X, HESSIANS).detail()
     low, high = np.linalg.eigvalsh(HESSIANS[0])
     assert numbers["p50"] == pytest.approx(3)
     assert numbers["max"] == pytest.approx(8)
@@ -43,33 +42,33 @@ def test_detail_by_hand():
 
 def test_without_the_whole_hessian_the_diagonal_serves():
     m = measurement(X, HESSIANS, hessian=None)
-    numbers = statistics.headline(m) | statistics.detail(m)
+    numbers = m.headline() | m.detail()
     assert numbers["rms"] == pytest.approx(np.sqrt((4 + 16 + 36 + 4) / 2))
     assert "convex_fraction" not in numbers
-    assert statistics.interactions(m) is None
+    assert m.interactions() is None
 
 
 def test_what_is_not_finite_is_counted_and_left_out():
     broken = HESSIANS.copy()
     broken[0, 0, 0] = np.nan
     m = measurement(X, broken)
-    assert statistics.detail(m)["nonfinite_fraction"] == 0.5
-    assert statistics.headline(m)["mean"] == pytest.approx(8)
-    assert statistics.headline(m)["rms"] == pytest.approx(np.sqrt(40))
-    assert statistics.detail(m)["top_eigenvalue"] == pytest.approx(6)
-    assert np.isfinite(list(statistics.feature_curvature(m).values())).all()
+    assert m.detail()["nonfinite_fraction"] == 0.5
+    assert m.headline()["mean"] == pytest.approx(8)
+    assert m.headline()["rms"] == pytest.approx(np.sqrt(40))
+    assert m.detail()["top_eigenvalue"] == pytest.approx(6)
+    assert np.isfinite(list(m.feature_curvature().values())).all()
 
 
 def test_nothing_finite_is_nan_and_no_error():
     m = measurement(X, np.full((2, 2, 2), np.nan))
-    numbers = statistics.headline(m) | statistics.detail(m)
+    numbers = m.headline() | m.detail()
     assert np.isnan([numbers["mean"], numbers["rms"], numbers["top_eigenvalue"]]).all()
     assert numbers["nonfinite_fraction"] == 1
 
 
 def test_averages_at_the_scale_leave_out_windows_that_stick_out():
     inside = np.array([[True, False], [True, True]])
-    numbers = statistics.headline(measurement(X, HESSIANS, inside=inside))
+    numbers = measurement(X, HESSIANS, inside=inside).headline()
     assert numbers["scale_mean"] == pytest.approx((2 + 6) / 2 + 2)
 
 
@@ -86,15 +85,15 @@ def test_averages_at_the_scale_leave_out_windows_that_stick_out():
 )
 def test_slope_change_and_hidden_fraction(kinked, smooth, change, hidden):
     found = segments(smooth, kinked)
-    assert statistics.slope_change(found) == pytest.approx(change)
+    assert found.slope_change() == pytest.approx(change)
     # The kink's piece also holds a sixth of the smooth change.
-    assert statistics.hidden_fraction(found) == pytest.approx(hidden, abs=1e-12)
+    assert found.hidden_fraction() == pytest.approx(hidden, abs=1e-12)
 
 
 def test_rounding_of_the_slope_is_not_called_hidden_curvature():
     noise = np.finfo(np.float32).eps * np.array([0, 3, -2, 4, 1, -3, 2.0])
     found = segments(lambda t: 0.0 * t, lambda t: 1 + noise)
-    assert statistics.hidden_fraction(found) == 0
+    assert found.hidden_fraction() == 0
 
 
 def test_standard_units_compare_a_function_with_its_stretched_copy():
@@ -112,7 +111,7 @@ def test_standard_units_compare_a_function_with_its_stretched_copy():
         output_spread=np.array([tall]),
         scale=plain.scale * stretch,
     )
-    a, b = (statistics.in_standard_units(m) for m in (plain, stretched))
+    a, b = (m.in_units("std") for m in (plain, stretched))
     for field in ("jacobian", "diagonal", "hessian", "scale_diagonal", "scale"):
         np.testing.assert_allclose(getattr(a, field), getattr(b, field), err_msg=field)
 
@@ -127,26 +126,26 @@ def test_slope_change_in_standard_units_is_that_of_the_standardised_function():
         output_spread=np.array([2.0]),
         segments=dataclasses.replace(plain, standard_lengths=plain.lengths / 4),
     )
-    standard = statistics.in_standard_units(m)
-    assert statistics.slope_change(standard.segments) == pytest.approx(16)
+    standard = m.in_units("std")
+    assert standard.segments.slope_change() == pytest.approx(16)
 
 
 def test_r2():
     target = np.array([[0.0], [2.0]])
     m = measurement(X, HESSIANS, value=np.array([[0.0], [1.0]]), target=target)
-    assert statistics.headline(m)["r2"] == pytest.approx(1 - 1 / 2)
+    assert m.headline()["r2"] == pytest.approx(1 - 1 / 2)
     constant = measurement(X, HESSIANS, target=np.ones((2, 1)))
-    assert np.isnan(statistics.r2(constant))
+    assert np.isnan(constant.headline()["r2"])
 
 
 def test_reference_errors():
     reference = np.array([[[1.0, -4.0]], [[6.0, 4.0]]])
-    errors = statistics.reference_errors(measurement(X, HESSIANS, reference=reference))
+    errors = measurement(X, HESSIANS, reference=reference).reference_errors()
     assert errors["reference_rmse"] == pytest.approx(np.sqrt((1 + 0 + 0 + 4) / 4))
     assert errors["scale_reference_rmse"] == pytest.approx(np.sqrt(5 / 4))
-    assert statistics.reference_errors(measurement(X, HESSIANS)) == {}
+    assert measurement(X, HESSIANS).reference_errors() == {}
 
 
 def test_interactions_are_the_mean_absolute_hessian_in_standard_units():
-    found = statistics.interactions(measurement(X, HESSIANS, input_spread=np.array([1.0, 3.0])))
+    found = measurement(X, HESSIANS, input_spread=np.array([1.0, 3.0])).interactions()
     np.testing.assert_allclose(found, [[4, 1.5], [1.5, 27]])

@@ -1,0 +1,134 @@
+"""Averages, shares and errors of arrays that hold NaN where nothing is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_curvature.typing import Array
+
+EIGENVALUE_TOLERANCE = 1e-5
+"""Share of the largest |eigenvalue| below which one counts as 0: float32 rounding."""
+
+
+def finite(values: Array) -> Array:
+    """The finite ones, `(k,)`."""
+    return values[np.isfinite(values)]
+
+
+def mean(values: NDArray[Any]) -> float:
+    """Their mean, NaN where there are none."""
+    return float(np.mean(values)) if values.size else float("nan")
+
+
+def root_mean(squares: Array) -> float:
+    """The root of their mean, NaN where there are none."""
+    return float(np.sqrt(mean(squares)))
+
+
+def mean_where(used: NDArray[np.bool_], values: Array) -> Array:
+    """Mean over outputs and points of the finite values used, `(d,)` of `(n, m, d)`."""
+    used = used & np.isfinite(values)
+    count = used.sum(axis=(0, 1))
+    total = np.where(used, values, 0.0).sum(axis=(0, 1))
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def spread_of(value: Array) -> Array:
+    """Standard deviation of the finite values of each output, 1 where it is 0."""
+    columns = [finite(column) for column in value.T]
+    spread = np.array([np.std(column) if column.size else 0.0 for column in columns])
+    return np.where(spread > 0, spread, 1.0)
+
+
+def r2(value: Array, target: Array) -> float:
+    """Coefficient of determination of the finite values, all outputs together."""
+    known = np.isfinite(value)
+    residual = ((value - target)[known] ** 2).sum()
+    about_mean = ((target - target.mean(axis=0))[known] ** 2).sum()
+    return float(1 - residual / about_mean) if about_mean > 0 else float("nan")
+
+
+def adjusted_r2(columns: Array, y: Array) -> float:
+    """That of a least-squares fit, noise discounted."""
+    n, parameters = columns.shape
+    fitted = columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
+    about_mean = ((y - y.mean(axis=0)) ** 2).sum()
+    if about_mean == 0:
+        return 1.0
+    return float(1 - ((y - fitted) ** 2).sum() / about_mean * (n - 1) / (n - parameters))
+
+
+def from_eigenvalues(hessian: Array, jacobian: Array) -> dict[str, float]:
+    """What the eigenvalues of Hessians `(n, m, d, d)` say."""
+    known = np.isfinite(hessian).all(axis=(2, 3)) & np.isfinite(jacobian).all(axis=2)
+    if not known.any():
+        return dict.fromkeys(
+            ("normalized", "convex_fraction", "concave_fraction", "worst_convexity_violation",
+             "top_eigenvalue"), float("nan"),
+        )  # fmt: skip
+    eigenvalues = np.linalg.eigvalsh(hessian[known])
+    largest = np.abs(eigenvalues).max(axis=1)
+    tolerance = EIGENVALUE_TOLERANCE * largest.max()
+    gradient = np.linalg.norm(jacobian[known], axis=1)
+    sloped = gradient > 0
+    top = np.unravel_index(np.abs(eigenvalues).argmax(), eigenvalues.shape)
+    return {
+        "normalized": float(np.median(largest[sloped] / gradient[sloped]))
+        if sloped.any()
+        else float("nan"),
+        "convex_fraction": float(np.mean(eigenvalues[:, 0] >= -tolerance)),
+        "concave_fraction": float(np.mean(eigenvalues[:, -1] <= tolerance)),
+        "worst_convexity_violation": float(max(0.0, -eigenvalues.min())),
+        "top_eigenvalue": float(eigenvalues[top]),
+    }
+
+
+def interactions(hessian: Array) -> Array:
+    """Mean size of the finite ones of `(n, m, d, d)`, entry by entry, `(d, d)`."""
+    known = np.isfinite(hessian).all(axis=(2, 3))
+    return np.abs(hessian[known]).mean(axis=0) if known.any() else np.abs(hessian[0, 0])
+
+
+def interaction_fraction(hessian: Array) -> float:
+    """Squared mixed second derivatives over all squared ones.
+
+    0: a sum of functions of one input each describes the model. 1: only products do.
+    """
+    squares = hessian[np.isfinite(hessian).all(axis=(2, 3))] ** 2
+    every = squares.sum()
+    mixed = squares[:, ~np.eye(squares.shape[-1], dtype=bool)].sum()
+    return float(mixed / every) if every > 0 else 0.0
+
+
+def by_point(values: Array) -> Array:
+    """The mean over outputs at each point where all are finite, `(n,)` or fewer.
+
+    The outputs of an example share its directions, so only points are independent.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return finite(values.mean(axis=1))
+
+
+def error_of_mean(traces: Array) -> float:
+    """Standard error of the mean trace over the probe: of the random directions, not of the probe.
+
+    Half the difference of two estimates is as far off 0 as their mean is off the truth.
+    """
+    halves = by_point((traces[..., 0] - traces[..., 1]) / 2)
+    return float(np.sqrt(np.sum(halves**2)) / len(halves)) if len(halves) else float("nan")
+
+
+def error_of_sample(traces: Array) -> float:
+    """Standard error of a mean over some of the probe's points: theirs and the directions'."""
+    points = by_point(traces.mean(axis=2))
+    return float(points.std(ddof=1) / np.sqrt(len(points))) if len(points) > 1 else float("nan")
+
+
+def error_of_root(squares: Array) -> float:
+    """Standard error of a root mean square; differences between the points count too."""
+    if len(squares) < 2 or not squares.any():
+        return float("nan")
+    return float(squares.std(ddof=1) / np.sqrt(len(squares)) / (2 * np.sqrt(squares.mean())))

@@ -1,0 +1,185 @@
+"""One training as a monitor sees it: what is measured of the model, and the log of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_curvature import diagnosis, verification
+from keras_curvature.diagnosis.results import Diagnosis
+from keras_curvature.engines.options import Options
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.exact_or_estimated import measurer_for
+from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
+from keras_curvature.measurement.probe import Probe, require_batches
+from keras_curvature.measurement.slices import Slices
+from keras_curvature.monitor import chief
+from keras_curvature.monitor.pictures import Pictures
+from keras_curvature.monitor.schedule import PictureBudget
+from keras_curvature.monitor.watched_network import watched
+from keras_curvature.report.data import Report
+from keras_curvature.report.reporter import Reporter
+from keras_curvature.report.scale_profile import profile_of
+from keras_curvature.verification.results import Verification
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user wants measured, see `CurvatureMonitor`; `part` is its `model`."""
+
+    probe: Probe
+    part: keras.Layer | str | None
+    options: Options
+    reference: Any
+    scale: Any
+    units: Any
+    directions: int | str | None
+    feature_names: Sequence[str] | None
+
+    def detached(self) -> Asked:
+        """Without the network: a copy of it would not be trained, and it is found by its name."""
+        return dataclasses.replace(self, part=getattr(self.part, "name", self.part))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured at a step, each by the name of the output."""
+
+    measurements: dict[str, Measurement] = dataclasses.field(default_factory=dict)
+    reports: dict[str, Report] = dataclasses.field(default_factory=dict)
+    slices: Mapping[str, Slices] = dataclasses.field(default_factory=dict)
+
+
+class Training:
+    """From `on_train_begin` on; what is wrong with what was asked is raised here.
+
+    Attributes:
+        begun: whether the first epoch has.
+        is_first: whether that has not ended yet.
+        budget: for pictures.
+        writer: of the log, while it is open.
+    """
+
+    def __init__(self, asked: Asked, model: keras.Model) -> None:
+        """Checks what was asked against the model that `fit` was called on."""
+        self._asked, self._trained = asked, model
+        probe, options = asked.probe, asked.options
+        network = watched(model, asked.part, probe)
+        require_batches(probe, network)
+        self._subject, self._preface = network, list[str]()
+        if asks_for_loss(network, options.output):
+            self._subject, probe = with_loss(network, probe, options.output)
+            options = dataclasses.replace(options, output=None)
+            said = "Of the loss of each example at its label; on a line at the label of its start."
+            self._preface = [said]
+        self._options, known = options, asked.reference
+        self.measurer = measurer_for(
+            self._subject,
+            probe,
+            options=options,
+            directions=asked.directions,
+            units=asked.units,
+            scale=asked.scale,
+            reference=known(asked.probe.x) if callable(known) else known,
+            names=asked.feature_names,
+        )
+        self.begun, self.is_first = False, True
+        self.budget = PictureBudget()
+        self.writer: Any = None
+
+    def open_log(self, log_dir: str | Path | None, name: str) -> None:
+        """Opens the log, where there is to be one and this process writes it."""
+        if log_dir is not None and chief.writes(self._trained):
+            # Here, so that only those who log pay for loading it.
+            from keras_curvature.summaries.run_writer import RunWriter
+
+            self.writer = RunWriter(log_dir, name)
+
+    def close(self) -> None:
+        """Closes the log, come what may."""
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            with contextlib.suppress(OSError):
+                writer.close()
+
+    def verify(self) -> Verification:
+        """Checks the derivatives against differences of values."""
+        return verification.examine(self._subject, self.measurer.bound, self._options)
+
+    def diagnose(self) -> Diagnosis:
+        """What is found out about the model as it is now."""
+        return diagnosis.examine(
+            self._subject, self.measurer.bound, self._options, self._asked.scale
+        )
+
+    def measure(self, step: int, begin: float) -> Found:
+        """What holds now; its seconds are counted from `begin` on."""
+        # Made anew: its method says what has happened to the measurer until now.
+        method = (*self._preface, *self.measurer.method(self._asked.units))
+        reporter = Reporter(
+            self.measurer.f.activity, self._options.output, method, self._asked.units
+        )
+        measurements = self.measurer.measure()
+        reports = {
+            output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
+            for i, (output, measurement) in enumerate(measurements.items())
+        }
+        slices = self.measurer.measure_slices() if self.writer is not None else {}
+        return Found(measurements, reports, slices)
+
+    def look(self, found: Found, pictures: Pictures) -> None:
+        """Takes the scale profiles of estimates, which pictures need, unless they are there."""
+        if all(report.scale_profile is not None for report in found.reports.values()):
+            return
+        for output, measurement in self.measurer.over_scales(found.measurements).items():
+            report = dataclasses.replace(
+                found.reports[output], scale_profile=profile_of(measurement)
+            )
+            found.reports[output] = report
+            pictures.add(report)
+            if self.writer is not None:
+                self.writer.write_scale_profile(report)
+                self.writer.write_distances(report, measurement)
+
+    def examples(self, report: Report, pictures: Pictures, theme: str) -> Any:
+        """The picture of some examples."""
+        return pictures.examples(self.measurer, self._options, report, theme)
+
+    def write(self, step: int, found: Found) -> None:
+        """Writes what was measured."""
+        self.writer.write_layout(step, found.reports)
+        for output, report in found.reports.items():
+            measurement = found.measurements[output]
+            self.writer.write_numbers(report)
+            self.writer.write_distribution(report, measurement)
+            self.writer.write_scale_profile(report)
+            self.writer.write_tab(report, measurement, found.slices.get(output))
+        self.writer.flush()
+
+    def tell(self, step: int, faults: Sequence[str]) -> None:
+        """Writes what went wrong."""
+        self.writer.write_faults(step, faults)
+        self.writer.flush()
+
+    def picture(self, found: Found, pictures: Pictures) -> None:
+        """Draws and writes the pictures and the text of a step."""
+        from keras_curvature import figures
+
+        with self.budget.spending():
+            self.look(found, pictures)
+            for output, report in found.reports.items():
+                measurement = found.measurements[output]
+                for name, figure in pictures.all_of(
+                    self.measurer, self._options, measurement, report, "card"
+                ):
+                    self.writer.write_picture(report, figures.to_png(figure), name)
+                self.writer.write_summary(report)
+                pictures.drawn_step = report.step
+            self.writer.flush()
