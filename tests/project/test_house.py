@@ -46,6 +46,9 @@ KNOWN_ONLY_TO = {
 }
 """What is none of the business of any other package."""
 
+DOORS = {"interface", "backend", "quantities"}
+"""The modules of `engines/` that other packages import."""
+
 BACKENDS = ("tensorflow", "jax", "torch")
 
 NOT_YET_NEUTRAL = {
@@ -202,6 +205,17 @@ def test_no_package_uses_one_that_stands_before_it():
         if (other := package_of(module)) and other != mine and place[other] <= place[mine]
     }
     assert up == set()
+
+
+def test_the_engines_have_three_doors():
+    by_another = {
+        f"{path.relative_to(SOURCES)} uses {module}"
+        for path in SOURCES.rglob("*.py")
+        if (PACKAGE / "engines") not in path.parents and path != PACKAGE / "__init__.py"
+        for module in imported(path)
+        if module.startswith("keras_curvature.engines.") and module.split(".")[2] not in DOORS
+    }
+    assert by_another == set()
 
 
 def test_few_files_lie_loose():

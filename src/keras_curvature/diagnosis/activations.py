@@ -13,9 +13,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.activity import Place
-from keras_curvature.engines.op_types import BENT, LINEAR, QUADRATIC, SMOOTH, Curve, traits_of
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.interface import (
+    BENT,
+    LINEAR,
+    QUADRATIC,
+    SMOOTH,
+    Curve,
+    Place,
+    traits_of,
+)
 from keras_curvature.report.text import listed
 
 

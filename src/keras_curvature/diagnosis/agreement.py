@@ -11,10 +11,8 @@ import tensorflow as tf
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject, sample
-from keras_curvature.engines.activity import Place
-from keras_curvature.engines.finite_difference import RELATIVE_STEP
-from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow import reverse_mode
+from keras_curvature.engines.backend import reverse_mode
+from keras_curvature.engines.interface import RELATIVE_STEP, Place, traits_of
 from keras_curvature.typing import Array
 
 EXAMPLES = 8

@@ -17,11 +17,14 @@ from keras_curvature.diagnosis.scale import scale_below_rounding
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
 from keras_curvature.diagnosis.unit_states import look
 from keras_curvature.diagnosis.zeros import zeros
-from keras_curvature.engines.activity import Dependence, NotDifferentiableError
-from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow.compilation import require_eager
-from keras_curvature.engines.tensorflow.private import unobserved
+from keras_curvature.engines.backend import require_eager, unobserved
+from keras_curvature.engines.interface import (
+    BoundModel,
+    Dependence,
+    NotDifferentiableError,
+    Options,
+    bind,
+)
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 

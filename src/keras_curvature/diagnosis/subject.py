@@ -11,13 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.bound_model import BoundModel
-from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import run_chunked
-from keras_curvature.engines.layout import Layout
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.interface import ENGINES, BoundModel, Layout, Options, run_chunked
 from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
-from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement import rounding_noise, windows
 from keras_curvature.typing import Array, Model
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.activations import Part, batched_inputs
 from keras_curvature.diagnosis.subject import Mixed, Subject
-from keras_curvature.engines.tensorflow.interpreter import Interpreter, run
+from keras_curvature.engines.backend import Interpreter, run
 from keras_curvature.typing import Array
 
 CHANGED = 1e-3

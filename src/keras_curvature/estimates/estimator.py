@@ -7,16 +7,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines import chunking
-from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.evaluation import run_chunked
-from keras_curvature.engines.layout import Layout, unflatten
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.backend import FlatFunction, reverse_mode
+from keras_curvature.engines.interface import (
+    BoundModel,
+    Engine,
+    Layout,
+    Options,
+    bind,
+    chunking,
+    rademacher,
+    run_chunked,
+    unflatten,
+)
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
-from keras_curvature.engines.random_directions import rademacher
-from keras_curvature.engines.tensorflow import reverse_mode
-from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.estimates import hutchinson, lanczos
 from keras_curvature.estimates.results import Eigenvalues, Estimate
 from keras_curvature.estimates.xtrace import xtrace

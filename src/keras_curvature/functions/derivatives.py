@@ -8,10 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.dispatch import EngineChoice
-from keras_curvature.engines.evaluation import differentiate, estimate_laplacian
-from keras_curvature.engines.evaluation import engine_choice as _engine_choice
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.interface import (
+    EngineChoice,
+    Options,
+    differentiate,
+    estimate_laplacian,
+)
+from keras_curvature.engines.interface import engine_choice as _engine_choice
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 

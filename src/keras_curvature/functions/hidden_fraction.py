@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.evaluation import run_chunked
-from keras_curvature.engines.layout import unflatten
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.backend import require_eager
+from keras_curvature.engines.interface import (
+    BoundModel,
+    Engine,
+    Options,
+    bind,
+    run_chunked,
+    unflatten,
+)
 from keras_curvature.engines.quantities import DIRECTIONAL
-from keras_curvature.engines.tensorflow.compilation import require_eager
 from keras_curvature.measurement import segments
 from keras_curvature.measurement import windows as scales
 from keras_curvature.typing import Array, Model, Output, Structure, Wrt

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines import chunking
-from keras_curvature.engines.bound_model import bind
-from keras_curvature.engines.layout import unflatten
-from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow.compilation import require_eager
-from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.engines.tensorflow.linear_regions import switches
-from keras_curvature.engines.tensorflow.reverse_mode import value_and_jacobian
+from keras_curvature.engines.backend import (
+    FlatFunction,
+    require_eager,
+    switches,
+    value_and_jacobian,
+)
+from keras_curvature.engines.interface import Options, bind, chunking, unflatten
 from keras_curvature.typing import Array, Model, Output
 
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)

@@ -7,11 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines import chunking
-from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.evaluation import as_direction, run_chunked
-from keras_curvature.engines.layout import unflatten
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.interface import (
+    BoundModel,
+    Options,
+    as_direction,
+    bind,
+    chunking,
+    run_chunked,
+    unflatten,
+)
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
 from keras_curvature.measurement.windows import (
     KERNELS,

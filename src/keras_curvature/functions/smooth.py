@@ -11,10 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.activity import Place
-from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow.activity_analysis import activity_of
-from keras_curvature.engines.tensorflow.tracing import trace, unnoticed
+from keras_curvature.engines.backend import activity_of, trace, unnoticed
+from keras_curvature.engines.interface import Place, traits_of
 from keras_curvature.functions.smooth_activations import (
     SMOOTH,
     Ramp,

@@ -9,10 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.evaluation import differentiate
-from keras_curvature.engines.layout import unflatten
-from keras_curvature.engines.masks import mask_of, masked
-from keras_curvature.engines.outputs import selector
+from keras_curvature.engines.interface import differentiate, mask_of, masked, selector, unflatten
 from keras_curvature.layers.wrapper import MADE_UP, DerivativeWrapper, has_open_axes, with_masks
 from keras_curvature.typing import Output, Structure, Wrt
 

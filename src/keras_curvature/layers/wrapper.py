@@ -9,13 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.chunking import WHOLE
-from keras_curvature.engines.masks import mask_of, masked
-from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow.activity_analysis import layer_of
-from keras_curvature.engines.tensorflow.function import checked_wrt
-from keras_curvature.engines.tensorflow.tracing import trace
+from keras_curvature.engines.backend import checked_wrt, layer_of, trace
+from keras_curvature.engines.interface import WHOLE, BoundModel, Options, bind, mask_of, masked
 from keras_curvature.typing import Output, Structure, Wrt
 
 EXAMPLES = 4

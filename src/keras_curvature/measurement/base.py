@@ -13,12 +13,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.dispatch import EngineChoice
-from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.evaluation import run_chunked
-from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.interface import (
+    BoundModel,
+    Engine,
+    EngineChoice,
+    Options,
+    bind,
+    run_chunked,
+)
 from keras_curvature.measurement import (
     ground_truth,
     multiscale,

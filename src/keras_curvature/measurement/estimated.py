@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.evaluation import run_chunked
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.interface import (
+    ENGINES,
+    Engine,
+    Options,
+    run_chunked,
+    sparse_rademacher,
+)
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
-from keras_curvature.engines.random_directions import sparse_rademacher
 from keras_curvature.measurement import method_text, multiscale, segments
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.data import EstimatedMeasurement, Measurement

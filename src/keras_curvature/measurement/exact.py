@@ -9,11 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines import chunking
-from keras_curvature.engines.bound_model import bind
-from keras_curvature.engines.dispatch import ENGINES, EngineChoice
-from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.interface import ENGINES, Engine, EngineChoice, Options, bind, chunking
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
     ground_truth,

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from keras_curvature.engines.bound_model import bind
-from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.interface import ENGINES, Options, bind
 from keras_curvature.engines.quantities import DIAGONAL
 from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring

@@ -10,12 +10,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.bound_model import BoundModel
-from keras_curvature.engines.options import Options
+from keras_curvature.engines.backend import FlatFunction, reverse_mode
+from keras_curvature.engines.interface import BoundModel, Options, rademacher
 from keras_curvature.engines.quantities import PRODUCT
-from keras_curvature.engines.random_directions import rademacher
-from keras_curvature.engines.tensorflow import reverse_mode
-from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
 from keras_curvature.typing import Array
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Array, Output
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_curvature.engines.inputs import matched
-from keras_curvature.engines.losses import LOSS, WithLoss, is_loss, loss_by_example
+from keras_curvature.engines.interface import LOSS, WithLoss, is_loss, loss_by_example, matched
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Output
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement import rounding_noise
 from keras_curvature.measurement.windows import second_difference
 from keras_curvature.typing import Array

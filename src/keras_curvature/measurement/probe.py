@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_curvature.engines.inputs import is_text, matched, numbers_in
+from keras_curvature.engines.interface import is_text, matched, numbers_in
 from keras_curvature.measurement import batches
 from keras_curvature.typing import Model, Structure
 

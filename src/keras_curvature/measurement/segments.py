@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.interface import Engine
 from keras_curvature.engines.quantities import DIRECTIONAL, SLOPE
-from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement.data import Segments
 from keras_curvature.typing import Array
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.layout import Layout
-from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.engines.tensorflow.reverse_mode import tiled, value_and_jacobian
+from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
+from keras_curvature.engines.interface import Layout
 
 AUTO_FRACTION = 0.25
 """`scale="auto"` in standard deviations of an input.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keras_curvature.engines.activity import Activity, Dependence
+from keras_curvature.engines.interface import Activity, Dependence
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.text import percent

@@ -11,11 +11,14 @@ import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
-from keras_curvature.engines.bound_model import BoundModel, Evaluator
-from keras_curvature.engines.dispatch import ENGINES
-from keras_curvature.engines.evaluation import flat_derivatives
-from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow.function import FlatFunction, flatten
+from keras_curvature.engines.backend import FlatFunction, flatten
+from keras_curvature.engines.interface import (
+    ENGINES,
+    BoundModel,
+    Evaluator,
+    Options,
+    flat_derivatives,
+)
 from keras_curvature.typing import Array
 from keras_curvature.verification.truth import Lines
 

@@ -9,11 +9,14 @@ from keras_curvature.diagnosis.activations import named
 from keras_curvature.diagnosis.agreement import altering
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
-from keras_curvature.engines.activity import NotDifferentiableError
-from keras_curvature.engines.bound_model import bind
-from keras_curvature.engines.dispatch import ENGINES, needs_float64
-from keras_curvature.engines.options import Options
-from keras_curvature.engines.taylor import registry
+from keras_curvature.engines.interface import (
+    ENGINES,
+    NotDifferentiableError,
+    Options,
+    bind,
+    needs_float64,
+    registry,
+)
 from keras_curvature.verification import answers
 from keras_curvature.verification.judging import judged, tolerance_of
 from keras_curvature.verification.results import Check

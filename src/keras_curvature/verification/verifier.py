@@ -13,11 +13,8 @@ import tensorflow as tf
 from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
-from keras_curvature.engines.activity import NotDifferentiableError
-from keras_curvature.engines.bound_model import BoundModel, bind
-from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow.compilation import require_eager
-from keras_curvature.engines.tensorflow.private import unobserved
+from keras_curvature.engines.backend import require_eager, unobserved
+from keras_curvature.engines.interface import BoundModel, NotDifferentiableError, Options, bind
 from keras_curvature.typing import Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.judging import judged, tolerance_of

@@ -1,0 +1,79 @@
+"""What the other packages use of the engines: a model bound to a batch, and what it is asked."""
+
+from __future__ import annotations
+
+from keras_curvature.engines import chunking
+from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError, Place
+from keras_curvature.engines.batch_coupling import TOLERANCE, draws, influence, randomness
+from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind
+from keras_curvature.engines.chunking import WHOLE
+from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
+from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.evaluation import (
+    as_direction,
+    differentiate,
+    engine_choice,
+    estimate_laplacian,
+    flat_derivatives,
+    run_chunked,
+)
+from keras_curvature.engines.finite_difference import RELATIVE_STEP
+from keras_curvature.engines.inputs import is_text, matched, numbers_in
+from keras_curvature.engines.layout import Layout, unflatten
+from keras_curvature.engines.losses import LOSS, WithLoss, is_loss, loss_by_example
+from keras_curvature.engines.masks import mask_of, masked
+from keras_curvature.engines.op_types import BENT, LINEAR, QUADRATIC, SMOOTH, Curve, traits_of
+from keras_curvature.engines.options import Options
+from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
+from keras_curvature.engines.random_directions import rademacher, sparse_rademacher
+from keras_curvature.engines.taylor import registry
+
+__all__ = [
+    "BENT",
+    "ENGINES",
+    "LINEAR",
+    "LOSS",
+    "OF_A_CLASSIFIER",
+    "QUADRATIC",
+    "RELATIVE_STEP",
+    "SMOOTH",
+    "TOLERANCE",
+    "WHOLE",
+    "Activity",
+    "BoundModel",
+    "Curve",
+    "Dependence",
+    "Engine",
+    "EngineChoice",
+    "Evaluator",
+    "Layout",
+    "NotDifferentiableError",
+    "Options",
+    "Place",
+    "WithLoss",
+    "as_direction",
+    "bind",
+    "chunking",
+    "differentiate",
+    "draws",
+    "engine_choice",
+    "estimate_laplacian",
+    "flat_derivatives",
+    "influence",
+    "is_loss",
+    "is_text",
+    "loss_by_example",
+    "mask_of",
+    "masked",
+    "matched",
+    "needs_float64",
+    "numbers_in",
+    "rademacher",
+    "randomness",
+    "registry",
+    "run_chunked",
+    "selector",
+    "sparse_rademacher",
+    "traits_of",
+    "unflatten",
+]
