@@ -32,10 +32,8 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
 
 def report_text(monitor: Any, diagnosis: Any, heading: str) -> str:
     """The same for a person."""
-    from keras_curvature.report import terminal
-
     tables = [
-        terminal.table(report, f"{heading}, output {name!r}" if name else heading)
+        report.text(f"{heading}, output {name!r}" if name else heading)
         for name, report in monitor.reports.items()
     ]
     return "\n\n".join([*tables, str(diagnosis)])
@@ -95,21 +93,25 @@ def _firsts(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) -> Table:
-    from keras_curvature.report.metrics import MEANINGS
-    from keras_curvature.report.text import formatted, plain
-
-    table = Table(box=box.SIMPLE_HEAD, title=plain(a.output, 40) or None, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=_shown(a.output, 40) or None, title_justify="left")
     table.add_column("number", no_wrap=True)
     for name in names:
-        table.add_column(plain(name, 24), justify="right", no_wrap=True)
+        table.add_column(_shown(name, 24), justify="right", no_wrap=True)
     if with_meanings:
         table.add_column("meaning", style="dim")
+    meanings = {**a.meanings, **b.meanings}
     for name in {**a.scalars, **b.scalars}:
         if name == "seconds":  # of the measurement, not of the model
             continue
-        cells = [formatted(r.scalars[name]) if name in r.scalars else "–" for r in (a, b)]
-        table.add_row(name, *cells, *([MEANINGS[name].sentence] if with_meanings else []))
+        cells = [f"{r.scalars[name]:.4g}" if name in r.scalars else "–" for r in (a, b)]
+        table.add_row(name, *cells, *([meanings[name]] if with_meanings else []))
     return table
+
+
+def _shown(name: str, limit: int) -> str:
+    """A name from data or the command line: it moves no cursor, and its end is kept."""
+    kept = "".join(c for c in name if c.isprintable())
+    return kept if len(kept) <= limit else f"{kept[: limit - 9]}…{kept[-8:]}"
 
 
 def apart_text(apart: Mapping[str, float]) -> str:

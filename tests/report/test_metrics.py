@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from closed_forms import parabola, quadratic_form, report
-from keras_curvature.report import metrics, terminal
+from keras_curvature.report import metrics
 from keras_curvature.report import text as report_text
 
 HOSTILE = "<script>\x1b[2J\n$x_1$|\u202e"
@@ -39,7 +39,7 @@ def test_units_in_deviations_say_so():
 
 
 def test_table_has_the_verdict_first_and_all_numbers():
-    text = terminal.table(report(output="price"))
+    text = str(report(output="price"))
     lines = text.splitlines()
     assert lines[0] == "Curvature of 'price', epoch 3"
     assert lines[1].startswith("The function bends")
@@ -53,7 +53,7 @@ def test_table_has_the_verdict_first_and_all_numbers():
 def test_table_stays_within_the_columns_and_moves_no_cursor():
     features = {f"{HOSTILE}{i} {'long ' * 30}": float(i) for i in range(30)}
     shown = report(features, output=HOSTILE * 9, sentence=f"{HOSTILE} word" * 40, method=(HOSTILE,))
-    text = terminal.table(shown)
+    text = str(shown)
     assert max(map(len, text.splitlines())) <= report_text.WIDTH
     assert not set(text) & {"\x1b", "\u202e", "\r"}
     assert "10 with less are left out" in text
@@ -61,7 +61,7 @@ def test_table_stays_within_the_columns_and_moves_no_cursor():
 
 def test_table_takes_what_is_not_a_number_and_what_it_does_not_know():
     shown = report({"a": np.nan, "b": 1.0}, headline={"mean": np.nan, "new": np.inf})
-    lines = terminal.table(shown).splitlines()
+    lines = str(shown).splitlines()
     assert any(line.split()[:2] == ["mean", "nan"] for line in lines)
     assert any(line.split() == ["new", "inf"] for line in lines)
     assert lines.index("b    1") < lines.index("a  nan")

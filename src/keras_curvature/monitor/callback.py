@@ -296,9 +296,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             output: name of the output of a model that has several.
             print_fn: called with the text.
         """
-        from keras_curvature.report import terminal
-
-        print_fn(terminal.table(self._last(output)[1]))
+        print_fn(str(self._last(output)[1]))
 
     @property
     def _now(self) -> Training:

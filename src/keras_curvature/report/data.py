@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keras_curvature.report import terminal
+from keras_curvature.report.metrics import MEANINGS
+from keras_curvature.report.text import moment, plain, wrapped
 from keras_curvature.typing import Array, Units
 
 
@@ -14,6 +17,10 @@ class Verdict:
 
     kind: str
     sentence: str
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.sentence
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class ScaleProfile:
 
 @dataclass(frozen=True)
 class Report:
-    """The named numbers of one output at one step.
+    """The named numbers of one output at one step; printed, a page of text.
 
     Attributes:
         step: 0 is the untrained model, `e + 1` the end of Keras's epoch `e`.
@@ -69,3 +76,47 @@ class Report:
     def scalars(self) -> dict[str, float]:
         """All numbers but the per-feature ones, headline first."""
         return {**self.headline, **self.reference, **self.detail}
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What each of `scalars` says, in words."""
+        return {name: MEANINGS[name].sentence for name in self.scalars if name in MEANINGS}
+
+    def __str__(self) -> str:
+        """The verdict, then every number and its meaning."""
+        return self.text()
+
+    def text(self, heading: str | None = None) -> str:
+        """The verdict, then every number and its meaning, for a terminal.
+
+        Args:
+            heading: the first line. Default: the output and the step.
+
+        Returns:
+            Lines of at most 88 columns, without a newline at the end.
+
+        Example:
+            >>> verdict = kc.Verdict("linear", "A straight line, as it should be.")
+            >>> report = kc.Report(3, "", {"mean": 0.0}, {}, {"seconds": 0.12}, {}, None, verdict)
+            >>> print(report)
+            Curvature, epoch 3
+            A straight line, as it should be.
+            <BLANKLINE>
+            mean  0  y/x²  bends up (above 0) or down (below 0) on average
+            <BLANKLINE>
+            Detail
+            seconds  0.12  s  what this measurement took
+        """
+        name = f" of {plain(self.output, 40)!r}" if self.output else ""
+        first = plain(heading or f"Curvature{name}, {moment(self.step)}")
+        reference = terminal.numbers_of(self.reference, self.units)
+        features = terminal.features_of(self.features)
+        blocks = [
+            [first, *wrapped(plain(self.verdict.sentence))],
+            terminal.numbers_of(self.headline, self.units),
+            terminal.titled("Against the known second derivatives", reference),
+            terminal.titled("Detail", terminal.numbers_of(self.detail, self.units)),
+            terminal.titled(terminal.features_title(self.features), features),
+            terminal.titled("How it was measured", terminal.bullets(self.method)),
+        ]
+        return "\n\n".join("\n".join(block) for block in blocks if block)

@@ -1,57 +1,21 @@
-"""A report as text for a terminal."""
+"""Parts of a report as lines of text for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, MEANINGS, MOST_FEATURES, Meaning, largest
-from keras_curvature.report.text import formatted, moment, plain, wrapped
+from keras_curvature.report.text import formatted, plain, wrapped
 from keras_curvature.typing import Units
 
 
-def table(report: Report, heading: str | None = None) -> str:
-    """A report as text for a terminal: the verdict, then every number and its meaning.
-
-    Args:
-        report: what was found.
-        heading: the first line. Default: the output and the step.
-
-    Returns:
-        Lines of at most 88 columns, without a newline at the end.
-
-    Example:
-        >>> from keras_curvature.report.data import Report, Verdict
-        >>> from keras_curvature.typing import Units
-        >>> verdict = Verdict("linear", "A straight line, as it should be.")
-        >>> report = Report(3, "", {"mean": 0.0}, {}, {"seconds": 0.12}, {}, None, verdict)
-        >>> print(table(report))
-        Curvature, epoch 3
-        A straight line, as it should be.
-        <BLANKLINE>
-        mean  0  y/x²  bends up (above 0) or down (below 0) on average
-        <BLANKLINE>
-        Detail
-        seconds  0.12  s  what this measurement took
-    """
-    name = f" of {plain(report.output, 40)!r}" if report.output else ""
-    first = f"Curvature{name}, {moment(report.step)}" if heading is None else plain(heading)
-    blocks = [
-        [first, *wrapped(plain(report.verdict.sentence))],
-        _numbers(report.headline, report.units),
-        _titled("Against the known second derivatives", _numbers(report.reference, report.units)),
-        _titled("Detail", _numbers(report.detail, report.units)),
-        _titled(_features_title(report.features), _features(report.features)),
-        _titled("How it was measured", _bullets(report.method)),
-    ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-def _titled(title: str, lines: list[str]) -> list[str]:
+def titled(title: str, lines: list[str]) -> list[str]:
+    """Lines below their title, if there are any."""
     return [title, *lines] if lines else []
 
 
-def _numbers(numbers: Mapping[str, float], units: Units) -> list[str]:
+def numbers_of(numbers: Mapping[str, float], units: Units) -> list[str]:
+    """Each number with its unit and meaning."""
     known = {name: MEANINGS.get(name, Meaning("", "", "")) for name in numbers}
     rows = [
         (name, formatted(numbers[name]), meaning.unit_in(units), meaning.sentence)
@@ -60,13 +24,15 @@ def _numbers(numbers: Mapping[str, float], units: Units) -> list[str]:
     return _aligned(rows)
 
 
-def _features_title(features: Mapping[str, float]) -> str:
+def features_title(features: Mapping[str, float]) -> str:
+    """What is said of each input, and how many are left out."""
     omitted = len(features) - MOST_FEATURES
     note = f"; {omitted} with less are left out" if omitted > 0 else ""
     return f"Mean |second derivative| along each input, {FEATURE.unit}{note}"
 
 
-def _features(features: Mapping[str, float]) -> list[str]:
+def features_of(features: Mapping[str, float]) -> list[str]:
+    """The number of each input, the largest first."""
     rows = [(plain(name, 40), formatted(number), "", "") for name, number in largest(features)]
     return _aligned(rows)
 
@@ -81,5 +47,6 @@ def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:
     return lines
 
 
-def _bullets(sentences: Iterable[str]) -> list[str]:
+def bullets(sentences: Iterable[str]) -> list[str]:
+    """Each sentence behind a dash."""
     return [line for s in sentences for line in wrapped(plain(s), "- ")]
