@@ -448,6 +448,14 @@ def _hypot_hessian(x: Array) -> Array:
 
 INF = float("inf")
 
+
+def _sine_times_hessian(x: np.ndarray) -> np.ndarray:
+    """Of `sin(x) y`."""
+    a, b = x.T
+    mixed = np.cos(a)
+    return np.stack([np.stack([-np.sin(a) * b, mixed], 1), np.stack([mixed, 0 * a], 1)], 1)
+
+
 OF_SEVERAL = {
     "prod": OfSeveral(
         lambda x: ops.prod(x, axis=1),
@@ -496,6 +504,18 @@ OF_SEVERAL = {
         [[0, 1], [0, -1], [1, 0], [-1, 0], [-0.0, -1], [1, 1], [3e-3, -4e-3]],
         _angle_gradient,
         _angle_hessian,
+    ),
+    "sum of nothing": OfSeveral(
+        lambda x: tf.reduce_sum(tf.exp(x[:, 2:]), axis=1) + tf.sin(x[:, 0]) * x[:, 1],
+        [[0, 2], [-2, 0], [3, 4]],
+        lambda x: np.stack([np.cos(x[:, 0]) * x[:, 1], np.sin(x[:, 0])], axis=1),
+        _sine_times_hessian,
+    ),
+    "beside the logarithm of a sum of nothing": OfSeveral(
+        lambda x: tf.maximum(tf.reduce_logsumexp(x[:, 2:], axis=1), tf.sin(x[:, 0]) * x[:, 1]),
+        [[0, 2], [-2, 0], [3, 4]],
+        lambda x: np.stack([np.cos(x[:, 0]) * x[:, 1], np.sin(x[:, 0])], axis=1),
+        _sine_times_hessian,
     ),
     "euclidean norm": OfSeveral(
         lambda x: tf.math.reduce_euclidean_norm(x, axis=1),

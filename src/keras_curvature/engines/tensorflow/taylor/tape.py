@@ -73,6 +73,8 @@ class ActiveJets:
 
 
 def may_carry(tensor: Any) -> bool:
-    """Whether a tensor's dtype can have a derivative."""
+    """Whether a tensor can have a derivative: by its dtype, and by having entries at all."""
     dtype = getattr(tensor, "dtype", None)
-    return dtype is not None and (dtype.is_floating or dtype.is_complex or dtype == tf.variant)
+    if dtype is None or not (dtype.is_floating or dtype.is_complex or dtype == tf.variant):
+        return False
+    return tensor.shape.rank is None or 0 not in tensor.shape.as_list()
