@@ -4,7 +4,7 @@ A traced graph is run again as if it were being written down for the first time:
 is emitted through `tf.raw_ops`, so that gradient tapes see it. That is what lets this
 library replace single ops (`gradient_overrides.py`) and evaluate a model in another dtype than the
 one it was built in. Functions are entered; loops and branches are re-emitted as loops and
-branches around their walked bodies.
+branches around their bodies, re-emitted too.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def run(
         mended: as in `Interpreter`.
     """
     environment = given(trace, feeds, dtype)
-    return Interpreter(dtype, trace.variables, mended=mended).walk(environment, fetches)
+    return Interpreter(dtype, trace.variables, mended=mended).fetch(environment, fetches)
 
 
 def given(trace: Trace, feeds: Mapping[Any, tf.Tensor], dtype: tf.DType) -> Environment:
@@ -106,7 +106,7 @@ class Interpreter:
             handle: distribution.copy_to_read(variable) for handle, variable in variables.items()
         }
 
-    def walk(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    def fetch(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Adds to `environment` what `fetches` need, and returns them."""
         ops = needed(fetches, ChainMap(environment, self.variables))
         in_own_dtype = deciding(ops)
@@ -182,14 +182,14 @@ class Interpreter:
     def enter(
         self, graph: tf.Graph, values: Sequence[Any], given: Iterable[tf.Tensor]
     ) -> list[tf.Tensor]:
-        """Walks a function's graph on `values`, which stand for the tensors `given`."""
+        """Emits a function's graph on `values`, which stand for the tensors `given`."""
         environment: Environment = {}
         for inner, value, outer in zip(graph.inputs, values, given, strict=True):
             if outer.ref() in self.variables:
                 self.variables[inner.ref()] = self.variables[outer.ref()]
             else:
                 environment[inner.ref()] = value
-        return self.walk(environment, graph.outputs)
+        return self.fetch(environment, graph.outputs)
 
     def _supplied(
         self, op: tf.Operation, inputs: Sequence[Any], supplied: Formula
@@ -245,7 +245,7 @@ class Interpreter:
         return listed(tf.switch_case(tf.cast(inputs[0], tf.int32), branches))
 
     def _loop(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
-        """Re-emits a loop around its walked body.
+        """Re-emits a loop around its body.
 
         What the body hands on unchanged (weights, the whole input sequence) is used from
         outside instead of being carried, so that a gradient does not stack a copy per step.
@@ -294,7 +294,7 @@ class Interpreter:
                 for i, seed in zip(differentiable, seeds, strict=True):
                     inner[upstream[i].ref()] = seed
                 wanted = [gradients[i] for i in differentiable]
-                found = iter(self.walk(inner, [g for g in wanted if g is not None]))
+                found = iter(self.fetch(inner, [g for g in wanted if g is not None]))
                 return [None if g is None else next(found) for g in wanted]
 
             return [tf.identity(value) for value in values], gradient

@@ -1,6 +1,6 @@
 """Where the operations of a piecewise-linear model switch from one piece to another.
 
-A interpreter that evaluates a model and keeps account, tensor by tensor, of how it depends on the
+An interpreter that evaluates a model and keeps account, tensor by tensor, of how it depends on the
 input. An operation that could make it anything but piecewise linear is refused by name.
 """
 
@@ -46,7 +46,7 @@ def switches(f: FlatFunction, z: tf.Tensor) -> list[tf.Tensor]:
         ValueError: for an operation that is not known to be piecewise linear.
     """
     board = _Switchboard(f)
-    board.walk(given(f.traced, f.feeds(z, ()), f.dtype), f.fetches)
+    board.fetch(given(f.traced, f.feeds(z, ()), f.dtype), f.fetches)
     return [tf.reshape(tensor, [z.shape[0], -1]) for tensor in board.found]
 
 
@@ -92,7 +92,7 @@ class _Switchboard(Interpreter):
     def enter(
         self, graph: tf.Graph, values: Sequence[Any], given: Iterable[tf.Tensor]
     ) -> list[tf.Tensor]:
-        """Walks a function's graph with what is known of its inputs."""
+        """Goes through a function's graph with what is known of its inputs."""
         outer = list(given)
         for inner, tensor in zip(graph.inputs, outer, strict=True):
             self._degrees[inner.ref()] = self._degree(tensor)

@@ -48,7 +48,7 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
         op_tape = OpTape(step.interpreter.dtype, step.interpreter.variables)
         inner = dict(step.environment)
         inner |= {upstream[i].ref(): seed for i, seed in zip(seeded, seeds, strict=True)}
-        found = op_tape.walk(inner, [g for g, _ in known])
+        found = op_tape.fetch(inner, [g for g, _ in known])
         along = [_dots(stack, g) for stack, g in zip(firsts, found, strict=True)]
         turning: list[list[tf.Tensor]] = []
         if mode.has_second:

@@ -106,7 +106,7 @@ def record(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> Recorded
         tape.watch(z)
         feeds = f.feeds(z, rest)
         op_tape = OpTape(f.dtype, f.traced.variables)
-        results = op_tape.walk(given(f.traced, feeds, f.dtype), f.fetches)
+        results = op_tape.fetch(given(f.traced, feeds, f.dtype), f.fetches)
         value = f.outputs.join([tf.cast(y, z.dtype) for y in results])
     sources = tuple(feeds[tensor.ref()] for tensor in f.source)
     steps = tuple(active_steps(op_tape.steps, sources))

@@ -45,7 +45,7 @@ def through(formula: Formula) -> Rule:
         }
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch([jet.value for jet in jets if jet is not None])
-            results = op_tape.walk(environment, traced.graph.outputs)
+            results = op_tape.fetch(environment, traced.graph.outputs)
         if isinstance(mode, Adjoint):
             known = [mode.gradient(y) for y in step.outputs[: len(results)]]
             used = [i for i, rows in enumerate(known) if rows is not None]
