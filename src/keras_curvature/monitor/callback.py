@@ -285,7 +285,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 training.look(self._found, self._pictures)
             return self._pictures.distances(measurement, self.reports[report.output], theme)
         if exact is None or picture == "examples":
-            assert training is not None, "reports come from it"
+            if training is None:
+                raise ValueError(
+                    "`plot` looks at examples with the model, and a copied monitor has none. Pass "
+                    "it to `model.fit`, or plot with the monitor that was there."
+                )
             return training.examples(report, self._pictures, theme)
         return self._pictures.shape(exact, report, theme)
 
