@@ -23,6 +23,9 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
             "units": report.units,
             "numbers": dict(report.scalars),
             "features": dict(report.features),
+            "interactions": [
+                {"inputs": list(names), "value": value} for names, value in report.pairs.items()
+            ],
             "method": list(report.method),
         }
         for name, report in monitor.reports.items()

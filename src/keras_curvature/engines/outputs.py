@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_curvature.engines.layout import keys_in_order
 from keras_curvature.engines.losses import LOSS
 from keras_curvature.typing import Model, Output
 
@@ -98,9 +99,7 @@ def _scores(output: str, leaves: Sequence[Any]) -> Any:
     return leaves[0]
 
 
-def output_names(model: Model, outputs: Any, leaves: Sequence[Any]) -> list[str]:
-    """What the outputs are called, where they have names."""
-    if isinstance(outputs, dict):
-        return sorted(outputs)
-    names = list(getattr(model, "output_names", None) or [])
-    return names if len(names) == len(leaves) else []
+def output_names(model: Model | None, outputs: Any, leaves: Sequence[Any]) -> list[str]:
+    """What the outputs are called, where they have names that tell them apart."""
+    names = keys_in_order(outputs) or list(getattr(model, "output_names", None) or [])
+    return names if len(set(names)) == len(leaves) else []

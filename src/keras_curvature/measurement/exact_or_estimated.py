@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from keras_curvature.engines.bound_model import bind
@@ -13,7 +12,7 @@ from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring
 from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.measurement.exact import ExactMeasurer
-from keras_curvature.measurement.probe import Probe
+from keras_curvature.measurement.probe import Names, Probe
 from keras_curvature.typing import Model
 
 EXACT_PASSES = 512
@@ -55,7 +54,7 @@ def measurer_for(
     units: str,
     scale: Any,
     reference: Any,
-    names: Sequence[str] | None,
+    names: Names | None,
 ) -> ExactMeasurer | EstimatedMeasurer:
     """Exact second derivatives where that is asked for or affordable, else estimates.
 

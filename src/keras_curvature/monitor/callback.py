@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,15 @@ from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
 from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.exact_or_estimated import checked_directions, measurer_for
+from keras_curvature.measurement.ground_truth import UNFITTED
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
-from keras_curvature.measurement.probe import Probe, make_probe, require_batches
+from keras_curvature.measurement.probe import (
+    Names,
+    Probe,
+    make_probe,
+    names_given,
+    require_batches,
+)
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor import chief
 from keras_curvature.monitor.arguments import require_name, require_one_of, words
@@ -90,9 +97,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
             inside it: of a model that has a `train_step` and no `call`, say, or inside a
             `DerivativeOutput`.
         reference: known second derivatives along each input at the probe, in the shape of
-            `hessian_diagonal`, or a function of the probe's `x` that gives them.
+            `hessian_diagonal` (a dict by name where the model has dicts), or a function of the
+            probe's `x` that gives them.
         scale: half-width of the window of the curvature at a scale, as in
-            `scale_curvature`. Default: a quarter of each input's standard deviation.
+            `scale_curvature`; of several inputs a dict too. Default: a quarter of each input's
+            standard deviation.
         units: `"raw"`, the units of x and y, or `"std"`: every input and output measured in
             its standard deviation over the probe, so that numbers compare between runs.
             Numbers per feature and their pictures are always in `"std"`.
@@ -111,7 +120,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         engine: as in `keras_curvature.derivatives`.
         dtype: as there.
         batch_size: as there.
-        feature_names: names of the inputs. Default: a data frame's columns, or x0, x1, ….
+        feature_names: names of the inputs. Default: a data frame's columns, the names that the
+            inputs of a model of several have, or x0, x1, …. Of a model with a dict of inputs a
+            dict by input, of one name or as many as it has columns: Keras sorts the keys of a
+            dict, so that a list would name the wrong numbers.
         name: prefix of everything that is written. Give each of several monitors its own.
         on_error: `"raise"`, or `"warn"` to let the training go on when measuring, drawing or
             writing fails: it warns once per kind of fault, puts NaN where a number is not known
@@ -154,7 +166,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         engine: str = "auto",
         dtype: str | None = None,
         batch_size: int | None = None,
-        feature_names: Sequence[str] | None = None,
+        feature_names: Names | None = None,
         name: str = "curvature",
         on_error: str = "raise",
         verify: bool = False,
@@ -181,7 +193,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._scale = scale
         self._units: Any = units
         self._directions = checked_directions(directions)
-        self._pictures = Pictures(words(vocabulary), feature_names)
+        self._pictures = Pictures(words(vocabulary))
         self._is_due = due(freq)
         self._leaves_out = leaves_out(freq)
         self._feature_names = feature_names
@@ -241,6 +253,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             reference=self._known(),
             names=self._feature_names,
         )
+        self._pictures.names = names_given(self._feature_names, self.probe, self._measurer.f)
         if self._verifies and self.verification is None:
             self._verify(self._measurer)
         self._close()  # a training that was broken off has left it open
@@ -343,8 +356,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def _measure(self, step: int, begin: float) -> None:
         assert self._measurer is not None, "measuring before `on_train_begin`"
-        reporter = self._reporter(self._measurer)
         found: dict[str, Measurement | EstimatedMeasurement] = {**self._measurer.measure()}
+        reporter = self._reporter(self._measurer, found)
         reports = {
             output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
             for i, (output, measurement) in enumerate(found.items())
@@ -421,9 +434,15 @@ class CurvatureMonitor(keras.callbacks.Callback):
         subject, probe = with_loss(self._network, self.probe, self._output)
         return subject, probe, dataclasses.replace(asked, output=None)
 
-    def _reporter(self, measurer: ExactMeasurer | EstimatedMeasurer) -> Reporter:
+    def _reporter(
+        self,
+        measurer: ExactMeasurer | EstimatedMeasurer,
+        found: Mapping[str, Measurement | EstimatedMeasurement],
+    ) -> Reporter:
         """Made anew at each step: its method says what has happened to the measurer until then."""
         lines = measurer.method(self._units)
+        if measurer.probe.y is not None and any(m.target is None for m in found.values()):
+            lines = (*lines, UNFITTED)
         if self._subject is not self._network:
             lines = (
                 "Of the loss of each example at its label; on a line at the label of its start.",

@@ -17,18 +17,17 @@ class Pictures:
     """Draws reports and what was measured for them; matplotlib is loaded for the first one.
 
     Attributes:
+        names: of the inputs, where the user or the probe has some.
         scale_profiles: by the name of the output, at all steps at which they were taken.
         seen: the examples that were looked at since the last step.
     """
 
-    def __init__(
-        self, vocabulary: Sequence[str] | None, feature_names: Sequence[str] | None
-    ) -> None:
-        """Makes an empty one; see `CurvatureMonitor` for the names."""
+    def __init__(self, vocabulary: Sequence[str] | None) -> None:
+        """Makes an empty one; see `CurvatureMonitor` for the vocabulary."""
+        self.names: Sequence[str] | None = None
         self.scale_profiles: dict[str, list[tuple[int, ScaleProfile]]] = {}
         self.seen: dict[str, tuple[Example, ...]] = {}
         self._vocabulary = vocabulary
-        self._feature_names = feature_names
 
     def add(self, report: Report) -> None:
         """Keeps the report's scale profile, if it has one."""
@@ -93,12 +92,12 @@ class Pictures:
         yield "distances", self.distances(measurement, report, theme)
 
     def _names_of(self, seen: Sequence[Example]) -> list[list[str]] | None:
-        """The words of each example, or the user's names for the inputs."""
+        """The words of each example, or the names of the inputs."""
         rows = [one.tokens for one in seen if one.tokens is not None]
         words = self._vocabulary
         if rows:
             return None if words is None else [[_word(words, int(i)) for i in row] for row in rows]
-        return None if self._feature_names is None else [list(self._feature_names)] * len(seen)
+        return None if self.names is None else [list(self.names)] * len(seen)
 
 
 def _word(words: Sequence[str], token: int) -> str:

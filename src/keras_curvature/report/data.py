@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,7 +47,8 @@ class Report:
         reference: how far the measured second derivatives are from the known ones.
         detail: the other scalars.
         features: mean |second derivative| along each input, in standard deviations.
-        interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`.
+        interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`; its rows and
+            columns are in the order of `features`.
         verdict: the sentence.
         method: what was computed, with which engine, on how many points, and why.
         units: of all numbers but those per feature, which are in standard deviations.
@@ -69,3 +71,13 @@ class Report:
     def scalars(self) -> dict[str, float]:
         """All numbers but the per-feature ones, headline first."""
         return {**self.headline, **self.reference, **self.detail}
+
+    @property
+    def pairs(self) -> dict[tuple[str, str], float]:
+        """The interactions by the names of two inputs, each pair once; empty where unknown."""
+        if self.interactions is None:
+            return {}
+        return {
+            (first, second): float(self.interactions[i, j])
+            for (i, first), (j, second) in itertools.combinations(enumerate(self.features), 2)
+        }

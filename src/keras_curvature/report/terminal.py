@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keras_curvature.report.data import Report
-from keras_curvature.report.metrics import FEATURE, MEANINGS, MOST_FEATURES, Meaning, largest
+from keras_curvature.report.metrics import (
+    FEATURE,
+    MEANINGS,
+    MOST_FEATURES,
+    MOST_PAIRS,
+    Meaning,
+    largest,
+)
 from keras_curvature.report.text import formatted, moment, plain, wrapped
 from keras_curvature.typing import Units
 
@@ -42,6 +49,7 @@ def table(report: Report, heading: str | None = None) -> str:
         _titled("Against the known second derivatives", _numbers(report.reference, report.units)),
         _titled("Detail", _numbers(report.detail, report.units)),
         _titled(_features_title(report.features), _features(report.features)),
+        _titled(f"Mean |mixed second derivative|, {FEATURE.unit}", _pairs(report)),
         _titled("How it was measured", _bullets(report.method)),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -69,6 +77,11 @@ def _features_title(features: Mapping[str, float]) -> str:
 def _features(features: Mapping[str, float]) -> list[str]:
     rows = [(plain(name, 40), formatted(number), "", "") for name, number in largest(features)]
     return _aligned(rows)
+
+
+def _pairs(report: Report) -> list[str]:
+    named = {f"{plain(a, 18)} × {plain(b, 18)}": size for (a, b), size in report.pairs.items()}
+    return _aligned([(name, formatted(size), "", "") for name, size in largest(named, MOST_PAIRS)])
 
 
 def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:
