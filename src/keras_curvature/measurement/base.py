@@ -39,7 +39,7 @@ class Measurer:
         self._scale: Array = windows.resolve(
             scale, f.inputs, lambda: tf.constant(self._spread)
         ).numpy()
-        self._targets = ground_truth.targets(probe, options.output, f, getattr(model, "loss", None))
+        self._targets = ground_truth.targets(probe, options.output, f, model)
 
     def _points(self) -> Array:
         """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""

@@ -11,7 +11,7 @@ from keras_curvature.engines.losses import labels_are_classes
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER
 from keras_curvature.engines.tensorflow.function import FlatFunction
 from keras_curvature.measurement.probe import Probe
-from keras_curvature.typing import Array, Output
+from keras_curvature.typing import Array, Model, Output
 
 Y = "The probe's `y`"
 
@@ -21,7 +21,7 @@ UNFITTED = (
 )
 
 
-def targets(probe: Probe, output: Output, f: FlatFunction, loss: Any = None) -> list[Array | None]:
+def targets(probe: Probe, output: Output, f: FlatFunction, model: Model) -> list[Array | None]:
     """Known values `(n, m)` for each output.
 
     `None` where the probe has no `y`, or where that names classes and says nothing of the output's
@@ -30,14 +30,15 @@ def targets(probe: Probe, output: Output, f: FlatFunction, loss: Any = None) -> 
     Args:
         probe: the points.
         output: which one was asked for.
-        f: the model.
-        loss: that it was compiled with, or `None`.
+        f: the model's function.
+        model: itself, for the loss that it was compiled with.
 
     Raises:
         ValueError: if the values do not fit the model's output.
     """
     if probe.y is None or _names_classes(probe.y, output):
         return [None] * len(f.outputs.shapes)
+    loss = getattr(model, "loss", None)
     given = _at_output(probe.y, output, f)
     _require_count(given, f, Y)
     found: list[Array | None] = []
@@ -47,7 +48,7 @@ def targets(probe: Probe, output: Output, f: FlatFunction, loss: Any = None) -> 
             found.append(None)
             continue
         if isinstance(output, int) and np.ndim(y) > 1 and np.size(y) != probe.size * size:
-            y = y[..., output]
+            y = _of_all(y, model)[..., output]
         elif isinstance(output, int) and size == 1 and np.asarray(y).dtype.kind in "iu":
             found.append(None)  # the score of one class against the number of another
             continue
@@ -109,6 +110,17 @@ def _at_output(given: Any, output: Output, f: FlatFunction) -> list[Any]:
     if len(f.outputs.shapes) == 1 and several:
         return list(given.values() if isinstance(given, Mapping) else given)
     return f.outputs.in_order(given, Y)
+
+
+def _of_all(y: Any, model: Model) -> Any:
+    """Known values of all outputs on the last axis, of which one is chosen."""
+    declared = getattr(model, "outputs", None) or []
+    if len(declared) == 1 and np.shape(y)[-1] != (width := declared[0].shape[-1]):
+        raise ValueError(
+            f"{Y} must hold the output that is watched, or all {width} on its last axis. "
+            f"Received: {np.shape(y)}."
+        )
+    return y
 
 
 def _loss_of(loss: Any, output: Output, f: FlatFunction, i: int) -> Any:
