@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -96,6 +97,14 @@ def test_report(run):
     for part in ("\nmean ", "\nr2 ", "\na  ", "Diagnosis of silu: no findings",
                  "by second-order Taylor propagation; in float32"):  # fmt: skip
         assert part in result.output
+
+
+def test_the_library_itself_can_be_run(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["keras_curvature", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("keras_curvature", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{kc.__version__}\n"
 
 
 def test_several_inputs_are_the_arrays_of_their_names(run):

@@ -54,7 +54,7 @@ CASES = {
     "one-hot, probabilities": (
         model("categorical_crossentropy", "softmax"), None, ONE_HOT, r2(PROBABILITIES, ONE_HOT),
     ),
-    "one-hot, logits": (model(LOSSES.CategoricalCrossentropy(from_logits=True)), None, ONE_HOT, None),
+    "one-hot, logits": (model(LOSSES.CategoricalCrossentropy(True)), None, ONE_HOT, None),
     "sign, logit": (model(LOSSES.BinaryCrossentropy(True), output=0), None, SIGN, None),
     "sign, probability": (
         model("binary_crossentropy", "sigmoid", 0), None, SIGN, r2(SIGMOID, SIGN),
@@ -104,3 +104,24 @@ def test_labels_that_do_not_fit_are_refused(case):
     make, output, y, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         untrained(make(), (X, y), output=output)
+
+
+def both():
+    x = keras.Input((2,))
+    return keras.Model(x, {"u": keras.layers.Dense(1)(x), "v": keras.layers.Dense(2)(x)})
+
+
+def in_a_list():
+    x = keras.Input((2,))
+    named = [keras.layers.Dense(1, name="u"), keras.layers.Dense(2, name="v")]
+    return keras.Model(x, [layer(x) for layer in named])
+
+
+@pytest.mark.parametrize("make", [both, in_a_list])
+@pytest.mark.parametrize("what", ["y", "reference"])
+def test_what_is_known_of_one_output_of_several_says_how_to_watch_it(make, what):
+    known = X[:, :1] if what == "y" else np.zeros((32, 1, 2))
+    probe, options = ((X, known), {}) if what == "y" else (X, {"reference": known})
+    with pytest.raises(ValueError, match=f"`{what}` must.*'u'.*'v'.*`output='u'`"):
+        untrained(make(), probe, **options)
+    assert untrained(make(), probe, output="u", **options).reports

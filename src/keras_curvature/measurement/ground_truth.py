@@ -76,12 +76,8 @@ def references(probe: Probe, reference: Any, f: FlatFunction) -> list[Array | No
     if count == 1:
         named = isinstance(given, Mapping) and not set(f.inputs.names) & set(given)
         parts = list(given.values()) if named else [given]
-    elif isinstance(given, Mapping):
-        parts = f.outputs.by_name(given, what)
-    elif f.outputs.ordered and isinstance(given, (list, tuple)) and len(given) == count:
-        parts = list(given)
     else:
-        parts = f.outputs.in_order(given, what)
+        parts = _by_output(given, f, what)
     _require_count(parts, f, what)
     return [
         _along_inputs(part, (probe.size, *shape), size, f)
@@ -109,7 +105,20 @@ def _at_output(given: Any, output: Output, f: FlatFunction) -> list[Any]:
         return [given[output]]
     if len(f.outputs.shapes) == 1 and several:
         return list(given.values() if isinstance(given, Mapping) else given)
-    return f.outputs.in_order(given, Y)
+    return _by_output(given, f, Y)
+
+
+def _by_output(given: Any, f: FlatFunction, what: str) -> list[Any]:
+    """What is given for each of several outputs."""
+    names, listed = f.outputs.names, isinstance(given, (list, tuple))
+    try:
+        if isinstance(given, Mapping):
+            return f.outputs.by_name(given, what)
+        if f.outputs.ordered and listed and len(given) == len(names):
+            return list(given)
+        return f.outputs.in_order(given, what)
+    except ValueError as error:
+        raise ValueError(f"{error} For one output alone watch it: `output={names[0]!r}`.") from None
 
 
 def _of_all(y: Any, model: Model) -> Any:
@@ -155,10 +164,13 @@ def _along_inputs(given: Any, shape: tuple[int, ...], size: int, f: FlatFunction
 
 def _require_count(parts: list[Any], f: FlatFunction, what: str) -> None:
     if len(parts) != len(f.outputs.shapes):
-        wanted = [("n", *shape) for shape in f.outputs.shapes]
+        named = dict(
+            zip(f.outputs.names, (("n", *shape) for shape in f.outputs.shapes), strict=True)
+        )
+        one = f" For one alone watch it: `output={f.outputs.names[0]!r}`." if len(named) > 1 else ""
         raise ValueError(
-            f"{what} must have shape {wanted}, one per output. Received: "
-            f"{[np.shape(part) for part in parts]}."
+            f"{what} must have an array for each output, {named}. Received: "
+            f"{[np.shape(part) for part in parts]}.{one}"
         )
 
 

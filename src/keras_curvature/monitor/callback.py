@@ -35,11 +35,12 @@ from keras_curvature.monitor.arguments import require_name, require_one_of, word
 from keras_curvature.monitor.faults import Fault, Tolerance
 from keras_curvature.monitor.history import History, forget_after, record
 from keras_curvature.monitor.logs import Logs
+from keras_curvature.monitor.order import require_order
 from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import PictureBudget, continued, due, leaves_out
 from keras_curvature.monitor.watched_network import watched
 from keras_curvature.report import reporter as reporting
-from keras_curvature.report.data import Report
+from keras_curvature.report.data import NOW, Report
 from keras_curvature.report.reporter import Reporter, in_units
 from keras_curvature.typing import Output, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
@@ -240,6 +241,57 @@ class CurvatureMonitor(keras.callbacks.Callback):
     @unobserved()
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
+        require_order(self, self.name)
+        self._begun, self._is_first = False, True
+        self._prepare()
+        if self._verifies and self.verification is None:
+            assert self._measurer is not None, "it has been prepared"
+            self._verify(self._measurer)
+        self._close()  # a training that was broken off has left it open
+        if self.log_dir is not None and chief.writes(self.model):
+            # Here, so that only those who log pay for loading it.
+            from keras_curvature.summaries.run_writer import RunWriter
+
+            self._writer = RunWriter(self.log_dir, self.name)
+        self._budget = PictureBudget()
+
+    @unobserved()
+    def measure(self, model: keras.Model | None = None) -> dict[str, Report]:
+        """Measures now: the model as it is, whether or not it is being trained.
+
+        `plot` and `summary` show it from then on. It is no step of the training: `history`, `logs`
+        and TensorBoard stay as they are, since the weights may be those of no step, as after
+        `EarlyStopping(restore_best_weights=True)`.
+
+        Args:
+            model: what to measure. Default: the model that `fit` was last called on.
+
+        Returns:
+            The reports by the name of the output, `""` if there is but one, as `reports`.
+
+        Raises:
+            ValueError: where there is no model yet, and for all that `fit` raises at its beginning.
+
+        Example:
+            >>> import keras, numpy as np, keras_curvature as kc
+            >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            >>> monitor = kc.CurvatureMonitor(np.linspace(0, 1, 64)[:, None])
+            >>> float(monitor.measure(model)[""].headline["rms"])
+            0.0
+        """
+        if model is not None:
+            self.set_model(model)
+        if self.model is None:
+            raise ValueError(
+                "`measure` needs a model: pass the monitor to `model.fit` first, or give the model "
+                "here, `monitor.measure(model)`."
+            )
+        self._prepare()
+        self._measure(NOW, time.perf_counter())
+        return dict(self.reports)
+
+    def _prepare(self) -> None:
+        """Checks everything against the model and traces it."""
         self._network = watched(self.model, self._part, self.probe)
         require_batches(self.probe, self._network)
         self._subject, probe, self._options = self._asked_for()
@@ -254,16 +306,6 @@ class CurvatureMonitor(keras.callbacks.Callback):
             names=self._feature_names,
         )
         self._pictures.names = names_given(self._feature_names, self.probe, self._measurer.f)
-        if self._verifies and self.verification is None:
-            self._verify(self._measurer)
-        self._close()  # a training that was broken off has left it open
-        if self.log_dir is not None and chief.writes(self.model):
-            # Here, so that only those who log pay for loading it.
-            from keras_curvature.summaries.run_writer import RunWriter
-
-            self._writer = RunWriter(self.log_dir, self.name)
-        self._budget = PictureBudget()
-        self._begun, self._is_first = False, True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once before the first epoch."""
@@ -290,7 +332,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last picture and closes the log."""
         if self._writer is not None:
-            if any(report.step != self._pictured_step for report in self.reports.values()):
+            shown = (self._pictured_step, NOW)
+            if any(report.step not in shown for report in self.reports.values()):
                 self._attempt(self._ended, "draw", self._picture)
             self._diagnose()
             self._attempt(self._ended, "close the log", self._writer.close)
@@ -335,7 +378,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def _last(self, output: str) -> tuple[Measurement | EstimatedMeasurement, Report]:
         if not self._measurements:
-            raise ValueError("Nothing has been measured yet: pass the monitor to `model.fit`.")
+            began = self._measurer is not None
+            raise ValueError(
+                "Nothing has been measured: `fit` ran no epoch, as with `epochs=0` or an "
+                "`initial_epoch` that is not below `epochs`. `monitor.measure()` measures now."
+                if began
+                else "Nothing has been measured yet: pass the monitor to `model.fit`, or call "
+                "`monitor.measure(model)`."
+            )
         names = list(self._measurements)
         if output == "" and output not in self._measurements:
             output = names[0]

@@ -10,7 +10,7 @@ from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
 from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.examples import Example, examples_of
-from keras_curvature.report.data import Report, ScaleProfile
+from keras_curvature.report.data import NOW, Report, ScaleProfile
 
 
 class Pictures:
@@ -31,7 +31,7 @@ class Pictures:
 
     def add(self, report: Report) -> None:
         """Keeps the report's scale profile, if it has one."""
-        if report.scale_profile is not None:
+        if report.scale_profile is not None and report.step != NOW:
             self.scale_profiles.setdefault(report.output, []).append(
                 (report.step, report.scale_profile)
             )
@@ -55,7 +55,9 @@ class Pictures:
         """The curvature against the distance over which it is taken, at several steps."""
         from keras_curvature import figures
 
-        scale_profiles = self.scale_profiles[report.output]
+        scale_profiles = list(self.scale_profiles.get(report.output, []))
+        if report.step == NOW and report.scale_profile is not None:
+            scale_profiles.append((NOW, report.scale_profile))
         return figures.draw_distances(measurement, report, scale_profiles, theme=theme)
 
     def examples(

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from keras_curvature.typing import Array, Units
 
+NOW = -1
+"""The step of what was measured at no step of a training."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -41,7 +44,8 @@ class Report:
     """The named numbers of one output at one step.
 
     Attributes:
-        step: 0 is the untrained model, `e + 1` the end of Keras's epoch `e`.
+        step: 0 is the untrained model, `e + 1` the end of Keras's epoch `e`, -1 no step of a
+            training.
         output: the output's name in a model of several outputs, else `""`.
         headline: the few numbers to look at first.
         reference: how far the measured second derivatives are from the known ones.
