@@ -198,7 +198,9 @@ def apart(a: Any, b: Any, x: Any, asked: Asked) -> dict[str, float]:
         keras.tree.map_structure(lambda leaf: tuple(leaf.shape), result["jacobian"])
         for result in found
     ]
-    if shapes[0] != shapes[1]:  # or outputs by other names, of which none is the other's
+    called = [getattr(model, "output_names", None) or [] for model in (a, b)]
+    turned = called[0] != called[1] and sorted(called[0]) == sorted(called[1])
+    if turned or shapes[0] != shapes[1]:  # which may be outputs by other names
         return {}
     first, second = (
         {name: np.concatenate([leaf.ravel() for leaf in leaves]) for name, leaves in result.items()}

@@ -222,7 +222,26 @@ def test_compare(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = run("compare", "silu.keras", "three.keras", "x.npy")
     assert result.exit_code == 0, result.output
-    assert "different shapes" in " ".join(result.output.split())
+    assert "different names or shapes" in " ".join(result.output.split())
+
+
+def test_outputs_are_compared_by_name(run, files):
+    """Risk is x² and price 3 x² wherever there is one, in whatever order."""
+    x = keras.Input((2,))
+    called = {"risk": x**2, "price": 3 * x**2, "other": x**2}
+    kept = {"a": ("risk", "price"), "b": ("price", "risk"), "c": ("other", "price")}
+    for file, names in kept.items():
+        outputs = [keras.layers.Identity(name=name)(called[name]) for name in names]
+        keras.Model(x, outputs).save(files / f"{file}.keras")
+
+    def means(text):
+        rows = [line.split() for line in text.splitlines()]
+        return [row[1:3] for row in rows if row[:1] == ["mean"]]
+
+    turned = run("compare", "a.keras", "b.keras", "x.npy").output
+    assert means(turned) == [["2", "2"], ["6", "6"]]
+    assert "different names or shapes" in " ".join(turned.split())
+    assert means(run("compare", "a.keras", "c.keras", "x.npy").output) == [["6", "6"]]
 
 
 @pytest.fixture(scope="module")
