@@ -157,6 +157,7 @@ def test_what_is_given_by_name_is_taken_by_name(case):
 ONES = {name: np.ones_like(array) for name, array in X.items()}
 BY_POSITION = {
     "feature_names": lambda m: untrained(m, X, feature_names=["K", "S", "P", "Q"]),
+    "feature_names, estimates": lambda m: untrained(m, X, feature_names=["K"] * 4, directions=2),
     "reference": lambda m: untrained(m, X, reference=np.ones((N, 1, 4))),
     "reference, a list": lambda m: untrained(m, X, reference=list(SECOND.values())),
     "scale": lambda m: untrained(m, X, scale=[0.1, 0.2, 0.3, 0.4]),
