@@ -140,6 +140,14 @@ GIVEN = {
 }
 
 
+def test_a_reference_may_be_nested_as_the_inputs_are():
+    deep = {"option": against(["strike", "spot"]), "pair": against(["pair"])["pair"]}
+    for reference in (deep, {"value": deep}):
+        monitor = untrained(nested(), DEEP, dtype="float64", reference=reference)
+        found = monitor.reports[""].reference["reference_rmse"]
+        assert found == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("case", GIVEN)
 def test_what_is_given_by_name_is_taken_by_name(case):
     monitor = untrained(of_a_dict(), X, dtype="float64", **GIVEN[case])
@@ -282,6 +290,12 @@ VALUES = {
     "list for a dict": (two, {}, list(Y.values()), "`y` must be a dict by name"),
     "other names": (two, {}, {"a": Y["risk"], "b": Y["price"]}, r"without \['price', 'risk'\]"),
     "other names of a list": (OUTPUTS["list"], {}, {"a": 0 * STRIKE, "b": STRIKE}, "without"),
+    "a list for one of them": (
+        two,
+        {"output": "risk"},
+        list(Y.values()),
+        "Of several outputs give",
+    ),
     "of another output": (two, {"output": "risk"}, {"price": Y["price"]}, "the output 'risk'"),
 }
 

@@ -74,8 +74,9 @@ def references(probe: Probe, reference: Any, f: FlatFunction) -> list[Array | No
     given = reference(probe.x) if callable(reference) else reference
     count = len(f.outputs.shapes)
     if count == 1:
-        named = isinstance(given, Mapping) and not set(f.inputs.names) & set(given)
-        parts = list(given.values()) if named else [given]
+        alone = isinstance(given, Mapping) and len(given) == 1
+        by_output = alone and len(f.inputs.shapes) > 1 and set(given).isdisjoint(f.inputs.names)
+        parts = list(given.values()) if by_output else [given]
     else:
         parts = _by_output(given, f, what)
     _require_count(parts, f, what)
@@ -163,15 +164,15 @@ def _along_inputs(given: Any, shape: tuple[int, ...], size: int, f: FlatFunction
 
 
 def _require_count(parts: list[Any], f: FlatFunction, what: str) -> None:
-    if len(parts) != len(f.outputs.shapes):
-        named = dict(
-            zip(f.outputs.names, (("n", *shape) for shape in f.outputs.shapes), strict=True)
-        )
-        one = f" For one alone watch it: `output={f.outputs.names[0]!r}`." if len(named) > 1 else ""
-        raise ValueError(
-            f"{what} must have an array for each output, {named}. Received: "
-            f"{[np.shape(part) for part in parts]}.{one}"
-        )
+    names, shapes = f.outputs.names, [("n", *shape) for shape in f.outputs.shapes]
+    if len(parts) == len(names):
+        return
+    must, do = f"must have shape {shapes[0]}", "Of several outputs give a dict by name."
+    if len(names) > 1:
+        named = dict(zip(names, shapes, strict=True))
+        must = f"must have an array for each output, {named}"
+        do = f"For one alone watch it: `output={names[0]!r}`."
+    raise ValueError(f"{what} {must}. Received: {[np.shape(part) for part in parts]}. {do}")
 
 
 def _fitted(given: Any, wanted: tuple[int, ...], flat: tuple[int, ...], what: str) -> Array:
