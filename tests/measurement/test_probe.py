@@ -196,6 +196,7 @@ BAD_NAMES = {
     "same": ((["same", "same"], TWO), "2 different names"),
     "string": (("ab", TWO), "2 different names"),
     "list for a dict": ((["s", "t", "u"], UNORDERED), r"Write \{'a': \.\.\., 'b': \.\.\.\}"),
+    "lists for a dict": (([["s"], ["t", "u"]], UNORDERED), "must be a dict by the names"),
     "no such input": (({"c": "s"}, UNORDERED), r"names of the inputs \['a', 'b'\].*\['c'\]"),
     "number in a dict": (({"b": "t"}, UNORDERED), "hold 2 names for the input 'b'"),
     "same in a dict": (({"b": ["a", "t"]}, UNORDERED), "3 different names"),

@@ -173,7 +173,7 @@ def feature_names(
         names = columns if columns is not None and len(columns) == len(flat) else flat
     elif isinstance(given, Mapping):
         names = _by_input(given, own, inputs)
-    elif inputs.ordered or set(given) == set(flat):
+    elif inputs.ordered or set(map(str, given)) == set(flat):
         names = given if inputs.ordered else flat  # matched by name
     else:
         example = ", ".join(f"{name!r}: ..." for name in inputs.names)
@@ -203,7 +203,7 @@ def _by_input(
     found: list[str] = []
     for name, before in zip(inputs.names, own, strict=True):
         names = given.get(name, before)
-        names = [names] if isinstance(names, str) else list(names)
+        names = list(names) if np.ndim(names) else [names]
         if len(names) != len(before):
             raise ValueError(
                 f"`feature_names` must hold {len(before)} names for the input {name!r}. Received: "
