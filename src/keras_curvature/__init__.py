@@ -2,9 +2,9 @@
 
 from importlib.metadata import version
 
-from keras_curvature import backend as _backend  # noqa: F401, checked before all else
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.engines import supported_backend as _backend  # noqa: F401, checked first
 from keras_curvature.engines.dispatch import EngineChoice
 from keras_curvature.engines.tensorflow import taylor
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate

@@ -23,6 +23,9 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
             "units": report.units,
             "numbers": dict(report.scalars),
             "features": dict(report.features),
+            "interactions": [
+                {"inputs": list(names), "value": value} for names, value in report.pairs.items()
+            ],
             "method": list(report.method),
         }
         for name, report in monitor.reports.items()
@@ -83,13 +86,8 @@ def comparison_tables(names: Sequence[str], monitors: Sequence[Any], width: int)
         width: of the terminal, in columns.
     """
     a, b = (monitor.reports for monitor in monitors)
-    shared = [output for output in a if output in b] or [None]
-    pairs = [(a[o], b[o]) if o is not None else _firsts(a, b) for o in shared]
+    pairs = [(a[output], b[output]) for output in a if output in b]
     return [_side_by_side(names, *pair, with_meanings=width >= WIDE) for pair in pairs]
-
-
-def _firsts(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Any, Any]:
-    return next(iter(a.values())), next(iter(b.values()))
 
 
 def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) -> Table:
@@ -117,7 +115,10 @@ def _shown(name: str, limit: int) -> str:
 def apart_text(apart: Mapping[str, float]) -> str:
     """How far two models are apart, in a sentence."""
     if not apart:
-        return "Their outputs have different shapes, so that they are not compared point by point."
+        return (
+            "Their outputs have different names or shapes, so that they are not compared point by "
+            "point."
+        )
     parts = ", ".join(f"{name} {_share(number)}" for name, number in apart.items())
     return f"Root mean square difference at the points, relative to the first model: {parts}."
 

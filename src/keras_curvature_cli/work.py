@@ -177,7 +177,7 @@ def apart(a: Any, b: Any, x: Any, asked: Asked) -> dict[str, float]:
     """How far two models are apart on a probe, relative to the size of the first.
 
     Returns:
-        By name of the quantity; empty where their outputs have different shapes.
+        By name of the quantity; empty where their outputs have different names or shapes.
     """
     import keras
     import numpy as np
@@ -194,8 +194,13 @@ def apart(a: Any, b: Any, x: Any, asked: Asked) -> dict[str, float]:
         }
         for result in found
     ]
-    shapes = [[leaf.shape for leaf in result["jacobian"]] for result in flat]
-    if shapes[0] != shapes[1]:
+    shapes = [
+        keras.tree.map_structure(lambda leaf: tuple(leaf.shape), result["jacobian"])
+        for result in found
+    ]
+    called = [getattr(model, "output_names", None) or [] for model in (a, b)]
+    turned = called[0] != called[1] and sorted(called[0]) == sorted(called[1])
+    if turned or shapes[0] != shapes[1]:  # which may be outputs by other names
         return {}
     first, second = (
         {name: np.concatenate([leaf.ravel() for leaf in leaves]) for name, leaves in result.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -96,6 +97,14 @@ def test_report(run):
     for part in ("\nmean ", "\nr2 ", "\na  ", "Diagnosis of silu: no findings",
                  "by second-order Taylor propagation; in float32"):  # fmt: skip
         assert part in result.output
+
+
+def test_the_library_itself_can_be_run(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["keras_curvature", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("keras_curvature", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{kc.__version__}\n"
 
 
 def test_several_inputs_are_the_arrays_of_their_names(run):
@@ -213,7 +222,26 @@ def test_compare(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = run("compare", "silu.keras", "three.keras", "x.npy")
     assert result.exit_code == 0, result.output
-    assert "different shapes" in " ".join(result.output.split())
+    assert "different names or shapes" in " ".join(result.output.split())
+
+
+def test_outputs_are_compared_by_name(run, files):
+    """Risk is x² and price 3 x² wherever there is one, in whatever order."""
+    x = keras.Input((2,))
+    called = {"risk": x**2, "price": 3 * x**2, "other": x**2}
+    kept = {"a": ("risk", "price"), "b": ("price", "risk"), "c": ("other", "price")}
+    for file, names in kept.items():
+        outputs = [keras.layers.Identity(name=name)(called[name]) for name in names]
+        keras.Model(x, outputs).save(files / f"{file}.keras")
+
+    def means(text):
+        rows = [line.split() for line in text.splitlines()]
+        return [row[1:3] for row in rows if row[:1] == ["mean"]]
+
+    turned = run("compare", "a.keras", "b.keras", "x.npy").output
+    assert means(turned) == [["2", "2"], ["6", "6"]]
+    assert "different names or shapes" in " ".join(turned.split())
+    assert means(run("compare", "a.keras", "c.keras", "x.npy").output) == [["6", "6"]]
 
 
 @pytest.fixture(scope="module")

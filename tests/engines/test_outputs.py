@@ -49,3 +49,27 @@ def test_a_model_s_own_name_comes_first():
 def test_one_class_is_none_to_choose_from(output):
     with pytest.raises(ValueError, match="two classes"):
         kc.laplacian(classifier(1), X, output=output)
+
+
+def two_outputs():
+    x = keras.Input((3,))
+    outputs = {"u": keras.layers.Dense(1)(x), "v": keras.layers.Dense(3)(x)}
+    return keras.Model(x, outputs)
+
+
+SQUARED = keras.losses.MeanSquaredError()
+TOLD = {
+    "no such name": ("w", r"one of the model's outputs \['u', 'v'\]"),
+    "no such index": (5, r"index of the model's outputs \['u', 'v'\]"),
+    "a class of several outputs": ("predicted", "called \\['u', 'v'\\]. Choose one.*`output='u'`"),
+    "loss": ("loss", r"kc\.CurvatureMonitor\(\(x, y\), output='loss'\)"),
+    "a loss": (SQUARED, r"kc\.CurvatureMonitor\(\(x, y\), output='loss'\)"),
+    "a function of labels": (lambda y, z: z - y, "needs labels"),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_an_error_says_which_outputs_there_are(case):
+    output, message = TOLD[case]
+    with pytest.raises(ValueError, match=message):
+        kc.laplacian(two_outputs(), X, output=output)

@@ -180,6 +180,9 @@ def test_an_output_of_that_name_comes_first():
     np.testing.assert_allclose(kc.laplacian(model, X, output="loss"), 2)
 
 
+SQUARED = keras.losses.MeanSquaredError()
+
+
 def two_outputs():
     inputs = keras.Input((INPUTS,))
     return keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
@@ -192,6 +195,7 @@ def two_outputs():
         (linear, SPARSE, X, SPARSE, r"`probe` must be \(x, y\)"),
         (linear, None, (X, CLASS), "loss", "compiled with none"),
         (two_outputs, ["mse", "mse"], (X, [VALUE, VALUE]), "loss", "one output and one loss"),
+        (two_outputs, None, (X, [VALUE, VALUE]), SQUARED, r"outputs \['.*with `output='dense"),
         (linear, lambda y, p: keras.ops.mean(p - y), (X, ONE_HOT), "loss", "for each example"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_curvature.engines.layout import side_by_side
 from keras_curvature.measurement.probe import feature_names, make_probe
 
 X = np.arange(6.0).reshape(3, 2)
@@ -157,18 +158,53 @@ def test_reading_leaves_the_order_of_a_training_and_random_numbers_as_they_were(
     assert trained(True) == trained(False)
 
 
-def test_names():
-    assert feature_names(None, None, ["input"], [(1,)]) == ("x",)
-    assert feature_names(None, None, ["input"], [(2,)]) == ("x0", "x1")
-    assert feature_names(None, None, ["input"], [(1, 2)]) == ("x[0,0]", "x[0,1]")
-    assert feature_names(None, None, ["a", "b"], [(1,), (2,)]) == ("a", "b[0]", "b[1]")
-    assert feature_names(None, ["age", "bmi"], ["input"], [(2,)]) == ("age", "bmi")
-    assert feature_names(["s", "t"], ["age", "bmi"], ["input"], [(2,)]) == ("s", "t")
+def layout(names, shapes, structure=None):
+    places = list(range(len(names)))
+    return side_by_side(shapes, structure or (places[0] if len(names) == 1 else places), names)
+
+
+ONE, TWO = layout(["input"], [(1,)]), layout(["input"], [(2,)])
+LISTED = layout(["a", "b"], [(1,), (2,)])
+UNORDERED = layout(["a", "b"], [(1,), (2,)], {"b": 1, "a": 0})
+OWN = ("a", "b[0]", "b[1]")
+
+NAMES = {
+    "one": ((None, None, ONE), ("x",)),
+    "two": ((None, None, TWO), ("x0", "x1")),
+    "deep": ((None, None, layout(["input"], [(1, 2)])), ("x[0,0]", "x[0,1]")),
+    "several": ((None, None, LISTED), OWN),
+    "columns": ((None, ["age", "bmi"], TWO), ("age", "bmi")),
+    "given": ((["s", "t"], ["age", "bmi"], TWO), ("s", "t")),
     # columns that are not the model's inputs one by one say nothing
-    assert feature_names(None, ["age"], ["input"], [(2,)]) == ("x0", "x1")
+    "other columns": ((None, ["age"], TWO), ("x0", "x1")),
+    "list": ((["s", "t", "u"], None, LISTED), ("s", "t", "u")),
+    "dict": (({"b": ["t", "u"], "a": "s"}, None, UNORDERED), ("s", "t", "u")),
+    "dict of a list": (({"b": ["t", "u"], "a": "s"}, None, LISTED), ("s", "t", "u")),
+    "some": (({"b": ["t", "u"]}, None, UNORDERED), ("a", "t", "u")),
+    "by name": ((["b[1]", "a", "b[0]"], None, UNORDERED), OWN),
+}
 
 
-@pytest.mark.parametrize("names", [["one"], ["same", "same"], "ab"])
-def test_bad_names(names):
-    with pytest.raises(ValueError, match="2 different names"):
-        feature_names(names, None, ["input"], [(2,)])
+@pytest.mark.parametrize("case", NAMES)
+def test_names(case):
+    given, names = NAMES[case]
+    assert feature_names(*given) == names
+
+
+BAD_NAMES = {
+    "number": ((["one"], TWO), "2 different names"),
+    "same": ((["same", "same"], TWO), "2 different names"),
+    "string": (("ab", TWO), "2 different names"),
+    "list for a dict": ((["s", "t", "u"], UNORDERED), r"Write \{'a': \.\.\., 'b': \.\.\.\}"),
+    "lists for a dict": (([["s"], ["t", "u"]], UNORDERED), "must be a dict by the names"),
+    "no such input": (({"c": "s"}, UNORDERED), r"names of the inputs \['a', 'b'\].*\['c'\]"),
+    "number in a dict": (({"b": "t"}, UNORDERED), "hold 2 names for the input 'b'"),
+    "same in a dict": (({"b": ["a", "t"]}, UNORDERED), "3 different names"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_NAMES)
+def test_bad_names(case):
+    (given, inputs), message = BAD_NAMES[case]
+    with pytest.raises(ValueError, match=message):
+        feature_names(given, None, inputs)

@@ -36,7 +36,8 @@ ORDER = (
 """Each uses only what stands behind it; those in one row know nothing of each other."""
 
 LOOSE = 3
-"""Files beside the packages: what is public, the names of types, and no more than one besides."""
+"""Files beside the packages: what is public, what is run, the names of types, and no more than one
+besides."""
 
 KNOWN_ONLY_TO = {
     "keras.callbacks": ("monitor",),

@@ -170,14 +170,9 @@ def as_direction(bound: BoundModel, v: Structure | None) -> tf.Tensor:
         raise ValueError(
             "A direction `v` is needed: an array in the shape of `x`, or of one example."
         )
-    if isinstance(v, dict) and not any(isinstance(part, dict) for part in v.values()):
-        v = _in_order(v, bound.f.input_names)
-    if len(layout.shapes) == 1:
-        v = [tf.convert_to_tensor(numbers_in(_only(v), "v"))]
-    leaves = [
-        tf.cast(tf.convert_to_tensor(numbers_in(leaf, "v")), dtype)
-        for leaf in keras.tree.flatten(v)
-    ]
+    alone = len(layout.shapes) == 1 and not isinstance(v, Mapping)
+    parts = [_only(v)] if alone else layout.in_order(v, "`v`")
+    leaves = [tf.cast(tf.convert_to_tensor(numbers_in(leaf, "v")), dtype) for leaf in parts]
     shapes = [tuple(leaf.shape) for leaf in leaves]
     batch = bound.inputs.leaves[0].shape[0]
     if shapes == list(layout.shapes):
@@ -191,22 +186,9 @@ def as_direction(bound: BoundModel, v: Structure | None) -> tf.Tensor:
     return layout.join(leaves)
 
 
-def _in_order(v: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """The directions of a dict in the order in which the inputs of these names lie."""
-    if len(v) == len(names) == 1:
-        return list(v.values())
-    missing = sorted(set(names) - set(v))
-    if missing:
-        raise ValueError(
-            f"`v` as a dict must have an array for each of the inputs {list(names)}. Received: "
-            f"{sorted(v)}, without {missing}."
-        )
-    return [v[name] for name in names]
-
-
 def _only(v: Structure) -> Any:
     """What a structure of one array holds: `v` may come in the structure of `x`."""
-    leaves = keras.tree.flatten(v) if isinstance(v, (dict, list, tuple)) else []
+    leaves = keras.tree.flatten(v) if isinstance(v, (list, tuple)) else []
     return leaves[0] if len(leaves) == 1 and np.ndim(leaves[0]) else v
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import numbers
@@ -13,6 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.layout import keys_in_order
+from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.masks import mask_of, packed
 from keras_curvature.typing import Model, Structure
 
@@ -85,7 +88,7 @@ def prepare(model: Model, x: Structure) -> Inputs:
         leaves=tuple(tensors),
         specs=tuple(specs),
         structure=keras.tree.map_structure(lambda _: None, x),
-        names=_names(x, declared, len(leaves)),
+        names=_names(x, declared, len(leaves), labels_of(model)),
         masked=tuple(masks),
         batch=batch,
     )
@@ -138,7 +141,9 @@ def matched(model: Model, x: Structure) -> tuple[Structure, list[Any]]:
         raise ValueError(
             f"The model's inputs are called {sorted(by_key)}. Received a dict with {sorted(x)}."
         )
-    return {key: x[key] for key in by_key}, list(keras.tree.flatten(by_key))
+    taken = copy.copy(by_key)  # an `OrderedDict` for one: Keras flattens these in their own order
+    taken.update({key: x[key] for key in by_key})
+    return taken, list(keras.tree.flatten(by_key))
 
 
 def _by_key(model: keras.Model, declared: Sequence[Any]) -> dict[str, Any]:
@@ -245,9 +250,17 @@ def _require_whole_batches(count: int | None, batch: int | None) -> None:
         )
 
 
-def _names(x: Structure, declared: Sequence[Any], count: int) -> tuple[str, ...]:
-    if isinstance(x, dict) and len(x) == count:
-        return tuple(sorted(x))
+def _names(x: Any, declared: Sequence[Any], count: int, labels: int) -> tuple[str, ...]:
+    if labels:
+        points, y = x
+        apart = count - labels
+        return (
+            *_names(points, declared[:apart], apart, 0),
+            *_names(y, declared[apart:], labels, 0),
+        )
+    keys = keys_in_order(x)
+    if keys is not None:
+        return tuple(keys)
     if declared:
         return tuple(tensor.name for tensor in declared)
     return tuple(f"input_{i}" for i in range(count)) if count > 1 else ("input",)

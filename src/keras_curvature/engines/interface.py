@@ -19,8 +19,14 @@ from keras_curvature.engines.evaluation import (
 )
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
 from keras_curvature.engines.inputs import is_text, matched, numbers_in
-from keras_curvature.engines.layout import Layout, unflatten
-from keras_curvature.engines.losses import LOSS, WithLoss, is_loss, loss_by_example
+from keras_curvature.engines.layout import Layout, keys_in_order, unflatten
+from keras_curvature.engines.losses import (
+    LOSS,
+    WithLoss,
+    is_loss,
+    labels_are_classes,
+    loss_by_example,
+)
 from keras_curvature.engines.masks import mask_of, masked
 from keras_curvature.engines.op_types import BENT, LINEAR, QUADRATIC, SMOOTH, Curve, traits_of
 from keras_curvature.engines.options import Options
@@ -62,6 +68,8 @@ __all__ = [
     "influence",
     "is_loss",
     "is_text",
+    "keys_in_order",
+    "labels_are_classes",
     "loss_by_example",
     "mask_of",
     "masked",

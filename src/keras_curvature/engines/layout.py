@@ -6,8 +6,9 @@ and gets back may be any structure of arrays; this file is the only one that kno
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,15 @@ class Layout:
     Attributes:
         shapes: each array's shape without the batch.
         structure: how they are nested, with each array's index in its place.
+        names: one per array.
+        ordered: whether they have an order that a user knows. What came in a dict has none: Keras
+            sorts its keys.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     structure: Any
+    names: tuple[str, ...] = ("",)
+    ordered: bool = True
 
     @property
     def sizes(self) -> list[int]:
@@ -53,11 +59,77 @@ class Layout:
         """Nests one thing per array."""
         return keras.tree.map_structure(lambda i: leaves[i], self.structure)
 
+    def in_order(self, given: Any, what: str) -> list[Any]:
+        """What a user gives for the arrays, in the order in which they lie: of a dict by its keys.
 
-def side_by_side(shapes: Sequence[tuple[int, ...]], structure: Any) -> Layout:
+        Args:
+            given: a dict by the names of the arrays, or, where these have an order, a list; or the
+                arrays' own structure.
+            what: it is called in messages.
+
+        Raises:
+            ValueError: for a dict that lacks a name, and for what says by its position only which
+                array it is for, where these have none.
+        """
+        if isinstance(given, Mapping) and not any(isinstance(v, Mapping) for v in given.values()):
+            return self.by_name(given, what)
+        if not self.ordered:
+            try:
+                keras.tree.assert_same_structure(self.structure, given)
+            except (TypeError, ValueError) as error:
+                example = ", ".join(f"{name!r}: ..." for name in self.names)
+                raise ValueError(
+                    f"{what} must be a dict by name where the model has a dict, whose keys Keras "
+                    f"sorts: a list has no names. Received: {type(given).__name__}. "
+                    f"Write {{{example}}}."
+                ) from error
+        return list(keras.tree.flatten(given))
+
+    def by_name(self, given: Mapping[str, Any], what: str) -> list[Any]:
+        """What a dict holds for the arrays, in their order; the name of a single one is free.
+
+        Raises:
+            ValueError: if it lacks one.
+        """
+        if len(given) == len(self.names) == 1:
+            return list(given.values())
+        missing = sorted(set(self.names) - set(given))
+        if missing:
+            raise ValueError(
+                f"{what} as a dict must have an entry for each of {list(self.names)}. Received: "
+                f"{sorted(map(str, given))}, without {missing}."
+            )
+        return [given[name] for name in self.names]
+
+
+def side_by_side(
+    shapes: Sequence[tuple[int, ...]], structure: Any, names: Sequence[str] = ("",)
+) -> Layout:
     """The layout of arrays that lie in the order of `keras.tree.flatten(structure)`."""
     indexes = keras.tree.pack_sequence_as(structure, list(range(len(shapes))))
-    return Layout(tuple(shapes), indexes)
+    return Layout(tuple(shapes), indexes, tuple(names), not _in_a_dict(structure))
+
+
+def keys_in_order(structure: Any) -> list[Any] | None:
+    """The keys of a dict of arrays in the order in which Keras flattens it, else `None`.
+
+    That is the order of the alphabet, but for an `OrderedDict`.
+    """
+    if not isinstance(structure, dict):
+        return None
+    if any(isinstance(part, (dict, list, tuple)) for part in structure.values()):
+        return None
+    keys = copy.copy(structure)
+    keys.update({key: key for key in structure})
+    return list(keras.tree.flatten(keys))
+
+
+def _in_a_dict(structure: Any) -> bool:
+    """Whether arrays are told apart by the key of a dict, however deep."""
+    if not isinstance(structure, (dict, list, tuple)):
+        return False
+    parts = list(structure.values() if isinstance(structure, dict) else structure)
+    return (isinstance(structure, dict) and len(parts) > 1) or any(map(_in_a_dict, parts))
 
 
 def unflatten(tensor: tf.Tensor, *layouts: Layout) -> Any:

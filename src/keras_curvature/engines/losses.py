@@ -15,6 +15,16 @@ from keras_curvature.typing import Model
 LOSS = "loss"
 """`output=` for the loss that a model was compiled with."""
 
+OF_CLASSES = (
+    keras.losses.SparseCategoricalCrossentropy,
+    keras.losses.Hinge,
+    keras.losses.SquaredHinge,
+    keras.losses.CategoricalHinge,
+)
+"""Losses whose labels are numbers of classes or signs."""
+
+HINGES = ("hinge", "squared_hinge", "categorical_hinge")
+
 Loss = Callable[[Any, Any], Any]
 """From labels and the model's output to a number for each example, `(n, 1)`."""
 
@@ -31,6 +41,22 @@ def is_loss(output: Any) -> bool:
         return False
     needed = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     return len(needed) == 2
+
+
+def labels_are_classes(loss: Any) -> bool:
+    """Whether a loss of Keras sets labels against scores, which are no values of these.
+
+    Probabilities are: they estimate the 0 or 1 that stands for their class.
+    """
+    if loss is None:
+        return False
+    try:
+        known = keras.losses.get(loss)
+    except (TypeError, ValueError):  # of somebody else's making
+        return False
+    if isinstance(known, OF_CLASSES) or getattr(known, "from_logits", False):
+        return True
+    return getattr(known, "__name__", "") in ("sparse_categorical_crossentropy", *HINGES)
 
 
 def loss_by_example(given: Any) -> Loss:

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.losses import LOSS
+from keras_curvature.engines.layout import keys_in_order
+from keras_curvature.engines.losses import LOSS, is_loss
 from keras_curvature.typing import Model, Output
 
 
@@ -41,10 +42,20 @@ OF_A_CLASSIFIER: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
 """What `output=` may be besides the names of a model's outputs."""
 
 
+NEEDS_LABELS = (
+    "A loss as `output` needs labels, which the monitor takes from its probe (x, y): "
+    "`kc.CurvatureMonitor((x, y), output='loss')`. Elsewhere differentiate a function of x and y: "
+    "`kc.laplacian(lambda given: loss(given['y'], model(given['x']))[:, None], {'x': x, 'y': y}, "
+    "wrt='x')`, with a loss whose reduction is None."
+)
+
+
 def selector(model: Model, output: Output) -> Callable[[Any], Any]:
     """What to apply to the model's output so that only the wanted part is left."""
     if output is None:
         return lambda outputs: outputs
+    if is_loss(output):
+        raise ValueError(NEEDS_LABELS)
     if callable(output):
         return output
     if isinstance(output, bool) or not isinstance(output, (int, str)):
@@ -63,21 +74,17 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
         if output in names:
             return leaves[names.index(output)]
         if output in OF_A_CLASSIFIER:
-            return OF_A_CLASSIFIER[output](_scores(output, leaves))
+            return OF_A_CLASSIFIER[output](_scores(output, leaves, names))
         if output == LOSS:
-            raise ValueError(
-                "`output='loss'` needs labels, which the monitor takes from its probe (x, y). "
-                "Elsewhere differentiate a function of x and y: `kc.laplacian(lambda given: "
-                "loss(given['y'], model(given['x']))[:, None], {'x': x, 'y': y}, wrt='x')`, with "
-                "a loss whose reduction is None."
-            )
+            raise ValueError(NEEDS_LABELS)
         raise ValueError(
             f"`output` must name one of the model's outputs {names}, or be one of "
             f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."
         )
     size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
     if size is not None and not -size <= output < size:
-        what = f"the model's {size} outputs" if several else "the output's last axis"
+        known = output_names(model, outputs, leaves) or size
+        what = f"the model's outputs {known}" if several else "the output's last axis"
         raise ValueError(
             f"`output` must be an index of {what}, from {-size} to {size - 1}. Received: {output}."
         )
@@ -86,21 +93,21 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
     return leaves[0][..., output : output + 1 or None]
 
 
-def _scores(output: str, leaves: Sequence[Any]) -> Any:
+def _scores(output: str, leaves: Sequence[Any], names: Sequence[str]) -> Any:
     """The one output of a classifier."""
     shapes = [tuple(leaf.shape) for leaf in leaves]
     if len(shapes) != 1 or len(shapes[0]) < 2 or not (shapes[0][-1] or 0) > 1:
+        which = f", called {list(names)}" if len(names) > 1 else ""
+        choose = f"one of them, `output={names[0]!r}`, or" if which else "with"
         raise ValueError(
             f"`output={output!r}` needs a model of one output with two classes or more on its "
-            f"last axis. Received: outputs of shapes {shapes}. Choose with a function: "
+            f"last axis. Received: outputs of shapes {shapes}{which}. Choose {choose} a function: "
             "`output=lambda outputs: ...`."
         )
     return leaves[0]
 
 
-def output_names(model: Model, outputs: Any, leaves: Sequence[Any]) -> list[str]:
-    """What the outputs are called, where they have names."""
-    if isinstance(outputs, dict):
-        return sorted(outputs)
-    names = list(getattr(model, "output_names", None) or [])
-    return names if len(names) == len(leaves) else []
+def output_names(model: Model | None, outputs: Any, leaves: Sequence[Any]) -> list[str]:
+    """What the outputs are called, where they have names that tell them apart."""
+    names = keys_in_order(outputs) or list(getattr(model, "output_names", None) or [])
+    return names if len(set(names)) == len(leaves) else []

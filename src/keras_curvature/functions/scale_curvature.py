@@ -66,9 +66,9 @@ def scale_curvature(
     Args:
         model: see `keras_curvature.derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`.
-        scale: `h` in units of the input: a number; an array in the shape of one example;
-            a list or tuple of these for several scales; or `"auto"`, a quarter of each
-            input's standard deviation over `x` (1/4 where that is 0).
+        scale: `h` in units of the input: a number; an array in the shape of one example, of
+            several inputs a dict by name; a list or tuple of these for several scales; or
+            `"auto"`, a quarter of each input's standard deviation over `x` (1/4 where that is 0).
         of: `"hessian_diagonal"`, along each input; `"laplacian"`, the sum of that; or
             `"directional_curvature"`, along `v`.
         v: the direction, in the shape of `x` (one for each example) or of one example. The

@@ -64,7 +64,7 @@ class Measurer(ABC):
         self._scale: Array = windows.resolve(
             scale, f.inputs, lambda: tf.constant(self._spread)
         ).numpy()
-        self._targets = ground_truth.targets(probe, options.output, f)
+        self._targets = ground_truth.targets(probe, options.output, f, model)
 
     @property
     def bound(self) -> BoundModel:

@@ -21,7 +21,7 @@ from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.measurement.multiscale import scale_lines
-from keras_curvature.measurement.probe import Probe, feature_names
+from keras_curvature.measurement.probe import Names, Probe, feature_names, names_given
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.typing import Array, Model
 
@@ -52,7 +52,7 @@ class ExactMeasurer(Measurer):
         options: Options,
         scale: Any = "auto",
         reference: Any = None,
-        names: Sequence[str] | None = None,
+        names: Names | None = None,
     ) -> None:
         """Traces the model and settles names, scale, target and reference.
 
@@ -69,7 +69,7 @@ class ExactMeasurer(Measurer):
         f = self._bound.f
         self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
         self.choice = self._choice(self._quantities)
-        self.names = feature_names(names, probe.columns, f.input_names, f.inputs.shapes)
+        self.names = names_given(names, probe, f) or feature_names(None, None, f.inputs)
         self._scale_bound = self._bound
         if _needs_float64(self._scale / self._spread):
             self._scale_bound = bind(model, probe.x, options, in_float64=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from keras_curvature.engines.interface import ENGINES, Options, bind
@@ -12,7 +11,7 @@ from keras_curvature.measurement import exact as measuring
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.measurement.exact import ExactMeasurer
-from keras_curvature.measurement.probe import Probe
+from keras_curvature.measurement.probe import Names, Probe
 from keras_curvature.typing import Model
 
 EXACT_PASSES = 512
@@ -54,7 +53,7 @@ def measurer_for(
     units: str,
     scale: Any,
     reference: Any,
-    names: Sequence[str] | None,
+    names: Names | None,
 ) -> Measurer:
     """Exact second derivatives where that is asked for or affordable, else estimates.
 

@@ -8,9 +8,22 @@ from typing import Any
 
 import keras
 
-from keras_curvature.engines.interface import LOSS, WithLoss, is_loss, loss_by_example, matched
+from keras_curvature.engines.interface import (
+    LOSS,
+    WithLoss,
+    is_loss,
+    keys_in_order,
+    loss_by_example,
+    matched,
+)
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Output
+
+ONE = (
+    "A loss as `output` needs a model of one output and one loss. Give a function of the labels "
+    "and the model's outputs that adds them up as you want, one number for each example: "
+    "`output=lambda y, outputs: ...`."
+)
 
 
 def asks_for_loss(model: keras.Model, output: Output) -> bool:
@@ -41,6 +54,7 @@ def with_loss(model: keras.Model, probe: Probe, output: Output) -> tuple[WithLos
         raise ValueError(
             "A loss as `output` needs the labels too: `probe` must be (x, y). Received: x alone."
         )
+    _require_one_output(model, output)
     given = _compiled_loss(model) if output == LOSS else output
     labels = keras.tree.flatten(probe.y)
     x, points = matched(model, probe.x)
@@ -57,13 +71,21 @@ def _compiled_loss(model: keras.Model) -> Any:
         )
     several = isinstance(loss, (dict, list, tuple))
     alone = list(loss.values() if isinstance(loss, dict) else loss) if several else [loss]
-    if len(alone) != 1 or len(getattr(model, "outputs", None) or [None]) != 1:
-        raise ValueError(
-            "`output='loss'` needs a model of one output and one loss. Give a function of the "
-            "labels and the model's outputs that adds them up as you want, one number for each "
-            f"example: `output=lambda y, outputs: ...`. Received: {loss!r}."
-        )
+    if len(alone) != 1:
+        raise ValueError(f"{ONE} Received: {loss!r}.")
     return alone[0]
+
+
+def _require_one_output(model: keras.Model, output: Output) -> None:
+    """A loss of Keras is of one output; a function of labels and outputs may be of more."""
+    declared = getattr(model, "outputs", None) or [None]
+    if len(declared) == 1 or not (output == LOSS or isinstance(output, keras.losses.Loss)):
+        return
+    names = keys_in_order(model.output) or getattr(model, "output_names", None)
+    raise ValueError(
+        f"{ONE} Received: outputs {names}. The curvature of one output itself is had with "
+        f"`output={names[0] if names else 0!r}`."
+    )
 
 
 def _declared(points: Sequence[Any], labels: Sequence[Any]) -> list[Any]:

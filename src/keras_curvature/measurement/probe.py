@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_curvature.engines.interface import is_text, matched, numbers_in
+from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.interface import Layout, is_text, matched, numbers_in
 from keras_curvature.measurement import batches
 from keras_curvature.typing import Model, Structure
+
+Names = Sequence[str] | Mapping[str, str | Sequence[str]]
+"""`feature_names=`: of the inputs in their order, or by input."""
 
 
 @dataclass(frozen=True)
@@ -138,43 +142,82 @@ def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
     return array
 
 
+def names_given(given: Names | None, probe: Probe, f: FlatFunction) -> tuple[str, ...] | None:
+    """One name per input number, `None` if nobody gave any: user, columns, or several inputs."""
+    # The columns of a probe are not the outputs of a layer.
+    columns = probe.columns if f.traced.tapped is None else None
+    if given is None and columns is None and len(f.inputs.shapes) == 1:
+        return None
+    return feature_names(given, columns, f.inputs)
+
+
 def feature_names(
-    given: Sequence[str] | None,
-    columns: Sequence[str] | None,
-    inputs: Sequence[str],
-    shapes: Sequence[tuple[int, ...]],
+    given: Names | None, columns: Sequence[str] | None, inputs: Layout
 ) -> tuple[str, ...]:
     """One name per input number.
 
     Args:
-        given: the user's names, or `None`.
+        given: the user's names: a sequence, or a dict by the names of the inputs that has one name
+            for an input of one column and a sequence for one of several; or `None`.
         columns: the probe's own names, or `None`.
-        inputs: names of the arrays differentiated by.
-        shapes: their shapes without the batch.
+        inputs: what is differentiated by.
 
     Raises:
-        ValueError: for names of a wrong number or not unique.
+        ValueError: for names of a wrong number or not unique, and for a sequence where the inputs
+            have no order.
     """
-    own = _own_names(inputs, shapes)
-    names = given if given is not None else columns
-    if names is None or (given is None and len(names) != len(own)):
-        return own
-    if isinstance(names, str) or len(names) != len(own) or len(set(names)) != len(names):
+    own = [_own_names(inputs, i) for i in range(len(inputs.shapes))]
+    flat = tuple(name for names in own for name in names)
+    if given is None:
+        names = columns if columns is not None and len(columns) == len(flat) else flat
+    elif isinstance(given, Mapping):
+        names = _by_input(given, own, inputs)
+    elif inputs.ordered or set(map(str, given)) == set(flat):
+        names = given if inputs.ordered else flat  # matched by name
+    else:
+        example = ", ".join(f"{name!r}: ..." for name in inputs.names)
         raise ValueError(
-            f"`feature_names` must be {len(own)} different names, one per input of the model. "
-            f"Received: {names!r}."
+            "`feature_names` must be a dict by the names of the inputs where the model takes a "
+            "dict, whose keys Keras sorts: a list would lay the names over the wrong numbers. "
+            f"Received: {given!r}. Write {{{example}}}, or leave it out: the inputs have names."
+        )
+    if isinstance(names, str) or len(names) != len(flat) or len(set(names)) != len(names):
+        raise ValueError(
+            f"`feature_names` must be {len(flat)} different names, one per input of the model. "
+            f"Received: {given if given is not None else names!r}."
         )
     return tuple(str(name) for name in names)
 
 
-def _own_names(inputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
-    names = []
-    for name, shape in zip(inputs, shapes, strict=True):
-        base = name if len(inputs) > 1 else "x"
-        if shape in ((), (1,)):
-            names.append(base)
-        elif len(shape) == 1 and len(inputs) == 1:
-            names += [f"x{i}" for i in range(shape[0])]
-        else:
-            names += [f"{base}[{','.join(map(str, index))}]" for index in np.ndindex(*shape)]
-    return tuple(names)
+def _by_input(
+    given: Mapping[str, Any], own: Sequence[Sequence[str]], inputs: Layout
+) -> tuple[str, ...]:
+    """The names of a dict; inputs that it lacks keep their own."""
+    unknown = sorted(set(given) - set(inputs.names))
+    if unknown:
+        raise ValueError(
+            f"`feature_names` as a dict must be by the names of the inputs {list(inputs.names)}. "
+            f"Received: {unknown}."
+        )
+    found: list[str] = []
+    for name, before in zip(inputs.names, own, strict=True):
+        names = given.get(name, before)
+        names = list(names) if np.ndim(names) else [names]
+        if len(names) != len(before):
+            raise ValueError(
+                f"`feature_names` must hold {len(before)} names for the input {name!r}. Received: "
+                f"{given[name]!r}."
+            )
+        found += names
+    return tuple(found)
+
+
+def _own_names(inputs: Layout, i: int) -> list[str]:
+    """The names that the numbers of one of the inputs have by themselves."""
+    alone, shape = len(inputs.shapes) == 1, inputs.shapes[i]
+    base = "x" if alone else inputs.names[i]
+    if shape in ((), (1,)):
+        return [base]
+    if len(shape) == 1 and alone:
+        return [f"x{k}" for k in range(shape[0])]
+    return [f"{base}[{','.join(map(str, index))}]" for index in np.ndindex(*shape)]

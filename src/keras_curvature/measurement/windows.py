@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
 from keras_curvature.engines.interface import Layout
@@ -76,7 +77,8 @@ def resolve(scale: Any, layout: Layout, spread_of_inputs: Any) -> tf.Tensor:
     """One positive number per input, shape `(d,)`, from what the user gave for one scale.
 
     Args:
-        scale: `"auto"`, a number, or an array in the shape of one example.
+        scale: `"auto"`, a number, an array in the shape of one example, or of several inputs a
+            dict of these by name.
         layout: how the inputs lie.
         spread_of_inputs: called for the standard deviations where they are needed.
     """
@@ -84,15 +86,28 @@ def resolve(scale: Any, layout: Layout, spread_of_inputs: Any) -> tf.Tensor:
         if scale != "auto":
             raise ValueError(_message(scale, layout))
         return AUTO_FRACTION * spread_of_inputs()
-    try:
-        values = np.asarray(scale, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(_message(scale, layout)) from error
+    values = _along_each(scale, layout)
     if not (np.all(np.isfinite(values)) and np.all(values > 0)):
         raise ValueError(_message(scale, layout))
     if values.ndim and values.size != layout.width:
         raise ValueError(_message(scale, layout))
     return tf.constant(np.broadcast_to(values.reshape(-1), [layout.width]))
+
+
+def _along_each(scale: Any, layout: Layout) -> NDArray[np.float64]:
+    array = isinstance(scale, (list, tuple)) or (isinstance(scale, np.ndarray) and scale.ndim > 0)
+    by_name = isinstance(scale, Mapping) or (array and not layout.ordered)
+    given = layout.in_order(scale, "`scale`") if by_name else [scale]
+    try:
+        parts = [np.asarray(part, dtype=np.float64) for part in given]
+    except (TypeError, ValueError) as error:
+        raise TypeError(_message(scale, layout)) from error
+    if not by_name:
+        return parts[0]
+    sized = list(zip(parts, layout.sizes, strict=True))
+    if any(part.size not in (1, size) for part, size in sized):
+        raise ValueError(_message(scale, layout))
+    return np.concatenate([np.broadcast_to(part.reshape(-1), [size]) for part, size in sized])
 
 
 def spread(z: tf.Tensor) -> tf.Tensor:
@@ -104,8 +119,9 @@ def spread(z: tf.Tensor) -> tf.Tensor:
 def _message(scale: Any, layout: Layout) -> str:
     shapes: Sequence[Any] = layout.shapes if len(layout.shapes) > 1 else layout.shapes[0]
     return (
-        "`scale` must be 'auto', a positive number, or positive numbers in the shape of one "
-        f"example {shapes}; a list of these for several scales. Received: {scale!r}."
+        "`scale` must be 'auto', a positive number, positive numbers in the shape of one "
+        f"example {shapes}, or of several inputs a dict of these by name; a list of these for "
+        f"several scales. Received: {scale!r}."
     )
 
 

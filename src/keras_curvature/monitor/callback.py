@@ -15,7 +15,7 @@ from keras_curvature.engines.backend import unobserved
 from keras_curvature.engines.interface import Options
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import checked_directions
-from keras_curvature.measurement.probe import make_probe
+from keras_curvature.measurement.probe import Names, make_probe
 from keras_curvature.monitor.arguments import (
     require_keras,
     require_name,
@@ -26,11 +26,12 @@ from keras_curvature.monitor.arguments import (
 from keras_curvature.monitor.faults import Fault, Tolerance
 from keras_curvature.monitor.history import History, forget_after, record
 from keras_curvature.monitor.logs import Logs
+from keras_curvature.monitor.order import require_order
 from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import continued, due, leaves_out
 from keras_curvature.monitor.training import Asked, Found, Training
 from keras_curvature.report import reporter as reporting
-from keras_curvature.report.data import Report
+from keras_curvature.report.data import NOW, Report
 from keras_curvature.typing import Output, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
 
@@ -87,9 +88,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
             inside it: of a model that has a `train_step` and no `call`, say, or inside a
             `DerivativeOutput`.
         reference: known second derivatives along each input at the probe, in the shape of
-            `hessian_diagonal`, or a function of the probe's `x` that gives them.
+            `hessian_diagonal` (a dict by name where the model has dicts), or a function of the
+            probe's `x` that gives them.
         scale: half-width of the window of the curvature at a scale, as in
-            `scale_curvature`. Default: a quarter of each input's standard deviation.
+            `scale_curvature`; of several inputs a dict too. Default: a quarter of each input's
+            standard deviation.
         units: `"raw"`, the units of x and y, or `"std"`: every input and output measured in
             its standard deviation over the probe, so that numbers compare between runs.
             Numbers per feature and their pictures are always in `"std"`.
@@ -108,7 +111,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         engine: as in `keras_curvature.derivatives`.
         dtype: as there.
         batch_size: as there.
-        feature_names: names of the inputs. Default: a data frame's columns, or x0, x1, ….
+        feature_names: names of the inputs. Default: a data frame's columns, the names that the
+            inputs of a model of several have, or x0, x1, …. Of a model with a dict of inputs a
+            dict by input, of one name or as many as it has columns: Keras sorts the keys of a
+            dict, so that a list would name the wrong numbers.
         name: prefix of everything that is written. Give each of several monitors its own.
         on_error: `"raise"`, or `"warn"` to let the training go on when measuring, drawing or
             writing fails: it warns once per kind of fault, puts NaN where a number is not known
@@ -151,7 +157,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         engine: str = "auto",
         dtype: str | None = None,
         batch_size: int | None = None,
-        feature_names: Sequence[str] | None = None,
+        feature_names: Names | None = None,
         name: str = "curvature",
         on_error: str = "raise",
         verify: bool = False,
@@ -181,8 +187,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._is_due, self._leaves_out = due(freq), leaves_out(freq)
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
         self._logs = Logs(name)
-        self._pictures = Pictures(words(vocabulary), feature_names)
+        self._pictures = Pictures(words(vocabulary))
         self._training: Training | None = None
+        self._measured: Training | None = None
         self._found = Found()
         self._diagnosed_step = -1
         self._offset = self._ended = 0
@@ -202,7 +209,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         A part of the model it finds again by its name: a copy of the part would not be trained.
         """
-        left_out = {"_model": None, "_training": None}
+        left_out = dict.fromkeys(("_model", "_training", "_measured"))
         return vars(self) | left_out | {"_asked": self._asked.detached()}
 
     def set_model(self, model: keras.Model) -> None:
@@ -213,6 +220,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
     @unobserved()
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks everything against the model and opens the log."""
+        require_order(self, self.name)
         training = Training(self._asked, self.model)
         if self._verifies and self.verification is None:
             self.verification = training.verify()
@@ -221,6 +229,40 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._close()  # a training that was broken off has left it open
         self._training = training
         training.open_log(self.log_dir, self.name)
+
+    @unobserved()
+    def measure(self, model: keras.Model | None = None) -> dict[str, Report]:
+        """Measures now: the model as it is, whether or not it is being trained.
+
+        `plot` and `summary` show it from then on. It is no step of the training: `history`, `logs`
+        and TensorBoard stay as they are, since the weights may be those of no step, as after
+        `EarlyStopping(restore_best_weights=True)`.
+
+        Args:
+            model: what to measure. Default: the model that `fit` was last called on.
+
+        Returns:
+            The reports by the name of the output, `""` if there is but one, as `reports`.
+
+        Raises:
+            ValueError: where there is no model yet, and for all that `fit` raises at its beginning.
+
+        Example:
+            >>> import keras, numpy as np, keras_curvature as kc
+            >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            >>> monitor = kc.CurvatureMonitor(np.linspace(0, 1, 64)[:, None])
+            >>> float(monitor.measure(model)[""].headline["rms"])
+            0.0
+        """
+        model = self.model if model is None else model
+        if model is None:
+            raise ValueError(
+                "`measure` needs a model: pass the monitor to `model.fit` first, or give the model "
+                "here, `monitor.measure(model)`."
+            )
+        require_keras(model)
+        self._take(Training(self._asked, model), NOW, time.perf_counter())
+        return dict(self.reports)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once before the first epoch."""
@@ -252,7 +294,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Draws the last picture and closes the log."""
         training = self._training
         if training is not None and training.writer is not None:
-            if any(report.step != self._pictures.drawn_step for report in self.reports.values()):
+            shown = (self._pictures.drawn_step, NOW)
+            if any(report.step not in shown for report in self.reports.values()):
                 self._attempt(
                     self._ended, "draw", lambda: training.picture(self._found, self._pictures)
                 )
@@ -279,7 +322,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """
         require_one_of("picture", picture, ("shape", "distances", "examples"))
         measurement, report = self._last(output)
-        training, exact = self._training, measurement.by_input
+        training, exact = self._measured, measurement.by_input
         if picture == "distances":
             if training is not None:
                 training.look(self._found, self._pictures)
@@ -310,7 +353,13 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _last(self, output: str) -> tuple[Measurement, Report]:
         measurements = self._found.measurements
         if not measurements:
-            raise ValueError("Nothing has been measured yet: pass the monitor to `model.fit`.")
+            raise ValueError(
+                "Nothing has been measured yet: pass the monitor to `model.fit`, or call "
+                "`monitor.measure(model)`."
+                if self._training is None
+                else "Nothing has been measured: `fit` ran no epoch, as with `epochs=0` or an "
+                "`initial_epoch` that is not below `epochs`. `monitor.measure()` measures now."
+            )
         names = list(measurements)
         if output == "" and output not in measurements:
             output = names[0]
@@ -321,7 +370,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _step(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once, and adds the numbers to `logs`."""
         training, begin = self._now, time.perf_counter()
-        measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
+        measured = self._attempt(step, "measure", lambda: self._take(training, step, begin))
         numbers = reporting.numbers(self.reports) if measured else {}
         features = reporting.features(self.reports) if measured else {}
         record(self.history, step, numbers | features)
@@ -331,8 +380,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         when = {"step": float(step)} if measured and self._leaves_out else {}
         self._logs.publish(numbers | when, logs)
 
-    def _measure(self, step: int, begin: float) -> None:
-        self._found = self._now.measure(step, begin)
+    def _take(self, training: Training, step: int, begin: float) -> None:
+        """Measures, and keeps what was found and of whom."""
+        self._found, self._measured = training.measure(step, begin), training
+        self._pictures.names = training.names
         self._pictures.begin_step(self.reports.values())
 
     def _log(self, training: Training, step: int) -> None:

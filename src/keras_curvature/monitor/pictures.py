@@ -9,27 +9,26 @@ from keras_curvature.engines.interface import Options
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.examples import Example, examples_of
-from keras_curvature.report.data import Report, ScaleProfile
+from keras_curvature.report.data import NOW, Report, ScaleProfile
 
 
 class Pictures:
     """Draws reports and what was measured for them; matplotlib is loaded for the first one.
 
     Attributes:
+        names: of the inputs, where the user or the probe has some.
         scale_profiles: by the name of the output, at all steps at which they were taken.
         seen: the examples that were looked at since the last step.
         drawn_step: the last one whose pictures went to TensorBoard.
     """
 
-    def __init__(
-        self, vocabulary: Sequence[str] | None, feature_names: Sequence[str] | None
-    ) -> None:
-        """Makes an empty one; see `CurvatureMonitor` for the names."""
+    def __init__(self, vocabulary: Sequence[str] | None) -> None:
+        """Makes an empty one; see `CurvatureMonitor` for the vocabulary."""
+        self.names: Sequence[str] | None = None
         self.scale_profiles: dict[str, list[tuple[int, ScaleProfile]]] = {}
         self.seen: dict[str, tuple[Example, ...]] = {}
         self.drawn_step = -1
         self._vocabulary = vocabulary
-        self._feature_names = feature_names
 
     def begin_step(self, reports: Iterable[Report]) -> None:
         """Forgets the examples of the step before, and keeps the scale profiles of this one."""
@@ -39,7 +38,7 @@ class Pictures:
 
     def add(self, report: Report) -> None:
         """Keeps the report's scale profile, if it has one."""
-        if report.scale_profile is not None:
+        if report.scale_profile is not None and report.step != NOW:
             self.scale_profiles.setdefault(report.output, []).append(
                 (report.step, report.scale_profile)
             )
@@ -61,7 +60,9 @@ class Pictures:
         """The curvature against the distance over which it is taken, at several steps."""
         from keras_curvature import figures
 
-        scale_profiles = self.scale_profiles[report.output]
+        scale_profiles = list(self.scale_profiles.get(report.output, []))
+        if report.step == NOW and report.scale_profile is not None:
+            scale_profiles.append((NOW, report.scale_profile))
         return figures.draw_distances(measurement, report, scale_profiles, theme=theme)
 
     def examples(
@@ -99,12 +100,12 @@ class Pictures:
         yield "distances", self.distances(measurement, report, theme)
 
     def _names_of(self, seen: Sequence[Example]) -> list[list[str]] | None:
-        """The words of each example, or the user's names for the inputs."""
+        """The words of each example, or the names of the inputs."""
         rows = [one.tokens for one in seen if one.tokens is not None]
         words = self._vocabulary
         if rows:
             return None if words is None else [[_word(words, int(i)) for i in row] for row in rows]
-        return None if self._feature_names is None else [list(self._feature_names)] * len(seen)
+        return None if self.names is None else [list(self.names)] * len(seen)
 
 
 def _word(words: Sequence[str], token: int) -> str:

@@ -17,8 +17,9 @@ from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.interface import Options
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
+from keras_curvature.measurement.ground_truth import UNFITTED
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
-from keras_curvature.measurement.probe import Probe, require_batches
+from keras_curvature.measurement.probe import Names, Probe, names_given, require_batches
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor import chief
 from keras_curvature.monitor.pictures import Pictures
@@ -41,7 +42,7 @@ class Asked:
     scale: Any
     units: Any
     directions: int | str | None
-    feature_names: Sequence[str] | None
+    feature_names: Names | None
 
     def detached(self) -> Asked:
         """Without the network: a copy of it would not be trained, and it is found by its name."""
@@ -64,6 +65,7 @@ class Training:
         begun: whether the first epoch has.
         is_first: whether that has not ended yet.
         budget: for pictures.
+        names: of the inputs, where the user or the probe has some.
         writer: of the log, while it is open.
     """
 
@@ -90,6 +92,7 @@ class Training:
             reference=known(asked.probe.x) if callable(known) else known,
             names=asked.feature_names,
         )
+        self.names = names_given(asked.feature_names, asked.probe, self.measurer.f)
         self.begun, self.is_first = False, True
         self.budget = PictureBudget()
         self.writer: Any = None
@@ -121,12 +124,16 @@ class Training:
 
     def measure(self, step: int, begin: float) -> Found:
         """What holds now; its seconds are counted from `begin` on."""
+        measurements = self.measurer.measure()
         # Made anew: its method says what has happened to the measurer until now.
         method = (*self._preface, *self.measurer.method(self._asked.units))
+        if self.measurer.probe.y is not None and any(
+            found.target is None for found in measurements.values()
+        ):
+            method = (*method, UNFITTED)
         reporter = Reporter(
             self.measurer.f.activity, self._options.output, method, self._asked.units
         )
-        measurements = self.measurer.measure()
         reports = {
             output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
             for i, (output, measurement) in enumerate(measurements.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from keras_curvature.report import terminal
 from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.report.text import moment, plain, wrapped
 from keras_curvature.typing import Array, Units
+
+NOW = -1
+"""The step of what was measured at no step of a training."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,15 @@ class Report:
     """The named numbers of one output at one step; printed, a page of text.
 
     Attributes:
-        step: 0 is the untrained model, `e + 1` the end of Keras's epoch `e`.
+        step: 0 is the untrained model, `e + 1` the end of Keras's epoch `e`, -1 no step of a
+            training.
         output: the output's name in a model of several outputs, else `""`.
         headline: the few numbers to look at first.
         reference: how far the measured second derivatives are from the known ones.
         detail: the other scalars.
         features: mean |second derivative| along each input, in standard deviations.
-        interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`.
+        interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`; its rows and
+            columns are in the order of `features`.
         verdict: the sentence.
         method: what was computed, with which engine, on how many points, and why.
         units: of all numbers but those per feature, which are in standard deviations.
@@ -117,6 +123,17 @@ class Report:
             terminal.titled("Against the known second derivatives", reference),
             terminal.titled("Detail", terminal.numbers_of(self.detail, self.units)),
             terminal.titled(terminal.features_title(self.features), features),
+            terminal.titled(terminal.PAIRS_TITLE, terminal.pairs_of(self.pairs)),
             terminal.titled("How it was measured", terminal.bullets(self.method)),
         ]
         return "\n\n".join("\n".join(block) for block in blocks if block)
+
+    @property
+    def pairs(self) -> dict[tuple[str, str], float]:
+        """The interactions by the names of two inputs, each pair once; empty where unknown."""
+        if self.interactions is None:
+            return {}
+        return {
+            (first, second): float(self.interactions[i, j])
+            for (i, first), (j, second) in itertools.combinations(enumerate(self.features), 2)
+        }

@@ -15,6 +15,9 @@ IN_DEVIATIONS = {CURVATURE: "σy/σx²", SLOPE_OVER_CURVATURE: "1/σx"}
 MOST_FEATURES = 20
 """Features named in text and pictures: what a person reads before giving up."""
 
+MOST_PAIRS = 10
+"""Pairs of them."""
+
 
 @dataclass(frozen=True)
 class Meaning:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from keras_curvature.report.metrics import FEATURE, MEANINGS, MOST_FEATURES, Meaning, largest
+from keras_curvature.report.metrics import (
+    FEATURE,
+    MEANINGS,
+    MOST_FEATURES,
+    MOST_PAIRS,
+    Meaning,
+    largest,
+)
 from keras_curvature.report.text import formatted, plain, wrapped
 from keras_curvature.typing import Units
+
+PAIRS_TITLE = f"Mean |mixed second derivative|, {FEATURE.unit}"
 
 
 def titled(title: str, lines: list[str]) -> list[str]:
@@ -35,6 +44,12 @@ def features_of(features: Mapping[str, float]) -> list[str]:
     """The number of each input, the largest first."""
     rows = [(plain(name, 40), formatted(number), "", "") for name, number in largest(features)]
     return _aligned(rows)
+
+
+def pairs_of(pairs: Mapping[tuple[str, str], float]) -> list[str]:
+    """The number of two inputs, the largest first."""
+    named = {f"{plain(a, 18)} × {plain(b, 18)}": size for (a, b), size in pairs.items()}
+    return _aligned([(name, formatted(size), "", "") for name, size in largest(named, MOST_PAIRS)])
 
 
 def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:

@@ -11,7 +11,9 @@ WIDTH = 88
 
 
 def moment(step: int) -> str:
-    """When a report was taken: `"before training"` or `"epoch 3"`."""
+    """When a report was taken: `"before training"`, `"epoch 3"` or `"now"`."""
+    if step < 0:
+        return "now"
     return "before training" if step == 0 else f"epoch {step}"
 
 

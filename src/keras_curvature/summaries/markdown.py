@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.report.data import Report, ScaleProfile
-from keras_curvature.report.metrics import FEATURE, MEANINGS, Meaning, largest
+from keras_curvature.report.metrics import FEATURE, MEANINGS, MOST_PAIRS, Meaning, largest
 from keras_curvature.report.scale_profile import read
 from keras_curvature.report.text import formatted, moment, plain
 from keras_curvature.typing import Units
@@ -25,6 +25,7 @@ def of_report(report: Report) -> str:
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
         _number_table({**report.headline, **report.reference}, report.units),
         _feature_sentence(report.features),
+        _pair_sentence(report.pairs),
         _scale_profile_table(report.scale_profile),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -71,6 +72,13 @@ def _feature_sentence(features: Mapping[str, float]) -> str:
     )
     which = "" if len(features) <= 10 else f" (10 of {len(features)})"
     return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
+
+
+def _pair_sentence(pairs: Mapping[tuple[str, str], float]) -> str:
+    named = {f"{plain(a, 40)} × {plain(b, 40)}": size for (a, b), size in pairs.items()}
+    most = ", ".join(f"{escaped(k)} {formatted(v)}" for k, v in largest(named, MOST_PAIRS))
+    unit = f"mean &#124;mixed second derivative&#124; in {FEATURE.unit}"
+    return f"Interact most: {most}; {unit}." if most else ""
 
 
 def _scale_profile_table(scale_profile: ScaleProfile | None) -> str:

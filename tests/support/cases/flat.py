@@ -92,7 +92,7 @@ def _build(case: Case, dtype: str, twin: bool) -> keras.Model:
     return copied(make, dtype, _built(case, "float64", twin=True))
 
 
-_build_once = functools.lru_cache(maxsize=16)(_build)
+_build_once = functools.cache(_build)
 
 
 def forget_models() -> None:

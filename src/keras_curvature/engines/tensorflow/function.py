@@ -38,8 +38,6 @@ class FlatFunction:
         inputs: how the arrays lie in `z`.
         outputs: how the arrays lie in the result.
         activity: what is known of the graph.
-        input_names: one per array in `z`.
-        output_names: one per array in the result, `""` if there is but one.
         mended: whether derivatives are mended and narrower floats widened; `False` for the graph
             as TensorFlow has it.
         batch: how many examples the graph takes at a time, if not any number.
@@ -53,8 +51,6 @@ class FlatFunction:
     inputs: Layout
     outputs: Layout
     activity: Activity
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
     mended: bool = field(default=True, kw_only=True)
     batch: int | None = field(default=None, kw_only=True)
 
@@ -92,6 +88,16 @@ class FlatFunction:
         """How many rows with a direction each fit if they go through once, forward."""
         found = self.activity
         return chunking.rows_forward(found.activations, found.widest, self.inputs.width, self.dtype)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """One per array in `z`."""
+        return self.inputs.names
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """One per array in the result, `""` if there is but one."""
+        return self.outputs.names
 
     @property
     def fetches(self) -> list[tf.Tensor]:
@@ -187,15 +193,13 @@ def flatten(
         rest=tuple(tensor for tensor in traced.inputs if not any(tensor is s for s in source)),
         native=native,
         dtype=widened(native, dtype),
-        inputs=Layout(
-            tuple(_shape(t, "input") for t in source), _nested(model, inputs, wrt, names)
-        ),
+        inputs=_layout_of_inputs(model, inputs, wrt, source, names),
         outputs=side_by_side(
-            [_shape(t, "output") for t in keras.tree.flatten(traced.outputs)], traced.outputs
+            [_shape(t, "output") for t in keras.tree.flatten(traced.outputs)],
+            traced.outputs,
+            _names_of_outputs(model, traced.outputs, output),
         ),
         activity=report,
-        input_names=tuple(names),
-        output_names=_names_of_outputs(model, traced.outputs),
     )
 
 
@@ -255,12 +259,16 @@ def _index(model: Model, names: Sequence[str], wrt: int | str) -> int:
     return wrt % len(names)
 
 
-def _nested(model: Model, inputs: Inputs, wrt: Wrt, names: Sequence[str]) -> Any:
-    """How what is differentiated by is nested, with its indexes."""
+def _layout_of_inputs(
+    model: Model, inputs: Inputs, wrt: Wrt, source: Sequence[tf.Tensor], names: Sequence[str]
+) -> Layout:
+    """How what is differentiated by lies and is nested; a list in `wrt` has an order."""
+    shapes = tuple(_shape(tensor, "input") for tensor in source)
     if wrt is None:
         structure = inputs.structure[0] if labels_of(model) else inputs.structure
-        return keras.tree.pack_sequence_as(structure, list(range(len(names))))
-    return 0 if isinstance(wrt, (int, str)) else {name: i for i, name in enumerate(names)}
+        return side_by_side(shapes, structure, names)
+    indexes = 0 if isinstance(wrt, (int, str)) else {name: i for i, name in enumerate(names)}
+    return Layout(shapes, indexes, tuple(names))
 
 
 def _names_of_points(model: Model, inputs: Inputs) -> list[str]:
@@ -268,11 +276,12 @@ def _names_of_points(model: Model, inputs: Inputs) -> list[str]:
     return list(inputs.names)[: len(inputs.names) - labels_of(model)]
 
 
-def _names_of_outputs(model: Model, outputs: Any) -> tuple[str, ...]:
+def _names_of_outputs(model: Model, outputs: Any, output: Output) -> tuple[str, ...]:
     leaves = keras.tree.flatten(outputs)
     if len(leaves) == 1:
         return ("",)
-    names = output_names(model, outputs, leaves)
+    # What a function makes of the outputs may have another order than theirs.
+    names = output_names(None if callable(output) else model, outputs, leaves)
     return tuple(names or (f"output_{i}" for i in range(len(leaves))))
 
 

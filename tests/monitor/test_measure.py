@@ -1,0 +1,89 @@
+"""A measurement that is no step of a training."""
+
+from __future__ import annotations
+
+import copy
+
+import keras
+import numpy as np
+import pytest
+
+import keras_curvature as kc
+from watched import PROBE, Y, assert_same, left_behind, network, steps, train
+
+
+def rms(model):
+    """From float32 numbers, summed in another order than the monitor does."""
+    hessian = kc.hessian(model, PROBE).numpy()
+    return pytest.approx(np.sqrt((hessian**2).sum() / len(PROBE)), rel=1e-4)
+
+
+def test_after_restored_weights_it_is_of_these():
+    monitor = kc.CurvatureMonitor(PROBE)
+    stop = keras.callbacks.EarlyStopping(  # at the first epoch, for the loss falls
+        "loss", mode="max", patience=2, restore_best_weights=True
+    )
+    model, _ = train(monitor, stop, epochs=6)
+    before = copy.deepcopy(monitor.history)
+    assert before["step"] == [0, 1, 2, 3]
+    assert monitor.reports[""].headline["rms"] != rms(model)
+    found = monitor.measure()[""]
+    assert found.headline["rms"] == rms(model)
+    assert found.headline["rms"] == pytest.approx(before["rms"][1], rel=1e-6)
+    assert monitor.history == before
+
+
+def test_summary_and_pictures_show_it(capsys):
+    monitor = kc.CurvatureMonitor((PROBE, Y[:8]))
+    monitor.measure(network())
+    monitor.summary()
+    assert capsys.readouterr().out.startswith("Curvature, now\n")
+    assert monitor.plot().texts[0].get_text().startswith("Now")
+    labels = monitor.plot(picture="distances").axes[0].get_legend_handles_labels()[1]
+    assert "now" in labels
+
+
+class Looks(keras.callbacks.Callback):
+    def __init__(self, monitor):
+        super().__init__()
+        self.monitor_of, self.found = monitor, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.found.append(self.monitor_of.measure()[""].headline["rms"])
+
+
+@pytest.mark.slow
+def test_within_a_training_it_disturbs_nothing(tmp_path):
+    def trained(looks):
+        monitor = kc.CurvatureMonitor(PROBE, tmp_path / str(looks))
+        also = [Looks(monitor)] if looks else []
+        model, fit = train(monitor, *also, epochs=2)
+        assert not also or also[0].found == pytest.approx(monitor.history["rms"][:2], rel=1e-6)
+        return left_behind(model, fit), monitor.history["rms"], steps(tmp_path / str(looks))
+
+    (left, numbers, at), (left_too, numbers_too, at_too) = trained(True), trained(False)
+    assert_same(left, left_too)
+    assert numbers == numbers_too
+    assert at == at_too == [0, 1, 2]
+
+
+def test_the_next_training_goes_on_where_the_last_one_ended():
+    monitor = kc.CurvatureMonitor(PROBE)
+    model, _ = train(monitor, epochs=1)
+    monitor.measure(network(seed=3))
+    assert monitor.reports[""].headline["rms"] != rms(model)
+    train(monitor, model=model, epochs=1)
+    assert monitor.history["step"] == [0, 1, 2]
+    assert monitor.reports[""].headline["rms"] == rms(model)
+
+
+def test_without_a_model_or_an_epoch_it_says_what_to_do():
+    monitor = kc.CurvatureMonitor(PROBE)
+    with pytest.raises(ValueError, match=r"monitor\.measure\(model\)"):
+        monitor.measure()
+    with pytest.raises(ValueError, match=r"pass the monitor to `model\.fit`"):
+        monitor.summary()
+    train(monitor, epochs=2, initial_epoch=2)
+    with pytest.raises(ValueError, match=r"`fit` ran no epoch.*`monitor.measure\(\)`"):
+        monitor.plot()
+    assert monitor.measure()[""].headline["rms"] > 0

@@ -1,0 +1,64 @@
+"""Callbacks that read the monitor's numbers come after it, or it is said before training."""
+
+from __future__ import annotations
+
+import warnings
+
+import keras
+import pytest
+
+import keras_curvature as kc
+from watched import PROBE, train
+
+CALLBACKS = keras.callbacks
+
+READERS = {
+    "early stopping": lambda path: CALLBACKS.EarlyStopping("curvature_rms", mode="min"),
+    "checkpoint": lambda path: CALLBACKS.ModelCheckpoint(
+        path / "a.keras", "curvature_rms", mode="min"
+    ),
+    "path of a checkpoint": lambda path: CALLBACKS.ModelCheckpoint(
+        path / "{epoch}-{curvature_slope_change:.1f}.keras"
+    ),
+    "learning rate": lambda path: CALLBACKS.ReduceLROnPlateau("curvature_mean", mode="min"),
+    "of an output": lambda path: CALLBACKS.EarlyStopping("curvature_price_rms", mode="min"),
+}
+
+
+class Untouched(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        raise AssertionError("training has started")
+
+
+@pytest.mark.parametrize("case", READERS)
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_a_reader_before_the_monitor_is_an_error_before_training(case, on_error, tmp_path):
+    reader = READERS[case](tmp_path)
+    monitor = kc.CurvatureMonitor(PROBE, on_error=on_error)
+    with pytest.raises(ValueError, match=r"must come after.*`callbacks=\[monitor, "):
+        train(reader, monitor, Untouched())
+
+
+def test_a_file_of_all_numbers_lacks_those_that_come_later(tmp_path):
+    with pytest.warns(UserWarning, match="no column of its numbers"):
+        train(CALLBACKS.CSVLogger(tmp_path / "log.csv"), kc.CurvatureMonitor(PROBE), epochs=1)
+
+
+IN_ORDER = {
+    "after it": lambda path, m: [m, *(make(path) for make in list(READERS.values())[:4])],
+    "file after it": lambda path, m: [m, CALLBACKS.CSVLogger(path / "log.csv")],
+    "of another number": lambda path, m: [CALLBACKS.EarlyStopping("loss"), m],
+    "of a metric": lambda path, m: [CALLBACKS.EarlyStopping("curvature_penalty", mode="min"), m],
+    "of another monitor": lambda path, m: [
+        kc.CurvatureMonitor(PROBE, name="far"), CALLBACKS.EarlyStopping("far_rms", mode="min"), m,
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", IN_ORDER)
+def test_nothing_is_said_of_what_is_in_order(case, tmp_path):
+    callbacks = IN_ORDER[case](tmp_path, kc.CurvatureMonitor(PROBE))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train(*callbacks, epochs=1)
+    assert [one for one in told if "monitor" in str(one.message).split("metric")[0]] == []
