@@ -81,10 +81,10 @@ bench-activations: $(VENV)/.installed ## Compare activations: a table of docs/re
 	$(BIN)/python docs/studies/activations.py
 
 bench-devices: $(VENV)/.installed ## Measure a probe on one device and shared out over two
-	$(BIN)/python benchmarks/cost/sharing.py
+	$(BIN)/python benchmarks/cost/multi_device.py
 
 bench-halves: $(BENCH_VENV)/.installed ## Measure large batches as a whole and in two halves
-	$(BENCH_VENV)/bin/python -m benchmarks.cost.halves
+	$(BENCH_VENV)/bin/python -m benchmarks.cost.parallel_halves
 
 bench-import: $(VENV)/.installed ## Measure what importing the library costs
 	$(BIN)/python benchmarks/cost/import_time.py

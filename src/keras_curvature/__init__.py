@@ -2,9 +2,11 @@
 
 from importlib.metadata import version
 
+from keras_curvature.engines import supported_backend as _backend  # noqa: F401, checked first
+
+# isort: split
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
-from keras_curvature.engines import supported_backend as _backend  # noqa: F401, checked first
 from keras_curvature.engines.dispatch import EngineChoice
 from keras_curvature.engines.tensorflow import taylor
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate

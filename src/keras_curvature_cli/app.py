@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from keras_curvature_cli import probes, texts, work
+from keras_curvature_cli import commands, printing, probes
 from keras_curvature_cli.faults import FAILED, FOUND, UNUSABLE, UnusableError
 
 app = typer.Typer(
@@ -159,18 +159,18 @@ def report(
     with _told(context.obj):
         _require_png(picture)
         points = probes.read(probe, y, x)
-        net, points = work.model_for(points, model, code or ())
+        net, points = commands.model_for(points, model, code or ())
         distance = "auto" if scale is None else scale
-        monitor = work.measured(
+        monitor = commands.measured(
             net, points, asked, scale=distance, units=units.value, log_dir=log_dir
         )
-        diagnosis = monitor.diagnosis or work.diagnosed(net, points.x, asked, distance)
+        diagnosis = monitor.diagnosis or commands.diagnosed(net, points.x, asked, distance)
         if picture is not None:
             _draw(monitor, picture, theme.value, model.name)
         if json:
-            typer.echo(texts.as_json(texts.report_data(monitor, diagnosis)))
+            typer.echo(printing.as_json(printing.report_data(monitor, diagnosis)))
             return
-        typer.echo(texts.report_text(monitor, diagnosis, f"{model.name} at {probe.name}"))
+        typer.echo(printing.report_text(monitor, diagnosis, f"{model.name} at {probe.name}"))
     if picture is not None or log_dir is not None:
         typer.echo()
     if picture is not None:
@@ -201,9 +201,9 @@ def diagnose(
     asked = _asked(output, wrt, Engine.auto, dtype, batch_size)
     with _told(context.obj):
         points = probes.read(probe, y, x)
-        net, points = work.model_for(points, model, code or ())
-        found = work.diagnosed(net, points.x, asked, "auto" if scale is None else scale)
-        typer.echo(texts.as_json(texts.diagnosis_data(found)) if json else str(found))
+        net, points = commands.model_for(points, model, code or ())
+        found = commands.diagnosed(net, points.x, asked, "auto" if scale is None else scale)
+        typer.echo(printing.as_json(printing.diagnosis_data(found)) if json else str(found))
     if strict and not found.healthy:
         raise typer.Exit(FOUND)
 
@@ -228,9 +228,9 @@ def verify(
     asked = _asked(output, wrt, engine, dtype, batch_size)
     with _told(context.obj):
         points = probes.read(probe, y, x)
-        net, points = work.model_for(points, model, code or ())
-        found = work.verified(net, points.x, asked, seed)
-        typer.echo(texts.as_json(texts.verification_data(found)) if json else str(found))
+        net, points = commands.model_for(points, model, code or ())
+        found = commands.verified(net, points.x, asked, seed)
+        typer.echo(printing.as_json(printing.verification_data(found)) if json else str(found))
     if not found.ok:
         raise typer.Exit(FOUND)
 
@@ -258,17 +258,17 @@ def compare(
     names = [a.name, b.name] if a.name != b.name else [str(a), str(b)]
     with _told(context.obj):
         points = probes.read(probe, y, x)
-        pairs = [work.model_for(points, path, code or ()) for path in (a, b)]
+        pairs = [commands.model_for(points, path, code or ()) for path in (a, b)]
         distance = "auto" if scale is None else scale
         monitors = [
-            work.measured(net, fitted, asked, scale=distance, units=units.value)
+            commands.measured(net, fitted, asked, scale=distance, units=units.value)
             for net, fitted in pairs
         ]
-        apart = work.apart(pairs[0][0], pairs[1][0], pairs[0][1].x, asked)
+        apart = commands.apart(pairs[0][0], pairs[1][0], pairs[0][1].x, asked)
         if json:
-            typer.echo(texts.as_json(texts.comparison_data(names, monitors, apart)))
+            typer.echo(printing.as_json(printing.comparison_data(names, monitors, apart)))
             return
-        _print_comparison(names, monitors, texts.apart_text(apart))
+        _print_comparison(names, monitors, printing.apart_text(apart))
 
 
 def _print_comparison(names: list[str], monitors: list[Any], apart: str) -> None:
@@ -276,7 +276,7 @@ def _print_comparison(names: list[str], monitors: list[Any], apart: str) -> None
     for name, monitor in zip(names, monitors, strict=True):
         for report in monitor.reports.values():
             console.print(f"{name}: {report.verdict.sentence}", markup=False)
-    for table in texts.comparison_tables(names, monitors, console.width):
+    for table in printing.comparison_tables(names, monitors, console.width):
         console.print(table)
     console.print(apart, markup=False)
 
@@ -287,8 +287,8 @@ def _asked(
     engine: Engine,
     dtype: Dtype | None,
     batch_size: int | None,
-) -> work.Asked:
-    return work.Asked(
+) -> commands.Asked:
+    return commands.Asked(
         output=_index_or_name(output),
         wrt=_one_or_several(wrt),
         engine=engine.value,

@@ -38,7 +38,7 @@ def _chunks_shown_by(progress: Progress, task: object) -> Iterator[None]:
     if "keras_curvature" not in sys.modules:  # nothing is computed yet: the model is loaded
         yield
         return
-    from keras_curvature.engines.interface import chunking
+    from keras_curvature.engines.api import chunking
 
     with chunking.watched_by(
         lambda done, total: progress.update(task, completed=done, total=total)  # type: ignore[arg-type]

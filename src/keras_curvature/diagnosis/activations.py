@@ -13,8 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     BENT,
     LINEAR,
     QUADRATIC,
@@ -23,6 +22,7 @@ from keras_curvature.engines.interface import (
     Place,
     traits_of,
 )
+from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.report.text import listed
 
 

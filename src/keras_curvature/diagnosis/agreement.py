@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject, sample
-from keras_curvature.engines.backend import reverse_mode
-from keras_curvature.engines.interface import RELATIVE_STEP, Place, traits_of
+from keras_curvature.engines.api import RELATIVE_STEP, Place, traits_of
+from keras_curvature.engines.backend import first_derivatives
 from keras_curvature.typing import Array
 
 EXAMPLES = 8
@@ -131,7 +131,7 @@ def _differences(s: Subject, count: int, h: float) -> tuple[Array, Array]:
         z, rest = f.point(leaves)
         ends = tf.concat([z + h * v, z - h * v], axis=0)
         others = [tf.concat([r, r], axis=0) for r in rest]
-        value, jacobian = reverse_mode.value_and_jacobian(f, ends, others)
+        value, jacobian = first_derivatives.value_and_jacobian(f, ends, others)
         slope = tf.reduce_sum(jacobian * tf.concat([v, v], axis=0)[:, None], axis=-1)
         ahead, behind = tf.split(tf.stack([value, slope]), 2, axis=1)
         first, second = tf.unstack((ahead - behind) / (2 * h))

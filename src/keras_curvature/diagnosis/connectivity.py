@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
+from keras_curvature.engines.api import Dependence, NotDifferentiableError, Place
 from keras_curvature.engines.backend import activity_of
-from keras_curvature.engines.interface import Dependence, NotDifferentiableError, Place
 from keras_curvature.report.text import listed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.interface import TOLERANCE, draws, influence, randomness
+from keras_curvature.engines.api import TOLERANCE, draws, influence, randomness
 
 
 def coupling(s: Subject) -> list[Finding]:

@@ -17,14 +17,14 @@ from keras_curvature.diagnosis.scale import scale_below_rounding
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
 from keras_curvature.diagnosis.unit_states import look
 from keras_curvature.diagnosis.zeros import zeros
-from keras_curvature.engines.backend import require_eager, unobserved
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     BoundModel,
     Dependence,
     NotDifferentiableError,
     Options,
     bind,
 )
+from keras_curvature.engines.backend import require_eager, unobserved
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 

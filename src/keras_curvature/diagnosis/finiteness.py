@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
+from keras_curvature.engines.api import Place
 from keras_curvature.engines.backend import run
-from keras_curvature.engines.interface import Place
 
 
 def not_finite(s: Subject, taken: Sample) -> list[Finding]:

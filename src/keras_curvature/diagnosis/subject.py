@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_curvature.engines.api import ENGINES, BoundModel, Layout, Options, run_chunked
 from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.interface import ENGINES, BoundModel, Layout, Options, run_chunked
 from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
 from keras_curvature.measurement import rounding_noise, windows
 from keras_curvature.typing import Array, Model

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
-from keras_curvature.engines.interface import Place
+from keras_curvature.engines.api import Place
 
 EXAMPLES, CALLS = 4, 3
 """A few examples; a compiled graph can give another answer each time, and the worst counts."""

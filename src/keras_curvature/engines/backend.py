@@ -5,14 +5,14 @@ The one door for what is TensorFlow's; another backend comes in by it.
 
 from __future__ import annotations
 
-from keras_curvature.engines.tensorflow import reverse_mode
+from keras_curvature.engines.tensorflow import first_derivatives
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of, layer_of
 from keras_curvature.engines.tensorflow.compilation import require_eager
-from keras_curvature.engines.tensorflow.function import FlatFunction, checked_wrt, flatten
+from keras_curvature.engines.tensorflow.first_derivatives import tiled, value_and_jacobian
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction, checked_wrt, flatten
 from keras_curvature.engines.tensorflow.interpreter import Interpreter, run
 from keras_curvature.engines.tensorflow.linear_regions import switches
 from keras_curvature.engines.tensorflow.private import datasets_behind, unobserved
-from keras_curvature.engines.tensorflow.reverse_mode import tiled, value_and_jacobian
 from keras_curvature.engines.tensorflow.tracing import trace, unnoticed
 
 __all__ = [
@@ -21,10 +21,10 @@ __all__ = [
     "activity_of",
     "checked_wrt",
     "datasets_behind",
+    "first_derivatives",
     "flatten",
     "layer_of",
     "require_eager",
-    "reverse_mode",
     "run",
     "switches",
     "tiled",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow.fixed_batch import not_a_row_each
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.side_effects import DRAW, all_needed
 
 EXAMPLES = 4

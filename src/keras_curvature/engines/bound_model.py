@@ -22,10 +22,10 @@ from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.taylor import registry
-from keras_curvature.engines.tensorflow import batch_splitting, distribution, fixed_batch
+from keras_curvature.engines.tensorflow import distribution, fixed_batch, parallel_halves
 from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
 from keras_curvature.engines.tensorflow.fingerprint import fingerprint
-from keras_curvature.engines.tensorflow.function import FlatFunction, flatten
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction, flatten
 from keras_curvature.engines.tensorflow.op_emission import widened
 from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 from keras_curvature.typing import Model, Structure
@@ -114,7 +114,7 @@ class Evaluator:
             def whole(*given: tf.Tensor) -> dict[str, tf.Tensor]:
                 of_examples = with_constants(compute, given[count:])
                 if halved:
-                    of_examples = batch_splitting.side_by_side(of_examples)
+                    of_examples = parallel_halves.side_by_side(of_examples)
                 if shared:
                     of_examples = distribution.shared_out(of_examples, self.strategy)
                 return of_examples(*given[:count])

@@ -12,7 +12,7 @@ from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.finite_difference import FiniteDifference
 from keras_curvature.engines.options import ENGINE_NAMES
 from keras_curvature.engines.quantities import BY_REVERSE_MODE, HESSIAN, PRODUCT
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.nested import Nested
 from keras_curvature.engines.tensorflow.taylor import engine as taylor
 

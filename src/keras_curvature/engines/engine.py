@@ -23,8 +23,8 @@ from keras_curvature.engines.quantities import (
     SLOPE,
     VALUE,
 )
-from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.engines.tensorflow.reverse_mode import per_output, value_and_jacobian
+from keras_curvature.engines.tensorflow.first_derivatives import per_output, value_and_jacobian
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 
 
 class Engine(ABC):
@@ -57,7 +57,7 @@ class Engine(ABC):
     ) -> tf.Tensor:
         """Products of the Hessians of `seed . f` at `rows` `(r, d)` with `(k, r, d)`, likewise.
 
-        Where each output has directions of its own; `reverse_mode.per_output` makes the rows.
+        Where each output has directions of its own; `first_derivatives.per_output` makes the rows.
         """
 
     def hessian_rows(

@@ -21,7 +21,7 @@ from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
 from keras_curvature.engines.random_directions import rademacher
-from keras_curvature.engines.tensorflow import batch_splitting, distribution
+from keras_curvature.engines.tensorflow import distribution, parallel_halves
 from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 from keras_curvature.typing import Model, Structure
 
@@ -133,7 +133,7 @@ def run_chunked(
         compute = with_constants(compute, constants)
         count = tensors[0].shape[0]
         if inside_xla() and count is not None and halved_from <= count <= size:
-            compute = batch_splitting.side_by_side(compute)
+            compute = parallel_halves.side_by_side(compute)
         with naming_what_is_missing(bound.f):
             return chunking.in_graph(compute, tensors, size, signature)
     strategy, devices = bound.evaluator.strategy, 1

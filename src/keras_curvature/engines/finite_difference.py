@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.engines.tensorflow.reverse_mode import row_gradients, tiled
+from keras_curvature.engines.tensorflow.first_derivatives import row_gradients, tiled
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 
 RELATIVE_STEP = float(np.finfo(np.float64).eps ** (1 / 3))
 """Where rounding, ~eps / h, meets truncation, ~h**2 (Press et al., Numerical Recipes, 5.7)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow.function import checked_wrt
+from keras_curvature.engines.tensorflow.flat_function import checked_wrt
 from keras_curvature.typing import Output, Wrt
 
 ENGINE_NAMES = ("taylor", "nested", "finite_difference")

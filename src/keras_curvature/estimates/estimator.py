@@ -7,8 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.backend import FlatFunction, reverse_mode
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     BoundModel,
     Engine,
     Layout,
@@ -19,6 +18,7 @@ from keras_curvature.engines.interface import (
     run_chunked,
     unflatten,
 )
+from keras_curvature.engines.backend import FlatFunction, first_derivatives
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
 from keras_curvature.estimates import hutchinson, lanczos
 from keras_curvature.estimates.results import Eigenvalues, Estimate
@@ -187,7 +187,7 @@ def _from_products(
 ) -> dict[str, hutchinson.Found]:
     """Value and error by name, from Hessian-vector products with signs `(n, k, d)`."""
     m, d = f.outputs.width, f.inputs.width
-    rows, others, seeds = reverse_mode.per_output(f, z, rest)
+    rows, others, seeds = first_derivatives.per_output(f, z, rest)
 
     def multiply(vectors: tf.Tensor) -> tf.Tensor:
         """Shape `(n, m, k, d)`, as the result."""
@@ -229,7 +229,7 @@ def _eigenvalues(
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         z, rest = f.point(tensors[:-1])
-        rows, others, seeds = reverse_mode.per_output(f, z, rest)
+        rows, others, seeds = first_derivatives.per_output(f, z, rest)
         found = lanczos.extreme_eigenvalues(
             lambda v: engine.products(f, rows, others, seeds, v),
             tf.repeat(tensors[-1], m, axis=0),

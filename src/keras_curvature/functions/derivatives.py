@@ -8,13 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     EngineChoice,
     Options,
     differentiate,
     estimate_laplacian,
 )
-from keras_curvature.engines.interface import engine_choice as _engine_choice
+from keras_curvature.engines.api import engine_choice as _engine_choice
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.backend import require_eager
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     BoundModel,
     Engine,
     Options,
@@ -17,6 +16,7 @@ from keras_curvature.engines.interface import (
     run_chunked,
     unflatten,
 )
+from keras_curvature.engines.backend import require_eager
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement import segments
 from keras_curvature.measurement import windows as scales

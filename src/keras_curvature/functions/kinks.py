@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.api import Options, bind, chunking, unflatten
 from keras_curvature.engines.backend import (
     FlatFunction,
     require_eager,
     switches,
     value_and_jacobian,
 )
-from keras_curvature.engines.interface import Options, bind, chunking, unflatten
 from keras_curvature.typing import Array, Model, Output
 
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)

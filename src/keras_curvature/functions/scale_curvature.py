@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     BoundModel,
     Options,
     as_direction,

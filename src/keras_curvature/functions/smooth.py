@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.api import Place, traits_of
 from keras_curvature.engines.backend import activity_of, trace, unnoticed
-from keras_curvature.engines.interface import Place, traits_of
 from keras_curvature.functions.smooth_activations import (
     SMOOTH,
     Ramp,

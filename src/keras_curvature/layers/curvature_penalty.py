@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
+from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked
 from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.interface import BoundModel, bind, differentiate, mask_of, masked
 from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
 from keras_curvature.measurement import windows
 from keras_curvature.typing import Output, Structure, Wrt

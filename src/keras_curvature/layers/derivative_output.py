@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.interface import differentiate, mask_of, masked, selector, unflatten
+from keras_curvature.engines.api import differentiate, mask_of, masked, selector, unflatten
 from keras_curvature.layers.wrapper import MADE_UP, DerivativeWrapper, has_open_axes, with_masks
 from keras_curvature.typing import Output, Structure, Wrt
 

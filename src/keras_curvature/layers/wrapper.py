@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_curvature.engines.api import WHOLE, BoundModel, Options, bind, mask_of, masked
 from keras_curvature.engines.backend import checked_wrt, layer_of, trace
-from keras_curvature.engines.interface import WHOLE, BoundModel, Options, bind, mask_of, masked
 from keras_curvature.typing import Output, Structure, Wrt
 
 EXAMPLES = 4

@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     BoundModel,
     Engine,
     EngineChoice,
@@ -22,6 +21,7 @@ from keras_curvature.engines.interface import (
     bind,
     run_chunked,
 )
+from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement import (
     ground_truth,
     multiscale,

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.api import numbers_in
 from keras_curvature.engines.backend import datasets_behind
-from keras_curvature.engines.interface import numbers_in
 
 LARGEST = 2**30
 """Bytes beyond which batches are taken to have no end."""

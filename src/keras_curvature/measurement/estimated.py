@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     ENGINES,
     Engine,
     Options,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.interface import ENGINES, Engine, EngineChoice, Options, bind, chunking
+from keras_curvature.engines.api import ENGINES, Engine, EngineChoice, Options, bind, chunking
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
     ground_truth,

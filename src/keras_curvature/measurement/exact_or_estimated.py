@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_curvature.engines.interface import ENGINES, Options, bind
+from keras_curvature.engines.api import ENGINES, Options, bind
 from keras_curvature.engines.quantities import DIAGONAL
 from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring

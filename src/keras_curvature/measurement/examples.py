@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.backend import FlatFunction, reverse_mode
-from keras_curvature.engines.interface import BoundModel, Options, rademacher
+from keras_curvature.engines.api import BoundModel, Options, rademacher
+from keras_curvature.engines.backend import FlatFunction, first_derivatives
 from keras_curvature.engines.quantities import PRODUCT
 from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
 from keras_curvature.typing import Array
@@ -100,7 +100,7 @@ def examples_of(
 
         found = extreme_eigenvalues(multiply, start, min(STEPS, d), TOLERANCE)
         samples = _samples(multiply, tf.cast(tf.transpose(signs, [1, 0, 2]), z.dtype), at_once)
-        gradient = reverse_mode.row_gradients(f, z, rest, seeds)
+        gradient = first_derivatives.row_gradients(f, z, rest, seeds)
         return {
             **found,
             "point": z,

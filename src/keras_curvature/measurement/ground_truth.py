@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_curvature.engines.api import OF_A_CLASSIFIER, labels_are_classes
 from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.interface import OF_A_CLASSIFIER, labels_are_classes
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Array, Model, Output
 

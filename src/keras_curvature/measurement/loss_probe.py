@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     LOSS,
     WithLoss,
     is_loss,

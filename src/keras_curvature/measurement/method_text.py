@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_curvature.engines.interface import BoundModel, chunking
+from keras_curvature.engines.api import BoundModel, chunking
 from keras_curvature.typing import Array
 
 UNITS = {

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_curvature.engines.api import Layout, is_text, matched, numbers_in
 from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.interface import Layout, is_text, matched, numbers_in
 from keras_curvature.measurement import batches
 from keras_curvature.typing import Model, Structure
 

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_curvature.engines.api import Engine
 from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.interface import Engine
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement.windows import second_difference
 from keras_curvature.typing import Array

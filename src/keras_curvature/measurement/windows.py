@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_curvature.engines.api import Layout
 from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
-from keras_curvature.engines.interface import Layout
 
 AUTO_FRACTION = 0.25
 """`scale="auto"` in standard deviations of an input.

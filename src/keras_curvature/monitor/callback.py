@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 from keras_curvature.diagnosis.results import Diagnosis
+from keras_curvature.engines.api import Options
 from keras_curvature.engines.backend import unobserved
-from keras_curvature.engines.interface import Options
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import checked_directions
 from keras_curvature.measurement.probe import Names, make_probe

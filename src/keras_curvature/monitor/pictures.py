@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from keras_curvature.engines.interface import Options
+from keras_curvature.engines.api import Options
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.examples import Example, examples_of

@@ -14,7 +14,7 @@ import keras
 
 from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.engines.interface import Options
+from keras_curvature.engines.api import Options
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED

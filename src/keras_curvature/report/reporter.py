@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from keras_curvature.engines.interface import OF_A_CLASSIFIER, Activity
+from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.report import verdict as verdicts
 from keras_curvature.report.data import Report, Verdict

@@ -1,10 +1,10 @@
-"""Why a curvature is zero, hidden or wrong, in words."""
+"""In one sentence what is going on: a curvature that is there, hidden, 0 or wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keras_curvature.engines.interface import Activity, Dependence
+from keras_curvature.engines.api import Activity, Dependence
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.text import percent

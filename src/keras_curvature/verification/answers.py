@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
-from keras_curvature.engines.backend import FlatFunction, flatten
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     ENGINES,
     BoundModel,
     Evaluator,
     Options,
     flat_derivatives,
 )
+from keras_curvature.engines.backend import FlatFunction, flatten
 from keras_curvature.typing import Array
 from keras_curvature.verification.truth import Lines
 

@@ -9,7 +9,7 @@ from keras_curvature.diagnosis.activations import named
 from keras_curvature.diagnosis.agreement import altering
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
-from keras_curvature.engines.interface import (
+from keras_curvature.engines.api import (
     ENGINES,
     NotDifferentiableError,
     Options,

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.interface import BoundModel
+from keras_curvature.engines.api import BoundModel
 from keras_curvature.typing import Array
 from keras_curvature.verification.answers import Answer
 from keras_curvature.verification.results import Check

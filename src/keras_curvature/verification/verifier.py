@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
+from keras_curvature.engines.api import BoundModel, NotDifferentiableError, Options, bind
 from keras_curvature.engines.backend import require_eager, unobserved
-from keras_curvature.engines.interface import BoundModel, NotDifferentiableError, Options, bind
 from keras_curvature.typing import Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.judging import judged, tolerance_of

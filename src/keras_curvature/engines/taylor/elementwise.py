@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.constructors import Partials
+from keras_curvature.engines.taylor.rule_constructors import Partials
 
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 ROOT_TWO_PI = math.sqrt(2 * math.pi)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.activity import Activity, Dependence, Place
 from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow import private, unknown_derivatives
+from keras_curvature.engines.tensorflow import missing_gradients, private
 from keras_curvature.engines.tensorflow.gradient_overrides import (
     OVERRIDES,
     is_stopped_mean_of_moments,
@@ -189,7 +189,7 @@ class _Flow:
                 self.cuts[place] = None  # the latter such as the indices that come with a sort
         states = [state if _may_carry(output.dtype) else Dependence.CUT for output in op.outputs]
         if state is Dependence.ACTIVE:
-            for index in unknown_derivatives.of_output(op):
+            for index in missing_gradients.of_output(op):
                 states[index] = Dependence.UNKNOWN
                 if op.outputs[index].consumers():
                     self.unknown[self.place(op)] = None
@@ -203,11 +203,11 @@ class _Flow:
             return Dependence.CUT
         if Dependence.UNKNOWN in given:
             return Dependence.UNKNOWN
-        by = unknown_derivatives.by_input(op)
+        by = missing_gradients.by_input(op)
         active = {i for i, state in enumerate(given) if state is Dependence.ACTIVE}
         if by and active & by:
             return self._unknown(op, min(active & by))
-        if active <= unknown_derivatives.constant_in(op):
+        if active <= missing_gradients.constant_in(op):
             return Dependence.CUT
         if mended:
             self.mended[self.place(op)] = None

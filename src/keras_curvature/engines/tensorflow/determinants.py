@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow.own_gradient import own_gradient
+from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 
 BLOCK = 3
 """Rows up to which a determinant is written out.
@@ -115,7 +115,7 @@ def _nan_where(lost: tf.Tensor, x: tf.Tensor, axes: int) -> tf.Tensor:
     return x * factor[(..., *[None] * axes)]
 
 
-@own_gradient
+@safe_custom_gradient
 def _in_place_of(
     formula: tf.Tensor, value: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:

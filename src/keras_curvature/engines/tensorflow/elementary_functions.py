@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow.own_gradient import own_gradient
+from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 
 Function = Callable[[tf.Tensor], tf.Tensor]
 
@@ -24,7 +24,7 @@ SELU_SCALE_ALPHA = 1.7580993408473766
 def _sloped(value: Function, slope: Function) -> Function:
     """A function of one number with its slope, which is differentiated in its turn."""
 
-    @own_gradient
+    @safe_custom_gradient
     def function(x: tf.Tensor) -> tuple[tf.Tensor, Function]:
         return value(x), lambda upstream: upstream * slope(x)
 
@@ -85,7 +85,7 @@ def power(x: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
     return _scaled_power(x, p, tf.ones_like(p))
 
 
-@own_gradient
+@safe_custom_gradient
 def _scaled_power(
     x: tf.Tensor, p: tf.Tensor, scale: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:

@@ -11,9 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow import determinants, elementary_functions, private, products
+from keras_curvature.engines.tensorflow import (
+    determinants,
+    elementary_functions,
+    private,
+    products_with_zeros,
+)
 from keras_curvature.engines.tensorflow.graph_ops import CALLS, has_custom_gradient
-from keras_curvature.engines.tensorflow.own_gradient import own_gradient
+from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 
 Formula = Callable[..., Any]
 """From an op of a traced graph and its new inputs to the op's first output, or a list of all of
@@ -389,14 +394,14 @@ REFINED: dict[str, Formula] = {
     "sin(x)/x": lambda op, sine, x: elementary_functions.sine_over(x),
     # where 0 meets infinity, or a factor is 0, or a square under- or overflows
     "Atan2": _elementary(elementary_functions.angle),
-    "Cumprod": products.cumulative_product,
-    "CumulativeLogsumexp": products.cumulative_logsumexp,
+    "Cumprod": products_with_zeros.cumulative_product,
+    "CumulativeLogsumexp": products_with_zeros.cumulative_logsumexp,
     "EuclideanNorm": _euclidean_norm,
     "MatrixDeterminant": determinants.determinant,
     "Pow": _elementary(elementary_functions.power),
-    "Prod": products.product,
-    "SegmentProd": products.product_in_segments,
-    "UnsortedSegmentProd": products.product_in_segments,
+    "Prod": products_with_zeros.product,
+    "SegmentProd": products_with_zeros.product_in_segments,
+    "UnsortedSegmentProd": products_with_zeros.product_in_segments,
     "Xdivy": _elementary(elementary_functions.over),
     "Xlog1py": _elementary(elementary_functions.times_log1p),
     "Xlogy": _elementary(elementary_functions.times_log),
@@ -493,7 +498,7 @@ def with_derivatives_of(
         value: gives the values: TensorFlow's own op, so that not a bit of them changes.
     """
 
-    @own_gradient
+    @safe_custom_gradient
     def both(*inputs: tf.Tensor) -> tuple[Any, Callable[..., list[Any]]]:
         def gradient(*upstream: tf.Tensor) -> list[Any]:
             apart = [tf.identity(x) for x in inputs]  # one tensor may be two of them

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import distribution, private
+from keras_curvature.engines.tensorflow.dtype_sensitive_ops import deciding
 from keras_curvature.engines.tensorflow.gradient_overrides import (
     ALL_OUTPUTS,
     GUARDED,
@@ -45,7 +46,6 @@ from keras_curvature.engines.tensorflow.op_emission import (
     widen,
     widened,
 )
-from keras_curvature.engines.tensorflow.own_dtype import deciding
 from keras_curvature.engines.tensorflow.side_effects import without_effect
 from keras_curvature.engines.tensorflow.tracing import Trace
 from keras_curvature.engines.tensorflow.unselected_values import guards

@@ -16,7 +16,7 @@ from keras_curvature.engines.activity import Place
 from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.activity_analysis import layer_of
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS
 from keras_curvature.engines.tensorflow.interpreter import Environment, Interpreter, given
 

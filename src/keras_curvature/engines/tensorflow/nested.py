@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow.function import FlatFunction
-from keras_curvature.engines.tensorflow.reverse_mode import ZERO, row_gradients, tiled
+from keras_curvature.engines.tensorflow.first_derivatives import ZERO, row_gradients, tiled
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 
 
 @dataclass(frozen=True)  # equal to itself in a key

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import private
-from keras_curvature.engines.tensorflow.own_dtype import has_own_dtype
+from keras_curvature.engines.tensorflow.dtype_sensitive_ops import has_own_dtype
 
 NARROWEST = tf.float16
 """In an evaluation in this dtype every op keeps its own."""

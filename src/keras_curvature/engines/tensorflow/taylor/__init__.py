@@ -14,9 +14,9 @@ Example:
     True
 """
 
-from keras_curvature.engines.taylor.constructors import elementwise
-from keras_curvature.engines.taylor.constructors import slicewise_linear as linear
 from keras_curvature.engines.taylor.registry import Rule, deregister, is_registered, register
+from keras_curvature.engines.taylor.rule_constructors import elementwise
+from keras_curvature.engines.taylor.rule_constructors import slicewise_linear as linear
 from keras_curvature.engines.tensorflow.taylor.rules.decomposition import through
 
 __all__ = ["Rule", "deregister", "elementwise", "is_registered", "linear", "register", "through"]

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import private
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.graph_ops import CALLS, needed
 from keras_curvature.engines.tensorflow.taylor.propagation import rule_for
 from keras_curvature.engines.tensorflow.taylor.tape import may_carry

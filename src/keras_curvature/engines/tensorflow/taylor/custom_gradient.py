@@ -14,7 +14,7 @@ from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, FirstOrder, Mode
 from keras_curvature.engines.taylor.registry import Jets, Step
 from keras_curvature.engines.tensorflow.graph_ops import gradient_formula
-from keras_curvature.engines.tensorflow.taylor import fallback
+from keras_curvature.engines.tensorflow.taylor import op_fallback
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
 Push = Callable[[Iterable[Step], ActiveJets, Mode], None]
@@ -32,7 +32,7 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
     """
     formula = gradient_formula(step.op)
     if formula is None or isinstance(mode, Adjoint):
-        return fallback.propagate(step, [active.of(x) for x in step.inputs], mode)
+        return op_fallback.propagate(step, [active.of(x) for x in step.inputs], mode)
     upstream, gradients = formula
     known = [
         (g, jet)

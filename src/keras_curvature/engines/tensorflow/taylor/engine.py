@@ -32,11 +32,11 @@ from keras_curvature.engines.taylor.modes import (
     UnsuitedError,
 )
 from keras_curvature.engines.taylor.registry import lookup
-from keras_curvature.engines.tensorflow import batch_splitting
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow import parallel_halves
+from keras_curvature.engines.tensorflow.first_derivatives import value_and_jacobian
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.nested import Nested
 from keras_curvature.engines.tensorflow.private import has_gradient
-from keras_curvature.engines.tensorflow.reverse_mode import value_and_jacobian
 from keras_curvature.engines.tensorflow.taylor.active_path import active_path
 from keras_curvature.engines.tensorflow.taylor.gram_factor import spanning_rows
 from keras_curvature.engines.tensorflow.taylor.propagation import propagate, rule_for
@@ -153,7 +153,7 @@ class Taylor(Engine):
 
     def halves(self, f: FlatFunction, directions: int) -> float:
         """Where ops are large and few."""
-        return batch_splitting.least_examples(f, directions)
+        return parallel_halves.least_examples(f, directions)
 
 
 def laplacian(recorded: RecordedModel, at_once: int) -> tf.Tensor:

@@ -13,7 +13,7 @@ from keras_curvature.engines.taylor.registry import Jets, Rule, Step, lookup
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.gradient_overrides import is_stopped_mean_of_moments, kind
 from keras_curvature.engines.tensorflow.graph_ops import has_custom_gradient
-from keras_curvature.engines.tensorflow.taylor import custom_gradient, fallback
+from keras_curvature.engines.tensorflow.taylor import custom_gradient, op_fallback
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, may_carry
 
 
@@ -46,15 +46,15 @@ def advance(step: Step, active: ActiveJets, mode: Mode) -> Jets:
         return custom_gradient.propagate(step, active, mode, propagate)
     unknown = any(jet and jet.value.shape.rank is None for jet in jets)
     if rule is None or unknown:
-        return fallback.propagate(step, jets, mode)
+        return op_fallback.propagate(step, jets, mode)
     try:
         return rule.propagate(step, jets, mode)
     except NotImplementedError:  # a use of the op that its rule does not cover
-        return fallback.propagate(step, jets, mode)
+        return op_fallback.propagate(step, jets, mode)
 
 
 def rule_for(op: tf.Operation) -> Rule | None:
-    """The rule for an op of a traced graph; `None` for the generic fallback."""
+    """The rule for an op of a traced graph; `None` for the generic op_fallback."""
     if is_stopped_mean_of_moments(op):
         return lookup("Identity")
     known = kind(op)

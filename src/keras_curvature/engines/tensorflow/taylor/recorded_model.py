@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_curvature.engines.taylor.jets import Base, Jet, spread
 from keras_curvature.engines.taylor.modes import Gradients, Mode
 from keras_curvature.engines.taylor.registry import Step
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.interpreter import given
 from keras_curvature.engines.tensorflow.taylor.propagation import gradients_by, propagate
 from keras_curvature.engines.tensorflow.taylor.structure import Cut, active_steps, linear_entry

@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.op_types import Traits
-from keras_curvature.engines.taylor.constructors import OnStack, product
 from keras_curvature.engines.taylor.jets import sizes, spread
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import OnStack, product
 from keras_curvature.engines.tensorflow.taylor import batch_axis
 
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
-from keras_curvature.engines.taylor.constructors import Partials
 from keras_curvature.engines.taylor.elementwise import quotient, where_positive
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import Partials
 from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
 
 

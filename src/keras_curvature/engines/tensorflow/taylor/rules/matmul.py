@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.constructors import product
 from keras_curvature.engines.taylor.jets import Base, Jet, lift, spread
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import product
 
 
 def _flags(step: Step) -> dict[str, bool]:

@@ -12,10 +12,10 @@ from typing import TypeGuard
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.constructors import linear
 from keras_curvature.engines.taylor.jets import Base, Composite, Jet, plus, sizes, stretch, times
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import linear
 from keras_curvature.engines.tensorflow.taylor.batch_axis import along, axis_list
 from keras_curvature.engines.tensorflow.taylor.rules.shapes import behind
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.constructors import linear
 from keras_curvature.engines.taylor.jets import Jet, sizes, spread, stretch
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import linear
 from keras_curvature.engines.tensorflow.private import inside_xla
 from keras_curvature.engines.tensorflow.taylor.batch_axis import beyond
 from keras_curvature.engines.tensorflow.taylor.rules.shapes import behind

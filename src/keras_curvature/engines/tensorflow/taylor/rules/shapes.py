@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.constructors import identity, linear
 from keras_curvature.engines.taylor.jets import sizes, spread, stretch
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import identity, linear
 from keras_curvature.engines.tensorflow.graph_ops import static_value
 from keras_curvature.engines.tensorflow.taylor.batch_axis import axis_list, example_stays
 from keras_curvature.engines.tensorflow.taylor.batch_axis import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.constructors import normalised
 from keras_curvature.engines.taylor.registry import Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import normalised
 
 
 def _mean(step: Step, stack: tf.Tensor) -> tf.Tensor:

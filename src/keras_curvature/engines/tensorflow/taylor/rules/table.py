@@ -17,7 +17,8 @@ from keras_curvature.engines.op_types import (
     itself,
 )
 from keras_curvature.engines.taylor import elementwise as formulas
-from keras_curvature.engines.taylor.constructors import (
+from keras_curvature.engines.taylor.registry import Rule, never, register
+from keras_curvature.engines.taylor.rule_constructors import (
     as_it_is,
     elementwise,
     folding,
@@ -30,7 +31,6 @@ from keras_curvature.engines.taylor.constructors import (
     parting,
     slicewise_linear,
 )
-from keras_curvature.engines.taylor.registry import Rule, never, register
 from keras_curvature.engines.tensorflow import elementary_functions
 from keras_curvature.engines.tensorflow.elementary_functions import SELU_SCALE, SELU_SCALE_ALPHA
 from keras_curvature.engines.tensorflow.gradient_overrides import OVERRIDES, REFINED
@@ -45,10 +45,12 @@ from keras_curvature.engines.tensorflow.taylor.rules import (
     tensor_lists,
 )
 from keras_curvature.engines.tensorflow.taylor.rules import elementwise as functions
-from keras_curvature.engines.tensorflow.taylor.rules.convolution import transposed_convolution
 from keras_curvature.engines.tensorflow.taylor.rules.decomposition import through
 from keras_curvature.engines.tensorflow.taylor.rules.einsum import einsum_product
 from keras_curvature.engines.tensorflow.taylor.rules.reductions import reduction
+from keras_curvature.engines.tensorflow.taylor.rules.transposed_convolution import (
+    transposed_convolution,
+)
 
 math_ = tf.math
 

@@ -22,7 +22,7 @@ from benchmarks.race import work as works
 from benchmarks.race.contenders import CALL, XLA
 from benchmarks.race.peers import ours
 from benchmarks.race.work import Work
-from keras_curvature.engines.tensorflow import batch_splitting
+from keras_curvature.engines.tensorflow import parallel_halves
 
 ROUNDS = 15
 
@@ -53,7 +53,7 @@ def limits(numbers: dict[str, float]) -> Iterator[None]:
     """Sets the constants by which the library decides."""
     with contextlib.ExitStack() as stack:
         for name, number in numbers.items():
-            stack.enter_context(mock.patch.object(batch_splitting, name, number))
+            stack.enter_context(mock.patch.object(parallel_halves, name, number))
         yield
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.private import inside_xla
 from keras_curvature.engines.tensorflow.taylor.active_path import active_path
 from keras_curvature.engines.tensorflow.taylor.batch_independence import examples_apart
@@ -23,7 +23,7 @@ Compute = Callable[..., dict[str, tf.Tensor]]
 MOST_OPS = 128
 """Live ops up to which a graph is taken for a chain; a ResNet has more, and no use for halves.
 
-For this and the next two see `benchmarks/cost/halves.py`.
+For this and the next two see `benchmarks/cost/parallel_halves.py`.
 """
 
 LEAST_NUMBERS = 2**18

@@ -2,7 +2,7 @@
 
 Found by comparing the registered gradient by every floating input of every op in `tf.raw_ops` with
 differences of its values, and its second derivatives with differences of the first. What is left
-out at second order only is supplied by `mending`.
+out at second order only is supplied by `gradient_overrides`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def own_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+def safe_custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """`tf.custom_gradient`, whose gradient refers to tensors of the graph that it is called in.
 
     TensorFlow hands on the arguments as they are. Where a gradient calls another such function, in

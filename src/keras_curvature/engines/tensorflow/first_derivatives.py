@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow.function import FlatFunction
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 
 ZERO = tf.UnconnectedGradients.ZERO
 

@@ -16,7 +16,7 @@ from keras_curvature.engines import evaluation
 from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow import batch_splitting
+from keras_curvature.engines.tensorflow import parallel_halves
 
 NAMES = ("hessian_diagonal", "laplacian", "directional_curvature")
 
@@ -46,9 +46,9 @@ def held():
 @pytest.fixture
 def halved(monkeypatch):
     """How many examples each pair of halves had, with halves for whatever allows them."""
-    monkeypatch.setattr(batch_splitting, "LEAST_NUMBERS", 0)
+    monkeypatch.setattr(parallel_halves, "LEAST_NUMBERS", 0)
     counts = []
-    side_by_side = batch_splitting.side_by_side
+    side_by_side = parallel_halves.side_by_side
 
     def watched(compute):
         together = side_by_side(compute)
@@ -59,7 +59,7 @@ def halved(monkeypatch):
 
         return count
 
-    monkeypatch.setattr(batch_splitting, "side_by_side", watched)
+    monkeypatch.setattr(parallel_halves, "side_by_side", watched)
     return counts
 
 
@@ -72,7 +72,7 @@ def test_halves_give_what_the_whole_gives(n, halved, monkeypatch):
     model, x, v = chain(), points(n), np.ones(3, "float32")
     found = kc.derivatives(model, x, NAMES, v=v) | {"trace": kc.laplacian(model, x, directions=4)}
     assert halved == [n, n]
-    monkeypatch.setattr(batch_splitting, "LEAST_NUMBERS", 2**18)
+    monkeypatch.setattr(parallel_halves, "LEAST_NUMBERS", 2**18)
     whole = chain()
     other = kc.derivatives(whole, x, NAMES, v=v) | {"trace": kc.laplacian(whole, x, directions=4)}
     assert halved == [n, n]
@@ -160,9 +160,9 @@ def test_examples_that_influence_each_other_stay_together(model, halved):
 
 def test_a_gpu_runs_one_op_after_the_other(monkeypatch):
     bound = bind(chain(), points(4), Options(), in_float64=False)
-    assert batch_splitting.least_examples(bound.f, 3) < math.inf
+    assert parallel_halves.least_examples(bound.f, 3) < math.inf
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-    assert batch_splitting.least_examples(bound.f, 3) == math.inf
+    assert parallel_halves.least_examples(bound.f, 3) == math.inf
 
 
 def blocks(count=3, stop=False):
@@ -187,9 +187,9 @@ def blocks(count=3, stop=False):
 )
 def test_xla_gets_halves_of_many_ops_and_of_examples_that_stay_apart(model, halved, monkeypatch):
     x = np.random.default_rng(0).normal(size=(5, 4, 6)).astype("float32")
-    given, side_by_side = [], batch_splitting.side_by_side
+    given, side_by_side = [], parallel_halves.side_by_side
     monkeypatch.setattr(
-        batch_splitting,
+        parallel_halves,
         "side_by_side",
         lambda compute: given.append(compute) or side_by_side(compute),
     )

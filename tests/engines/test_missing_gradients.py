@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import keras_curvature as kc
 from keras_curvature.engines.activity import NotDifferentiableError
-from keras_curvature.engines.tensorflow import unknown_derivatives
+from keras_curvature.engines.tensorflow import missing_gradients
 
 POINT = np.array([[0.37]])
 IMAGE = np.arange(16, dtype="float32").reshape(1, 4, 4, 1) / 7
@@ -244,7 +244,7 @@ def difference(function, h=1e-3):
 
 
 def test_there_is_a_function_for_each():
-    known = {(op, i) for op, inputs in unknown_derivatives._INPUTS.items() for i in inputs}
+    known = {(op, i) for op, inputs in missing_gradients._INPUTS.items() for i in inputs}
     assert known == set(BY_INPUT) | UNRUN
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.constructors import fold, linear_in, unfold
 from keras_curvature.engines.taylor.jets import sizes
 from keras_curvature.engines.taylor.registry import Rule, Step
+from keras_curvature.engines.taylor.rule_constructors import fold, linear_in, unfold
 
 
 def transposed_convolution() -> Rule:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import keras_curvature as kc
-from keras_curvature.engines.tensorflow.own_dtype import deciding
+from keras_curvature.engines.tensorflow.dtype_sensitive_ops import deciding
 
 X = np.array([[0.3, -0.7, 1.2], [-1.1, 0.4, 0.1]], "float32")
 
