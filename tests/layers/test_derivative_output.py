@@ -377,3 +377,28 @@ def test_the_shapes_of_a_large_result_take_no_memory():
     net = keras.Sequential([keras.Input((100_000,)), layers.Dense(1)])
     found = kc.DerivativeOutput(net, ["hessian", "value"])(keras.Input((100_000,)))
     assert found["hessian"].shape == (None, 1, 100_000, 100_000)
+
+
+ACTIVATIONS = {
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "softplus": lambda x: np.logaddexp(0, x),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_its_outputs_are_differentiated_in_their_turn(activation):
+    """A model of derivatives is watched as any other: what was mended in it was mended once."""
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((2,)), layers.Dense(8, activation), layers.Dense(1)])
+    (w, b), (u, c) = ([a.astype("float64") for a in layer.get_weights()] for layer in net.layers)
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, kc.DerivativeOutput(net, ["value", "jacobian"])(inputs))
+    hessian = truth.hessian_of_value(
+        lambda x: ACTIVATIONS[activation](x @ w + b) @ u + c, X.astype("float64"), h=0.02
+    )
+    for options in ({"engine": "taylor"}, {"engine": "nested"}):
+        found = kc.hessian(model, X, output="value", dtype="float64", **options)
+        np.testing.assert_allclose(found, hessian, atol=1e-6)  # of the differences
+    found = kc.jacobian(model, X, output="jacobian", dtype="float64")
+    np.testing.assert_allclose(np.reshape(found, hessian.shape), hessian, atol=1e-6)

@@ -203,6 +203,8 @@ class Interpreter:
         def value(*values: tf.Tensor) -> list[tf.Tensor]:
             return call(op, values, self.dtype)[:count]
 
+        if op.type == "IdentityN":  # derivatives pass by the arguments, not by their result
+            inputs = [tf.stop_gradient(inputs[0]), *inputs[1:]]
         arguments = zip(op.op_def.input_arg, inputs, strict=False)
         dtype = next((x.dtype for a, x in arguments if a.type_attr == "T"), inputs[0].dtype)
         if not private.has_kernel(op.type, dtype):
