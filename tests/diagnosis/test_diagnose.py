@@ -45,7 +45,7 @@ def test_an_ailment_is_found_and_explained(ailment):
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(make, id=name, marks=[pytest.mark.slow] * (name == "recurrent"))
+        pytest.param(make, id=name, marks=[pytest.mark.slow] * (name not in ("silu", "batch norm")))
         for name, make in HEALTHY.items()
     ],
 )
@@ -131,6 +131,7 @@ def test_the_rest_of_the_model_does_not_count():
     assert kc.diagnose(model, X).kinds == ("piecewise linear",)
 
 
+@pytest.mark.slow
 def test_the_error_of_tensorflow_is_that_of_nested_tapes():
     keras.utils.set_random_seed(0)
     model = followed_by(keras.layers.LayerNormalization)()

@@ -47,7 +47,7 @@ TRUE_BY_ID = {
 REFUSED = {"ops/associative_scan", "ops/average", "ops/ctc_loss"}
 """What can not be traced for a batch of any size: an error, see `tests/engines/test_engines.py`."""
 
-QUICK = {"networks/mlp_tanh", "networks/mlp_relu", "layers/LayerNormalization", "ops/ptp"}
+QUICK = {"networks/mlp_relu", "layers/LayerNormalization"}
 
 
 def true_findings(case: Case) -> set[str]:

@@ -117,6 +117,7 @@ def test_points_are_the_same_in_both_dtypes():
             np.testing.assert_array_equal(narrow, wide, err_msg=case.id)
 
 
+@pytest.mark.slow
 def test_weights_are_the_same_in_both_dtypes_and_none_is_at_its_default():
     for case in SMALL:
         dtypes = ["float32"] if "float32_only" in case.tags else ["float32", "float64"]

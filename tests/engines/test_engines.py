@@ -56,28 +56,48 @@ BY_NESTED_ONLY = ("differentiating/gradient[recurrent]", "differentiating/of_a_l
 
 
 LONG = (
-    "differentiating/inside_a_function",
+    "differentiating/accumulator[moments]",
+    "differentiating/by_weights",
+    "differentiating/forward_over_reverse",
     "differentiating/forward_over_reverse[moments]",
+    "differentiating/gradient[bicubic]",
+    "differentiating/gradient[bilinear]",
+    "differentiating/hessians",
+    "differentiating/inside_a_function",
     "differentiating/inside_a_loop",
     "differentiating/inside_a_loop[moments]",
+    "differentiating/jacobian[moments]",
+    "differentiating/tape_in_tape[gelu]",
+    "layers/Conv2D[grouped]",
+    "layers/LSTM[unrolled]",
+    "layers/RNN[LayerNormalization_in_the_cell,unrolled]",
+    "layers/ZeroPadding3D",
     "networks/convnext_block",
     "networks/language_model",
     "networks/transformer_causal",
     "networks/transformer_pre_norm",
     "networks/unet",
     "ops/cholesky",
+    "ops/correlate",
+    "ops/eig",
+    "ops/eigh",
     "ops/fold",
+    "ops/istft",
     "ops/logdet",
+    "ops/norm[spectral]",
     "ops/pinv",
+    "ops/qr",
+    "ops/svd",
     "tensorflow/cholesky_of_a_lower_triangle",
     "tensorflow/matrix_exponential",
     "tensorflow/projective_transform[CONSTANT]",
     "tensorflow/projective_transform[NEAREST]",
     "tensorflow/projective_transform[REFLECT]",
     "tensorflow/projective_transform[WRAP]",
+    "tensorflow/projective_transform_by_the_input",
     "tensorflow/recompute_grad",
 )
-"""Cases that take 4 to 20 seconds each in their quickest way."""
+"""Cases that take 3 to 20 seconds each in their quickest way."""
 
 EVERY_WAY = ("networks/mlp", "networks/quadratic", "networks/residual", "networks/layer_norm")
 """What `make test` has in all combinations, not with the Taylor engine in float64 alone."""
@@ -200,7 +220,12 @@ def test_the_model_as_it_is_emitted_gives_its_output_to_the_last_bit(case):
 
 
 @pytest.mark.parametrize(
-    "case_id", ["networks/transformer_of_the_evidence", "ops/softsign", "ops/moments"]
+    "case_id",
+    [
+        pytest.param("networks/transformer_of_the_evidence", marks=pytest.mark.slow),
+        "ops/softsign",
+        "ops/moments",
+    ],
 )
 def test_beside_tensorflows_own_figure(case_id, capsys):
     """Where TensorFlow is wrong or silent; fails on the day on which it is mended."""

@@ -93,7 +93,11 @@ def test_the_same_model_has_the_same_fingerprint():
 
 
 @pytest.mark.parametrize(
-    "function", [lambda model: model.double, lambda model: lambda x: model.number * x]
+    "function",
+    [
+        lambda model: model.double,
+        pytest.param(lambda model: lambda x: model.number * x, marks=pytest.mark.slow),
+    ],
 )
 def test_a_model_that_is_no_longer_used_goes(function):
     model = Wave()

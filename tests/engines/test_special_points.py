@@ -28,7 +28,7 @@ ASKED = (
 TOLERANCE = {"float64": {"rtol": 1e-7, "atol": 1e-15}, "float32": {"rtol": 2e-5, "atol": 1e-36}}
 """Of each number by itself: a tail is right to its last digits. Below is what underflows."""
 
-QUICK = ("behind a where, at its edge", "cumprod", "det of 3 rows", "logaddexp", "prod")
+QUICK = ("cumprod", "det of 3 rows", "logaddexp", "prod", "sum of nothing")
 """Rows that `make test` has, with the Taylor engine in float64; the others compile for long."""
 
 

@@ -139,7 +139,9 @@ def state_after(model, *callbacks, **kwargs):
     [
         lambda: compiled(sequential(dropout=0.5)),
         lambda: compiled(sequential(dropout=0.5), jit_compile=True),
-        lambda: compiled(sequential(dropout=0.5), run_eagerly=True),
+        pytest.param(
+            lambda: compiled(sequential(dropout=0.5), run_eagerly=True), marks=pytest.mark.slow
+        ),
         lambda: compiled(Subclassed()),
         lambda: compiled(
             keras.Sequential(
@@ -160,7 +162,15 @@ def test_watching_changes_nothing_to_the_last_bit(build, tmp_path):
 
 
 @pytest.mark.parametrize("data", ["arrays", "dataset"])
-@pytest.mark.parametrize("way", [{}, {"run_eagerly": True}, {"jit_compile": True}], ids=str)
+@pytest.mark.parametrize(
+    "way",
+    [
+        {},
+        pytest.param({"run_eagerly": True}, marks=pytest.mark.slow),
+        pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("build", [sequential, functional, Subclassed])
 def test_models_and_data(build, way, data):
     keras.utils.set_random_seed(0)

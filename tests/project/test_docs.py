@@ -23,7 +23,17 @@ PAGES = {
 
 SLOW = {
     f"docs/{name}.md"
-    for name in ("index", "monitor", "pinns", "pricing", "relu", "tutorial", "wide-models")
+    for name in (
+        "dashboard",
+        "index",
+        "monitor",
+        "pinns",
+        "pricing",
+        "relu",
+        "tutorial",
+        "verify",
+        "wide-models",
+    )
 }
 """Pages that train networks for longer than a few seconds."""
 

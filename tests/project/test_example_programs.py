@@ -31,8 +31,10 @@ TRAINED_THROUGH = ["poisson", "black_scholes_gamma", "oscillator", "convex_smile
     "name",
     [
         "quadratic",
-        "diabetes",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in OF_MANY_INPUTS + TRAINED_THROUGH),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ["diabetes", *OF_MANY_INPUTS, *TRAINED_THROUGH]
+        ),
     ],
 )
 def test_an_example_ends_with_a_picture_and_the_tensorboard_command(name, tmp_path, capsys):

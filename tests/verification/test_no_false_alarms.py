@@ -19,7 +19,7 @@ REFUSED = {"ops/associative_scan", "ops/average", "ops/ctc_loss", "ops/lu_factor
 """What cannot be traced for any batch, or has no derivative: see
 `tests/engines/test_engines.py`."""
 
-QUICK = {"networks/mlp_relu", "layers/LayerNormalization", "tensorflow/straight_through"}
+QUICK = {"layers/LayerNormalization"}
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_a_right_rule_of_the_users_own_passes(registered):
     assert kc.verify(bent(), X, dtype="float64").ok
 
 
+@pytest.mark.slow
 def test_the_rules_are_what_they_were_after_looking_for_the_wrong_one(registered):
     registered("Tanh", WRONG_RULES["wrong sign"])
     before = dict(registry._rules)
@@ -117,6 +118,7 @@ def test_a_gradient_of_another_function_is_told_apart():
     assert "on purpose" in report.causes[0]
 
 
+@pytest.mark.slow
 def test_rounding_in_float32_is_told_apart():
     # Of the 7 digits of float32, the sum leaves 1 or 2 behind the point.
     coarse = keras.layers.Lambda(lambda t: tf.sqrt(tf.square(t + 3e5)) - 3e5)
@@ -187,6 +189,7 @@ def test_many_inputs_are_checked_along_a_few():
     assert not report.complete
 
 
+@pytest.mark.slow
 def test_many_outputs_are_checked_in_a_mixture(registered):
     assert kc.verify(bent(units=30), X, dtype="float64").ok
     registered("Tanh", WRONG_RULES["a hundredth off"])
@@ -195,6 +198,7 @@ def test_many_outputs_are_checked_in_a_mixture(registered):
     assert not report.ok
 
 
+@pytest.mark.slow
 def test_structures_outputs_and_layers():
     a, b = keras.Input((2,), name="a"), keras.Input((1,), name="b")
     hidden = keras.layers.Dense(4, "silu", name="hidden")(keras.layers.Concatenate()([a, b]))
@@ -262,6 +266,7 @@ def test_the_monitor_raises_before_training(registered):
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.slow
 def test_the_monitor_warns_and_goes_on(registered):
     registered("Tanh", WRONG_RULES["wrong sign"])
     with pytest.warns(UserWarning, match="WRONG in .*'bend'"):
