@@ -14,7 +14,6 @@ from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow import missing_gradients, private
 from keras_curvature.engines.tensorflow.gradient_overrides import (
     OVERRIDES,
-    is_stopped_mean_of_moments,
 )
 from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
@@ -27,6 +26,7 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     needed,
 )
 from keras_curvature.engines.tensorflow.graph_size import numbers_per_example, widest_result
+from keras_curvature.engines.tensorflow.op_patterns import is_stopped_mean_of_moments
 from keras_curvature.engines.tensorflow.side_effects import acts, all_needed
 from keras_curvature.engines.tensorflow.tracing import Trace
 

@@ -3,81 +3,23 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow import (
     determinants,
     elementary_functions,
-    private,
     products_with_zeros,
 )
-from keras_curvature.engines.tensorflow.graph_ops import CALLS, has_custom_gradient
+from keras_curvature.engines.tensorflow.op_patterns import kind
 from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 
 Formula = Callable[..., Any]
 """From an op of a traced graph and its new inputs to the op's first output, or a list of all of
 `ALL_OUTPUTS`, in ops that TensorFlow can differentiate any number of times, in any float dtype."""
-
-
-def is_stopped_mean_of_moments(op: tf.Operation) -> bool:
-    """Whether `op` is the `stop_gradient` inside `tf.nn.moments`.
-
-    The variance there is `mean(squared_difference(y, stop_gradient(mean(y))))`. Stopping
-    the gradient leaves the first derivative right, since the deviations sum to zero, and
-    the second one wrong: it misses the derivative of the mean. LayerNormalization,
-    GroupNormalization and `keras.ops.moments` are built on it. A `stop_gradient` in any
-    other place is somebody's intention and is not touched.
-    """
-    if op.type != "StopGradient" or op.inputs[0].op.type != "Mean":
-        return False
-    mean, uses = op.inputs[0].op, op.outputs[0].consumers()
-    spreads = [_is_spread_about(mean, use) for use in uses]
-    return any(spreads) and all(
-        is_spread or _is_of_a_derivative(use) for use, is_spread in zip(uses, spreads, strict=True)
-    )
-
-
-def _is_spread_about(mean: tf.Operation, op: tf.Operation) -> bool:
-    """Whether `op` is `(y - mean(y))**2`, only ever averaged over the axes of `mean`."""
-    values = mean.inputs[0]
-    return (
-        op.type == "SquaredDifference"
-        and any(x is values for x in op.inputs)
-        and all(
-            _same_axes(mean, use) or _is_of_a_derivative(use) for use in op.outputs[0].consumers()
-        )
-    )
-
-
-def _is_of_a_derivative(op: tf.Operation) -> bool:
-    """Whether a model that differentiates its own moments wrote `op` for that.
-
-    The deviations in such an op are those of the spread, and depend on the mean like these. A
-    tape writes its ops into scopes of its own, an accumulator calls functions of its own, and
-    what a loop's derivative needs is kept in a list.
-    """
-    if op.type == "TensorListPushBack" or traits_of(op.type).shapes_only:
-        return True
-    if op.type in CALLS:
-        return "jvp" in op.get_attr("f").name
-    return any(
-        re.fullmatch(r"gradient_tape|gradients(_\d+)?", scope) for scope in op.name.split("/")
-    )
-
-
-def _same_axes(mean: tf.Operation, other: tf.Operation) -> bool:
-    if other.type != "Mean":
-        return False
-    axes = [tf.get_static_value(op.inputs[1]) for op in (mean, other)]
-    return mean.inputs[1] is other.inputs[1] or (
-        all(a is not None for a in axes) and np.array_equal(*axes)
-    )
 
 
 def _softsign(op: tf.Operation, features: tf.Tensor) -> tf.Tensor:
@@ -373,8 +315,7 @@ def _elementary(function: Callable[..., tf.Tensor]) -> Formula:
 
 
 def _euclidean_norm(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
-    keepdims = op.get_attr("keep_dims")
-    return tf.sqrt(tf.reduce_sum(tf.square(x), axis=axis, keepdims=keepdims))
+    return tf.sqrt(tf.reduce_sum(tf.square(x), axis=axis, keepdims=op.get_attr("keep_dims")))
 
 
 REFINED: dict[str, Formula] = {
@@ -419,10 +360,8 @@ GUARDED: dict[str, Callable[..., list[tf.Tensor]]] = {
     "MatrixInverse": determinants.inverse,
     "MatrixSolve": determinants.solution,
 }
-"""Op type -> all its outputs, by the op itself on another input.
-
-Of singular matrices NaN at these examples, where TensorFlow would fail for all.
-"""
+"""Op type -> all its outputs, by the op itself on another input: where TensorFlow would fail for all
+examples, NaN at those of a singular matrix."""
 
 
 def formula_for(op: tf.Operation) -> Formula | None:
@@ -431,61 +370,6 @@ def formula_for(op: tf.Operation) -> Formula | None:
         return None  # they are written in real numbers
     name = kind(op)
     return OVERRIDES.get(name) or REFINED.get(name)
-
-
-def kind(op: tf.Operation) -> str:
-    """The type of an op, or the function that it is the last op of, if that is known."""
-    if has_custom_gradient(op):
-        return "Swish" if _is_silu(op) else op.type
-    if op.type == "RealDiv" and _is_sine_over_argument(op):
-        return "sin(x)/x"
-    if op.type == "SelectV2" and _is_filled_sinc(op):
-        return "sinc(x)"
-    return op.type
-
-
-def _is_silu(op: tf.Operation) -> bool:
-    try:
-        gradient = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
-    except LookupError:  # read from a file, where only the ops are left
-        return False
-    return gradient is not None and private.is_gradient_of_silu(gradient)
-
-
-def _is_sine_over_argument(op: tf.Operation) -> bool:
-    sine, x = op.inputs
-    return sine.op.type == "Sin" and sine.op.inputs[0] is x
-
-
-def _is_filled_sinc(op: tf.Operation) -> bool:
-    """Whether `op` is the `where(x == 0, 1, sin(c x) / (c x))` of `keras.ops.sinc` and NumPy's."""
-    condition, filled, quotient = op.inputs
-    if condition.op.type != "Equal" or quotient.op.type != "RealDiv":
-        return False
-    if not _is_sine_over_argument(quotient.op):
-        return False
-    x, argument = condition.op.inputs[0], quotient.op.inputs[1].op
-    if quotient.op.inputs[1] is x:
-        return _everywhere(condition.op.inputs[1]) == 0 and _everywhere(filled) == 1
-    scales = [_everywhere(t) for t in argument.inputs] if argument.type == "Mul" else []
-    return (
-        _everywhere(condition.op.inputs[1]) == 0
-        and _everywhere(filled) == 1
-        and any(tensor is x for tensor in argument.inputs)
-        and any(scale for scale in scales)
-    )
-
-
-def _everywhere(tensor: tf.Tensor) -> float | None:
-    """The number that a constant tensor of any shape has in all its entries, if it has one."""
-    if tensor.op.type in ("OnesLike", "ZerosLike"):
-        return float(tensor.op.type == "OnesLike")
-    if tensor.op.type in ("Fill", "Cast"):
-        return _everywhere(tensor.op.inputs[tensor.op.type == "Fill"])
-    value = tf.get_static_value(tensor)
-    if value is None or not value.size or (value != value.flat[0]).any():
-        return None
-    return float(value.flat[0])
 
 
 def with_derivatives_of(

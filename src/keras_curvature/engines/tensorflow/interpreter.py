@@ -22,7 +22,6 @@ from keras_curvature.engines.tensorflow.gradient_overrides import (
     GUARDED,
     Formula,
     formula_for,
-    is_stopped_mean_of_moments,
     with_derivatives_of,
 )
 from keras_curvature.engines.tensorflow.graph_ops import (
@@ -46,6 +45,7 @@ from keras_curvature.engines.tensorflow.op_emission import (
     widen,
     widened,
 )
+from keras_curvature.engines.tensorflow.op_patterns import is_stopped_mean_of_moments
 from keras_curvature.engines.tensorflow.side_effects import without_effect
 from keras_curvature.engines.tensorflow.tracing import Trace
 from keras_curvature.engines.tensorflow.unselected_values import guards

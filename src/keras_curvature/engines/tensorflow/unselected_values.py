@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow.gradient_overrides import kind
 from keras_curvature.engines.tensorflow.graph_ops import is_inexact
+from keras_curvature.engines.tensorflow.op_patterns import kind
 
 RESHAPING = frozenset({"ExpandDims", "Reshape", "Squeeze"})
 

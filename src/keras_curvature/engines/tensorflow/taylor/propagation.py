@@ -11,8 +11,8 @@ from keras_curvature.engines.taylor.jets import Base, Jet
 from keras_curvature.engines.taylor.modes import Gradients, Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, lookup
 from keras_curvature.engines.tensorflow import private
-from keras_curvature.engines.tensorflow.gradient_overrides import is_stopped_mean_of_moments, kind
 from keras_curvature.engines.tensorflow.graph_ops import has_custom_gradient
+from keras_curvature.engines.tensorflow.op_patterns import is_stopped_mean_of_moments, kind
 from keras_curvature.engines.tensorflow.taylor import custom_gradient, op_fallback
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, may_carry
 
