@@ -360,8 +360,8 @@ GUARDED: dict[str, Callable[..., list[tf.Tensor]]] = {
     "MatrixInverse": determinants.inverse,
     "MatrixSolve": determinants.solution,
 }
-"""Op type -> all its outputs, by the op itself on another input: where TensorFlow would fail for all
-examples, NaN at those of a singular matrix."""
+"""Op type -> all its outputs, by the op itself on another input: where TensorFlow would fail
+for all examples, NaN at those of a singular matrix."""
 
 
 def formula_for(op: tf.Operation) -> Formula | None:
