@@ -181,6 +181,13 @@ def test_history_weights_and_file_are_those_of_plain_nesting(
     assert stored == plain[3]
 
 
+def test_a_penalty_on_a_layer_of_derivatives_can_be_built():
+    """Inside `tf.init_scope`, where it is looked at, tapes would record nothing."""
+    outer = one(lambda net: penalty(value(net), 1.0), network())
+    assert float(tf.reduce_sum(outer(X)) ** 2) > 0
+    assert float(outer.losses[0]) > 0
+
+
 @pytest.mark.parametrize("wrap", [value, penalty], ids=["DerivativeOutput", "CurvaturePenalty"])
 def test_callbacks_act_on_the_loss_though_the_network_was_compiled(wrap, tmp_path):
     """A constant loss would stop the training, and save one file only."""

@@ -86,7 +86,8 @@ def gradient_formula(op: tf.Operation) -> tuple[list[Any], list[Any]] | None:
         function = None
     if function is None:
         return None
-    with op.graph.as_default(), contextlib.suppress(NotImplementedError):
+    # Its formula may open tapes, also where a layer is looked at inside `tf.init_scope()`.
+    with op.graph.as_default(), private.recorded(), contextlib.suppress(NotImplementedError):
         upstream = [
             tf.raw_ops.Placeholder(dtype=output.dtype, shape=output.shape)
             if is_inexact(output)
