@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
-from keras_curvature.engines import chunking
+import keras_curvature as kc
+from keras_curvature.engines import bound_model, chunking
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cost" / "memory.py"
 
@@ -46,3 +51,18 @@ def test_rows_shrink_with_what_each_of_them_holds():
 
     assert chunking.rows_at_once(10**12, tf.float32) == 1
     assert chunking.rows_at_once(1024, tf.float32) == 2 * chunking.rows_at_once(1024, tf.float64)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "silu"])
+def test_the_graphs_of_a_model_that_is_gone_go_too(activation):
+    """Both have gradients that TensorFlow's registry would keep, and their graphs with them."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation)])
+    kc.laplacian(model, np.ones((2, 3), "float32"))
+    (evaluator,) = bound_model._evaluators[model].values()
+    (whole,) = evaluator.compiled.values()
+    graphs = [weakref.ref(graph) for graph in (evaluator.f.traced.graph, whole.graph)]
+    del model, evaluator, whole
+    keras.backend.clear_session()
+    for _ in range(2):  # Keras lets go in steps
+        gc.collect()
+    assert [graph() for graph in graphs] == [None, None]

@@ -46,6 +46,7 @@ from keras_curvature.engines.tensorflow.op_emission import (
     widened,
 )
 from keras_curvature.engines.tensorflow.op_patterns import is_stopped_mean_of_moments
+from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 from keras_curvature.engines.tensorflow.side_effects import without_effect
 from keras_curvature.engines.tensorflow.tracing import Trace
 from keras_curvature.engines.tensorflow.unselected_values import guards
@@ -289,7 +290,7 @@ class Interpreter:
         upstream, gradients = formula
         differentiable = [i for i, tensor in enumerate(op.inputs) if is_inexact(tensor)]
 
-        @tf.custom_gradient
+        @safe_custom_gradient
         def identity(*values: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
             def gradient(*seeds: tf.Tensor) -> list[tf.Tensor | None]:
                 inner = dict(environment)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -68,7 +70,55 @@ def registered_gradient(name: str) -> Callable[..., Any] | None:
     Raises:
         LookupError: where TensorFlow has no derivative for it.
     """
-    return ops.gradient_registry.lookup(name)
+    found = ops.gradient_registry.lookup(name)
+    return found.function if isinstance(found, _Borrowed) else found
+
+
+@dataclass(eq=False)
+class _Kept:
+    """The gradient of a `tf.custom_gradient` function, kept by the graphs that it is called in."""
+
+    function: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class _Borrowed:
+    """Stands in TensorFlow's registry for a gradient that graphs keep."""
+
+    kept: weakref.ref[_Kept]
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The gradient; a copy of a graph that is gone has none."""
+        kept = self.kept()
+        if kept is None:
+            raise LookupError("The graph of a `tf.custom_gradient` is gone.")
+        return kept.function
+
+    def __call__(self, op: tf.Operation, *upstream: Any) -> Any:
+        """As TensorFlow calls it."""
+        return self.function(op, *upstream)
+
+
+def keep_gradient_with_graph(op: tf.Operation) -> None:
+    """Has the gradient of a `tf.custom_gradient` function go with the graph of its last op.
+
+    TensorFlow's registry keeps the gradient of every single call for the process, and with it the
+    graph: those of all models that were ever traced.
+    """
+    name = op.get_attr("_gradient_op_type").decode()
+    registry = ops.gradient_registry._registry
+    entry = registry.get(name)
+    if entry is None or isinstance(entry["type"], _Borrowed):
+        return
+    kept, graph = _Kept(entry["type"]), op.graph
+    # The graph of a branch may be made again from its definition; that around it keeps it too.
+    while getattr(graph, "building_function", False):
+        graph._curvature_gradients = [*getattr(graph, "_curvature_gradients", ()), kept]
+        graph = graph.outer_graph
+    if hasattr(op.graph, "_curvature_gradients"):
+        entry["type"] = _Borrowed(weakref.ref(kept))
+        weakref.finalize(kept, registry.pop, name, None)
 
 
 def has_gradient(op_type: str) -> bool:

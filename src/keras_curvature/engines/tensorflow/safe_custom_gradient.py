@@ -8,9 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.tensorflow import private
+
 
 def safe_custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """`tf.custom_gradient`, whose gradient refers to tensors of the graph that it is called in.
+
+    It goes with that graph.
 
     TensorFlow hands on the arguments as they are. Where a gradient calls another such function, in
     the gradient of a branch, these are tensors of the branch, and its second gradient fails.
@@ -19,6 +23,10 @@ def safe_custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def called(*inputs: tf.Tensor) -> Any:
-        return inner(*map(tf.identity, inputs))
+        results = inner(*map(tf.identity, inputs))
+        first = results[0] if isinstance(results, (list, tuple)) else results
+        if tf.is_symbolic_tensor(first):
+            private.keep_gradient_with_graph(first.op)
+        return results
 
     return called

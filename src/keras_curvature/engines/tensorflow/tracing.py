@@ -19,6 +19,13 @@ from keras_curvature.engines.masks import packed
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.compilation import compiled
 from keras_curvature.engines.tensorflow.fused_kernels import unfused
+from keras_curvature.engines.tensorflow.graph_ops import (
+    BRANCHES,
+    CALLS,
+    LOOPS,
+    functions_of,
+    has_custom_gradient,
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ def trace(
     if tap is not None and len(tapped) != 1:
         raise ValueError(_tap_message(model, tap, len(tapped)))
     graph = concrete.graph
+    _keep_gradients(graph)
     captures = tuple(graph.captures)
     handles = {id(variable.handle): variable for variable in graph.variables}
     return Trace(
@@ -165,6 +173,16 @@ def unnoticed(model: Any) -> Iterator[None]:
             layer._losses[:] = values
             layer._loss_ids.clear()
             layer._loss_ids.update(identities)
+
+
+def _keep_gradients(graph: tf.Graph) -> None:
+    """A model's own gradients go with its trace, those in its functions too."""
+    for op in graph.get_operations():
+        if has_custom_gradient(op):
+            private.keep_gradient_with_graph(op)
+        elif op.type in CALLS | LOOPS | BRANCHES:
+            for inner in functions_of(op):
+                _keep_gradients(inner)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
+
 
 def spanning_rows(jacobian: tf.Tensor) -> tf.Tensor:
     """Rows `(w, w)` with the Gram matrix of a jacobian's `d` rows `(d, w)`.
@@ -24,7 +26,7 @@ def spanning_rows(jacobian: tf.Tensor) -> tf.Tensor:
     return tf.cond(_is_there(lower), lambda: tf.transpose(lower), lambda: _along_basis(jacobian))
 
 
-@tf.custom_gradient
+@safe_custom_gradient
 def _cholesky(gram: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """The lower factor, NaN where there is none; its gradient is 0 there, not NaN times 0."""
     lower = tf.linalg.cholesky(gram)
@@ -58,11 +60,11 @@ def _along_basis(jacobian: tf.Tensor) -> tf.Tensor:
     return tf.matmul(tf.stop_gradient(vectors * lengths), gram, transpose_a=True)
 
 
-@tf.custom_gradient
+@safe_custom_gradient
 def _differentiable_once(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """`x`, whose gradient's gradient is NaN."""
 
-    @tf.custom_gradient
+    @safe_custom_gradient
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         return tf.identity(upstream), lambda again: again * float("nan")
 

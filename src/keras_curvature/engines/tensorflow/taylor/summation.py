@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow.private import inside_xla
+from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 
 Map = Callable[[tf.Tensor], tf.Tensor]
 
@@ -22,14 +23,14 @@ def summed(products: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(products, axis=0, keepdims=True)
 
 
-@tf.custom_gradient
+@safe_custom_gradient
 def _added_up(products: tf.Tensor) -> tuple[tf.Tensor, Map]:
     """Additions, whose own gradient would be put together from slices."""
     total = tf.add_n(tf.split(products, products.shape[0]))
     return total, lambda upstream: tf.broadcast_to(upstream, tf.shape(products))
 
 
-@tf.custom_gradient
+@safe_custom_gradient
 def summed_squares(stack: tf.Tensor) -> tuple[tf.Tensor, Map]:
     """The sum of a stack's squares over the directions, in one pass over the memory.
 
