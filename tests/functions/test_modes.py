@@ -163,6 +163,8 @@ def assert_right(found):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", MODES)
 def test_functions(mode, way):
+    if mode == "check_numerics" and way.startswith("xla"):
+        pytest.skip("TensorFlow's checks cannot be compiled by XLA, whatever the function")
     with MODES[mode]():
         net = exponentials()
         found = WAYS[way](lambda x: functions(net, x))(tf.constant(X))
