@@ -13,13 +13,13 @@ from keras_curvature.estimates import Eigenvalues, Estimate, estimate
 from keras_curvature.functions.derivatives import (
     derivatives,
     directional_curvature,
-    engine_choice,
     hessian,
     hessian_diagonal,
     hessian_vector_product,
     jacobian,
     laplacian,
 )
+from keras_curvature.functions.engine_choice import engine_choice
 from keras_curvature.functions.hidden_fraction import hidden_fraction
 from keras_curvature.functions.kinks import Kinks, kinks
 from keras_curvature.functions.scale_curvature import scale_curvature

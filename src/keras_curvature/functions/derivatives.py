@@ -9,12 +9,10 @@ import tensorflow as tf
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import (
-    EngineChoice,
     Options,
     differentiate,
     estimate_laplacian,
 )
-from keras_curvature.engines.api import engine_choice as _engine_choice
 from keras_curvature.typing import Model, Output, Structure, Wrt
 
 
@@ -388,46 +386,6 @@ def hessian_vector_product(
         dtype=dtype,
         batch_size=batch_size,
     )
-
-
-@tf.autograph.experimental.do_not_convert
-def engine_choice(
-    model: Model,
-    x: Structure,
-    names: Sequence[str],
-    *,
-    output: Output = None,
-    wrt: Wrt = None,
-    engine: str = "auto",
-    dtype: str | None = None,
-) -> EngineChoice:
-    """Tells which engine computes these derivatives, and why.
-
-    `engine="auto"` takes Taylor propagation, except for whole Hessians of models with loops,
-    branches, more than 16 outputs or ops without a rule, and for single Hessian-vector
-    products, where reverse mode over reverse mode takes fewer passes, and where the graph does not
-    know how many axes a tensor has.
-
-    Args:
-        model: see `derivatives`, as for the other arguments.
-        x: the batch.
-        names: of the derivatives.
-        output: which output to differentiate.
-        wrt: with respect to what.
-        engine: what would be asked for.
-        dtype: the narrowest dtype to evaluate in.
-
-    Returns:
-        The choice with its `name`, its `reason` and its `fallbacks`, ops without a rule, which
-        Taylor propagation asks TensorFlow about one direction at a time. Prints as a sentence.
-
-    Example:
-        >>> import keras_curvature as kc
-        >>> print(kc.engine_choice(lambda x: x**2, [[0.5]], ["laplacian"]))
-        engine 'taylor': exact, by second-order Taylor propagation
-    """
-    options = Options(output, wrt, engine, dtype)
-    return _engine_choice(model, x, names, options)
 
 
 def _count(directions: Any) -> int:
