@@ -222,8 +222,8 @@ def test_the_engines_have_three_doors():
 
 def test_a_file_is_read_at_a_sitting():
     """One may be longer: the monitor's arguments are many, and each is told of."""
-    lines = {path.name: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
-    assert [name for name, count in lines.items() if count > 400] == ["callback.py"]
+    long = [path for path in PACKAGE.rglob("*.py") if path.read_text().count("\n") > 400]
+    assert long == [PACKAGE / "monitor" / "callback.py"]
 
 
 def test_few_files_lie_loose():
