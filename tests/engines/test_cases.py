@@ -91,7 +91,7 @@ def test_selection():
 # The models are what the table says
 
 
-@parametrized(CASES)
+@parametrized(CASES, quick="networks/")
 def test_dtypes_agree(case):
     value = true_value(case)
     assert np.isfinite(value).all()
@@ -147,7 +147,9 @@ def _norm(hessian: np.ndarray) -> np.ndarray:
     return np.sqrt((hessian**2).sum(axis=(1, 2, 3)))
 
 
-@parametrized([case for case in SMALL if case.exact is None and not case.is_flat])
+@parametrized(
+    [case for case in SMALL if case.exact is None and not case.is_flat], quick="networks/"
+)
 def test_the_truth_does_not_depend_on_the_step(case):
     """A step that crosses a kink, or is too long or too short, shows by halving it."""
     whole = true_hessian(case)

@@ -97,14 +97,21 @@ def named(*ids: str) -> list[Case]:
     return [by_id[id] for id in ids]
 
 
-def parametrized(cases: Iterable[Case]) -> Any:
-    """Runs a test with the argument `case` for each case; slow ones are marked `slow`."""
+def _marks(case: Case, quick: str) -> list[Any]:
+    slow = "slow" in case.tags or not case.id.startswith(quick)
+    return [pytest.mark.slow] if slow else []
+
+
+def parametrized(cases: Iterable[Case], quick: str = "") -> Any:
+    """Runs a test with the argument `case` for each case; slow ones are marked `slow`.
+
+    Args:
+        cases: the cases.
+        quick: how the names of those begin that are not slow.
+    """
     return pytest.mark.parametrize(
         "case",
-        [
-            pytest.param(case, id=case.id, marks=[pytest.mark.slow] * ("slow" in case.tags))
-            for case in cases
-        ],
+        [pytest.param(case, id=case.id, marks=_marks(case, quick)) for case in cases],
     )
 
 
