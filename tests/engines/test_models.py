@@ -164,7 +164,7 @@ WRONG = {
     "no such index": (
         lambda: kc.hessian(joined("list"), [A, B], output=2),
         ValueError,
-        "2 outputs",
+        "'first', 'second'",
     ),
 }
 

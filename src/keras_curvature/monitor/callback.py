@@ -370,7 +370,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _step(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once, and adds the numbers to `logs`."""
         training, begin = self._now, time.perf_counter()
-        measured = self._attempt(step, "measure", lambda: self._take(training, step, begin))
+        measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
         numbers = reporting.numbers(self.reports) if measured else {}
         features = reporting.features(self.reports) if measured else {}
         record(self.history, step, numbers | features)
@@ -379,6 +379,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._tell_faults(training, step)
         when = {"step": float(step)} if measured and self._leaves_out else {}
         self._logs.publish(numbers | when, logs)
+
+    def _measure(self, step: int, begin: float) -> None:
+        self._take(self._now, step, begin)
 
     def _take(self, training: Training, step: int, begin: float) -> None:
         """Measures, and keeps what was found and of whom."""
