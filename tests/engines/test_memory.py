@@ -53,6 +53,7 @@ def test_rows_shrink_with_what_each_of_them_holds():
     assert chunking.rows_at_once(1024, tf.float32) == 2 * chunking.rows_at_once(1024, tf.float64)
 
 
+@pytest.mark.slow  # in a process with many graphs collecting garbage takes seconds
 @pytest.mark.parametrize("activation", ["tanh", "silu"])
 def test_the_graphs_of_a_model_that_is_gone_go_too(activation):
     """Both have gradients that TensorFlow's registry would keep, and their graphs with them."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_curvature.diagnosis.activations import Part
 from keras_curvature.diagnosis.activations import named as ops
 from keras_curvature.diagnosis.results import Finding
-from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject, rows_at_once
+from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject
 from keras_curvature.diagnosis.unit_states import CHANGED, State, look
 from keras_curvature.measurement import segments
 from keras_curvature.measurement.data import Segments
@@ -73,7 +73,7 @@ class Lines:
 def lines_at_most(s: Subject) -> int:
     """How many lines are followed: fewer of a model of many outputs, or one that fills memory."""
     most = LINES_IF_WIDE if len(s.spread) > WIDE else MOST_LINES // s.f64.outputs.width
-    return int(np.clip(rows_at_once(s.f64), LINES_IF_WIDE, most))
+    return int(np.clip(s.f64.rows_at_once(), LINES_IF_WIDE, most))
 
 
 def lines_of(s: Subject, z: Array, rest: Sequence[tf.Tensor]) -> Lines:

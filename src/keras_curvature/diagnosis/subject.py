@@ -118,7 +118,7 @@ class Subject:
     ) -> dict[str, Any]:
         """`compute(*tensors, *constants)`, compiled once, in chunks of bounded memory."""
         given = [tf.convert_to_tensor(tensor) for tensor in tensors]
-        size = self.options.batch_size or max(1, rows_at_once(self.f64) // rows_per_example)
+        size = self.options.batch_size or max(1, self.f64.rows_at_once() // rows_per_example)
         shared = [tf.convert_to_tensor(constant) for constant in constants]
         found = run_chunked(self.bound, compute, given, size, {}, constants=shared)
         arrays = {key: tensor.numpy() for key, tensor in found.items()}
@@ -140,7 +140,7 @@ def subject_of(
     z = f64.point(bound.inputs.leaves)[0]
     spread = windows.spread(z).numpy()
     most = min(at_most, EXAMPLES_IF_WIDE if len(spread) > WIDE else MOST_EXAMPLES)
-    most = min(most, int(np.clip(rows_at_once(f64), LEAST_EXAMPLES, MOST_EXAMPLES)))
+    most = min(most, int(np.clip(f64.rows_at_once(), LEAST_EXAMPLES, MOST_EXAMPLES)))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:most])
     v = np.random.default_rng(seed + 1).normal(size=(len(chosen), len(spread)))
     return Subject(
@@ -155,11 +155,6 @@ def subject_of(
         v=spread * v / np.linalg.norm(v, axis=1, keepdims=True),
         h=windows.resolve(scale, f.inputs, lambda: tf.constant(spread)).numpy(),
     )
-
-
-def rows_at_once(f: FlatFunction) -> int:
-    """How many examples fit into memory at once."""
-    return f.rows_at_once()
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Activity:
         active: ops through which a derivative passes, in order.
         cuts: ops at which the derivative ends, though the value goes on.
         acting: ops that cannot give what the outputs need without doing something else.
-        unknown: ops that TensorFlow cannot differentiate even once, by an input that is live.
+        unknown: ops that TensorFlow cannot differentiate even once, by an input that is active.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
         rankless: ops through which a derivative passes and whose result may have any rank.
         resists_vectorising: whether there are loops, branches or functions for XLA.

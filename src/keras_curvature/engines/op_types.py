@@ -80,10 +80,10 @@ class Traits:
     switches: Switches | None = None
     curve: Curve | None = None
 
-    def is_linear_in(self, live: Sequence[int]) -> bool:
+    def is_linear_in(self, active: Sequence[int]) -> bool:
         """Whether they are linear, on each piece, in these inputs together."""
-        alone = self.is_multilinear and len(live) == 1
-        return alone or all(i in self.linear_in for i in live)
+        alone = self.is_multilinear and len(active) == 1
+        return alone or all(i in self.linear_in for i in active)
 
     @property
     def kinked(self) -> bool:

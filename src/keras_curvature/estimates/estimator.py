@@ -146,7 +146,7 @@ def _sampled(
     """The estimates from random signs."""
     f, leaves = bound.f, bound.inputs.leaves
     by_products = bool(BY_PRODUCTS & set(names))
-    engine = _engine(bound, options, PRODUCT if by_products else LAPLACIAN)
+    engine = bound.engine_for((PRODUCT if by_products else LAPLACIAN,))
     signs = rademacher([_count(leaves[0]), directions, f.inputs.width], seed)
     size, at_once = _plan(f, engine, directions, by_products)
     wanted = tuple(names)
@@ -223,7 +223,7 @@ def _eigenvalues(
     f, leaves = bound.f, bound.inputs.leaves
     m, d = f.outputs.width, f.inputs.width
     steps = min(most_products, d)
-    engine = _engine(bound, options, PRODUCT)
+    engine = bound.engine_for((PRODUCT,))
     # Signs would be orthogonal to an eigenvector such as (1, −1) half of the time.
     start = tf.random.stateless_normal([_count(leaves[0]), d], [seed, 1], dtype=f.dtype)
 
@@ -252,10 +252,6 @@ def _eigenvalues(
         direction=unflatten(cast["direction"], f.outputs, PAIR, f.inputs),
         residual=unflatten(cast["residual"], f.outputs, PAIR),
     )
-
-
-def _engine(bound: BoundModel, options: Options, quantity: str) -> Engine:
-    return bound.engine_for((quantity,))
 
 
 def _plan(f: FlatFunction, engine: Engine, directions: int, by_products: bool) -> tuple[int, int]:

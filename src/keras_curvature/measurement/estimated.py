@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.api import (
-    ENGINES,
     Engine,
     Options,
     run_chunked,
@@ -147,7 +146,7 @@ class EstimatedMeasurer(Measurer):
     @property
     def engine(self) -> Engine:
         """Computes the curvatures along the directions."""
-        return ENGINES[self.choice.name]
+        return self._bound.engine_for((LAPLACIAN,))
 
     def method(self, units: str) -> tuple[str, ...]:
         """What is measured, how and why, one sentence each."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import ENGINES, Engine, EngineChoice, Options, bind, chunking
+from keras_curvature.engines.api import Engine, Options, bind, chunking
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
     ground_truth,
@@ -68,7 +67,7 @@ class ExactMeasurer(Measurer):
         super().__init__(model, probe, options, scale)
         f = self._bound.f
         self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
-        self.choice = self._choice(self._quantities)
+        self.choice = self._bound.choice(self._quantities)
         self.names = names_given(names, probe, f) or feature_names(None, None, f.inputs)
         self._scale_bound = self._bound
         if _needs_float64(self._scale / self._spread):
@@ -86,9 +85,6 @@ class ExactMeasurer(Measurer):
         """What is taken at every point."""
         second = (HESSIAN,) if self.full_hessian else ()
         return (VALUE, JACOBIAN, DIAGONAL, *second)
-
-    def _choice(self, names: Sequence[str]) -> EngineChoice:
-        return self._bound.choice(names)
 
     @property
     def scale(self) -> Array:
@@ -165,10 +161,11 @@ class ExactMeasurer(Measurer):
     @property
     def _directional(self) -> Engine:
         """Computes what is taken along lines."""
-        return ENGINES[self._choice((DIRECTIONAL,)).name]
+        return self._bound.engine_for((DIRECTIONAL,))
 
     def _at_points(self) -> dict[str, tf.Tensor]:
-        f, names, engine = self.f, self._quantities, ENGINES[self.choice.name]
+        f, names = self.f, self._quantities
+        engine = self._bound.engine_for(names)
         examples, directions = self._bound.evaluator.plan(engine, names)
 
         def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_curvature.engines.api import ENGINES, Options, bind
+from keras_curvature.engines.api import Options, bind
 from keras_curvature.engines.quantities import DIAGONAL
 from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring
@@ -107,8 +107,7 @@ def _passes(model: Model, probe: Probe, options: Options) -> int:
     d = bound.f.inputs.width
     if d <= measuring.FULL_HESSIAN_INPUTS:
         return 0
-    choice = bound.choice((DIAGONAL,))
-    engine = ENGINES[choice.name]
+    engine = bound.engine_for((DIAGONAL,))
     exact = engine.directions(bound.f, (DIAGONAL,))
     if engine.repeats_examples:
         exact *= bound.f.outputs.width

@@ -294,11 +294,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Draws the last picture and closes the log."""
         training = self._training
         if training is not None and training.writer is not None:
-            shown = (self._pictures.drawn_step, NOW)
-            if any(report.step not in shown for report in self.reports.values()):
-                self._attempt(
-                    self._ended, "draw", lambda: training.picture(self._found, self._pictures)
-                )
+            found, drawn = training.found, self._pictures.drawn_step
+            if any(report.step != drawn for report in found.reports.values()):
+                self._attempt(self._ended, "draw", lambda: training.picture(found, self._pictures))
             self._diagnose(training)
             self._attempt(self._ended, "close the log", training.writer.close)
             training.writer = None
@@ -382,6 +380,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     def _measure(self, step: int, begin: float) -> None:
         self._take(self._now, step, begin)
+        self._now.found = self._found
 
     def _take(self, training: Training, step: int, begin: float) -> None:
         """Measures, and keeps what was found and of whom."""

@@ -64,6 +64,7 @@ class Training:
     Attributes:
         begun: whether the first epoch has.
         is_first: whether that has not ended yet.
+        found: at its last step.
         budget: for pictures.
         names: of the inputs, where the user or the probe has some.
         writer: of the log, while it is open.
@@ -94,6 +95,7 @@ class Training:
         )
         self.names = names_given(asked.feature_names, asked.probe, self.measurer.f)
         self.begun, self.is_first = False, True
+        self.found = Found()
         self.budget = PictureBudget()
         self.writer: Any = None
 

@@ -47,7 +47,7 @@ PICTURES = {
 }
 """What is drawn, and what it shows."""
 
-SPECTRUM = (
+SCALE_PROFILE = (
     "Curvature over distances: half-width h of the window, mean, root mean square, what rounding "
     "adds in float64, and what it would add in the model's own dtype; in standard deviations."
 )
@@ -141,7 +141,7 @@ class RunWriter:
         tag = self._tag("-distance", report.output, "spectrum")
         columns = np.stack(list(vars(report.scale_profile).values()), axis=1)
         metadata = SummaryMetadata(
-            summary_description=self._once(tag, SPECTRUM) or "",
+            summary_description=self._once(tag, SCALE_PROFILE) or "",
             plugin_data=SummaryMetadata.PluginData(plugin_name="curvature"),
         )
         tensor = make_tensor_proto(columns.astype(np.float32))

@@ -42,7 +42,7 @@ class Answer:
 
 
 def points(s: Subject, bound: BoundModel) -> BoundModel:
-    """The problem at the examples that are looked at."""
+    """The bound model at the examples that are looked at."""
     inputs = dataclasses.replace(bound.inputs, leaves=s.leaves)
     return dataclasses.replace(bound, inputs=inputs)
 
@@ -62,13 +62,13 @@ def affordable(s: Subject) -> tuple[str, ...]:
 
 def answer(s: Subject, lines: Lines, bound: BoundModel, options: Options, name: str) -> Answer:
     """One derivative, by the engine that a user gets who asks for it alone."""
-    choice = bound.choice((name,))
+    engine = bound.engine_for((name,))
     v = tf.constant(lines.v, bound.f.dtype) if name in quantities.ALONG_V else None
     at = points(s, bound)
-    found = flat_derivatives(at, ENGINES[choice.name], (name,), v, options.batch_size)[name]
+    found = flat_derivatives(at, engine, (name,), v, options.batch_size)[name]
     result = tf.cast(tf.cast(found, bound.result_dtype), tf.float64).numpy()
     mixed = np.einsum("nm...,mk->nk...", result, s.f.mixing)
-    return Answer(choice.name, _at_the_lines(s, lines, name, mixed))
+    return Answer(engine.name, _at_the_lines(s, lines, name, mixed))
 
 
 def _at_the_lines(s: Subject, lines: Lines, name: str, found: Array) -> Array:
@@ -85,7 +85,7 @@ def _at_the_lines(s: Subject, lines: Lines, name: str, found: Array) -> Array:
 
 
 def afresh(bound: BoundModel) -> BoundModel:
-    """The problem without anything that was compiled for it."""
+    """The bound model without anything that was compiled for it."""
     return dataclasses.replace(bound, evaluator=Evaluator(bound.f))
 
 

@@ -151,7 +151,7 @@ def _values(s: Subject) -> tuple[list[Check], list[str]]:
 
 
 def _exactly(bound: BoundModel) -> BoundModel:
-    """The problem at points that its dtype holds exactly, so that float64 has the same ones."""
+    """The bound model at points that its dtype holds exactly, so that float64 has the same ones."""
     dtype = bound.f.dtype
 
     def rounded(leaf: tf.Tensor) -> tf.Tensor:

@@ -74,7 +74,7 @@ def joined(leaves: Sequence[Any]) -> np.ndarray:
 
 
 def model_of(case: Case, dtype: str = "float64") -> keras.Model:
-    """The model, built once per session unless that would fill the memory."""
+    """The model, kept for a while: those of all cases would fill the memory."""
     return _built(case, dtype, twin=False)
 
 
@@ -92,7 +92,7 @@ def _build(case: Case, dtype: str, twin: bool) -> keras.Model:
     return copied(make, dtype, _built(case, "float64", twin=True))
 
 
-_build_once = functools.cache(_build)
+_build_once = functools.lru_cache(maxsize=16)(_build)
 
 
 def forget_models() -> None:

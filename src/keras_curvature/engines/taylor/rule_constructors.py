@@ -120,7 +120,7 @@ def linear_in(
     on_stack: Callable[[Step, int, tf.Tensor], tf.Tensor],
     keeps_batch: Keeps = always,
 ) -> Rule:
-    """A sum of linear functions of single inputs; other inputs must not be live.
+    """A sum of linear functions of single inputs; other inputs must not be active.
 
     Args:
         which: the inputs in which the op is linear; `None` for all.

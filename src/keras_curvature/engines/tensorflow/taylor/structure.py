@@ -92,10 +92,10 @@ def linear_entry(
     active = {tensor.ref(): tensor for tensor in sources}
     best: Cut | None = None
     for position, step in enumerate(steps):
-        live = [i for i, tensor in enumerate(step.inputs) if _ref(tensor) in active]
-        if live:
+        reached = [i for i, tensor in enumerate(step.inputs) if _ref(tensor) in active]
+        if reached:
             rule = rule_for(step.op)
-            if rule is None or rule.traits.is_piecewise or not rule.traits.is_linear_in(live):
+            if rule is None or rule.traits.is_piecewise or not rule.traits.is_linear_in(reached):
                 break
             if not rule.keeps_batch(step.op):
                 break
