@@ -131,7 +131,10 @@ def test_an_example_is_lost_alone(name, engine):
     found = derivatives(function, x, engine, v)
     without = derivatives(function, x[[0, 2]], engine, v)
     for quantity, values in found.items():
-        np.testing.assert_array_equal(values[[0, 2]], without[quantity], err_msg=quantity)
+        # Two roundings: how many examples there are decides which of them an exp takes at once.
+        np.testing.assert_allclose(
+            values[[0, 2]], without[quantity], rtol=4e-16, atol=0, err_msg=quantity
+        )
         if quantity != "value" or name in LOST:
             assert not np.isfinite(values[1]).all(), quantity
 

@@ -300,15 +300,15 @@ def product(
 
 def normalised(
     deviation: Callable[[Step, tf.Tensor], tf.Tensor],
-    first: Callable[[Step, tf.Tensor], tf.Tensor],
+    scaled: Callable[[Step, tf.Tensor], tf.Tensor],
     apply: Callable[[Step, tf.Tensor], tf.Tensor],
     adjoint: Callable[[Step, tf.Tensor], tf.Tensor],
 ) -> Rule:
-    """A function with `y'' = apply(t * t) + first(z'')` for deviations `t` of its tangents.
+    """A function with `y' = scaled(t)` and `y'' = apply(t * t) + scaled(t'')`.
 
     Args:
-        deviation: from a stack to `t`.
-        first: from a stack to its part in the result's first derivative.
+        deviation: from a stack of `z'` to `t`, or of `z''` to `t''`.
+        scaled: linear, on stacks.
         apply: linear, on stacks.
         adjoint: the transposed of `apply`.
     """
@@ -319,7 +319,7 @@ def normalised(
         base = mode.settle(jet).base
         t = deviation(step, base.first)
         term = Pointwise(t, t, lambda s: apply(step, s), lambda w: adjoint(step, w))
-        second = None if base.second is None else first(step, base.second)
-        return [mode.finish(step.outputs[0], first(step, base.first), second, [term])]
+        second = None if base.second is None else scaled(step, deviation(step, base.second))
+        return [mode.finish(step.outputs[0], scaled(step, t), second, [term])]
 
     return Rule(propagate)

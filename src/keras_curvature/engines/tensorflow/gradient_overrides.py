@@ -13,6 +13,7 @@ from keras_curvature.engines.tensorflow import (
     determinants,
     elementary_functions,
     products_with_zeros,
+    softmax_functions,
 )
 from keras_curvature.engines.tensorflow.op_patterns import kind
 from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
@@ -160,14 +161,6 @@ def _local_response_normalization(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
     return x / (bias + alpha * total) ** beta
 
 
-def _cross_entropy(
-    op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The second output is what the model's own tapes take for the gradient."""
-    loss = -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)
-    return loss, tf.nn.softmax(logits) - labels
-
-
 def _max_pooled(op: tf.Operation, x: tf.Tensor) -> tf.Tensor:
     return _pooled(op, x, tf.maximum, x.dtype.min)
 
@@ -269,6 +262,11 @@ def _gradient_of(formula: Formula, argument: int, upstream: int) -> Formula:
     return gradient
 
 
+def _of_inputs(function: Callable[..., Any]) -> Formula:
+    """The formula of an op without attributes."""
+    return lambda op, *inputs: function(*inputs)
+
+
 OVERRIDES: dict[str, Formula] = {
     "AvgPool3D": _average_pooled,  # does not exist in float64
     "DenseBincount": _counted,  # has no derivative
@@ -299,19 +297,15 @@ OVERRIDES: dict[str, Formula] = {
     "ScaleAndTranslateGrad": _resized_back,
     # Its second derivative misses that the first one depends on the labels: silently wrong
     # where they depend on the input.
-    "SoftmaxCrossEntropyWithLogits": _cross_entropy,
+    "SoftmaxCrossEntropyWithLogits": _of_inputs(softmax_functions.cross_entropy),
     "Softsign": _softsign,  # SoftsignGrad has no derivative
     "SoftsignGrad": _gradient_of(_softsign, 1, 0),
     "XlaDynamicUpdateSlice": _dynamic_update,  # has no derivative
 }
 """Op type -> a formula, whose derivatives replace TensorFlow's."""
 
-ALL_OUTPUTS = frozenset({"SoftmaxCrossEntropyWithLogits"})
+ALL_OUTPUTS = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
 """Op types whose formula gives all of the op's outputs; of the others it gives the first."""
-
-
-def _elementary(function: Callable[..., tf.Tensor]) -> Formula:
-    return lambda op, *inputs: function(*inputs)
 
 
 def _euclidean_norm(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
@@ -320,35 +314,38 @@ def _euclidean_norm(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tenso
 
 REFINED: dict[str, Formula] = {
     # where digits are lost: in tails, beside poles that cancel
-    "BesselI0": _elementary(elementary_functions.bessel_i0),
-    "BesselI1": _elementary(elementary_functions.bessel_i1),
-    "BesselJ0": _elementary(elementary_functions.bessel_j0),
-    "BesselJ1": _elementary(elementary_functions.bessel_j1),
-    "Elu": _elementary(elementary_functions.elu),
-    "Expm1": _elementary(elementary_functions.expm1),
-    "Selu": _elementary(elementary_functions.selu),
-    "Sigmoid": _elementary(elementary_functions.sigmoid),
-    "Softplus": _elementary(elementary_functions.softplus),
-    "Spence": _elementary(elementary_functions.spence),
+    "BesselI0": _of_inputs(elementary_functions.bessel_i0),
+    "BesselI1": _of_inputs(elementary_functions.bessel_i1),
+    "BesselJ0": _of_inputs(elementary_functions.bessel_j0),
+    "BesselJ1": _of_inputs(elementary_functions.bessel_j1),
+    "Elu": _of_inputs(elementary_functions.elu),
+    "Expm1": _of_inputs(elementary_functions.expm1),
+    "LogSoftmax": _of_inputs(softmax_functions.log_softmax),
+    "Selu": _of_inputs(elementary_functions.selu),
+    "Sigmoid": _of_inputs(elementary_functions.sigmoid),
+    "Softmax": _of_inputs(softmax_functions.softmax),
+    "Softplus": _of_inputs(elementary_functions.softplus),
+    "SparseSoftmaxCrossEntropyWithLogits": _of_inputs(softmax_functions.sparse_cross_entropy),
+    "Spence": _of_inputs(elementary_functions.spence),
     "Swish": lambda op, value, x, beta: elementary_functions.silu(x, beta),
-    "Tanh": _elementary(elementary_functions.tanh),
+    "Tanh": _of_inputs(elementary_functions.tanh),
     "sin(x)/x": lambda op, sine, x: elementary_functions.sine_over(x),
     # where 0 meets infinity, or a factor is 0, or a square under- or overflows
-    "Atan2": _elementary(elementary_functions.angle),
+    "Atan2": _of_inputs(elementary_functions.angle),
     "Cumprod": products_with_zeros.cumulative_product,
     "CumulativeLogsumexp": products_with_zeros.cumulative_logsumexp,
     "EuclideanNorm": _euclidean_norm,
     "MatrixDeterminant": determinants.determinant,
-    "Pow": _elementary(elementary_functions.power),
+    "Pow": _of_inputs(elementary_functions.power),
     "Prod": products_with_zeros.product,
     "SegmentProd": products_with_zeros.product_in_segments,
     "UnsortedSegmentProd": products_with_zeros.product_in_segments,
-    "Xdivy": _elementary(elementary_functions.over),
-    "Xlog1py": _elementary(elementary_functions.times_log1p),
-    "Xlogy": _elementary(elementary_functions.times_log),
+    "Xdivy": _of_inputs(elementary_functions.over),
+    "Xlog1py": _of_inputs(elementary_functions.times_log1p),
+    "Xlogy": _of_inputs(elementary_functions.times_log),
     # where branches meet
-    "Abs": _elementary(elementary_functions.absolute),
-    "Minimum": _elementary(elementary_functions.minimum),
+    "Abs": _of_inputs(elementary_functions.absolute),
+    "Minimum": _of_inputs(elementary_functions.minimum),
     "sinc(x)": lambda op, condition, filled, quotient: tf.identity(quotient),
 }
 """Kind of op -> a formula for its first output, right also at those points where TensorFlow's

@@ -45,7 +45,7 @@ from keras_curvature.engines.tensorflow.op_emission import (
     widen,
     widened,
 )
-from keras_curvature.engines.tensorflow.op_patterns import is_stopped_mean_of_moments
+from keras_curvature.engines.tensorflow.op_patterns import is_lifted_stop
 from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 from keras_curvature.engines.tensorflow.side_effects import without_effect
 from keras_curvature.engines.tensorflow.tracing import Trace
@@ -150,7 +150,7 @@ class Interpreter:
         if passed is not None:
             return passed
         if self.mended:
-            if is_stopped_mean_of_moments(op):
+            if is_lifted_stop(op):
                 return inputs
             if op.type in GUARDED and inputs[0].dtype.is_floating:
                 return GUARDED[op.type](op, *inputs)

@@ -16,6 +16,8 @@ def kind(op: tf.Operation) -> str:
     """The type of an op, or the function that it is the last op of, if that is known."""
     if has_custom_gradient(op):
         return "Swish" if _is_silu(op) else op.type
+    if op.type == "Sub" and _is_less_its_largest(op):
+        return "x - max(x)"
     if op.type == "RealDiv" and _is_sine_over_argument(op):
         return "sin(x)/x"
     if op.type == "SelectV2" and _is_filled_sinc(op):
@@ -67,6 +69,63 @@ def _everywhere(tensor: tf.Tensor) -> float | None:
     return float(value.flat[0])
 
 
+def is_lifted_stop(op: tf.Operation) -> bool:
+    """Whether `op` is a `stop_gradient` that passes derivatives on all the same."""
+    return is_stopped_mean_of_moments(op) or _is_stopped_maximum_of_exponents(op)
+
+
+def _is_stopped_maximum_of_exponents(op: tf.Operation) -> bool:
+    """Whether `op` is the `stop_gradient` inside `tf.reduce_logsumexp`, or a softmax like it.
+
+    The result does not depend on what is subtracted before the exponential and added behind the
+    logarithm, or divided out, so that both ways are right. With the largest entry itself, its own
+    exponential is a constant: without, the curvature is the difference of two large numbers.
+    """
+    maximum = _maximum_of_exponents(op)
+    if op.type != "StopGradient" or maximum is None:
+        return False
+    uses = op.outputs[0].consumers()
+    less = [use for use in uses if use.type == "Sub" and use.inputs[0] is maximum.inputs[0]]
+    back = [use for use in uses if use not in less]
+    exponentials = _uses(less[0]) if len(less) == 1 else []
+    if [use.type for use in exponentials] != ["Exp"]:
+        return False
+    totals = [use for use in _uses(exponentials[0]) if use.type == "Sum"]
+    if len(totals) != 1 or not _same_axes(maximum, totals[0]):
+        return False
+    ends, (last, *more) = _uses(exponentials[0]), [*_uses(totals[0]), None]
+    if len(more) != 1 or last is None:
+        return False
+    if last.type == "Log":
+        back = [add for use in back for add in (_uses(use) if use.type == "Reshape" else [use])]
+        return len(ends) == 1 and len(back) == 1 and back == _uses(last)
+    is_quotient = last.type == "RealDiv" and last.inputs[0].op is exponentials[0]
+    return is_quotient and set(ends) == {totals[0], last} and not back
+
+
+def _maximum_of_exponents(op: tf.Operation) -> tf.Operation | None:
+    """The `Max` that is subtracted before exponentials, behind what keeps it finite."""
+    if op.type == "StopGradient":
+        op = op.inputs[0].op
+    if op.type == "SelectV2" and op.inputs[0].op.type == "IsFinite":
+        op = op.inputs[1].op
+    return op if op.type == "Max" and op.get_attr("keep_dims") else None
+
+
+def _is_less_its_largest(op: tf.Operation) -> bool:
+    """Whether `op` is `x - max(x)`, of which the largest entry is 0 whatever `x` is."""
+    less = op.inputs[1].op
+    maximum = _maximum_of_exponents(less)
+    if maximum is None or maximum.inputs[0] is not op.inputs[0]:
+        return False
+    return less.type != "StopGradient" or is_lifted_stop(less)
+
+
+def _uses(op: tf.Operation) -> list[tf.Operation]:
+    """The ops that a result goes to; its shape does not count."""
+    return [use for use in op.outputs[0].consumers() if not traits_of(use.type).shapes_only]
+
+
 def is_stopped_mean_of_moments(op: tf.Operation) -> bool:
     """Whether `op` is the `stop_gradient` inside `tf.nn.moments`.
 
@@ -92,7 +151,8 @@ def _is_spread_about(mean: tf.Operation, op: tf.Operation) -> bool:
         op.type == "SquaredDifference"
         and any(x is values for x in op.inputs)
         and all(
-            _same_axes(mean, use) or _is_of_a_derivative(use) for use in op.outputs[0].consumers()
+            (use.type == "Mean" and _same_axes(mean, use)) or _is_of_a_derivative(use)
+            for use in op.outputs[0].consumers()
         )
     )
 
@@ -113,10 +173,8 @@ def _is_of_a_derivative(op: tf.Operation) -> bool:
     )
 
 
-def _same_axes(mean: tf.Operation, other: tf.Operation) -> bool:
-    if other.type != "Mean":
-        return False
-    axes = [tf.get_static_value(op.inputs[1]) for op in (mean, other)]
-    return mean.inputs[1] is other.inputs[1] or (
+def _same_axes(reduction: tf.Operation, other: tf.Operation) -> bool:
+    axes = [tf.get_static_value(op.inputs[1]) for op in (reduction, other)]
+    return reduction.inputs[1] is other.inputs[1] or (
         all(a is not None for a in axes) and np.array_equal(*axes)
     )

@@ -7,10 +7,13 @@ Steele, Data parallel algorithms, 1986).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+from keras_curvature.engines.tensorflow.elementary_functions import absolute
 
 Combine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -63,11 +66,10 @@ def cumulative_logsumexp(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.
 
 def _logsumexp_of_two(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """`log(exp(a) + exp(b))`, of which nothing is left where both are -inf."""
-    highest = tf.stop_gradient(tf.maximum(a, b))
-    shift = tf.where(tf.math.is_finite(highest), highest, tf.zeros_like(highest))
-    total = tf.exp(a - shift) + tf.exp(b - shift)
-    lost = tf.equal(total, 0)
-    return tf.where(lost, highest, shift + tf.math.log(tf.where(lost, tf.ones_like(total), total)))
+    highest = tf.where(a < b, b, a)
+    lost = tf.equal(highest, -math.inf)
+    apart = tf.where(lost, tf.zeros_like(a), a - b)
+    return highest + tf.math.log1p(tf.exp(-absolute(apart)))
 
 
 def _scanned(

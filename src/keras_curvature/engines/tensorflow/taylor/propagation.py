@@ -12,7 +12,7 @@ from keras_curvature.engines.taylor.modes import Gradients, Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, lookup
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.graph_ops import has_custom_gradient
-from keras_curvature.engines.tensorflow.op_patterns import is_stopped_mean_of_moments, kind
+from keras_curvature.engines.tensorflow.op_patterns import is_lifted_stop, kind
 from keras_curvature.engines.tensorflow.taylor import custom_gradient, op_fallback
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, may_carry
 
@@ -55,7 +55,7 @@ def advance(step: Step, active: ActiveJets, mode: Mode) -> Jets:
 
 def rule_for(op: tf.Operation) -> Rule | None:
     """The rule for an op of a traced graph; `None` for the generic op_fallback."""
-    if is_stopped_mean_of_moments(op):
+    if is_lifted_stop(op):
         return lookup("Identity")
     known = kind(op)
     if known == op.type and has_custom_gradient(op):

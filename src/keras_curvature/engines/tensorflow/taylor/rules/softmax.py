@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.registry import Rule, Step
-from keras_curvature.engines.taylor.rule_constructors import normalised
-
-
-def _mean(step: Step, stack: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(step.outputs[0] * stack, axis=-1, keepdims=True)
-
-
-def _around_mean(step: Step, stack: tf.Tensor) -> tf.Tensor:
-    return stack - _mean(step, stack)
+from keras_curvature.engines.taylor.registry import Rule, Step, always
+from keras_curvature.engines.taylor.rule_constructors import joining, normalised
+from keras_curvature.engines.tensorflow.softmax_functions import deviation
 
 
 def softmax() -> Rule:
     """`y' = y t` and `y'' = y (t² - Σ y t² + …)` with `t = z' - Σ y z'`."""
 
-    def weighted(step: Step, stack: tf.Tensor) -> tf.Tensor:
-        return step.outputs[0] * _around_mean(step, stack)
+    def around(step: Step, stack: tf.Tensor) -> tf.Tensor:
+        return deviation(step.outputs[0], stack)
 
-    return normalised(_around_mean, weighted, weighted, weighted)
+    def scaled(step: Step, stack: tf.Tensor) -> tf.Tensor:
+        return step.outputs[0] * stack
+
+    def weighted(step: Step, stack: tf.Tensor) -> tf.Tensor:
+        return scaled(step, around(step, stack))
+
+    return normalised(around, scaled, weighted, weighted)
 
 
 def log_softmax() -> Rule:
@@ -32,7 +31,7 @@ def log_softmax() -> Rule:
         return tf.exp(step.outputs[0])
 
     def around(step: Step, stack: tf.Tensor) -> tf.Tensor:
-        return stack - tf.reduce_sum(p(step) * stack, axis=-1, keepdims=True)
+        return deviation(p(step), stack)
 
     def apply(step: Step, stack: tf.Tensor) -> tf.Tensor:
         total = tf.reduce_sum(p(step) * stack, axis=-1, keepdims=True)
@@ -41,13 +40,9 @@ def log_softmax() -> Rule:
     def adjoint(step: Step, weight: tf.Tensor) -> tf.Tensor:
         return -p(step) * tf.reduce_sum(weight, axis=-1, keepdims=True)
 
-    return normalised(around, around, apply, adjoint)
+    return normalised(around, lambda step, stack: stack, apply, adjoint)
 
 
-def cross_entropy(
-    op: tf.Operation, logits: tf.Tensor, labels: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The negative log-probability of the right class, and its gradient."""
-    right = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
-    loss = -tf.reduce_sum(right * tf.nn.log_softmax(logits), axis=-1)
-    return loss, tf.nn.softmax(logits) - right
+def less_largest() -> Rule:
+    """`x - max(x)`, worked out: as a function of both, each of its large parts would be squared."""
+    return joining(lambda step, stacks: stacks[0] - stacks[1], always)

@@ -85,6 +85,7 @@ LINEAR: dict[str, Rule] = {
         lambda a, b, y: ([None, -tf.ones([], y.dtype)], {}), linear_in=EVERY_INPUT
     ).vectorised(),
     "Sum": reduction().vectorised(),
+    "x - max(x)": softmax.less_largest(),
     # convolutions and means over windows
     "AvgPool": folding().vectorised(),
     "AvgPool3D": folding(),
@@ -305,12 +306,13 @@ CONTROL: dict[str, Rule] = {
 }
 
 BY_FORMULA: dict[str, Rule] = {
-    "SparseSoftmaxCrossEntropyWithLogits": through(softmax.cross_entropy),
     # The formulas that mend TensorFlow's own derivatives, where no row above says more.
     **{
         op_type: through(formula)
         for op_type, formula in {**OVERRIDES, **REFINED}.items()
-        if not any(op_type in rules for rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE))
+        if not any(
+            op_type in rules for rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE, OF_WHOLE_ROWS)
+        )
     },
 }
 
