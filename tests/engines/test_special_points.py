@@ -173,3 +173,12 @@ def test_diagnose_names_what_is_lost():
     ]
     assert "MatrixInverse" in finding.where
     assert "1 of 3 examples" in finding.found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_power_at_0_has_no_mixed_derivative(engine):
+    """`x ** p` has `xᵖ⁻¹ (1 + p log x)`, which is infinite at (0, 1)."""
+    found = kc.hessian(lambda x: x[:, 0] ** x[:, 1], np.array([[0, 1], [0, 2.0]]), engine=engine)
+    assert not np.isfinite(found[0, 0, 1])
+    np.testing.assert_array_equal(found[1], [[2, 0], [0, 0]])

@@ -93,7 +93,8 @@ def _scaled_power(
     value = tf.math.multiply_no_nan(tf.pow(x, p), scale)
 
     def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
-        log = tf.math.log(tf.where(x > 0, x, tf.ones_like(x)))
+        endless = tf.equal(x, 0) & (p <= 0) & tf.not_equal(scale, 0)
+        log = tf.math.log(tf.where((x > 0) | endless, x, tf.ones_like(x)))
         by_p = upstream * _scaled_power(x, p, scale) * log
         by_scale = upstream * _scaled_power(x, p, tf.ones_like(p))
         if not p.shape.rank:

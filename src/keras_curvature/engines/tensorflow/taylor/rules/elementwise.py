@@ -79,12 +79,12 @@ def swish() -> Rule:
 def power(x: tf.Tensor, p: tf.Tensor, y: tf.Tensor) -> Partials:
     """`x ** p`, with 0 where a factor of 0 meets an infinite power."""
     no_nan = tf.math.multiply_no_nan
-    log = (
-        tf.math.log(tf.where(x > 0, x, tf.ones_like(x))) if x.dtype.is_floating else tf.math.log(x)
-    )
+    real = x.dtype.is_floating
+    log = tf.math.log(tf.where(x > 0, x, tf.ones_like(x)) if real else x)
     first = no_nan(tf.pow(x, p - 1), p * tf.ones_like(x))
     second = no_nan(tf.pow(x, p - 2), p * (p - 1) * tf.ones_like(x))
-    mixed = tf.pow(x, p - 1) * (1 + p * log)
+    steep = tf.where(tf.equal(x, 0) & (p <= 1), tf.math.log(x), log) if real else log
+    mixed = tf.pow(x, p - 1) * (1 + p * steep)
     return [first, y * log], {(0, 0): second, (0, 1): mixed, (1, 1): y * log * log}
 
 
