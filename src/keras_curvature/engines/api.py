@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras_curvature.engines import chunking
 from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError, Place
 from keras_curvature.engines.batch_coupling import TOLERANCE, draws, influence, randomness
-from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind
+from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, forget
 from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.engine import Engine
@@ -65,6 +65,7 @@ __all__ = [
     "engine_choice",
     "estimate_laplacian",
     "flat_derivatives",
+    "forget",
     "influence",
     "is_loss",
     "is_text",

@@ -12,18 +12,21 @@ from keras_curvature.engines.tensorflow.first_derivatives import tiled, value_an
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction, checked_wrt, flatten
 from keras_curvature.engines.tensorflow.interpreter import Interpreter, run
 from keras_curvature.engines.tensorflow.linear_regions import switches
+from keras_curvature.engines.tensorflow.own_call import NotAsTracedError, require_as_traced
 from keras_curvature.engines.tensorflow.private import datasets_behind, unobserved
 from keras_curvature.engines.tensorflow.tracing import trace, unnoticed
 
 __all__ = [
     "FlatFunction",
     "Interpreter",
+    "NotAsTracedError",
     "activity_of",
     "checked_wrt",
     "datasets_behind",
     "first_derivatives",
     "flatten",
     "layer_of",
+    "require_as_traced",
     "require_eager",
     "run",
     "switches",

@@ -222,6 +222,12 @@ _evaluators: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Evaluator]]
 _evaluators = weakref.WeakKeyDictionary()
 
 
+def forget(model: Model) -> None:
+    """Has the model traced anew when it is bound next."""
+    if isinstance(model, keras.Layer):
+        _evaluators.pop(model, None)
+
+
 def _evaluator(model: Model, key: Hashable, make: MakeEvaluator) -> Evaluator:
     """The traced model for `key`, if the model and the rules are still what they were."""
     if not isinstance(model, keras.Layer):

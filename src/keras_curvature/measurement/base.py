@@ -21,7 +21,12 @@ from keras_curvature.engines.api import (
     bind,
     run_chunked,
 )
-from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.backend import (
+    FlatFunction,
+    NotAsTracedError,
+    require_as_traced,
+)
+from keras_curvature.engines.quantities import VALUE
 from keras_curvature.measurement import (
     ground_truth,
     multiscale,
@@ -48,15 +53,18 @@ class Measurer(ABC):
     Attributes:
         probe: where to measure.
         choice: how the second derivatives at the points are computed.
+        uncompared: why the values could not be compared with the model's own, where that is so.
     """
 
     choice: EngineChoice
+    uncompared: tuple[str, ...] = ()
     _pairs: tuple[NDArray[np.integer], NDArray[np.integer]]
     _scale_lines: multiscale.ScaleLines
 
     def __init__(self, model: Model, probe: Probe, options: Options, scale: Any) -> None:
         """Traces the model and settles scale and target; arguments as for both kinds."""
         self.probe = probe
+        self._model, self._is_compared = model, False
         self._options = options
         self._bound = bind(model, probe.x, options)
         f = self._bound.f
@@ -86,13 +94,32 @@ class Measurer(ABC):
         """What is measured, how and why, one sentence each."""
 
     def measure(self) -> dict[str, Measurement]:
-        """What holds now, by the name of each output (`""` if there is but one)."""
+        """What holds now, by the name of each output (`""` if there is but one).
+
+        Raises:
+            NotAsTracedError: the first time, if the model itself gives other values.
+        """
         arrays: dict[str, Array] = {
             key: np.asarray(part, dtype=np.float64) for key, part in self._found().items()
         }
+        if not self._is_compared:
+            self._compare(arrays[VALUE])
         return {
             name: self._measurement(arrays, part, i) for i, (name, part) in enumerate(self._parts())
         }
+
+    def _compare(self, values: Array) -> None:
+        try:
+            require_as_traced(self._model, self.probe.x, self._options.output, values)
+        except NotAsTracedError:
+            raise
+        except Exception as error:  # an extra, which must not end a training by itself
+            first = next(iter(str(error).splitlines()), "")
+            self.uncompared = (
+                "The values of the trace were not compared with those of the model itself: "
+                f"{first or type(error).__name__}",
+            )
+        self._is_compared = True
 
     def measure_slices(self) -> dict[str, Slices]:
         """Each output along each input in turn; empty where there are too few or too many."""

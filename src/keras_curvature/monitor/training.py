@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import keras
 
 from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.engines.api import Options
+from keras_curvature.engines.api import Options, forget
+from keras_curvature.engines.backend import NotAsTracedError
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED
@@ -83,7 +85,8 @@ class Training:
             said = "Of the loss of each example at its label; on a line at the label of its start."
             self._preface = [said]
         self._options, known = options, asked.reference
-        self.measurer = measurer_for(
+        self._make = functools.partial(
+            measurer_for,
             self._subject,
             probe,
             options=options,
@@ -93,6 +96,7 @@ class Training:
             reference=known(asked.probe.x) if callable(known) else known,
             names=asked.feature_names,
         )
+        self.measurer = self._make()
         self.names = names_given(asked.feature_names, asked.probe, self.measurer.f)
         self.begun, self.is_first = False, True
         self.found = Found()
@@ -126,9 +130,18 @@ class Training:
 
     def measure(self, step: int, begin: float) -> Found:
         """What holds now; its seconds are counted from `begin` on."""
-        measurements = self.measurer.measure()
+        try:
+            measurements = self.measurer.measure()
+        except NotAsTracedError:  # what the model reads may have changed since it was traced
+            forget(self._subject)
+            self.measurer = self._make()
+            measurements = self.measurer.measure()
         # Made anew: its method says what has happened to the measurer until now.
-        method = (*self._preface, *self.measurer.method(self._asked.units))
+        method = (
+            *self._preface,
+            *self.measurer.method(self._asked.units),
+            *self.measurer.uncompared,
+        )
         if self.measurer.probe.y is not None and any(
             found.target is None for found in measurements.values()
         ):

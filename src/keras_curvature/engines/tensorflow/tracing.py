@@ -79,7 +79,7 @@ def trace(
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
         inputs = packed(structure, leaves, masked)
         with private.recorded(), noting_scopes(model, scopes), tapping(model, tap, tapped):
-            outputs = select(_called(model, inputs, training))
+            outputs = select(called(model, inputs, training))
         _require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
@@ -141,7 +141,7 @@ def _word(leaf: Any) -> str | None:
     return None if leaf is None else "a tensor"
 
 
-def _called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
+def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
     """The output of a model, in inference mode or in training."""
     if isinstance(model, keras.Layer):
         return model(inputs, training=training)
