@@ -90,7 +90,9 @@ def test_segments_and_multiscale_are_those_of_the_exact_monitor():
             layers.Dense(1),
         ]
     )
-    measurer = EstimatedMeasurer(net, probe, options=Options(), directions=4, why="asked for")
+    measurer = EstimatedMeasurer(
+        net, probe, options=Options(), directions=4, why="asked for", units="raw"
+    )
     few = measurer.measure()[""]
     all_ = ExactMeasurer(net, probe, options=Options()).measure()[""]
     lines, known = few.segments, all_.segments

@@ -159,7 +159,8 @@ class Measurement(ABC):
             "hidden_fraction": self.segments.hidden_fraction(),
         }
         if self.target is not None:
-            numbers["r2"] = statistics.r2(self.value, self.target)
+            # Of the data: each of several outputs counts by its variance, whatever the units.
+            numbers["r2"] = statistics.r2(self.value * self.unit, self.target * self.unit)
         return numbers
 
     def reference_errors(self) -> dict[str, float]:
@@ -258,6 +259,7 @@ class ExactMeasurement(Measurement):
             value=self.value / self.output_spread,
             target=None if self.target is None else self.target / self.output_spread,
             output_spread=np.ones_like(self.output_spread),
+            unit=self.unit * self.output_spread,
         )
 
     def averages(self) -> dict[str, float]:

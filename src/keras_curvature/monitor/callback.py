@@ -62,11 +62,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
     `curvature_step` says which that was: they are no improvement, so that a `patience` counts
     epochs and must be longer than `freq`.
 
-    Watching changes nothing: weights, optimizer, metrics and random numbers are what they
-    would be without it, and so is what layers assign, print, count or write when they are called.
-    The model is traced, so that the Python code of its `call` runs, and never called: of the trace
-    only what the output is computed from is evaluated. A variable that a call assigns and then
-    reads counts as it was before the call.
+    Watching changes nothing: weights, optimizer, metrics and random numbers are what they would be
+    without it. The model is traced, so that the Python code of its `call` runs, and never called:
+    of the trace only what the output is computed from is evaluated, and nothing assigned, printed
+    or written. A variable that a call assigns and then reads counts as it was before.
 
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
@@ -106,8 +105,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             shown as numbers.
         logs: which numbers go to Keras's `logs`, and so to its progress bar, `History` and other
             callbacks: `"headline"`, those that `summary` prints, `"all"`, `None`, or a list of
-            names as in `history`; of several outputs with or without the output's, for one of
-            them or each.
+            names as in `history`, those of an output with its name before them or of each without.
         freq: `"epoch"`, an int n for every n-th epoch, or a function that is given Keras's
             epoch (from 0) and says whether to measure at its end. The first epoch of a training
             is measured in any case: other callbacks begin with its numbers.

@@ -1,4 +1,4 @@
-"""In one sentence what is going on: a curvature that is there, hidden, 0 or wrong."""
+"""What is going on, in a few short sentences: a curvature that is there, hidden, 0 or wrong."""
 
 from __future__ import annotations
 
