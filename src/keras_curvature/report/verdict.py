@@ -137,7 +137,7 @@ def _poor_fit(fitted: str, fit: float, more: float) -> Verdict:
     if more >= WORTH_LEARNING:
         known = (
             "at neighbouring points the errors are alike, so that they are not noise: R² can reach "
-            f"{fit + more:.2f} at least"
+            f"{min(1.0, fit + more):.3f} at least"
         )
     return Verdict(
         "poor fit",
