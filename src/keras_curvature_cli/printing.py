@@ -92,7 +92,15 @@ def comparison_tables(names: Sequence[str], monitors: Sequence[Any], width: int)
 
 
 def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=_shown(a.output, 40) or None, title_justify="left")
+    # Known values have one spread for both.
+    apart = a.units == "std" and "r2" not in a.headline
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=_shown(a.output, 40) or None,
+        title_justify="left",
+        caption="σy: of each model's own output; with --y that of y for both" if apart else None,
+        caption_justify="left",
+    )
     table.add_column("number", no_wrap=True)
     for name in names:
         table.add_column(_shown(name, 24), justify="right", no_wrap=True)
