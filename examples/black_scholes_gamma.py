@@ -126,7 +126,12 @@ def train(labels: str, epochs: int, out: Path) -> Trained:
     data = tf.data.Dataset.from_tensors((s, {"value": payoff, "jacobian": slope})).repeat()
     probe = states_to_test(100)
     monitor = kc.CurvatureMonitor(
-        (probe, price(probe)), out / labels, output="value", reference=gamma_diagonal, freq=2
+        (probe, price(probe)),
+        out / labels,
+        output="value",
+        reference=gamma_diagonal,
+        units="raw",
+        freq=2,
     )
     model.fit(
         data,

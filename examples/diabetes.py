@@ -57,7 +57,7 @@ def strongest_pairs(monitor: kc.CurvatureMonitor, names: list[str], count: int) 
 def main(epochs: int = 60, out: Path = Path("logs/diabetes")) -> Path:
     (x, x_test, y, y_test), names = load()
     model = build(len(names))
-    monitor = kc.CurvatureMonitor((x_test, y_test), log_dir=out, feature_names=names, units="std")
+    monitor = kc.CurvatureMonitor((x_test, y_test), log_dir=out, feature_names=names)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=10)
     model.fit(
         x,

@@ -70,7 +70,8 @@ def train(network: keras.Model, penalty: float, epochs: int, out: Path) -> Reade
         model = keras.Sequential([keras.Input((8, 8, 1)), layer])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(2e-3), loss, metrics=["accuracy"])
-    monitor = kc.CurvatureMonitor(x_test[:PROBE], log_dir=out, directions=8)
+    # A unit of every pixel is the same, as it is to the penalty.
+    monitor = kc.CurvatureMonitor(x_test[:PROBE], log_dir=out, units="raw", directions=8)
     fit = model.fit(
         x,
         y,

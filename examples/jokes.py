@@ -74,9 +74,7 @@ def watch(epochs: int, out: Path) -> tuple[kc.CurvatureMonitor, list[float]]:
         ids, about, test_size=0.25, random_state=0, stratify=about
     )
     model = build(len(vocabulary))
-    monitor = kc.CurvatureMonitor(
-        x_test, log_dir=out, wrt="embedding", vocabulary=vocabulary, units="std"
-    )
+    monitor = kc.CurvatureMonitor(x_test, log_dir=out, wrt="embedding", vocabulary=vocabulary)
     fit = model.fit(
         x, y, validation_data=(x_test, y_test), epochs=epochs, batch_size=16, verbose=0,
         callbacks=[monitor],

@@ -76,7 +76,11 @@ def solve(epochs: int, out: Path) -> tuple[keras.Model, kc.CurvatureMonitor]:
     points = np.random.default_rng(0).uniform(size=(STEPS * BATCH, 2)).astype("float32")
     probe = grid(16)
     monitor = kc.CurvatureMonitor(
-        (probe, solution(probe)), log_dir=out, output="value", reference=second_derivatives
+        (probe, solution(probe)),
+        log_dir=out,
+        output="value",
+        reference=second_derivatives,
+        units="raw",
     )
     print(" epoch   equation's loss   error of u   error of its second derivatives")
     table = keras.callbacks.LambdaCallback(on_epoch_end=print_row)

@@ -58,6 +58,7 @@ def watch(activation: str, epochs: int, logs: Path) -> tuple[keras.Model, kc.Cur
         (X, Y),
         log_dir=logs / activation,
         reference=lambda x: np.full((len(x), 1, 1), TRUTH),
+        logs=["mean", "scale_mean", "zero_fraction", "hidden_fraction", "seconds"],
         freq=lambda epoch: epoch < 10 or (epoch + 1) % 10 == 0,
     )
     table = keras.callbacks.LambdaCallback(on_epoch_end=print_row)

@@ -52,6 +52,7 @@ def watch(epochs: int, out: Path) -> tuple[keras.Model, kc.CurvatureMonitor]:
     monitor = kc.CurvatureMonitor(
         (x[-HELD_BACK:], y[-HELD_BACK:]),
         log_dir=out,
+        units="raw",
         feature_names=[f"{back} year{'s' * (back > 1)} before" for back in range(YEARS, 0, -1)],
         freq=5,
     )

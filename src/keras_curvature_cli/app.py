@@ -47,6 +47,7 @@ class Dtype(str, Enum):
 class Units(str, Enum):
     """Units by name."""
 
+    auto = "auto"
     raw = "raw"
     std = "std"
 
@@ -108,7 +109,11 @@ Scale = Annotated[
     ),
 ]
 UnitsOption = Annotated[
-    Units, typer.Option("--units", help="Units of the data, or standard deviations.")
+    Units,
+    typer.Option(
+        "--units",
+        help="Units of the data, or standard deviations. Default: raw with one input, else std.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -146,7 +151,7 @@ def report(
     theme: Annotated[Theme, typer.Option(help="Of the picture.")] = Theme.light,
     log_dir: Annotated[Path | None, typer.Option(help="Write all of it for TensorBoard.")] = None,
     scale: Scale = None,
-    units: UnitsOption = Units.raw,
+    units: UnitsOption = Units.auto,
     output: Output = None,
     wrt: Wrt = None,
     engine: EngineOption = Engine.auto,
@@ -245,7 +250,7 @@ def compare(
     x: X = None,
     code: Code = None,
     scale: Scale = None,
-    units: UnitsOption = Units.raw,
+    units: UnitsOption = Units.auto,
     output: Output = None,
     wrt: Wrt = None,
     engine: EngineOption = Engine.auto,

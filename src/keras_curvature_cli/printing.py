@@ -66,6 +66,7 @@ def comparison_data(
                 "outputs": {
                     output: {
                         "verdict": dataclasses.asdict(report.verdict),
+                        "units": report.units,
                         "numbers": dict(report.scalars),
                     }
                     for output, report in monitor.reports.items()
@@ -91,10 +92,19 @@ def comparison_tables(names: Sequence[str], monitors: Sequence[Any], width: int)
 
 
 def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=_shown(a.output, 40) or None, title_justify="left")
+    # Known values have one spread for both.
+    apart = a.units == "std" and "r2" not in a.headline
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=_shown(a.output, 40) or None,
+        title_justify="left",
+        caption="σy: of each model's own output; with --y that of y for both" if apart else None,
+        caption_justify="left",
+    )
     table.add_column("number", no_wrap=True)
     for name in names:
         table.add_column(_shown(name, 24), justify="right", no_wrap=True)
+    table.add_column("unit", style="dim", no_wrap=True)
     if with_meanings:
         table.add_column("meaning", style="dim")
     meanings = {**a.meanings, **b.meanings}
@@ -102,7 +112,7 @@ def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) 
         if name == "seconds":  # of the measurement, not of the model
             continue
         cells = [f"{r.scalars[name]:.4g}" if name in r.scalars else "–" for r in (a, b)]
-        table.add_row(name, *cells, *([meanings[name]] if with_meanings else []))
+        table.add_row(name, *cells, a.unit(name), *([meanings[name]] if with_meanings else []))
     return table
 
 

@@ -109,7 +109,7 @@ def test_the_library_itself_can_be_run(monkeypatch, capsys):
 
 def test_several_inputs_are_the_arrays_of_their_names(run):
     """Left squared times right bends by twice the right one, along the left one alone."""
-    result = run("report", "two.keras", "two.npz", "--json")
+    result = run("report", "two.keras", "two.npz", "--json", "--units", "raw")
     assert result.exit_code == 0, result.output
     (report,) = json.loads(result.stdout)["outputs"].values()
     assert report["numbers"]["mean"] == pytest.approx(2 * RIGHT.mean(), rel=1e-5)
@@ -140,7 +140,7 @@ def test_columns_are_the_inputs_of_their_names_text_among_them(run):
 
 
 def test_report_as_json_is_what_the_library_says(run):
-    result = run("report", "silu.keras", "xy.npz", "--json", "--dtype", "float64")
+    result = run("report", "silu.keras", "xy.npz", "--json", "--dtype", "float64", "--units", "raw")
     assert result.exit_code == 0, result.output
     (report,) = json.loads(result.stdout)["outputs"].values()
     laplacian = kc.laplacian(net("silu"), X, dtype="float64").numpy()
@@ -169,7 +169,7 @@ def test_a_picture_has_the_models_name(run, monkeypatch, tmp_path):
 
 def test_options_reach_the_library(run):
     result = run(
-        "report", "three.keras", "x.npy", "--output", "1", "--units", "std", "--engine", "nested",
+        "report", "three.keras", "x.npy", "--output", "1", "--engine", "nested",
         "--scale", "0.5", "--batch-size", "7", "--wrt", "0", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -194,7 +194,7 @@ def test_diagnose(run):
 def test_verify(run):
     result = run("verify", "silu.keras", "x.npy", "--seed", "3")
     assert result.exit_code == 0, result.output
-    assert "right, as far as differences can tell" in result.output
+    assert "right for this model, as far as differences can tell" in result.output
     data = json.loads(run("verify", "silu.keras", "x.npy", "--json").stdout)
     assert data["ok"] is True
 
@@ -217,8 +217,12 @@ def test_compare(run, monkeypatch):
     assert data["apart"] == {"value": 0.0, "jacobian": 0.0, "laplacian": 0.0}
     assert max(map(len, result.output.splitlines())) <= 80
     assert "kinks count too" not in result.output
+    # Known values are in the probe, and their spread is that of both.
+    assert ("σy/σx²" in result.output, "each model's own" in result.output) == (True, False)
     monkeypatch.setenv("COLUMNS", "140")
-    assert "kinks count too" in run("compare", "relu.keras", "silu.keras", "x.npy").output
+    wide = run("compare", "relu.keras", "silu.keras", "x.npy").output
+    assert "kinks count too" in wide
+    assert "σy: of each model's own output; with --y that of y for both" in wide
     monkeypatch.setenv("COLUMNS", "80")
     result = run("compare", "silu.keras", "three.keras", "x.npy")
     assert result.exit_code == 0, result.output
@@ -238,10 +242,11 @@ def test_outputs_are_compared_by_name(run, files):
         rows = [line.split() for line in text.splitlines()]
         return [row[1:3] for row in rows if row[:1] == ["mean"]]
 
-    turned = run("compare", "a.keras", "b.keras", "x.npy").output
+    turned = run("compare", "a.keras", "b.keras", "x.npy", "--units", "raw").output
     assert means(turned) == [["2", "2"], ["6", "6"]]
     assert "different names or shapes" in " ".join(turned.split())
-    assert means(run("compare", "a.keras", "c.keras", "x.npy").output) == [["6", "6"]]
+    other = run("compare", "a.keras", "c.keras", "x.npy", "--units", "raw").output
+    assert means(other) == [["6", "6"]]
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ def test_a_mixture_of_experts_over_a_distance():
 
 def test_a_mixture_of_experts_is_monitored():
     model = mixture()
-    monitor = kc.CurvatureMonitor(X)
+    monitor = kc.CurvatureMonitor(X, units="raw")
     model.fit(X, np.zeros((2, 1)), epochs=1, verbose=0, callbacks=[monitor])
     scale, place = np.array([1, 2, 3]), np.argmax(X, axis=1)
     curvature = -(scale[place] ** 2) * np.sin(X.max(axis=1) * scale[place])

@@ -62,7 +62,7 @@ def test_values_are_enough(model):
 @IN_FLOAT32
 def test_a_monitor_watches_it(model):
     model.compile("sgd", "mse")
-    monitor = kc.CurvatureMonitor(X)
+    monitor = kc.CurvatureMonitor(X, units="raw")
     model.fit(X, X[:, :1], verbose=0, callbacks=[monitor])
     assert monitor.history["mean"][0] == pytest.approx(known()["laplacian"].mean(), rel=1e-4)
     assert np.isfinite(monitor.history["scale_mean"]).all()

@@ -190,7 +190,7 @@ def everything_else():
     outputs = kc.DerivativeOutput(net, ["value", "laplacian"], dtype="float32")(inputs)
     model = keras.Model(inputs, outputs)
     model.compile("sgd", {"value": "mse", "laplacian": "mse"})
-    monitor = kc.CurvatureMonitor(X, output="value")
+    monitor = kc.CurvatureMonitor(X, output="value", units="raw")
     right = known()
     losses = model.fit(
         X,

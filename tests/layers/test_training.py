@@ -281,7 +281,7 @@ def test_the_monitor_watches_the_value():
     net = network()
     model = model_of(net)
     model.compile("sgd", LOSSES, loss_weights=WEIGHTS, jit_compile=False)
-    monitor = kc.CurvatureMonitor(X, output="value")
+    monitor = kc.CurvatureMonitor(X, output="value", units="raw")
     history = model.fit(X, Y, verbose=0, callbacks=[monitor]).history
     mean = float(np.mean(kc.laplacian(net, X)))
     assert history["curvature_mean"][-1] == pytest.approx(mean, rel=1e-4)

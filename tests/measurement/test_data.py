@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_curvature.measurement import windows
 from measurements import measurement, segments
 
 HESSIANS = np.array([[[2.0, 1.0], [1.0, -4.0]], [[6.0, 0.0], [0.0, 2.0]]])
@@ -94,6 +96,15 @@ def test_rounding_of_the_slope_is_not_called_hidden_curvature():
     noise = np.finfo(np.float32).eps * np.array([0, 3, -2, 4, 1, -3, 2.0])
     found = segments(lambda t: 0.0 * t, lambda t: 1 + noise)
     assert found.hidden_fraction() == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_gives_a_constant_input_no_deviation(dtype):
+    """The mean of a thousand times 0.1 is not 0.1."""
+    z = tf.fill([1000, 1], tf.constant(0.1, dtype))
+    assert tf.math.reduce_std(z, axis=0) > 0
+    assert windows.spread(z).numpy().tolist() == [1]
+    assert windows.spread(z + tf.eye(1000, 1, dtype=dtype)) < 1
 
 
 def test_standard_units_compare_a_function_with_its_stretched_copy():

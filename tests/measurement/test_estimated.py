@@ -90,7 +90,9 @@ def test_segments_and_multiscale_are_those_of_the_exact_monitor():
             layers.Dense(1),
         ]
     )
-    measurer = EstimatedMeasurer(net, probe, options=Options(), directions=4, why="asked for")
+    measurer = EstimatedMeasurer(
+        net, probe, options=Options(), directions=4, why="asked for", units="raw"
+    )
     few = measurer.measure()[""]
     all_ = ExactMeasurer(net, probe, options=Options()).measure()[""]
     lines, known = few.segments, all_.segments
@@ -152,22 +154,22 @@ def test_exact_where_affordable_and_as_asked(size, directions, kind, said):
         reference=None, names=None,
     )  # fmt: skip
     assert type(measurer) is kind
-    assert said in " ".join(measurer.method("raw"))
-    assert kind is ExactMeasurer or "Taylor propagation" in " ".join(measurer.method("raw"))
+    assert said in " ".join(measurer.method())
+    assert kind is ExactMeasurer or "Taylor propagation" in " ".join(measurer.method())
 
 
 @pytest.mark.slow
 def test_the_monitor_watches_images(tmp_path):
     net, rng = conv(24), np.random.default_rng(0)
     x, y = rng.uniform(size=(32, 24, 24, 1)).astype("float32"), np.arange(32) % 3
-    monitor = kc.CurvatureMonitor(x, tmp_path, freq=lambda epoch: True)
+    monitor = kc.CurvatureMonitor(x, tmp_path, units="raw", freq=lambda epoch: True)
     fit = net.fit(x, y, epochs=2, verbose=0, callbacks=[monitor])
     history = monitor.history
     assert len(fit.history["curvature_mean"]) == 2
     assert np.all(np.array(history["rms"]) > 3 * np.array(history["rms_standard_error"]))
     assert {"p05", "max", "positive_fraction"}.isdisjoint(history)  # biased by noise
     # The same directions at every step: without training the numbers stay.
-    again = untrained(net, x, steps=2).history
+    again = untrained(net, x, steps=2, units="raw").history
     for name in again.keys() - {"step", "seconds"}:
         assert again[name][1] == pytest.approx(again[name][0], rel=1e-4, nan_ok=True)
     np.testing.assert_allclose(again["mean"][0], history["mean"][-1], rtol=1e-4)
@@ -178,7 +180,7 @@ def test_the_monitor_watches_images(tmp_path):
     norm = np.sqrt((hessian**2).sum(axis=(2, 3)).mean())
     np.testing.assert_allclose(again["rms"][0], norm, rtol=0.3)  # four points against 32
     lines: list[str] = []
-    monitor.summary(print_fn=lines.append)
+    monitor.summary("all", print_fn=lines.append)
     assert "8 random directions" in lines[0]
     assert "mean_standard_error" in lines[0]
     for picture in ("shape", "distances"):
@@ -193,7 +195,7 @@ def test_kinks_between_classes_are_not_blamed_on_the_activation():
     for output in (None, "margin"):
         monitor = untrained(net, x, output=output, directions=4)
         said[output] = monitor.reports[""].verdict
-    assert said[None].kind == "healthy"
+    assert said[None].kind == "smooth"
     assert "piecewise linear" in said["margin"].sentence.lower()
     assert "another class comes to be the best" in said["margin"].sentence
     assert "SiLU" not in said["margin"].sentence

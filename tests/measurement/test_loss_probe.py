@@ -114,7 +114,7 @@ def test_inputs_keep_their_names_and_whole_numbers_are_converted():
     model = keras.Model({"b": one, "a": other}, layers.Dense(CLASSES, "tanh")(joined))
     model.compile("sgd", SPARSE)
     x = {"b": np.arange(2 * N).reshape(N, 2) % 3, "a": X[:, :1]}
-    monitor = untrained(model, (x, CLASS), output="loss")
+    monitor = untrained(model, (x, CLASS), output="loss", units="raw")
     assert list(monitor.reports[""].features) == ["a", "b[0]", "b[1]"]
     assert any("loss of each example" in line for line in monitor.reports[""].method)
 

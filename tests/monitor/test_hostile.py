@@ -101,7 +101,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "DerivativeOutput": ["output", "wrt", "engine"],
     "CurvaturePenalty": ["scale", "directions", "seed", "output", "wrt", "engine", "metric_name"],
     "CurvatureMonitor": [
-        *COMMON, "reference", "scale", "units", "freq", "feature_names", "name", "on_error",
+        *COMMON, "reference", "scale", "units", "logs", "freq", "feature_names", "name", "on_error",
         "verify", "directions", "vocabulary", "model",
     ],
     "kinks": ["output"],

@@ -94,7 +94,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_model_changed_between_two_fits_gives_its_own_numbers(change):
-    model, monitor = network("tanh"), kc.CurvatureMonitor(PROBE)
+    model, monitor = network("tanh"), kc.CurvatureMonitor(PROBE, units="raw")
     for _ in range(2):
         model.fit(X, Y, epochs=1, verbose=0, callbacks=[monitor])
         truth = mean_laplacian(model)

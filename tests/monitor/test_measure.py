@@ -19,7 +19,7 @@ def rms(model):
 
 
 def test_after_restored_weights_it_is_of_these():
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     stop = keras.callbacks.EarlyStopping(  # at the first epoch, for the loss falls
         "loss", mode="max", patience=2, restore_best_weights=True
     )
@@ -68,7 +68,7 @@ def test_within_a_training_it_disturbs_nothing(tmp_path):
 
 
 def test_the_next_training_goes_on_where_the_last_one_ended():
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     model, _ = train(monitor, epochs=1)
     monitor.measure(network(seed=3))
     assert monitor.reports[""].headline["rms"] != rms(model)
@@ -84,6 +84,6 @@ def test_without_a_model_or_an_epoch_it_says_what_to_do():
     with pytest.raises(ValueError, match=r"pass the monitor to `model\.fit`"):
         monitor.summary()
     train(monitor, epochs=2, initial_epoch=2)
-    with pytest.raises(ValueError, match=r"`fit` ran no epoch.*`monitor.measure\(\)`"):
+    with pytest.raises(ValueError, match=r"`fit` ran no epoch.*`monitor.measure\(model\)`"):
         monitor.plot()
     assert monitor.measure()[""].headline["rms"] > 0

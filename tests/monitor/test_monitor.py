@@ -67,19 +67,56 @@ def test_one_step_before_training_and_one_per_epoch():
     assert {len(values) for values in monitor.history.values()} == {4}
 
 
-def test_logs_and_history_hold_the_same_numbers_under_the_same_names():
-    monitor = kc.CurvatureMonitor((PROBE, Y[:16]), reference=lambda x: 0 * x)
+FIRST = {
+    "mean", "rms", "scale_mean", "scale_rms", "slope_change", "hidden_fraction", "r2",
+    "reference_rmse", "scale_reference_rmse",
+}  # fmt: skip
+CHOSEN = {
+    "headline": (FIRST, {}),
+    "all": (None, {"logs": "all"}),
+    "nothing": (set(), {"logs": None}),
+    "names": ({"p95", "feature/x1", "step"}, {"logs": ["p95", "step", "feature/x1"]}),
+    "epochs left out": ({"rms", "step"}, {"logs": ("rms",), "freq": 3}),
+    "nothing of some epochs": (set(), {"logs": None, "freq": 3}),
+}
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_logs_hold_the_numbers_asked_for_under_the_names_of_the_history(case):
+    expected, options = CHOSEN[case]
+    monitor = kc.CurvatureMonitor((PROBE, Y[:16]), reference=lambda x: 0 * x, **options)
     _, trained = fit(monitor, epochs=2)
     logged = {k.removeprefix("curvature_") for k in trained.history if k.startswith("curvature_")}
-    own = {k for k in monitor.history if k != "step" and not k.startswith("feature/")}
-    assert logged == own
-    for name in own:
-        assert trained.history[f"curvature_{name}"] == monitor.history[name][1:], name
-    assert {type(value) for value in trained.history["curvature_mean"]} == {float}
+    assert logged == (set(monitor.history) - {"step"} if expected is None else expected)
+    for name in logged:
+        told = [float(value) for value in monitor.history[name]]
+        assert trained.history[f"curvature_{name}"][0] == told[1], name
+        assert type(trained.history[f"curvature_{name}"][0]) is float
+    assert len(monitor.history) > len(FIRST) + 10
+
+
+@pytest.mark.parametrize(
+    ("logs", "logged"),
+    [("headline", {"price_rms", "risk_rms", "risk_slope_change"}),
+     (["rms"], {"price_rms", "risk_rms"}),
+     (["risk_rms", "max"], {"risk_rms", "price_max", "risk_max"})],
+    ids=str,
+)  # fmt: skip
+def test_a_name_in_logs_is_of_one_output_or_of_each(logs, logged):
+    monitor = kc.CurvatureMonitor(PROBE, logs=logs)
+    trained = two_outputs().fit(X, {"price": Y, "risk": np.hstack([Y, Y])}, callbacks=[monitor])
+    found = {k.removeprefix("curvature_") for k in trained.history if k.startswith("curvature_")}
+    assert found >= logged if logs == "headline" else found == logged
+
+
+@pytest.mark.parametrize("logs", [["rms", "rmse"], ["mean", "feature/x9"], ["r2"]], ids=str)
+def test_a_name_in_logs_that_no_number_has_is_an_error_before_training(logs):
+    with pytest.raises(ValueError, match=rf"names among \['mean', .*'step'\].*'{logs[-1]}'"):
+        fit(kc.CurvatureMonitor(PROBE, logs=logs), Bomb())
 
 
 def test_the_numbers_are_those_of_the_model_as_it_is():
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     model, _ = fit(monitor)
     laplacian = kc.laplacian(model, PROBE).numpy()
     hessian = kc.hessian(model, PROBE).numpy()
@@ -175,7 +212,7 @@ def test_watching_changes_nothing_to_the_last_bit(build, tmp_path):
 def test_models_and_data(build, way, data):
     keras.utils.set_random_seed(0)
     model = compiled(build(), **way)
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     given = (X, Y) if data == "arrays" else (tf.data.Dataset.from_tensor_slices((X, Y)).batch(16),)
     model.fit(*given, epochs=2, verbose=0, callbacks=[monitor])
     assert np.isfinite(monitor.history["rms"]).all()
@@ -204,14 +241,14 @@ def test_everything_is_traced_once():
 
 
 def test_early_stopping_can_watch_it():
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     stop = keras.callbacks.EarlyStopping("curvature_rms", mode="max", patience=0, baseline=1e9)
     _, trained = fit(monitor, stop, epochs=5)
     assert len(trained.epoch) == 2  # patience is counted from the second epoch on
 
 
 def test_model_checkpoint_can_watch_it(tmp_path):
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     path = tmp_path / "best.keras"
     keep = keras.callbacks.ModelCheckpoint(
         path, monitor="curvature_rms", mode="min", save_best_only=True
@@ -298,7 +335,7 @@ def two_outputs():
 
 def test_several_outputs_have_their_names_in_between(tmp_path):
     model, target = two_outputs(), {"price": Y, "risk": np.hstack([Y, Y])}
-    monitor = kc.CurvatureMonitor(PROBE, tmp_path)
+    monitor = kc.CurvatureMonitor(PROBE, tmp_path, units="raw")
     trained = model.fit(X, target, epochs=1, verbose=0, callbacks=[monitor])
     assert {"curvature_price_mean", "curvature_risk_mean"} <= set(trained.history)
     found = kc.laplacian(model, PROBE)
@@ -306,7 +343,7 @@ def test_several_outputs_have_their_names_in_between(tmp_path):
         assert monitor.history[f"{output}_mean"][-1] == pytest.approx(
             found[output].numpy().mean(), rel=1e-3, abs=1e-6
         )
-    one = kc.CurvatureMonitor(PROBE, output="risk")
+    one = kc.CurvatureMonitor(PROBE, output="risk", units="raw")
     model.fit(X, target, epochs=2, initial_epoch=1, verbose=0, callbacks=[one])
     assert "mean" in one.history
 
@@ -325,7 +362,7 @@ def test_some_inputs_of_several_in_the_order_of_the_list(way):
     chosen = {"wrt": ["time", "spot"], "feature_names": ["T", "S"]}
     monitor = kc.CurvatureMonitor(probe, units="raw", **chosen)
     squared = keras.losses.MeanSquaredError()
-    loss = kc.CurvatureMonitor(probe, output=squared, name="loss", **chosen)
+    loss = kc.CurvatureMonitor(probe, output=squared, name="loss", units="raw", **chosen)
     model.fit(x, Y, verbose=0, epochs=1, callbacks=[monitor, loss])
     # spot time²: its Laplacian is 2 spot
     assert monitor.history["mean"][-1] == pytest.approx(2 * X[:, 1].mean(), rel=1e-5)
@@ -363,7 +400,7 @@ def test_layer_normalization_is_measured_right():
             keras.layers.Dense(1),
         ]
     )
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     fit(monitor, model=compiled(model), epochs=1)
     truth = kc.hessian(model, PROBE, engine="finite_difference").numpy()
     assert monitor.history["rms"][-1] == pytest.approx(np.sqrt((truth**2).sum() / 16), rel=1e-4)
@@ -391,6 +428,8 @@ ERRORS = {
     "empty": (lambda: kc.CurvatureMonitor(PROBE[:0]), ValueError, "at least one example"),
     "freq": (lambda: kc.CurvatureMonitor(PROBE, freq=0), ValueError, "`freq` must be"),
     "units": (lambda: kc.CurvatureMonitor(PROBE, units="feet"), ValueError, "`units` must be"),
+    "logs": (lambda: kc.CurvatureMonitor(PROBE, logs="rms"), ValueError, r"\['rms', 'p95'\]"),
+    "logs of no names": (lambda: kc.CurvatureMonitor(PROBE, logs=[1]), ValueError, "a list of nam"),
     "on_error": (lambda: kc.CurvatureMonitor(PROBE, on_error="ignore"), ValueError, "`on_error`"),
     "name": (lambda: kc.CurvatureMonitor(PROBE, name="../x"), ValueError, "`name` must be"),
     "engine": (lambda: kc.CurvatureMonitor(PROBE, engine="magic"), ValueError, "`engine` must be"),
@@ -493,12 +532,14 @@ class WithoutCall(keras.Model):
 
 
 NETWORKS = {
-    "itself": lambda net: kc.CurvatureMonitor(PROBE, model=net),
+    "itself": lambda net: kc.CurvatureMonitor(PROBE, model=net, units="raw"),
     "a part of it": lambda net: kc.CurvatureMonitor(
-        PROBE, model=keras.Model(net.inputs, net.layers[-1].output)
+        PROBE, model=keras.Model(net.inputs, net.layers[-1].output), units="raw"
     ),
     # As tuners copy it; by its name, for a copy of the network would not be trained.
-    "a copied monitor": lambda net: copy.deepcopy(kc.CurvatureMonitor(PROBE, model=net)),
+    "a copied monitor": lambda net: copy.deepcopy(
+        kc.CurvatureMonitor(PROBE, model=net, units="raw")
+    ),
 }
 
 
@@ -578,10 +619,75 @@ def test_plot_and_summary(capsys):
     monitor = kc.CurvatureMonitor(PROBE)
     with pytest.raises(ValueError, match="Nothing has been measured"):
         monitor.summary()
+    with pytest.raises(KeyError, match="nothing has been measured"):
+        _ = monitor.reports[""]
     fit(monitor)
     monitor.summary()
-    assert monitor.reports[""].verdict.sentence.split()[0] in capsys.readouterr().out
+    first = capsys.readouterr().out
+    assert monitor.reports[""].verdict.sentence.split()[0] in first
+    rows = {line.split()[0]: line.split()[2] for line in first.splitlines()[3:] if "  " in line}
+    assert rows == dict.fromkeys(("mean", "rms", "scale_mean", "scale_rms", "slope_change"),
+                                 "σy/σx²") | {"hidden_fraction": "0"}  # fmt: skip
+    assert "σ: standard deviation" in first
+    monitor.summary("all")
+    rest = capsys.readouterr().out
+    assert set(first.splitlines()[:9]) < set(rest.splitlines())
+    assert all(name in rest for name in ("p95", "x1 ", "x0 × x1", "Units: standard deviations"))
+    with pytest.raises(ValueError, match=r"\['headline', 'all'\]. Received: 'everything'"):
+        monitor.summary("everything")
     assert monitor.plot().axes
+
+
+def test_of_several_outputs_each_is_summed_up_or_one_by_its_name(capsys):
+    monitor = kc.CurvatureMonitor(PROBE)
+    for reports in (monitor.measure(two_outputs()), monitor.reports):
+        assert set(reports) == {"price", "risk"}
+        with pytest.raises(KeyError, match=r"one of \['price', 'risk'\]. Received: ''"):
+            _ = reports[""]
+    said: list[str] = []
+    monitor.summary(print_fn=said.append)
+    monitor.summary(output="risk", print_fn=said.append)
+    assert [text.splitlines()[0] for text in said] == [
+        f"Curvature of {name!r}, now" for name in ("price", "risk", "risk")
+    ]
+    with pytest.raises(ValueError, match=r"one of \['price', 'risk'\]"):
+        monitor.summary(output="cost")
+
+
+@pytest.mark.parametrize(
+    ("columns", "units", "shown"),
+    [([1], "auto", "raw"), ([0, 1, 2], "auto", "std"), ([1], "std", "std"), ([0, 1], "raw", "raw")],
+    ids=str,
+)
+def test_units_are_those_of_the_data_with_one_input_and_deviations_with_more(columns, units, shown):
+    """Of Σ xᵢ², whose Laplacian is 2 d, and in deviations 2 Σ sᵢ² over that of y."""
+    x = PROBE[:, columns] * [1, 10, 100][: len(columns)]
+    y = (x**2).sum(axis=1, keepdims=True)
+    model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Lambda(
+        lambda x: keras.ops.sum(x**2, axis=1, keepdims=True))])  # fmt: skip
+    monitor = kc.CurvatureMonitor((x, y), units=units, reference=np.full((16, 1, x.shape[1]), 2.0))
+    report = monitor.measure(model)[""]
+    assert report.units == shown
+    known = 2 * (x.var(axis=0).sum() / y.std() if shown == "std" else x.shape[1])
+    assert report.headline["mean"] == pytest.approx(known, rel=1e-5)
+    # What is known is given in the units of the data, whatever is shown.
+    assert report.reference["reference_rmse"] == pytest.approx(0, abs=1e-4 * known)
+
+
+@pytest.mark.parametrize("directions", [None, 64], ids=["exact", "estimates"])
+def test_an_input_that_does_not_vary_has_no_weight_in_deviations(directions):
+    """As the dark edge of images: with a deviation of 1 in place of 0 it would outweigh others."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([0.1 * rng.normal(size=(200, 2)), np.full(200, 0.3)])
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(
+        lambda x: keras.ops.sum(x**2 * [1.0, 2.0, 3.0], axis=1, keepdims=True))])  # fmt: skip
+    y = (x**2 @ [1.0, 2.0, 3.0])[:, None]
+    monitor = kc.CurvatureMonitor((x, y), directions=directions)
+    report = monitor.measure(model)[""]
+    known = (x.var(axis=0) @ [2.0, 4.0, 0.0]) / y.std()
+    # 64 directions at 200 points: their error is below 1 %.
+    assert report.headline["mean"] == pytest.approx(known, rel=0.03 if directions else 1e-4)
+    assert report.features.get("x2", 0.0) == 0
 
 
 def test_the_picture_of_all_distances_has_a_line_for_each_of_some_steps():
@@ -607,7 +713,7 @@ def linear():
 @pytest.mark.parametrize(
     ("build", "verdict", "kinds"),
     [(relu, "piecewise linear", ("piecewise linear",)), (linear, "straight", ("linear",)),
-     (functional, "healthy", ())],
+     (functional, "smooth", ())],
     ids=["relu", "linear", "silu"],
 )  # fmt: skip
 def test_a_diagnosis_before_and_after_training_goes_with_the_verdict(
@@ -633,7 +739,7 @@ def test_text_beside_numbers_is_watched(tmp_path):
     bent = keras.layers.Dense(2, "tanh")(keras.layers.Concatenate()([known, x]))
     model = compiled(keras.Model({"city": city, "x": x}, keras.layers.Dense(1)(bent)))
     given = {"city": np.array([["Bern"], ["Oslo"]] * 8), "x": PROBE}
-    monitor = kc.CurvatureMonitor(given, tmp_path, wrt="x")
+    monitor = kc.CurvatureMonitor(given, tmp_path, wrt="x", units="raw")
     data = tf.data.Dataset.from_tensor_slices((given, Y[:16])).batch(8)
     model.fit(data, verbose=0, callbacks=[monitor])
     laplacian = kc.laplacian(model, given, wrt="x").numpy()

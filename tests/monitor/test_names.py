@@ -122,7 +122,7 @@ def test_interactions_have_names(capsys):
     assert {key: value for key, value in found.items() if value} == {
         ("spot", "strike"): pytest.approx(size, rel=1e-6)
     }
-    monitor.summary()
+    monitor.summary("all")
     assert f"spot × strike  {formatted(size)}" in capsys.readouterr().out
     assert f"Interact most: spot × strike {formatted(size)}" in of_report(monitor.reports[""])
 

@@ -39,6 +39,31 @@ def test_a_reader_before_the_monitor_is_an_error_before_training(case, on_error,
         train(reader, monitor, Untouched())
 
 
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+@pytest.mark.parametrize("logs", ["headline", None, ["mean", "slope_change"]], ids=str)
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("curvature_p95", r"Ask for it: `logs=\['p95', ...\]`"),
+        ("curvature_feature/x1", r"Ask for it: `logs=\['feature/x1', ...\]`"),
+        ("curvature_r2", r"is not measured here. `logs` may name \['mean', "),
+    ],
+)
+def test_a_number_that_is_not_written_cannot_be_watched(key, advice, logs, on_error):
+    monitor = kc.CurvatureMonitor(PROBE, logs=logs, on_error=on_error)
+    with pytest.raises(ValueError, match=f"`EarlyStopping` reads {key!r}, .*{advice}"):
+        train(monitor, CALLBACKS.EarlyStopping(key, mode="min"), Untouched())
+
+
+@pytest.mark.parametrize(
+    ("key", "logs"),
+    [("curvature_p95", "all"), ("curvature_p95", ["p95"]), ("curvature_step", ["step"]),
+     ("curvature_price_rms", "headline"), ("curvature_penalty", None), ("loss", None)],
+)  # fmt: skip
+def test_what_is_written_or_not_ours_can_be_watched(key, logs):
+    train(kc.CurvatureMonitor(PROBE, logs=logs), CALLBACKS.EarlyStopping(key, mode="min"), epochs=1)
+
+
 def test_a_file_of_all_numbers_lacks_those_that_come_later(tmp_path):
     with pytest.warns(UserWarning, match="no column of its numbers"):
         train(CALLBACKS.CSVLogger(tmp_path / "log.csv"), kc.CurvatureMonitor(PROBE), epochs=1)

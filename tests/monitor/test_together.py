@@ -74,7 +74,7 @@ def test_what_others_do_stays_what_it_is(make):
         model.compile(keras.optimizers.Adam(0.01, use_ema=averages, ema_momentum=0.5), "mse")
         return train(make(), *callbacks, model=model)
 
-    monitor = kc.CurvatureMonitor(PROBE)
+    monitor = kc.CurvatureMonitor(PROBE, units="raw")
     model, fit = trained(monitor)
     assert_same(left_behind(model, fit), left_behind(*trained()))
     # After `SwapEMAWeights` in the list it sees the averaged weights, which the model ends with.
@@ -147,7 +147,7 @@ def test_mlflow_logs_it_by_itself(flavor, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_trainings_in_two_threads(tmp_path):
     models = [network(seed) for seed in range(2)]
-    monitors = [kc.CurvatureMonitor(PROBE, tmp_path / str(i)) for i in range(2)]
+    monitors = [kc.CurvatureMonitor(PROBE, tmp_path / str(i), units="raw") for i in range(2)]
 
     def run(i):
         train(monitors[i], model=models[i])

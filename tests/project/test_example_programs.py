@@ -59,7 +59,7 @@ def test_the_demo_answers_the_founding_question(tmp_path):
     assert (relu["mean"], relu["zero_fraction"], relu["hidden_fraction"]) == (0, 1, 1)
     # One seed; seeds differ by a few per cent (what is kinked is also noisy).
     np.testing.assert_allclose([relu["scale_mean"], relu["slope_change"]], 2, rtol=0.05)
-    assert silu["kind"] == "healthy"
+    assert silu["kind"] == "smooth"
     np.testing.assert_allclose(silu["mean"], 2, rtol=0.02)
     assert silu["hidden_fraction"] < 0.01
     assert sigmoid["kind"] == "still straight"

@@ -129,7 +129,7 @@ def test_the_rule_of_the_guide_can_be_added(capsys):
         exec(compile(block, "CONTRIBUTING.md", "exec"), namespace)
     printed = capsys.readouterr().out
     assert "one direction at a time through FresnelCos" in printed
-    assert "right, as far as differences can tell" in printed
+    assert "right for this model, as far as differences can tell" in printed
     model, x = namespace["model"], namespace["x"]
     assert kc.engine_choice(model, x, ["laplacian"], dtype="float64").fallbacks == ()
 

@@ -122,7 +122,7 @@ def report(
         detail=detail or {name: 30.5 + i for i, name in enumerate(detail_names)},
         features=features or {"x": 40.5},
         interactions=interactions,
-        verdict=Verdict("healthy", sentence),
+        verdict=Verdict("smooth", sentence),
         method=method,
         units=units,
     )

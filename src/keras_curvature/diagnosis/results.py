@@ -48,7 +48,8 @@ class Diagnosis:
     Example:
         >>> print(Diagnosis("net", (), ("The graph of 3 ops.",)))
         Diagnosis of net: no findings
-        What autodiff says of it can be taken as it stands.
+        What autodiff says are the derivatives of this model. Whether they are those of the data
+        too, a fit of values does not say.
         <BLANKLINE>
         How it was looked at
         - The graph of 3 ops.
@@ -79,7 +80,10 @@ class Diagnosis:
     def opening(self) -> str:
         """What to think if nothing else is read."""
         if self.healthy:
-            return "What autodiff says of it can be taken as it stands."
+            return (
+                "What autodiff says are the derivatives of this model. Whether they are those of "
+                "the data too, a fit of values does not say."
+            )
         return "What a second derivative of this model is worth, and what to do about it."
 
     def __str__(self) -> str:

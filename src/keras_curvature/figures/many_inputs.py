@@ -63,7 +63,7 @@ def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
 def _scale_of_features(m: ExactMeasurement) -> Array:
     """Mean |curvature at the scale| along each input in standard deviations, `(d,)`."""
     with np.errstate(all="ignore"):
-        values = drawable(m.scale_diagonal * m.input_spread**2 / m.output_spread[:, None])
+        values = drawable(m.in_units("std").scale_diagonal)
     return mean_where(m.inside[:, None, :], np.abs(values))
 
 

@@ -38,7 +38,7 @@ from keras_curvature.measurement.data import Measurement, Multiscale
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import spread_of
-from keras_curvature.typing import Array, Model
+from keras_curvature.typing import Array, Model, Units
 
 Compute = Callable[..., dict[str, tf.Tensor]]
 
@@ -53,22 +53,28 @@ class Measurer(ABC):
     Attributes:
         probe: where to measure.
         choice: how the second derivatives at the points are computed.
+        units: of the numbers: those asked for, or what suits the inputs.
         uncompared: why the values could not be compared with the model's own, where that is so.
     """
 
     choice: EngineChoice
+    units: Units
     uncompared: tuple[str, ...] = ()
     _pairs: tuple[NDArray[np.integer], NDArray[np.integer]]
     _scale_lines: multiscale.ScaleLines
 
-    def __init__(self, model: Model, probe: Probe, options: Options, scale: Any) -> None:
-        """Traces the model and settles scale and target; arguments as for both kinds."""
+    def __init__(
+        self, model: Model, probe: Probe, options: Options, units: str, scale: Any
+    ) -> None:
+        """Traces the model and settles units, scale and target; arguments as for both kinds."""
         self.probe = probe
         self._model, self._is_compared = model, False
         self._options = options
         self._bound = bind(model, probe.x, options)
         f = self._bound.f
-        self._spread: Array = windows.spread(tf.constant(self._points())).numpy()
+        points = self._points()
+        self.units = _units(units, points)
+        self._spread: Array = windows.spread(tf.constant(points)).numpy()
         self._scale: Array = windows.resolve(
             scale, f.inputs, lambda: tf.constant(self._spread)
         ).numpy()
@@ -90,7 +96,7 @@ class Measurer(ABC):
         return True
 
     @abstractmethod
-    def method(self, units: str) -> tuple[str, ...]:
+    def method(self) -> tuple[str, ...]:
         """What is measured, how and why, one sentence each."""
 
     def measure(self) -> dict[str, Measurement]:
@@ -210,3 +216,11 @@ class Measurer(ABC):
             noise=rounding_noise.noise(values[:, count:]),
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
+
+
+def _units(asked: str, points: Array) -> Units:
+    """Those asked for; with `"auto"` those of the data for one input, deviations for several."""
+    if asked == "auto":
+        deviates = points.shape[1] > 1 and np.ptp(points, axis=0).any()
+        return "std" if deviates else "raw"
+    return "std" if asked == "std" else "raw"

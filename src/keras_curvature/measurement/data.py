@@ -159,7 +159,8 @@ class Measurement(ABC):
             "hidden_fraction": self.segments.hidden_fraction(),
         }
         if self.target is not None:
-            numbers["r2"] = statistics.r2(self.value, self.target)
+            # Of the data: each of several outputs counts by its variance, whatever the units.
+            numbers["r2"] = statistics.r2(self.value * self.unit, self.target * self.unit)
         return numbers
 
     def reference_errors(self) -> dict[str, float]:
@@ -187,8 +188,8 @@ class Measurement(ABC):
         """How much better a parabola in each input would fit the known values than a plane.
 
         The difference of the adjusted R2 of the two least-squares fits on the probe: what there
-        is to learn beyond a straight line, noise discounted. 0 where the probe has too few points
-        to say; NaN where that is not looked at.
+        is to learn beyond a straight line, noise discounted. NaN where the probe has too few points
+        to say, or that is not looked at.
         """
         return float("nan")
 
@@ -239,24 +240,26 @@ class ExactMeasurement(Measurement):
 
         Numbers in these units compare between features and between runs: 1 means that the
         slope changes by one output deviation per input deviation, over one input deviation.
+        Along an input that does not vary, beside others that do, they are 0.
         """
         if units != "std":
             return self
-        s, out = self.input_spread, self.output_spread[:, None]
+        s, out = statistics.deviations(self.x, self.input_spread), self.output_spread[:, None]
         hessian = self.hessian
         return dataclasses.replace(
             self,
             jacobian=self.jacobian * s / out,
             diagonal=self.diagonal * s**2 / out,
             hessian=None if hessian is None else hessian * s[:, None] * s / out[..., None],
-            scale=self.scale / s,
+            scale=self.scale / self.input_spread,
             scale_diagonal=self.scale_diagonal * s**2 / out,
             segments=self.segments.in_standard_units(self.output_spread),
             reference=None if self.reference is None else self.reference * s**2 / out,
-            input_spread=np.ones_like(s),
+            input_spread=np.ones_like(self.input_spread),
             value=self.value / self.output_spread,
             target=None if self.target is None else self.target / self.output_spread,
             output_spread=np.ones_like(self.output_spread),
+            unit=self.unit * self.output_spread,
         )
 
     def averages(self) -> dict[str, float]:
@@ -312,7 +315,7 @@ class ExactMeasurement(Measurement):
         """How much better a parabola in each input would fit the known values than a plane."""
         n, d = self.x.shape
         if self.target is None or n < 4 * d + 4:
-            return 0.0
+            return float("nan")
         u = (self.x - self.x.mean(axis=0)) / self.input_spread
         plane = np.hstack([np.ones((n, 1)), u])
         parabola = statistics.adjusted_r2(np.hstack([plane, u**2]), self.target)

@@ -22,6 +22,7 @@ from keras_curvature.measurement import method_text, multiscale, segments
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
 from keras_curvature.measurement.probe import Probe
+from keras_curvature.measurement.statistics import deviations
 from keras_curvature.typing import Array, Model
 
 DIRECTIONS = 8
@@ -107,7 +108,7 @@ class EstimatedMeasurer(Measurer):
         options: Options,
         directions: int,
         why: str,
-        units: str = "raw",
+        units: str = "auto",
         scale: Any = "auto",
         seed: int = 0,
     ) -> None:
@@ -119,22 +120,24 @@ class EstimatedMeasurer(Measurer):
             options: output, input, engine, dtype and chunks.
             directions: at each point; an odd one is rounded up.
             why: estimates are taken, as a clause.
-            units: of the inputs along which the directions go.
+            units: of the inputs along which the directions go, `"raw"`, `"std"` or `"auto"`.
             scale: as in `scale_curvature`, one scale.
             seed: of the directions.
         """
-        super().__init__(model, probe, options, scale)
+        super().__init__(model, probe, options, units, scale)
         self._half = max(1, -(-directions // 2))
-        self._why, self._units = why, units
+        self._why = why
         self._draw = Draw(self._half, self.f.inputs.width, seed)
-        self._unit = self._spread if units == "std" else np.ones_like(self._spread)
+        points = self._points()
+        standard = self.units == "std"
+        self._unit = deviations(points, self._spread) if standard else np.ones_like(self._spread)
         self._directions: tf.Tensor | None = None
         self.choice = self._bound.choice((LAPLACIAN,))
         n = probe.size
         lines = max(LEAST_LINES, n // POINTS_PER_LINE)
         self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))
         lines = min(max(1, n // POINTS_PER_SCALE_LINE), multiscale.CENTRES)
-        self._scale_lines = multiscale.scale_lines(self._points(), self._spread, lines)
+        self._scale_lines = multiscale.scale_lines(points, self._spread, lines)
         windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
         self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
 
@@ -148,7 +151,7 @@ class EstimatedMeasurer(Measurer):
         """Computes the curvatures along the directions."""
         return self._bound.engine_for((LAPLACIAN,))
 
-    def method(self, units: str) -> tuple[str, ...]:
+    def method(self) -> tuple[str, ...]:
         """What is measured, how and why, one sentence each."""
         n, d, m = self.probe.size, self.f.inputs.width, self.f.outputs.width
         k = 2 * self._half
@@ -167,7 +170,7 @@ class EstimatedMeasurer(Measurer):
             f"probe points, in {PIECES} pieces each.",
             f"Curvature over many distances, with each picture: second differences in float64 "
             f"along {len(self._scale_lines.start)} such line(s), in standard deviations.",
-            f"Units: {method_text.UNITS[units]}.",
+            f"Units: {method_text.UNITS[self.units]}.",
         ]
         if not self.diagnosable:
             lines.append(
@@ -202,7 +205,7 @@ class EstimatedMeasurer(Measurer):
             segments.segments_of(found, part),
         )
         spread = self._output_spread(value, i)
-        standard = self._units == "std"
+        standard = self.units == "std"
         out = spread if standard else np.ones_like(spread)
         return EstimatedMeasurement(
             value=value / out,

@@ -49,6 +49,7 @@ class ExactMeasurer(Measurer):
         probe: Probe,
         *,
         options: Options,
+        units: str = "auto",
         scale: Any = "auto",
         reference: Any = None,
         names: Names | None = None,
@@ -59,12 +60,13 @@ class ExactMeasurer(Measurer):
             model: a built model.
             probe: where to measure.
             options: output, input, engine, dtype and chunks.
+            units: `"raw"`, `"std"`, or `"auto"`.
             scale: as in `scale_curvature`, one scale.
             reference: known second derivatives, like `hessian_diagonal`, or a function
                 of `x` that gives them.
             names: of the inputs.
         """
-        super().__init__(model, probe, options, scale)
+        super().__init__(model, probe, options, units, scale)
         f = self._bound.f
         self.full_hessian = f.inputs.width <= FULL_HESSIAN_INPUTS
         self.choice = self._bound.choice(self._quantities)
@@ -91,7 +93,7 @@ class ExactMeasurer(Measurer):
         """Half-width of the window of the curvature at the scale, per input."""
         return self._scale
 
-    def method(self, units: str) -> tuple[str, ...]:
+    def method(self) -> tuple[str, ...]:
         """What is measured, how and why, one sentence each."""
         n, d, m = self.probe.size, self.f.inputs.width, self.f.outputs.width
         second = (
@@ -111,7 +113,7 @@ class ExactMeasurer(Measurer):
             f"probe points, in {segments.PIECES} pieces each.",
             f"Curvature over many distances: second differences in float64 along "
             f"{len(self._scale_lines.start)} of these lines, in standard deviations.",
-            f"Units: {method_text.UNITS[units]}; numbers per feature in standard deviations.",
+            f"Units: {method_text.UNITS[self.units]}; numbers per feature in standard deviations.",
         ]
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 

@@ -62,7 +62,7 @@ def measurer_for(
         probe: where to measure.
         options: output, input, engine, dtype and chunks.
         directions: `None` to choose, `"all"`, or how many.
-        units: of the numbers.
+        units: of the numbers, `"raw"`, `"std"`, or `"auto"`: what suits the inputs.
         scale: as in `scale_curvature`.
         reference: known second derivatives; only exact ones can be compared with them.
         names: of the inputs.
@@ -88,7 +88,13 @@ def measurer_for(
         )
     else:
         return ExactMeasurer(
-            model, probe, options=options, scale=scale, reference=reference, names=names
+            model,
+            probe,
+            options=options,
+            units=units,
+            scale=scale,
+            reference=reference,
+            names=names,
         )
     return EstimatedMeasurer(
         model,

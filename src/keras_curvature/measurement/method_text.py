@@ -10,7 +10,7 @@ from keras_curvature.typing import Array
 
 UNITS = {
     "raw": "the units of x and y",
-    "std": "standard deviations of each input and output over the probe",
+    "std": "standard deviations (σ) of each input and output over the probe",
 }
 
 

@@ -12,6 +12,10 @@ from keras_curvature.typing import Array
 EIGENVALUE_TOLERANCE = 1e-5
 """Share of the largest |eigenvalue| below which one counts as 0: float32 rounding."""
 
+NEIGHBOURS, FEWEST_NEIGHBOURS = 1024, 20
+"""Points among which neighbours are looked for: the most, of which all distances take some
+milliseconds, and the fewest, of which a standard error means something."""
+
 
 def finite(values: Array) -> Array:
     """The finite ones, `(k,)`."""
@@ -43,6 +47,16 @@ def spread_of(value: Array) -> Array:
     return np.where(spread > 0, spread, 1.0)
 
 
+def deviations(x: Array, spread: Array) -> Array:
+    """What each input counts as one unit in standard deviations, `(d,)`.
+
+    0 for one that does not vary beside others that do: over the probe it makes no difference. With
+    the 1 of `spread` the dark edge of images would outweigh what is to be seen on them.
+    """
+    varies = np.ptp(x, axis=0) > 0
+    return np.where(varies, spread, 0.0) if varies.any() else spread
+
+
 def r2(value: Array, target: Array) -> float:
     """Coefficient of determination of the finite values, all outputs together."""
     known = np.isfinite(value)
@@ -59,6 +73,34 @@ def adjusted_r2(columns: Array, y: Array) -> float:
     if about_mean == 0:
         return 1.0
     return float(1 - ((y - fitted) ** 2).sum() / about_mean * (n - 1) / (n - parameters))
+
+
+def unlearned(x: Array, value: Array, target: Array) -> float:
+    """Share of the variance of the known values that the model has still to learn, at least.
+
+    Noise is independent from point to point; what is not learned is not. So the mean product of
+    the errors at each point and at the one nearest to it is the mean square of the latter, less
+    what changes on the way: the residual variance minus the noise that differences of neighbours
+    estimate (Rice, Bandwidth choice for nonparametric regression, 1984). This is two standard
+    errors below it, two points that are nearest to each other counted as one: negative where
+    neighbours are too few or, as among many inputs, too far to tell anything.
+
+    Args:
+        x: points in standard deviations, shape `(n, d)`.
+        value: of the model, shape `(n, m)`.
+        target: known values, shape `(n, m)`.
+    """
+    rows = np.linspace(0, len(x) - 1, min(len(x), NEIGHBOURS)).round().astype(int)
+    rows = rows[np.isfinite(value[rows]).all(axis=1)]
+    x, error, target = x[rows], (value - target)[rows], target[rows]
+    about_mean = ((target - target.mean(axis=0)) ** 2).sum() if len(rows) else 0.0
+    if len(rows) < FEWEST_NEIGHBOURS or about_mean == 0:
+        return -1.0
+    squares = (x**2).sum(axis=1)
+    distances = squares[:, None] + squares - 2 * x @ x.T
+    np.fill_diagonal(distances, np.inf)
+    products = (error * error[distances.argmin(axis=1)]).sum(axis=1) / (about_mean / len(rows))
+    return float(products.mean() - 2 * products.std() * np.sqrt(2 / len(rows)))
 
 
 def from_eigenvalues(hessian: Array, jacobian: Array) -> dict[str, float]:

@@ -111,9 +111,10 @@ def _along_each(scale: Any, layout: Layout) -> NDArray[np.float64]:
 
 
 def spread(z: tf.Tensor) -> tf.Tensor:
-    """The standard deviation of each column, 1 where it is 0 (a constant input)."""
+    """The standard deviation of each column, 1 where it does not vary."""
     deviation = tf.math.reduce_std(z, axis=0)
-    return tf.where(deviation > 0, deviation, tf.ones_like(deviation))
+    varies = tf.reduce_max(z, axis=0) > tf.reduce_min(z, axis=0)
+    return tf.where(varies & (deviation > 0), deviation, tf.ones_like(deviation))
 
 
 def _message(scale: Any, layout: Layout) -> str:

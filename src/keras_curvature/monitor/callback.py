@@ -13,7 +13,6 @@ import keras
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.api import Options
 from keras_curvature.engines.backend import unobserved
-from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import checked_directions
 from keras_curvature.measurement.probe import Names, make_probe
 from keras_curvature.monitor.arguments import (
@@ -26,12 +25,11 @@ from keras_curvature.monitor.arguments import (
 from keras_curvature.monitor.faults import Fault, Tolerance
 from keras_curvature.monitor.history import History, forget_after, record
 from keras_curvature.monitor.logs import Logs
-from keras_curvature.monitor.order import require_order
+from keras_curvature.monitor.order import require_order, require_written
 from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import continued, due, leaves_out
 from keras_curvature.monitor.training import Asked, Found, Training
-from keras_curvature.report import reporter as reporting
-from keras_curvature.report.data import NOW, Report
+from keras_curvature.report.data import ALL, HEADLINE, NOW, Reports
 from keras_curvature.typing import Output, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
 
@@ -55,20 +53,19 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     Step 0 is the model before training; Keras's epoch `e`, counted from 0, ends at step `e
     + 1`. At the end of an epoch the numbers go to three places under the same names: to
-    `logs` as `curvature_<name>`, to TensorBoard in the run `<log_dir>/curvature`, and to
-    `callback.history`. Keras hands one `logs` to its callbacks in the order of the list, so
-    place the monitor before those that are to read it (EarlyStopping, ModelCheckpoint,
-    CSVLogger) and after those that change weights at the end of an epoch
+    `callback.history`, to TensorBoard in the run `<log_dir>/curvature`, and, those that `logs`
+    chooses, to Keras's `logs` as `curvature_<name>`. Keras hands one `logs` to its callbacks in
+    the order of the list, so place the monitor before those that are to read it (EarlyStopping,
+    ModelCheckpoint, CSVLogger) and after those that change weights at the end of an epoch
     (`SwapEMAWeights`), and after Keras's TensorBoard, which would draw each number again.
     In epochs that `freq` leaves out, `logs` repeats the numbers of the step before, and
     `curvature_step` says which that was: they are no improvement, so that a `patience` counts
     epochs and must be longer than `freq`.
 
-    Watching changes nothing: weights, optimizer, metrics and random numbers are what they
-    would be without it, and so is what layers assign, print, count or write when they are called.
-    The model is traced, so that the Python code of its `call` runs, and never called: of the trace
-    only what the output is computed from is evaluated. A variable that a call assigns and then
-    reads counts as it was before the call.
+    Watching changes nothing: weights, optimizer, metrics and random numbers are what they would be
+    without it. The model is traced, so that the Python code of its `call` runs, and never called:
+    of the trace only what the output is computed from is evaluated, and nothing assigned, printed
+    or written. A variable that a call assigns and then reads counts as it was before.
 
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
@@ -87,15 +84,16 @@ class CurvatureMonitor(keras.callbacks.Callback):
         model: the network to watch, itself or its name, if that is not the trained model but one
             inside it: of a model that has a `train_step` and no `call`, say, or inside a
             `DerivativeOutput`.
-        reference: known second derivatives along each input at the probe, in the shape of
-            `hessian_diagonal` (a dict by name where the model has dicts), or a function of the
-            probe's `x` that gives them.
+        reference: known second derivatives along each input at the probe, in the units of x and
+            y whatever `units` is, in the shape of `hessian_diagonal` (a dict by name where the
+            model has dicts), or a function of the probe's `x` that gives them.
         scale: half-width of the window of the curvature at a scale, as in
             `scale_curvature`; of several inputs a dict too. Default: a quarter of each input's
             standard deviation.
-        units: `"raw"`, the units of x and y, or `"std"`: every input and output measured in
-            its standard deviation over the probe, so that numbers compare between runs.
-            Numbers per feature and their pictures are always in `"std"`.
+        units: `"raw"`, the units of x and y, or `"std"`: every input measured in its standard
+            deviation over the probe and the output in its own, that of the probe's y where there
+            is one, so that numbers compare between inputs and runs. `"auto"`: `"raw"` with one
+            input, `"std"` with more. Numbers per feature and their pictures are always in `"std"`.
         directions: `None`: exact second derivatives along every input where these take at most
             512 forward passes over the probe or there are at most 64 inputs, else estimates from
             8 random directions at each point, the same at every step, which take 11 passes (9
@@ -105,6 +103,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
         vocabulary: of a model of token ids (`wrt="embedding"`): the words in the order of their
             ids, as from `TextVectorization.get_vocabulary()`, for pictures; ids beyond it are
             shown as numbers.
+        logs: which numbers go to Keras's `logs`, and so to its progress bar, `History` and other
+            callbacks: `"headline"`, those that `summary` prints, `"all"`, `None`, or a list of
+            names as in `history`, those of an output with its name before them or of each without.
         freq: `"epoch"`, an int n for every n-th epoch, or a function that is given Keras's
             epoch (from 0) and says whether to measure at its end. The first epoch of a training
             is measured in any case: other callbacks begin with its numbers.
@@ -125,7 +126,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
-        reports: the last `Report` by the name of the output, `""` if there is but one.
+        reports: the last `Report` by the name of the output, `""` if there is but one; print it.
         diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found before training, and
             in the end what it found after it; `print` it.
         faults: with `on_error="warn"`, what has gone wrong, one entry per kind.
@@ -150,9 +151,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         model: keras.Layer | str | None = None,
         reference: Any = None,
         scale: Any = "auto",
-        units: str = "raw",
+        units: str = "auto",
         directions: int | str | None = None,
         vocabulary: Sequence[str] | None = None,
+        logs: str | Sequence[str] | None = HEADLINE,
         freq: str | int | Callable[[int], Any] = "epoch",
         engine: str = "auto",
         dtype: str | None = None,
@@ -163,7 +165,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         verify: bool = False,
     ) -> None:
         super().__init__()
-        require_one_of("units", units, ("raw", "std"))
+        require_one_of("units", units, ("auto", "raw", "std"))
         require_one_of("on_error", on_error, ("raise", "warn"))
         require_name(name)
         require_part(model)
@@ -184,9 +186,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
             feature_names,
         )
         self._verifies = verify
-        self._is_due, self._leaves_out = due(freq), leaves_out(freq)
+        self._is_due = due(freq)
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
-        self._logs = Logs(name)
+        self._logs = Logs(name, logs, leaves_out(freq))
         self._pictures = Pictures(words(vocabulary))
         self._training: Training | None = None
         self._measured: Training | None = None
@@ -195,7 +197,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._offset = self._ended = 0
 
     @property
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> Reports:
         """The last report by the name of the output."""
         return self._found.reports
 
@@ -231,7 +233,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         training.open_log(self.log_dir, self.name)
 
     @unobserved()
-    def measure(self, model: keras.Model | None = None) -> dict[str, Report]:
+    def measure(self, model: keras.Model | None = None) -> Reports:
         """Measures now: the model as it is, whether or not it is being trained.
 
         `plot` and `summary` show it from then on. It is no step of the training: `history`, `logs`
@@ -262,7 +264,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             )
         require_keras(model)
         self._take(Training(self._asked, model), NOW, time.perf_counter())
-        return dict(self.reports)
+        return Reports(self.reports)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once before the first epoch."""
@@ -279,6 +281,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
             self._step(step)
             self._diagnose(training)
         self._ended = step
+        if self.reports:
+            self._logs.require(self.reports)
+            require_written(self, self.name, self.reports.numbers(), self._logs.names)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and publishes the numbers in `logs`."""
@@ -319,7 +324,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             A `matplotlib.figure.Figure`; a notebook shows it, `figure.savefig(path)` keeps it.
         """
         require_one_of("picture", picture, ("shape", "distances", "examples"))
-        measurement, report = self._last(output)
+        measurement, report = self._found.of(output)
         training, exact = self._measured, measurement.by_input
         if picture == "distances":
             if training is not None:
@@ -334,49 +339,39 @@ class CurvatureMonitor(keras.callbacks.Callback):
             return training.examples(report, self._pictures, theme)
         return self._pictures.shape(exact, report, theme)
 
-    def summary(self, output: str = "", print_fn: Callable[[str], Any] = print) -> None:
+    def summary(
+        self,
+        numbers: str = HEADLINE,
+        *,
+        output: str | None = None,
+        print_fn: Callable[[str], Any] = print,
+    ) -> None:
         """Prints the verdict and the numbers of the last measurement.
 
         Args:
-            output: name of the output of a model that has several.
-            print_fn: called with the text.
+            numbers: `"headline"`, those to look at first, or `"all"`, with how it was measured.
+            output: name of the output of a model that has several. Default: every one.
+            print_fn: called with the text of each output.
         """
-        print_fn(str(self._last(output)[1]))
+        require_one_of("numbers", numbers, (HEADLINE, ALL))
+        for name in [output] if output is not None else self.reports or [""]:
+            print_fn(self._found.of(name)[1].text(numbers=numbers))
 
     @property
     def _now(self) -> Training:
         assert self._training is not None, "measuring before `on_train_begin`"
         return self._training
 
-    def _last(self, output: str) -> tuple[Measurement, Report]:
-        measurements = self._found.measurements
-        if not measurements:
-            raise ValueError(
-                "Nothing has been measured yet: pass the monitor to `model.fit`, or call "
-                "`monitor.measure(model)`."
-                if self._training is None
-                else "Nothing has been measured: `fit` ran no epoch, as with `epochs=0` or an "
-                "`initial_epoch` that is not below `epochs`. `monitor.measure()` measures now."
-            )
-        names = list(measurements)
-        if output == "" and output not in measurements:
-            output = names[0]
-        if output not in measurements:
-            raise ValueError(f"`output` must be one of {names}. Received: {output!r}.")
-        return measurements[output], self.reports[output]
-
     def _step(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Measures once, and adds the numbers to `logs`."""
         training, begin = self._now, time.perf_counter()
         measured = self._attempt(step, "measure", lambda: self._measure(step, begin))
-        numbers = reporting.numbers(self.reports) if measured else {}
-        features = reporting.features(self.reports) if measured else {}
-        record(self.history, step, numbers | features)
+        reports = self.reports if measured else Reports()
+        record(self.history, step, reports.numbers())
         if measured:
             self._log(training, step)
         self._tell_faults(training, step)
-        when = {"step": float(step)} if measured and self._leaves_out else {}
-        self._logs.publish(numbers | when, logs)
+        self._logs.publish(reports, step, logs)
 
     def _measure(self, step: int, begin: float) -> None:
         self._take(self._now, step, begin)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from keras_curvature.report.data import ALL, HEADLINE, Reports
+
+STEP = "step"
+"""Says which step the numbers are of."""
 
 
 class Logs:
@@ -11,23 +17,46 @@ class Logs:
 
     Args:
         name: prefix of their names there.
+        wanted: which: `"headline"`, `"all"`, `None` or names.
+        leaves_out: whether epochs are left out, so that `logs` must say which step this is.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, wanted: Any, leaves_out: bool) -> None:
+        self._name, self._wanted = name, _checked(wanted)
+        self._says_step = wanted is not None and (leaves_out or STEP in wanted)
         self._last: dict[str, float] = {}
         self._has_warned = False
 
-    def publish(self, numbers: dict[str, float], logs: dict[str, Any] | None) -> None:
+    @property
+    def names(self) -> Collection[str]:
+        """Of the numbers there, without the prefix."""
+        return self._last.keys()
+
+    def require(self, known: Reports) -> None:
+        """Raises ValueError for a name that none of the numbers has."""
+        if isinstance(self._wanted, str | None):
+            return
+        for name in self._wanted:
+            if name != STEP and not known.numbers([name]):
+                raise ValueError(
+                    f"`logs` must be 'headline', 'all', None or a list of names among "
+                    f"{[*known.numbers(), STEP]}. Received: {name!r} in it."
+                )
+
+    def publish(self, reports: Reports, step: int, logs: dict[str, Any] | None) -> None:
         """Adds the numbers of a step, with a warning where another monitor has done so.
 
         Args:
-            numbers: by name; none if the step failed, which leaves NaN under the names of the
-                step before: lists of Keras's history keep their length.
+            reports: of the step; none if it failed, which leaves NaN under the names of the step
+                before: lists of Keras's history keep their length.
+            step: which it is.
             logs: `None` where Keras has none, as before the first epoch.
         """
         before = self._last
-        self._last = numbers or dict.fromkeys(before, float("nan"))
+        self._last = dict.fromkeys(before, float("nan"))
+        if reports:
+            when = {STEP: float(step)} if self._says_step else {}
+            self._last = reports.numbers(self._wanted) | when
         self._add(before, logs)
 
     def repeat(self, logs: dict[str, Any] | None) -> None:
@@ -59,3 +88,16 @@ class Logs:
                 stacklevel=5,
             )
         logs.update({f"{self._name}_{key}": value for key, value in self._last.items()})
+
+
+def _checked(wanted: Any) -> str | Sequence[str] | None:
+    """The choice, as far as it can be judged before anything is measured."""
+    if wanted is None or (isinstance(wanted, str) and wanted in (HEADLINE, ALL)):
+        return wanted
+    named = isinstance(wanted, list | tuple) and all(isinstance(name, str) for name in wanted)
+    if not named:
+        raise ValueError(
+            "`logs` must be 'headline' (the numbers to look at first), 'all', None (nothing) or a "
+            f"list of names as in `history`, such as ['rms', 'p95']. Received: {wanted!r}."
+        )
+    return tuple(wanted)

@@ -1,10 +1,10 @@
-"""Whether the callbacks that read a monitor's numbers in `logs` come after it in Keras's list."""
+"""Whether the callbacks that read a monitor's numbers in `logs` will find them there."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -27,17 +27,20 @@ def require_order(monitor: keras.callbacks.Callback, name: str) -> None:
     Raises:
         ValueError: for a callback that watches one of the numbers and stands before the monitor.
     """
-    for callback in _before(monitor):
-        kind = type(callback).__name__
-        numbers = (*MEANINGS, "step")
-        read = [key for key in _keys_of(callback) if _is_ours(key, name, numbers)]
-        if read:
+    every = _callbacks(monitor)
+    before = every[: every.index(monitor)] if every else []
+    numbers = (*MEANINGS, "step")
+    for callback, key, number in _readers(before, name):
+        if any(number == one or number.endswith(f"_{one}") for one in numbers):
+            kind = type(callback).__name__
             raise ValueError(
-                f"`{kind}` reads {read[0]!r} and must come after the monitor that writes it. "
+                f"`{kind}` reads {key!r} and must come after the monitor that writes it. "
                 f"Received: `callbacks=` with {kind} before it. Put the monitor first: "
                 f"`callbacks=[monitor, {kind}(...)]`."
             )
+    for callback in before:
         if isinstance(callback, keras.callbacks.CSVLogger):
+            kind = type(callback).__name__
             warnings.warn(
                 f"`{kind}` stands before the monitor {name!r} and will have no column of its "
                 f"numbers. Put the monitor first: `callbacks=[monitor, {kind}(...)]`.",
@@ -45,26 +48,50 @@ def require_order(monitor: keras.callbacks.Callback, name: str) -> None:
             )
 
 
-def _before(monitor: keras.callbacks.Callback) -> Sequence[Any]:
-    """The callbacks before it in the list that is calling, as far as that is known."""
+def require_written(
+    monitor: keras.callbacks.Callback, name: str, known: Collection[str], written: Collection[str]
+) -> None:
+    """Raises for callbacks that watch a number which the monitor does not write to `logs`.
+
+    Args:
+        monitor: a callback; it has measured.
+        name: prefix of its numbers.
+        known: the numbers that were measured.
+        written: those that are written.
+
+    Raises:
+        ValueError: for a number that was measured and is not written, and for one that is not
+            measured in this training. What else begins with the name may be another callback's.
+    """
+    for callback, key, number in _readers(_callbacks(monitor), name):
+        if number in written or number not in {*known, *MEANINGS}:
+            continue
+        advice = f"which is not measured here. `logs` may name {list(known)}."
+        if number in known:
+            advice = f"which the monitor does not write. Ask for it: `logs=[{number!r}, ...]`."
+        raise ValueError(
+            f"`{type(callback).__name__}` reads {key!r}, {advice} Received: `logs` with "
+            f"{list(written)}."
+        )
+
+
+def _callbacks(monitor: keras.callbacks.Callback) -> list[Any]:
+    """Those of the list that is calling, as far as that is known."""
     frame = inspect.currentframe()
     for _ in range(FRAMES):
         frame = None if frame is None else frame.f_back
         caller = None if frame is None else frame.f_locals.get("self")
         if isinstance(caller, keras.callbacks.CallbackList) and monitor in caller.callbacks:
-            return list(caller.callbacks)[: caller.callbacks.index(monitor)]
-    return ()
+            return list(caller.callbacks)
+    return []
 
 
-def _keys_of(callback: Any) -> list[str]:
-    """The names in `logs` that a callback says it reads."""
-    path = str(getattr(callback, "filepath", ""))
-    in_path = [part.partition("}")[0].partition(":")[0] for part in path.split("{")[1:]]
-    watched = getattr(callback, "monitor", None)
-    return [*([watched] if isinstance(watched, str) else []), *in_path]
-
-
-def _is_ours(key: str, name: str, numbers: Collection[str]) -> bool:
-    """Whether it is one of the monitor's own, of an output perhaps, and no metric of this name."""
-    rest = key.removeprefix(f"{name}_")
-    return rest != key and any(rest == one or rest.endswith(f"_{one}") for one in numbers)
+def _readers(callbacks: Sequence[Any], name: str) -> Iterator[tuple[Any, str, str]]:
+    """Each callback, a key that it says it reads in `logs`, and that without the prefix."""
+    for callback in callbacks:
+        path = str(getattr(callback, "filepath", ""))
+        in_path = [part.partition("}")[0].partition(":")[0] for part in path.split("{")[1:]]
+        watched = getattr(callback, "monitor", None)
+        for key in [*([watched] if isinstance(watched, str) else []), *in_path]:
+            if key.startswith(f"{name}_"):
+                yield callback, key, key.removeprefix(f"{name}_")

@@ -27,7 +27,7 @@ from keras_curvature.monitor import chief
 from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import PictureBudget
 from keras_curvature.monitor.watched_network import watched
-from keras_curvature.report.data import Report
+from keras_curvature.report.data import Report, Reports
 from keras_curvature.report.reporter import Reporter
 from keras_curvature.report.scale_profile import profile_of
 from keras_curvature.verification.results import Verification
@@ -42,7 +42,7 @@ class Asked:
     options: Options
     reference: Any
     scale: Any
-    units: Any
+    units: str
     directions: int | str | None
     feature_names: Names | None
 
@@ -56,8 +56,25 @@ class Found:
     """What was measured at a step, each by the name of the output."""
 
     measurements: dict[str, Measurement] = dataclasses.field(default_factory=dict)
-    reports: dict[str, Report] = dataclasses.field(default_factory=dict)
+    reports: Reports = dataclasses.field(default_factory=Reports)
     slices: Mapping[str, Slices] = dataclasses.field(default_factory=dict)
+
+    def of(self, output: str) -> tuple[Measurement, Report]:
+        """What was found of an output, for `""` of the first.
+
+        Raises:
+            ValueError: where nothing was measured, and for a name that no output has.
+        """
+        if not self.reports:
+            raise ValueError(
+                "Nothing has been measured: pass the monitor to `model.fit` (if it was, `fit` ran "
+                "no epoch, as with `epochs=0`), or call `monitor.measure(model)`."
+            )
+        names = list(self.reports)
+        name = names[0] if output == "" else output
+        if name not in names:
+            raise ValueError(f"`output` must be one of {names}. Received: {output!r}.")
+        return self.measurements[name], self.reports[name]
 
 
 class Training:
@@ -137,22 +154,18 @@ class Training:
             self.measurer = self._make()
             measurements = self.measurer.measure()
         # Made anew: its method says what has happened to the measurer until now.
-        method = (
-            *self._preface,
-            *self.measurer.method(self._asked.units),
-            *self.measurer.uncompared,
-        )
+        method = (*self._preface, *self.measurer.method(), *self.measurer.uncompared)
         if self.measurer.probe.y is not None and any(
             found.target is None for found in measurements.values()
         ):
             method = (*method, UNFITTED)
         reporter = Reporter(
-            self.measurer.f.activity, self._options.output, method, self._asked.units
+            self.measurer.f.activity, self._options.output, method, self.measurer.units
         )
-        reports = {
-            output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
+        reports = Reports(
+            (output, reporter.report(measurement, step, i, output, time.perf_counter() - begin))
             for i, (output, measurement) in enumerate(measurements.items())
-        }
+        )
         slices = self.measurer.measure_slices() if self.writer is not None else {}
         return Found(measurements, reports, slices)
 

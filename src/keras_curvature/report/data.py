@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from keras_curvature.report import terminal
@@ -14,16 +14,21 @@ from keras_curvature.typing import Array, Units
 NOW = -1
 """The step of what was measured at no step of a training."""
 
+HEADLINE, ALL = "headline", "all"
+"""Which numbers: those to look at first, with the errors against known ones, or every one."""
+
+DEVIATIONS = "σ: standard deviation over the probe, of each input x and of the output y."
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is going on, in one sentence, and the short name of the case."""
+    """What is going on, in a few short sentences, and the short name of the case."""
 
     kind: str
     sentence: str
 
     def __str__(self) -> str:
-        """The sentence."""
+        """The sentences."""
         return self.sentence
 
 
@@ -83,20 +88,42 @@ class Report:
         """All numbers but the per-feature ones, headline first."""
         return {**self.headline, **self.reference, **self.detail}
 
+    def numbers(self, wanted: str | Collection[str] | None = ALL) -> dict[str, float]:
+        """Numbers by their names in a monitor's `history`.
+
+        Args:
+            wanted: `"all"`, `"headline"`, `None` for none, or names, with or without the output's.
+        """
+        per_input = {f"feature/{name}": value for name, value in self.features.items()}
+        first = {**self.headline, **self.reference}
+        every = first if wanted == HEADLINE else self.scalars | per_input
+        between = f"{self.output}_" if self.output else ""
+        names = every.keys() if isinstance(wanted, str) else set(wanted or ())
+        return {
+            f"{between}{name}": value
+            for name, value in every.items()
+            if name in names or f"{between}{name}" in names
+        }
+
     @property
     def meanings(self) -> dict[str, str]:
         """What each of `scalars` says, in words."""
         return {name: MEANINGS[name].sentence for name in self.scalars if name in MEANINGS}
 
+    def unit(self, name: str) -> str:
+        """What one of `scalars` is measured in."""
+        return MEANINGS[name].unit_in(self.units) if name in MEANINGS else ""
+
     def __str__(self) -> str:
         """The verdict, then every number and its meaning."""
         return self.text()
 
-    def text(self, heading: str | None = None) -> str:
-        """The verdict, then every number and its meaning, for a terminal.
+    def text(self, heading: str | None = None, numbers: str = ALL) -> str:
+        """The verdict, then numbers, each with its unit and its meaning, for a terminal.
 
         Args:
             heading: the first line. Default: the output and the step.
+            numbers: `"all"`, or `"headline"`: those to look at first.
 
         Returns:
             Lines of at most 88 columns, without a newline at the end.
@@ -121,11 +148,16 @@ class Report:
             [first, *wrapped(plain(self.verdict.sentence))],
             terminal.numbers_of(self.headline, self.units),
             terminal.titled("Against the known second derivatives", reference),
-            terminal.titled("Detail", terminal.numbers_of(self.detail, self.units)),
-            terminal.titled(terminal.features_title(self.features), features),
-            terminal.titled(terminal.PAIRS_TITLE, terminal.pairs_of(self.pairs)),
-            terminal.titled("How it was measured", terminal.bullets(self.method)),
         ]
+        if numbers == ALL:
+            blocks += [
+                terminal.titled("Detail", terminal.numbers_of(self.detail, self.units)),
+                terminal.titled(terminal.features_title(self.features), features),
+                terminal.titled(terminal.PAIRS_TITLE, terminal.pairs_of(self.pairs)),
+                terminal.titled("How it was measured", terminal.bullets(self.method)),
+            ]
+        elif self.units == "std":
+            blocks.append([DEVIATIONS])
         return "\n\n".join("\n".join(block) for block in blocks if block)
 
     @property
@@ -137,3 +169,25 @@ class Report:
             (first, second): float(self.interactions[i, j])
             for (i, first), (j, second) in itertools.combinations(enumerate(self.features), 2)
         }
+
+
+class Reports(dict[str, Report]):
+    """Reports by the name of the output, `""` if there is but one."""
+
+    def __missing__(self, output: str) -> Report:
+        """Raises for a name that no output has.
+
+        Raises:
+            KeyError: with the names that there are.
+        """
+        known = f"must be the name of an output, one of {list(self)}"
+        if not self:
+            known = "names an output: there is none, since nothing has been measured yet"
+        raise KeyError(f"`reports[...]` {known}. Received: {output!r}.")
+
+    def numbers(self, wanted: str | Collection[str] | None = ALL) -> dict[str, float]:
+        """Numbers of all outputs, see `Report.numbers`."""
+        found: dict[str, float] = {}
+        for report in self.values():
+            found |= report.numbers(wanted)
+        return found

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.report import verdict as verdicts
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.report.scale_profile import profile_of
-from keras_curvature.typing import Output
+from keras_curvature.typing import Output, Units
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Reporter:
     activity: Activity
     asked: Output
     method: tuple[str, ...]
-    units: Literal["raw", "std"]
+    units: Units
 
     def report(
         self,
@@ -56,7 +54,7 @@ class Reporter:
             detail=shown.detail() | {"seconds": seconds},
             features=measurement.feature_curvature(),
             interactions=measurement.interactions(),
-            verdict=self._said(verdicts.verdict(measurement, self.activity, index)),
+            verdict=self._said(verdicts.verdict(measurement, self.activity, index, self.units)),
             method=self.method,
             units=self.units,
             scale_profile=profile_of(measurement),
@@ -67,25 +65,3 @@ class Reporter:
         if isinstance(self.asked, str) and self.asked in OF_A_CLASSIFIER:
             return verdicts.between_classes(verdict, self.asked)
         return verdict
-
-
-def numbers(reports: Mapping[str, Report]) -> dict[str, float]:
-    """The reports' numbers as they go to `logs`."""
-    return {
-        _joined(output, key): value
-        for output, report in reports.items()
-        for key, value in report.scalars.items()
-    }
-
-
-def features(reports: Mapping[str, Report]) -> dict[str, float]:
-    """The reports' numbers per input."""
-    return {
-        _joined(output, f"feature/{key}"): value
-        for output, report in reports.items()
-        for key, value in report.features.items()
-    }
-
-
-def _joined(output: str, key: str) -> str:
-    return f"{output}_{key}" if output else key

@@ -1,13 +1,16 @@
-"""In one sentence what is going on: a curvature that is there, hidden, 0 or wrong."""
+"""What is going on, in a few short sentences: a curvature that is there, hidden, 0 or wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from keras_curvature.engines.api import Activity, Dependence
+from keras_curvature.measurement import statistics
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.report.data import Verdict
+from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.report.text import percent
+from keras_curvature.typing import Units
 
 STRAIGHT = 0.05
 """Slope change, in standard units, below which a function looks like a straight line.
@@ -16,33 +19,47 @@ Over one standard deviation of the input the slope changes by less than 5 % of w
 the output through one of its own. x**2 on [0, 1] has 0.56.
 """
 
-GOOD_FIT = 0.98
-"""R2 from which a straight line is what the data asks for. x**2 on [0, 1]: a line has 0.94."""
-
 WORTH_LEARNING = 0.02
-"""Gain in adjusted R2 from which data is called curved. x**2 on [0, 1] has 0.06."""
+"""Share of the variance of y from which more is to be learned.
+
+That of x**2 on [0, 1] beyond a straight line is 0.06.
+"""
+
+GOOD_FIT = 1 - WORTH_LEARNING
+"""R2 from which less than that is left, whatever the noise."""
 
 HIDDEN, PARTLY_HIDDEN = 0.5, 0.05
 """Hidden fraction from which a function is called piecewise linear, and partly so."""
 
 
-def verdict(measurement: Measurement, activity: Activity, output: int = 0) -> Verdict:
-    """Says in one sentence what the numbers of one output mean.
+def verdict(
+    measurement: Measurement, activity: Activity, output: int = 0, units: Units = "raw"
+) -> Verdict:
+    """Says in a few short sentences what the numbers of one output mean.
 
     Args:
         measurement: what was measured.
         activity: what is known of the model's graph.
         output: which of the model's outputs this is.
+        units: in which its numbers are told.
     """
     early = _without_numbers(measurement, activity, output)
     if early is not None:
         return early
-    raw = measurement.headline()
-    fit = raw.get("r2")
-    shown = "" if fit is None else f" (R² {fit:.3f} on the probe)"
+    shown = measurement.in_units(units)
+    numbers = shown.headline() | shown.reference_errors()
+    fit = numbers.get("r2")
+    fitted = "" if fit is None else f" (R² {fit:.3f} on the probe)"
     if not measurement.straightness() >= STRAIGHT:
-        return _straight(fit, shown, measurement.gain_of_a_parabola())
-    return _curved(raw, fit, shown)
+        return _straight(fit, fitted, measurement.gain_of_a_parabola())
+    kinked = _kinked(numbers, units, fitted)
+    if kinked is not None:
+        return kinked
+    if fit is not None and fit < GOOD_FIT:
+        more = _unlearned(measurement)
+        if fit < 0 or more >= WORTH_LEARNING:
+            return _poor_fit(fitted, fit, more)
+    return _smooth(numbers, units, fitted)
 
 
 def between_classes(v: Verdict, output: str) -> Verdict:
@@ -84,57 +101,99 @@ def _without_numbers(measurement: Measurement, activity: Activity, output: int) 
     return None
 
 
-def _curved(raw: Mapping[str, float], fit: float | None, shown: str) -> Verdict:
-    hidden = raw["hidden_fraction"]
+def _kinked(numbers: Mapping[str, float], units: Units, fitted: str) -> Verdict | None:
+    hidden = numbers["hidden_fraction"]
     if hidden >= HIDDEN:
+        scale_mean, change = (
+            _told(name, numbers, units) for name in ("scale_mean", "slope_change")
+        )
         return Verdict(
             "piecewise linear",
             f"Piecewise linear: autodiff sees {percent(1 - hidden)} of the curvature, the rest "
-            f"sits in kinks. Read scale_mean ({raw['scale_mean']:.3g}) and slope_change "
-            f"({raw['slope_change']:.3g}); use SiLU or GELU for pointwise values{shown}.",
+            f"sits in kinks. Read {scale_mean} and {change}; use SiLU or GELU for pointwise "
+            f"values{fitted}.",
         )
     if hidden >= PARTLY_HIDDEN:
         return Verdict(
             "partly hidden",
             f"Partly piecewise linear: {percent(hidden)} of the curvature sits in kinks that "
-            f"autodiff does not see. Compare mean with scale_mean{shown}.",
+            f"autodiff does not see. Compare mean with scale_mean{fitted}.",
         )
-    if fit is not None and fit < GOOD_FIT:
-        return Verdict(
-            "poor fit",
-            f"The curvature is real, but the model fits the probe poorly{shown}: it is the "
-            "curvature of the model, not yet of the data.",
-        )
-    return Verdict(
-        "healthy",
-        f"Healthy: the exact second derivative accounts for {percent(1 - hidden)} of the "
-        f"change of slope{shown}.",
+    return None
+
+
+def _unlearned(m: Measurement) -> float:
+    """How much R2 can still rise, at least; 0 or less where nothing is known of that."""
+    exact = m.by_input
+    if exact is None or exact.target is None:
+        return 0.0
+    return statistics.unlearned(
+        (exact.x - exact.x.mean(axis=0)) / exact.input_spread, exact.value, exact.target
     )
 
 
-def _straight(fit: float | None, shown: str, gain: float) -> Verdict:
+def _poor_fit(fitted: str, fit: float, more: float) -> Verdict:
+    known = "a constant would fit better"
+    if more >= WORTH_LEARNING:
+        known = (
+            "at neighbouring points the errors are alike, so that they are not noise: R² can reach "
+            f"{min(1.0, fit + more):.3f} at least"
+        )
+    return Verdict(
+        "poor fit",
+        f"Poorly fitted{fitted}: {known}. The curvature is the model's, not yet the data's.",
+    )
+
+
+def _smooth(numbers: Mapping[str, float], units: Units, fitted: str) -> Verdict:
+    seen = percent(1 - numbers["hidden_fraction"])
+    said = (
+        f"Smooth: the model's exact second derivative accounts for {seen} of its change of slope"
+        f"{fitted}."
+    )
+    if "reference_rmse" in numbers:
+        off = _told("reference_rmse", numbers, units)
+        return Verdict("smooth", f"{said} From the known second derivatives it is off by {off}.")
+    return Verdict(
+        "smooth",
+        f"{said} A fit of values does not fix derivatives: reference= checks them, slopes as "
+        "labels (kc.DerivativeOutput) teach them.",
+    )
+
+
+def _told(name: str, numbers: Mapping[str, float], units: Units) -> str:
+    return f"{name} ({numbers[name]:.3g} {MEANINGS[name].unit_in(units)})"
+
+
+def _straight(fit: float | None, fitted: str, gain: float) -> Verdict:
     if fit is None:
         return Verdict(
             "straight",
             "Nearly a straight line: either the function is linear or the model has not "
             "learned its shape yet. Pass (x, y) as the probe to tell these apart.",
         )
-    if fit < 0 and gain < WORTH_LEARNING:
-        return Verdict(
-            "straight",
-            f"Nearly a straight line{shown}: worse than a constant, so its shape says nothing of "
-            "the data yet.",
-        )
-    if fit < GOOD_FIT and gain < WORTH_LEARNING:
-        return Verdict(
-            "straight",
-            f"Nearly a straight line{shown}, and a parabola in each input would fit the probe "
-            "hardly better: the function is linear, or noise or its shape hides more.",
-        )
-    if fit < GOOD_FIT:
+    if fit >= GOOD_FIT:
+        return Verdict("linear", f"Really linear{fitted}: there is hardly any curvature to see.")
+    if gain >= WORTH_LEARNING:
         return Verdict(
             "still straight",
-            f"Still a straight line{shown}: the shape is not learned yet, and differentiation is "
+            f"Still a straight line{fitted}: the shape is not learned yet, and differentiation is "
             "not the problem. Train longer; SiLU and GELU bend sooner than sigmoid or tanh.",
         )
-    return Verdict("linear", f"Really linear{shown}: there is hardly any curvature to see.")
+    if fit < 0:
+        return Verdict(
+            "straight",
+            f"Nearly a straight line{fitted}: worse than a constant, so its shape says nothing of "
+            "the data yet.",
+        )
+    if gain < WORTH_LEARNING:
+        return Verdict(
+            "straight",
+            f"Nearly a straight line{fitted}, and a parabola in each input would fit the probe "
+            "hardly better: the function is linear, or noise or its shape hides more.",
+        )
+    return Verdict(
+        "straight",
+        f"Nearly a straight line{fitted}: the function is linear, noise hides more, or its shape "
+        "is not learned yet.",
+    )

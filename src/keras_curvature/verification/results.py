@@ -64,7 +64,7 @@ class Verification:
     Example:
         >>> check = Check("laplacian", "taylor", 3e-8, 1e-3, "example 0", 8, 8, 0, 0)
         >>> print(Verification("net", (check,), (), 1e-3, "float32", (), ()))
-        Verification of net: right, as far as differences can tell
+        Verification of net: right for this model, as far as differences can tell
         <BLANKLINE>
         quantity   engine  error  allowed  judged
         laplacian  taylor  3e-08    0.001  8 of 8
@@ -95,7 +95,7 @@ class Verification:
     def headline(self) -> str:
         """The verdict on one line."""
         wrong = [check.name for check in self.checks if not check.ok]
-        verdict = "right, as far as differences can tell"
+        verdict = "right for this model, as far as differences can tell"
         if wrong:
             verdict = "WRONG in " + ", ".join(wrong)
         elif not any(check.judged for check in self.checks):

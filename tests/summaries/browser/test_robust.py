@@ -42,7 +42,7 @@ def hostile(tmp_path):
     interactions = np.ones((4, 4))
     write(
         tmp_path / f"{MARKUP}'&", (0, 1), given, interactions=interactions,
-        sentence=f"Healthy {MARKUP}", output=MARKUP,
+        sentence=f"Smooth {MARKUP}", output=MARKUP,
     )  # fmt: skip
     with tensorboard(tmp_path) as address:
         yield address
@@ -52,7 +52,7 @@ def test_hostile_names_are_shown_and_not_obeyed(hostile, open_tab):
     tab = open_tab(hostile)  # a dialog would be an error
     (label,) = tab.labels
     assert label == f"{MARKUP}'& · {MARKUP}"
-    assert tab.frame.locator(".verdict").inner_text() == f"Healthy {MARKUP}"
+    assert tab.frame.locator(".verdict").inner_text() == f"Smooth {MARKUP}"
     assert tab.frame.locator("img, script").count() == 0
     table = tab.table(label, "Curvature along each input")
     # Largest first. A spreadsheet does not take the name for a formula; the mark that turns the
