@@ -111,6 +111,26 @@ _SQUARE = (lambda x: 2 * x, lambda x: 2 + 0 * x)
 _SINC = (lambda x: _sinc(x, 1), lambda x: _sinc(x, 2))
 _LINE = (lambda x: 1 + 0 * x, lambda x: 0 * x)
 
+
+def _of_powers(function: Any, power: float, terms: Any) -> OfOneNumber:
+    """`Σ cₖ x⁻ᵖ⁻ᵏ`, whose next terms are less than 1e-9 of it."""
+    p = power + np.arange(len(terms))
+
+    def first(x: Array) -> Array:
+        return (-p * terms * x[:, None] ** (-p - 1)).sum(axis=1)
+
+    def second(x: Array) -> Array:
+        return (p * (p + 1) * terms * x[:, None] ** (-p - 2)).sum(axis=1)
+
+    return OfOneNumber(function, first, second)
+
+
+def _hankel(order: int, sign: int) -> Array:
+    """The terms of the expansions of modified Bessel functions in their tails (DLMF 10.40)."""
+    steps = [sign * (4 * order**2 - (2 * k - 1) ** 2) / (8 * k) if k else 1.0 for k in range(8)]
+    return np.cumprod(steps)
+
+
 OF_ONE_NUMBER = {
     "tails": Group(
         [0, 1, -1, 5, -5, 9, -9, 17, -17, 30, -30, 50, -50, 80, -80],
@@ -272,6 +292,18 @@ OF_ONE_NUMBER = {
                 lambda x: tf.math.special.spence(1 + x),
                 lambda x: -1 + x / 2 - x**2 / 3,
                 lambda x: 1 / 2 - 2 / 3 * x + 3 / 4 * x**2,
+            ),
+        },
+    ),
+    "tails that are powers": Group(
+        [40, 100, 300, 1e4],
+        {
+            "i0e": _of_powers(tf.math.bessel_i0e, 0.5, _hankel(0, -1) / np.sqrt(2 * np.pi)),
+            "i1e": _of_powers(tf.math.bessel_i1e, 0.5, _hankel(1, -1) / np.sqrt(2 * np.pi)),
+            "k0e": _of_powers(tf.math.special.bessel_k0e, 0.5, _hankel(0, 1) * np.sqrt(np.pi / 2)),
+            "k1e": _of_powers(tf.math.special.bessel_k1e, 0.5, _hankel(1, 1) * np.sqrt(np.pi / 2)),
+            "dawsn": _of_powers(
+                tf.math.special.dawsn, 1, [1 / 2, 0, 1 / 4, 0, 3 / 8, 0, 15 / 16, 0, 105 / 32]
             ),
         },
     ),

@@ -171,3 +171,57 @@ def _bessel(order_0: Function, order_1: Function, sign: int) -> tuple[Function, 
 
 bessel_i0, bessel_i1 = _bessel(tf.math.bessel_i0, tf.math.bessel_i1, 1)
 bessel_j0, bessel_j1 = _bessel(tf.math.special.bessel_j0, tf.math.special.bessel_j1, -1)
+
+
+FAR = 40.0
+"""Where the tails begin: there 16 terms of their expansions have the digits of float64."""
+
+
+def _with_tail(function: Function, tail: Function) -> Function:
+    """A function whose slope, the difference of two numbers like its value, has no digits far out.
+
+    Nearer it is differentiated in float64, where enough of them are left.
+    """
+
+    def whole(x: tf.Tensor) -> tf.Tensor:
+        far, end = tf.abs(x) > FAR, tf.constant(FAR, x.dtype)
+        near = function(tf.cast(tf.where(far, end, x), tf.float64))
+        return tf.where(far, tail(tf.where(far, x, end)), tf.cast(near, x.dtype))
+
+    return whole
+
+
+def _bessel_tail(order: int, sign: int, factor: float) -> Function:
+    """Of `I` and `K` without their exponentials (DLMF 10.40.1 and 10.40.2)."""
+    terms = [factor]
+    for k in range(1, 17):
+        terms.append(sign * terms[-1] * (4 * order**2 - (2 * k - 1) ** 2) / (8 * k))
+
+    def tail(x: tf.Tensor) -> tf.Tensor:
+        size = tf.abs(x)
+        return tf.math.polyval([*map(_as(x), reversed(terms))], 1 / size) / tf.sqrt(size)
+
+    return tail
+
+
+def _dawson_tail(x: tf.Tensor) -> tf.Tensor:
+    """`Σ (2k - 1)!! / (2ᵏ⁺¹ x²ᵏ⁺¹)` (DLMF 7.12.1)."""
+    terms = [math.prod(range(1, 2 * k, 2)) / 2 ** (k + 1) for k in range(16)]
+    return tf.math.polyval([*map(_as(x), reversed(terms))], 1 / x**2) / x
+
+
+def _as(x: tf.Tensor) -> Callable[[float], tf.Tensor]:
+    return lambda number: tf.constant(number, x.dtype)
+
+
+_of_i, _of_k = 1 / math.sqrt(2 * math.pi), math.sqrt(math.pi / 2)
+_tail_of_i1 = _bessel_tail(1, -1, _of_i)
+
+WITH_TAILS: dict[str, Function] = {
+    "BesselI0e": _with_tail(tf.math.bessel_i0e, _bessel_tail(0, -1, _of_i)),
+    "BesselI1e": _with_tail(tf.math.bessel_i1e, lambda x: tf.sign(x) * _tail_of_i1(x)),
+    "BesselK0e": _with_tail(tf.math.special.bessel_k0e, _bessel_tail(0, 1, _of_k)),
+    "BesselK1e": _with_tail(tf.math.special.bessel_k1e, _bessel_tail(1, 1, _of_k)),
+    "Dawsn": _with_tail(tf.math.special.dawsn, _dawson_tail),
+}
+"""Op type -> the function with slopes that keep their digits."""

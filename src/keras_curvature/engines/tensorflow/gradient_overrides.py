@@ -314,6 +314,7 @@ def _euclidean_norm(op: tf.Operation, x: tf.Tensor, axis: tf.Tensor) -> tf.Tenso
 
 REFINED: dict[str, Formula] = {
     # where digits are lost: in tails, beside poles that cancel
+    **{op_type: _of_inputs(f) for op_type, f in elementary_functions.WITH_TAILS.items()},
     "BesselI0": _of_inputs(elementary_functions.bessel_i0),
     "BesselI1": _of_inputs(elementary_functions.bessel_i1),
     "BesselJ0": _of_inputs(elementary_functions.bessel_j0),
