@@ -139,7 +139,7 @@ def _tapped(
     tensor: tf.Tensor, columns: Sequence[int] | None, what: str, found: list[Tap]
 ) -> tf.Tensor:
     """The tensor as it goes on, behind what is left in `found`."""
-    if columns is None:
+    if columns is None or not tensor.dtype.is_floating:  # the latter is refused for its dtype
         tap = Tap(tf.identity(tensor), None)
         found.append(tap)
         return tap.tensor
