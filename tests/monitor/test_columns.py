@@ -91,6 +91,8 @@ def test_the_picture_is_a_line_with_the_others_held_and_dots(way):
     centre = np.abs(X[:, 2] - vol[0]).argmin()
     assert X[centre, 2] == pytest.approx(vol[0], rel=1e-5)
     spot = float(X[centre, 0])
+    told = f"held as at probe point {centre}."
+    assert told in " ".join(monitor.reports[""].method)
     np.testing.assert_allclose(
         line(function, "model").get_ydata(), spot**2 * at + at**3 * vol[0], rtol=1e-5
     )
@@ -183,6 +185,19 @@ def test_what_cannot_be_right_is_told_before_training(case):
     model = of_several_inputs() if isinstance(probe, dict) else of_one_array()
     with pytest.raises(ValueError, match=message):
         untrained(model, probe, **options)
+
+
+def test_the_loss_bends_along_a_column_too():
+    """`(y - f)²` by the strike, where `f` is linear in it and `y` is held: `2 f'²`."""
+    inputs = keras.Input((3,))
+    spot, strike, _ = keras.ops.unstack(inputs, axis=1)
+    model = keras.Model(inputs, (spot * strike)[:, None])
+    loss = keras.losses.MeanSquaredError()
+    monitor = untrained(model, (X, X[:, 2:]), columns=[1], output=loss)
+    assert monitor.history["mean"][0] == pytest.approx(2 * np.mean(X[:, 0] ** 2), rel=1e-5)
+    held = monitor._found.measurements[""].held
+    everywhere = np.full_like(held.diagonal, held.diagonal[0, 0, 0])
+    np.testing.assert_allclose(held.diagonal, everywhere, rtol=1e-5)
 
 
 def test_a_reference_and_a_scale_are_of_the_columns():

@@ -87,9 +87,10 @@ def _fill(
     """Colours the space between points."""
     there = np.isfinite(values) & np.isfinite(points).all(axis=1)
     triangles = _triangles(points[there] / spread)
+    x, y = points[there].T
     if triangles is not None:
         axes.tricontourf(
-            Triangulation(*points[there].T, triangles),
+            Triangulation(x, y, triangles),
             values[there],
             levels=np.linspace(norm.vmin or 0.0, norm.vmax or 0.0, 22),
             cmap=colours,

@@ -38,6 +38,9 @@ drawn, all are taken; in more, as many as this allows, but at least `SCALE_POINT
 
 SCALE_POINTS = 64
 
+MOST_NUMBERS = 1024
+"""Of an input, up to which it has a say in which example is central."""
+
 HELD = "held_"
 """In front of the names of what is taken with the other inputs held."""
 
@@ -83,9 +86,9 @@ class ExactMeasurer(Measurer):
         self._references = ground_truth.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
         self._scale_lines = scale_lines(z, self._spread)
-        self._cuts = slices.cuts(z, self._spread)
+        self._centre = slices.central(self._numbers() if f.is_held else [z])
+        self._cuts = slices.cuts(z, self._centre)
         self._grid = slices.grid(z) if f.is_held else None
-        self._centre = slices.central(self._numbers()) if self._grid is not None else 0
 
     @property
     def _quantities(self) -> tuple[str, ...]:
@@ -120,6 +123,11 @@ class ExactMeasurer(Measurer):
             f"{len(self._scale_lines.start)} of these lines, in standard deviations.",
             f"Units: {method_text.UNITS[units]}; numbers per feature in standard deviations.",
         ]
+        if self._grid is not None:
+            lines.append(
+                "Lines and maps are drawn with all other inputs held as at probe point "
+                f"{self._centre}."
+            )
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
     def measure_slices(self) -> dict[str, Slices]:
@@ -230,8 +238,10 @@ class ExactMeasurer(Measurer):
         return {f"{HELD}{name}": part for name, part in found.items()}
 
     def _numbers(self) -> list[Array]:
-        """All that the model is given, in floats."""
-        return [leaf.numpy() for leaf in self._bound.inputs.leaves if leaf.dtype.is_floating]
+        """What the model is given of each example, but for images and the like."""
+        leaves = [leaf for leaf in self._bound.inputs.leaves if leaf.dtype.is_floating]
+        narrow = [leaf.numpy() for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
+        return narrow or [self._points()]
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
         bound = self._scale_bound

@@ -195,8 +195,8 @@ def feature_names(
             have no order.
     """
     if inputs.subset is not None:
-        names = feature_names(given, columns, inputs.whole)
-        return tuple(names[i] for i in inputs.subset.indexes)
+        of_all = feature_names(given, columns, inputs.whole)
+        return tuple(of_all[i] for i in inputs.subset.indexes)
     own = [_own_names(inputs, i) for i in range(len(inputs.shapes))]
     flat = tuple(name for names in own for name in names)
     if given is None:

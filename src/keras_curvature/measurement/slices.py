@@ -72,15 +72,13 @@ class Cuts:
         return np.repeat(np.arange(len(self.positions)), self.positions.shape[1])
 
 
-def cuts(z: Array, spread: Array) -> Cuts | None:
-    """Chooses the slices through a probe `(n, d)`; `None` where none are drawn."""
+def cuts(z: Array, index: int) -> Cuts | None:
+    """The slices through one point of a probe `(n, d)`; `None` where none are drawn."""
     d = z.shape[1]
     if not FEWEST_INPUTS <= d <= MOST_INPUTS:
         return None
-    distance = np.linalg.norm((z - np.median(z, axis=0)) / spread, axis=1)
     count = int(np.clip(ROWS // d, FEWEST_POINTS, MOST_POINTS))
     positions = np.linspace(z.min(axis=0), z.max(axis=0), count, axis=1)
-    index = int(distance.argmin())
     return Cuts(index, z[index], positions)
 
 

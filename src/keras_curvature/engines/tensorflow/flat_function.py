@@ -185,8 +185,11 @@ def flatten(
     tap: str | int | None = layer
     picked = checked_columns(columns)
     if picked is not None:
-        tap = layer or _only(chosen, points, picked)
-        picked = by_index(picked, None if layer else inputs.columns[tap], points)
+        names_of = None
+        if layer is None:
+            tap = _only(chosen, points, picked)
+            names_of = inputs.columns[tap]
+        picked = by_index(picked, names_of, points)
     selected = selector(model, output)
 
     def traced_for(batch: int | None) -> Trace:
