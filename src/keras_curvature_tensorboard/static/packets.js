@@ -176,7 +176,7 @@ function unpack(buffer, start, step) {
 }
 
 // Of what is drawn against one or two inputs of several.
-export const HELD = "the other inputs held at a central probe point";
+export const HELD = "the other inputs are held at a central probe point";
 
 // The part of an array at the given leading indices, as one flat array.
 export function part(array, ...indices) {
