@@ -24,6 +24,9 @@ Output: TypeAlias = int | str | Callable[[Any], Any] | None
 Wrt: TypeAlias = int | str | Sequence[int | str] | None
 """With respect to what: see `keras_curvature.derivatives`."""
 
+Columns: TypeAlias = int | str | Sequence[int | str] | None
+"""Which columns of an input to differentiate by: see `keras_curvature.derivatives`."""
+
 Units = Literal["raw", "std"]
 """`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
 

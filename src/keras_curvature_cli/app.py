@@ -96,6 +96,12 @@ Wrt = Annotated[
         help="With respect to what: inputs (several with commas between) or a layer, index or name."
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="By which columns of the points, index or name, several with commas between."
+    ),
+]
 EngineOption = Annotated[Engine, typer.Option("--engine", help="What computes.")]
 DtypeOption = Annotated[
     Dtype | None, typer.Option("--dtype", help="The narrowest dtype to compute in.")
@@ -154,17 +160,19 @@ def report(
     units: UnitsOption = Units.auto,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: EngineOption = Engine.auto,
     dtype: DtypeOption = None,
     batch_size: BatchSize = None,
     json: Json = False,
 ) -> None:
     """Measure a model: verdict, numbers and diagnosis, a picture, a TensorBoard log."""
-    asked = _asked(output, wrt, engine, dtype, batch_size)
+    asked = _asked(output, wrt, columns, engine, dtype, batch_size)
     with _told(context.obj):
         _require_png(picture)
         points = probes.read(probe, y, x)
         net, points = commands.model_for(points, model, code or ())
+        asked = asked.of(points)
         distance = "auto" if scale is None else scale
         monitor = commands.measured(
             net, points, asked, scale=distance, units=units.value, log_dir=log_dir
@@ -195,6 +203,7 @@ def diagnose(
     scale: Scale = None,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     dtype: DtypeOption = None,
     batch_size: BatchSize = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are findings.")] = (
@@ -203,10 +212,11 @@ def diagnose(
     json: Json = False,
 ) -> None:
     """Find what stands between a model's second derivatives and their reader."""
-    asked = _asked(output, wrt, Engine.auto, dtype, batch_size)
+    asked = _asked(output, wrt, columns, Engine.auto, dtype, batch_size)
     with _told(context.obj):
         points = probes.read(probe, y, x)
         net, points = commands.model_for(points, model, code or ())
+        asked = asked.of(points)
         found = commands.diagnosed(net, points.x, asked, "auto" if scale is None else scale)
         typer.echo(printing.as_json(printing.diagnosis_data(found)) if json else str(found))
     if strict and not found.healthy:
@@ -224,16 +234,18 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Of the examples and directions.")] = 0,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: EngineOption = Engine.auto,
     dtype: DtypeOption = None,
     batch_size: BatchSize = None,
     json: Json = False,
 ) -> None:
     """Check the derivatives of a model against differences of its values; 1 if any is wrong."""
-    asked = _asked(output, wrt, engine, dtype, batch_size)
+    asked = _asked(output, wrt, columns, engine, dtype, batch_size)
     with _told(context.obj):
         points = probes.read(probe, y, x)
         net, points = commands.model_for(points, model, code or ())
+        asked = asked.of(points)
         found = commands.verified(net, points.x, asked, seed)
         typer.echo(printing.as_json(printing.verification_data(found)) if json else str(found))
     if not found.ok:
@@ -253,17 +265,19 @@ def compare(
     units: UnitsOption = Units.auto,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: EngineOption = Engine.auto,
     dtype: DtypeOption = None,
     batch_size: BatchSize = None,
     json: Json = False,
 ) -> None:
     """Measure two models on the same probe, and how far they are apart."""
-    asked = _asked(output, wrt, engine, dtype, batch_size)
+    asked = _asked(output, wrt, columns, engine, dtype, batch_size)
     names = [a.name, b.name] if a.name != b.name else [str(a), str(b)]
     with _told(context.obj):
         points = probes.read(probe, y, x)
         pairs = [commands.model_for(points, path, code or ()) for path in (a, b)]
+        asked = asked.of(points)
         distance = "auto" if scale is None else scale
         monitors = [
             commands.measured(net, fitted, asked, scale=distance, units=units.value)
@@ -289,6 +303,7 @@ def _print_comparison(names: list[str], monitors: list[Any], apart: str) -> None
 def _asked(
     output: str | None,
     wrt: str | None,
+    columns: str | None,
     engine: Engine,
     dtype: Dtype | None,
     batch_size: int | None,
@@ -296,6 +311,7 @@ def _asked(
     return commands.Asked(
         output=_index_or_name(output),
         wrt=_one_or_several(wrt),
+        columns=None if columns is None else _several(columns),
         engine=engine.value,
         dtype=None if dtype is None else dtype.value,
         batch_size=batch_size,
@@ -303,8 +319,10 @@ def _asked(
 
 
 def _one_or_several(text: str | None) -> int | str | list[int | str] | None:
-    if text is None or "," not in text:
-        return _index_or_name(text)
+    return _index_or_name(text) if text is None or "," not in text else _several(text)
+
+
+def _several(text: str) -> list[int | str]:
     return [found for part in text.split(",") if (found := _index_or_name(part)) is not None]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Asked:
     Attributes:
         output: which output, an index or a name.
         wrt: with respect to what, likewise, or a list of inputs.
+        columns: by which columns of the points, likewise.
         engine: that computes.
         dtype: the narrowest to compute in.
         batch_size: examples at a time.
@@ -28,6 +29,7 @@ class Asked:
 
     output: int | str | None = None
     wrt: int | str | Sequence[int | str] | None = None
+    columns: Sequence[int | str] | None = None
     engine: str = "auto"
     dtype: str | None = None
     batch_size: int | None = None
@@ -38,6 +40,7 @@ class Asked:
         return {
             "output": self.output,
             "wrt": self.wrt,
+            "columns": self.columns,
             "dtype": self.dtype,
             "batch_size": self.batch_size,
         }
@@ -46,6 +49,20 @@ class Asked:
     def keywords(self) -> dict[str, Any]:
         """Keywords of everything else."""
         return {**self.without_engine, "engine": self.engine}
+
+    def of(self, probe: probes.ProbeFile) -> Asked:
+        """The same with the columns by their indexes, where the file has names for them."""
+        if self.columns is None or probe.names is None:
+            return self
+        names = list(probe.names)
+        unknown = [c for c in self.columns if isinstance(c, str) and c not in names]
+        if unknown:
+            raise UnusableError(
+                f"--columns must be indexes, or names in the file: {names}. Received: "
+                f"{unknown[0]!r}."
+            )
+        columns = [names.index(c) if isinstance(c, str) else c for c in self.columns]
+        return replace(self, columns=columns)
 
 
 def model_for(

@@ -120,6 +120,21 @@ def test_several_inputs_are_the_arrays_of_their_names(run):
     assert "each input once" in run("verify", "two.keras", "two.npz", "--wrt", "left,0").output
 
 
+def test_columns_of_the_points_go_by_the_names_in_the_file(run):
+    table = ["silu.keras", "t.csv", "--y", "price"]
+    model = keras.models.load_model("silu.keras")
+    known = float(np.mean(kc.hessian_diagonal(model, X, columns=[1])))
+    for columns in ("b", "1", "-1"):
+        result = run("report", *table, "--columns", columns, "--json")
+        assert result.exit_code == 0, result.output
+        (report,) = json.loads(result.stdout)["outputs"].values()
+        assert list(report["features"]) == ["b"]
+        assert report["numbers"]["mean"] == pytest.approx(known, rel=1e-4)
+    for command in ("verify", "diagnose"):
+        assert run(command, *table, "--columns", "b,a").exit_code == 0
+    assert run("compare", "silu.keras", "relu.keras", *table[1:], "--columns", "b").exit_code == 0
+
+
 def test_a_layer_of_ones_own_comes_from_a_file_that_is_named(run):
     result = run("verify", "own.keras", "x.npy", "--code", "own_layers.py", "--json")
     assert result.exit_code == 0, result.output
@@ -339,6 +354,16 @@ MISTAKES = {
     "the second": (["compare", "silu.keras", "two.keras", "x.npy"], 2, "two.keras takes 2 inputs"),
     "output": (["report", "silu.keras", "x.npy", "--output", "nine"], 2, "`output` must name"),
     "wrt": (["report", "silu.keras", "x.npy", "--wrt", "nine"], 2, "`wrt` must name"),
+    "columns by name": (
+        ["verify", "silu.keras", "t.csv", "--y", "price", "--columns", "c"],
+        2,
+        "names in the file: ['a', 'b']. Received: 'c'",
+    ),
+    "columns without names": (
+        ["verify", "silu.keras", "x.npy", "--columns", "a"],
+        2,
+        "Give the index of the column",
+    ),
     "engine": (["report", "silu.keras", "x.npy", "--engine", "nine"], 2, "nine"),
     "scale": (["report", "silu.keras", "x.npy", "--scale", "-1"], 2, "`scale` must be"),
     "picture": (["report", "silu.keras", "x.npy", "--picture", "p.jpg"], 2, "must end in .png"),

@@ -135,8 +135,10 @@ def _x(q):
 
 
 def _function(model, q):
-    x, options = _x(q), {k: q[k] for k in ("engine", "dtype", "output", "wrt", "batch_size")}
-    v = keras.tree.map_structure(lambda leaf: leaf[0], x) if q["wrt"] is None else None
+    taken = ("engine", "dtype", "output", "wrt", "columns", "batch_size")
+    x, options = _x(q), {k: q[k] for k in taken}
+    whole = q["wrt"] is None and q["columns"] is None
+    v = keras.tree.map_structure(lambda leaf: leaf[0], x) if whole else None
     names = [name for name in q["names"] if v is not None or "direction" not in name]
     names = [name for name in names if v is not None or "vector" not in name] or ["value"]
     if not q["in_graph"]:
@@ -247,6 +249,7 @@ ASKED = st.fixed_dictionaries(
         "dtype": st.sampled_from([None, None, "float64"]),
         "output": st.sampled_from([None, None, 0, 1, "predicted", "margin"]),
         "wrt": st.sampled_from([None, None, None, "dense_0", 0, ["b", "a"]]),
+        "columns": st.sampled_from([None, None, None, [0], [1, 0]]),
         "batch_size": st.sampled_from([None, None, 2]),
         "names": st.lists(st.sampled_from(DERIVATIVES), min_size=1, max_size=4, unique=True),
         "estimates": st.lists(st.sampled_from(ESTIMATES), min_size=1, max_size=3, unique=True),

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_curvature.engines.columns import Subset
 from keras_curvature.engines.layout import side_by_side
 from keras_curvature.measurement.probe import feature_names, make_probe
 
@@ -167,6 +169,9 @@ ONE, TWO = layout(["input"], [(1,)]), layout(["input"], [(2,)])
 LISTED = layout(["a", "b"], [(1,), (2,)])
 UNORDERED = layout(["a", "b"], [(1,), (2,)], {"b": 1, "a": 0})
 OWN = ("a", "b[0]", "b[1]")
+SOME = replace(layout(["input"], [(2,)]), subset=Subset((3, 1), 4))
+CHOSEN, PICKED = (replace(layout(["b"], [shape]), beside=True) for shape in ((1,), (2,)))
+MARKET = ["spot", "strike", "vol", "maturity"]
 
 NAMES = {
     "one": ((None, None, ONE), ("x",)),
@@ -181,6 +186,12 @@ NAMES = {
     "dict": (({"b": ["t", "u"], "a": "s"}, None, UNORDERED), ("s", "t", "u")),
     "dict of a list": (({"b": ["t", "u"], "a": "s"}, None, LISTED), ("s", "t", "u")),
     "some": (({"b": ["t", "u"]}, None, UNORDERED), ("a", "t", "u")),
+    "some columns": ((None, None, SOME), ("x3", "x1")),
+    "some columns by name": ((MARKET, None, SOME), ("maturity", "strike")),
+    "some columns of a frame": ((None, MARKET, SOME), ("maturity", "strike")),
+    "some columns of a dict": (({"input": MARKET}, None, SOME), ("maturity", "strike")),
+    "one of several": ((None, None, CHOSEN), ("b",)),
+    "one of several, wide": ((None, None, PICKED), ("b[0]", "b[1]")),
     "by name": ((["b[1]", "a", "b[0]"], None, UNORDERED), OWN),
 }
 
@@ -194,6 +205,7 @@ def test_names(case):
 BAD_NAMES = {
     "number": ((["one"], TWO), "2 different names"),
     "same": ((["same", "same"], TWO), "2 different names"),
+    "of some columns alone": ((["maturity", "strike"], SOME), "4 different names"),
     "string": (("ab", TWO), "2 different names"),
     "list for a dict": ((["s", "t", "u"], UNORDERED), r"Write \{'a': \.\.\., 'b': \.\.\.\}"),
     "lists for a dict": (([["s"], ["t", "u"]], UNORDERED), "must be a dict by the names"),

@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_curvature.engines.options import Options
 from keras_curvature.measurement.exact import ExactMeasurer
 from keras_curvature.measurement.probe import make_probe
-from keras_curvature.measurement.slices import FEWEST_POINTS, MOST_INPUTS, cuts
+from keras_curvature.measurement.slices import FEWEST_POINTS, MOST_INPUTS, central, cuts, grid
 
 X = np.random.default_rng(0).uniform(-1, 1, size=(50, 3)).astype("float32")
 
@@ -62,7 +62,7 @@ def test_several_outputs_have_slices_of_their_own():
 
 @pytest.mark.parametrize("d", [1, 2, MOST_INPUTS + 1])
 def test_there_are_none_where_all_is_drawn_anyway_or_nobody_looks(d):
-    assert cuts(np.zeros((4, d)), np.ones(d)) is None
+    assert cuts(np.zeros((4, d)), 0) is None
     x = np.random.default_rng(0).normal(size=(8, d))
     assert measured(lambda x: tf.reduce_sum(x**2, axis=1, keepdims=True), x) == {}
 
@@ -72,3 +72,26 @@ def test_a_constant_input_and_a_single_point_do_no_harm():
     found = measured(lambda x: tf.reduce_sum(x**2, axis=1, keepdims=True), x)[""]
     assert found.positions.shape == (MOST_INPUTS, FEWEST_POINTS)
     np.testing.assert_allclose(found.curvature, 2)
+
+
+def test_a_central_example_is_near_the_medians_of_all_its_numbers():
+    """Each in standard deviations: the second one is nearest in metres, and far in grams."""
+    metres = np.array([[0.0], [0.5], [1.0], [0.4], [0.6]])
+    grams = np.array(
+        [[[0.0, 1.0]], [[9000.0, 1.0]], [[500.0, 1.0]], [[600.0, 1.0]], [[100.0, 1.0]]]
+    )
+    assert central([metres, grams]) == 3
+    assert central([metres]) == 1
+    assert central([np.ones((4, 2))]) == 0
+    assert central([np.zeros((1, 2), "float32")]) == 0
+
+
+def test_a_grid_reaches_over_the_range_of_one_or_two_inputs_and_there_is_none_for_more():
+    z = np.array([[0.0, 5.0, 1.0], [2.0, -5.0, 1.0], [1.0, 0.0, 1.0]])
+    line = grid(z[:, :1])[:, 0]
+    assert (line[0], line[-1]) == (0.0, 2.0)
+    np.testing.assert_allclose(np.diff(line), np.diff(line)[0])
+    plane = grid(z[:, :2])
+    assert {(0.0, -5.0), (0.0, 5.0), (2.0, -5.0), (2.0, 5.0)} <= set(map(tuple, plane))
+    assert len(np.unique(plane, axis=0)) == len(plane)
+    assert grid(z) is None

@@ -25,6 +25,7 @@ SLOW = {
     f"docs/{name}.md"
     for name in (
         "dashboard",
+        "greeks",
         "index",
         "monitor",
         "pinns",

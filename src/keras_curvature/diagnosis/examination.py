@@ -25,7 +25,7 @@ from keras_curvature.engines.api import (
     bind,
 )
 from keras_curvature.engines.backend import require_eager, unobserved
-from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 
 def diagnose(
@@ -35,6 +35,7 @@ def diagnose(
     scale: Any = "auto",
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     dtype: str | None = None,
     batch_size: int | None = None,
     compare_tapes: bool = False,
@@ -58,6 +59,7 @@ def diagnose(
         scale: the distance that is to be used in `scale_curvature`.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
         compare_tapes: whether to ask two nested tapes of TensorFlow too, which takes compiling
@@ -79,7 +81,7 @@ def diagnose(
         ('linear',)
     """
     require_eager("diagnose")
-    options = Options(output, wrt, "auto", dtype, batch_size)
+    options = Options(output, wrt, "auto", dtype, batch_size, columns)
     with warnings.catch_warnings():
         # The report says it.
         warnings.filterwarnings("ignore", message="The model gives an example another output")

@@ -74,7 +74,7 @@ class Subject:
     Attributes:
         model: as the user gave it.
         bound: the model, traced, and all of the user's examples.
-        options: the user's.
+        options: the user's, columns by their indexes.
         leaves: the examples that are looked at, as the model takes them.
         chosen: which of the user's examples these are, `(n,)`.
         f: the model as the public functions evaluate it, few outputs.
@@ -135,6 +135,8 @@ def subject_of(
     at_most: int = MOST_EXAMPLES,
 ) -> Subject:
     """Chooses the examples, and what is asked of them; `seed` is of the choice."""
+    subset = bound.f.inputs.subset
+    columns = None if subset is None else subset.indexes
     f = few_outputs(bound.f)
     f64 = few_outputs(dataclasses.replace(bound.f, dtype=tf.float64))
     z = f64.point(bound.inputs.leaves)[0]
@@ -146,7 +148,7 @@ def subject_of(
     return Subject(
         model=model,
         bound=bound,
-        options=options,
+        options=dataclasses.replace(options, columns=columns),
         leaves=tuple(tf.gather(leaf, chosen) for leaf in bound.inputs.leaves),
         chosen=chosen,
         f=f,

@@ -7,6 +7,7 @@ from keras_curvature.engines.activity import Activity, Dependence, NotDifferenti
 from keras_curvature.engines.batch_coupling import TOLERANCE, draws, influence, randomness
 from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, forget
 from keras_curvature.engines.chunking import WHOLE
+from keras_curvature.engines.columns import by_index, checked_columns
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import (
@@ -18,7 +19,7 @@ from keras_curvature.engines.evaluation import (
     run_chunked,
 )
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
-from keras_curvature.engines.inputs import is_text, matched, numbers_in
+from keras_curvature.engines.inputs import is_text, matched, names_of_columns, numbers_in
 from keras_curvature.engines.layout import Layout, keys_in_order, unflatten
 from keras_curvature.engines.losses import (
     LOSS,
@@ -59,6 +60,8 @@ __all__ = [
     "WithLoss",
     "as_direction",
     "bind",
+    "by_index",
+    "checked_columns",
     "chunking",
     "differentiate",
     "draws",
@@ -75,6 +78,7 @@ __all__ = [
     "mask_of",
     "masked",
     "matched",
+    "names_of_columns",
     "needs_float64",
     "numbers_in",
     "rademacher",

@@ -192,11 +192,13 @@ def bind(
         inputs.masked,
         options.output,
         options.wrt,
+        options.columns,
+        None if options.columns is None else inputs.columns,
         inside.name,
     )
 
     def make(strategy: tf.distribute.Strategy | None) -> Evaluator:
-        f = flatten(model, inputs, options.output, options.wrt, inside)
+        f = flatten(model, inputs, options.output, options.wrt, inside, options.columns)
         any_number = fixed_batch.rows(f.fetches) is None
         return Evaluator(f, strategy, any_number and warn_if_coupled(f, inputs.leaves))
 

@@ -29,6 +29,7 @@ class Inputs:
         specs: for each, the dtype and the shape without the batch in which the model is traced.
         structure: the structure they came in.
         names: a name for each that is no mask.
+        columns: for each, the names of its columns where it came as a data frame.
         masked: for each mask, the index of the tensor that it is of.
         batch: how many examples the model's inputs say that it takes at a time, or `None`.
     """
@@ -37,6 +38,7 @@ class Inputs:
     specs: tuple[tf.TensorSpec, ...]
     structure: Any
     names: tuple[str, ...]
+    columns: tuple[tuple[str, ...] | None, ...]
     masked: tuple[int, ...] = ()
     batch: int | None = None
 
@@ -89,6 +91,7 @@ def prepare(model: Model, x: Structure) -> Inputs:
         specs=tuple(specs),
         structure=keras.tree.map_structure(lambda _: None, x),
         names=_names(x, declared, len(leaves), labels_of(model)),
+        columns=tuple(names_of_columns(leaf) for leaf in leaves),
         masked=tuple(masks),
         batch=batch,
     )
@@ -176,6 +179,12 @@ def is_text(value: Any) -> bool:
     if array is None or array.dtype.kind not in "SUO":
         return False
     return all(isinstance(entry, (str, bytes)) for entry in array.flat)
+
+
+def names_of_columns(value: Any) -> tuple[str, ...] | None:
+    """Those of a data frame."""
+    columns = getattr(value, "columns", None)
+    return None if columns is None else tuple(str(column) for column in columns)
 
 
 def numbers_in(value: Any, what: str) -> Any:

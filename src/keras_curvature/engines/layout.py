@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from keras_curvature.engines.columns import Subset
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,23 @@ class Layout:
         names: one per array.
         ordered: whether they have an order that a user knows. What came in a dict has none: Keras
             sorts its keys.
+        subset: which columns of the only array these are, where it has others, which are held.
+        beside: whether the model takes other arrays besides, which are held.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     structure: Any
     names: tuple[str, ...] = ("",)
     ordered: bool = True
+    subset: Subset | None = None
+    beside: bool = False
+
+    @property
+    def whole(self) -> Layout:
+        """That of the only array with all its columns."""
+        if self.subset is None:
+            return self
+        return replace(self, shapes=((self.subset.count,),), subset=None)
 
     @property
     def sizes(self) -> list[int]:

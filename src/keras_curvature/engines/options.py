@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_curvature.engines.columns import checked_columns
 from keras_curvature.engines.tensorflow.flat_function import checked_wrt
-from keras_curvature.typing import Output, Wrt
+from keras_curvature.typing import Columns, Output, Wrt
 
 ENGINE_NAMES = ("taylor", "nested", "finite_difference")
 """What `engine=` may be besides `"auto"`."""
@@ -22,10 +23,12 @@ class Options:
     engine: str = "auto"
     dtype: str | None = None
     batch_size: int | None = None
+    columns: Columns = None
 
     def __post_init__(self) -> None:
         """Checks what can be checked without a model."""
         object.__setattr__(self, "wrt", checked_wrt(self.wrt))
+        object.__setattr__(self, "columns", checked_columns(self.columns))
         if self.engine not in ("auto", *ENGINE_NAMES):
             raise ValueError(
                 f"`engine` must be 'auto' or one of {sorted(ENGINE_NAMES)}. Received: "

@@ -23,7 +23,7 @@ from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
 from keras_curvature.estimates import hutchinson, lanczos
 from keras_curvature.estimates.results import Eigenvalues, Estimate
 from keras_curvature.estimates.xtrace import xtrace
-from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 TRACE, XTRACE, FROBENIUS, DIAGONAL = "trace", "xtrace", "frobenius_squared", "diagonal"
 EIGENVALUES = "eigenvalues"
@@ -48,6 +48,7 @@ def estimate(
     most_products: int = 64,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -86,6 +87,7 @@ def estimate(
         most_products: of `"eigenvalues"`: stop then at the latest; the `residual` tells.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -110,7 +112,7 @@ def estimate(
     wanted = _checked(names, directions, tolerance, most_products)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"`seed` must be an int. Received: {seed!r}.")
-    options = Options(output, wrt, engine, dtype, batch_size)
+    options = Options(output, wrt, engine, dtype, batch_size, columns)
     bound = bind(model, x, options)
     found: dict[str, Any] = {}
     sampled = [name for name in wanted if name != EIGENVALUES]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
@@ -27,9 +28,15 @@ from keras_curvature.typing import Array
 
 
 def curves(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Picture:
-    """Function, slope and curvature above one another, against the input."""
+    """Function, slope and curvature above one another, against the input.
+
+    Where other inputs are held, they are so on the lines, and the probe's points, which differ in
+    them, are dots that no line joins.
+    """
     view = view_of(m, column, np.argsort(m.x[:, 0], kind="stable"))
-    x = view.x[:, 0]
+    line = view if m.held is None else view_of(m.held, column)
+    drawn = [view] if m.held is None else [view, line]
+    x, along = view.x[:, 0], line.x[:, 0]
     figure = page(report, which(m, column), (8.0, 7.6), theme)
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1, 1.4))
     place(figure, left=0.75, right=0.2, bottom=0.72, hspace=0.34)
@@ -47,42 +54,68 @@ def curves(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pi
     function, slope, curvature = panels
     if view.target is not None:
         function.plot(x, view.target, ".", ms=3, color=theme.target, label="data")
-    _line(function, x, view.value, theme.exact, "model")
-    _line(slope, x, view.slope[:, 0], theme.exact, "exact")
-    _both_curvatures(curvature, x, view, float(m.scale[0]), theme)
+    if m.held is not None:
+        for panel, values in zip(panels, (view.value, view.slope, view.exact), strict=True):
+            dots: dict[str, Any] = {"ms": 4, "mew": 0, "alpha": 0.35, "color": theme.exact}
+            panel.plot(x, values.ravel(), ".", label="points", **dots)
+    _line(function, along, line.value, theme.exact, "model")
+    _line(slope, along, line.slope[:, 0], theme.exact, "exact")
+    _both_curvatures(curvature, view, line, float(m.scale[0]), theme)
     name = plain(m.feature_names[0], 60)
     curvature.set_xlabel(name if name == "x" else f"{name}  [x]")
 
     # Set, because what is not a number does not count for the limits, not even its x.
     low, high = range_of(x, FLAT * float(m.input_spread[0]))
     curvature.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
-    outside = _frame(function, [view.value, view.target], flat(m, column, 0))
-    outside += _frame(slope, [view.slope], flat(m, column, 1))
-    outside += _frame(curvature, [[0.0], view.exact, view.at_scale, view.known],
-                      flat(m, column, 2))  # fmt: skip
+    outside = _frame(function, [*(v.value for v in drawn), view.target], flat(m, column, 0))
+    outside += _frame(slope, [v.slope for v in drawn], flat(m, column, 1))
+    bends = [bend for v in drawn for bend in (v.exact, v.at_scale)]
+    outside += _frame(curvature, [[0.0], *bends, view.known], flat(m, column, 2))
     for panel in panels:
-        panel.legend(loc="lower right", bbox_to_anchor=(1.01, 0.985), ncols=3)
-    notes = [f"{outside} points lie beyond the axes"] if outside else []
+        panel.legend(loc="lower right", bbox_to_anchor=(1.01, 0.985), ncols=4)
+    held = "on the lines the other inputs are held at a central point"
+    notes = [] if m.held is None else [held]
+    notes += [f"{outside} points lie beyond the axes"] if outside else []
     if not view.inside.all():
         notes.append("fainter where x ± h leaves the probe’s range")
     foot(figure, [*counts(m, view), *notes], theme)
     return figure
 
 
-def _both_curvatures(axes: Axes, x: Array, view: View, h: float, theme: Theme) -> None:
-    """Exact and at the scale; the latter is noise point by point where there are kinks."""
-    exact, at_scale, inside = view.exact[:, 0], view.at_scale[:, 0], view.inside[:, 0]
+def _both_curvatures(axes: Axes, view: View, line: View, h: float, theme: Theme) -> None:
+    """Exact and at the scale; the latter is noise point by point where there are kinks.
+
+    Args:
+        axes: of the panel.
+        view: the probe's points.
+        line: what is joined: these too, or others on a line.
+        h: the scale.
+        theme: of the page.
+    """
+    x, at_scale, inside = view.x[:, 0], view.at_scale[:, 0], view.inside[:, 0]
     dots: dict[str, Any] = {"marker": ".", "ls": "", "ms": 4, "mew": 0, "color": theme.scale}
-    used = inside & np.isfinite(at_scale) & np.isfinite(x)
+    used = _usable(view)
     axes.plot(x[~inside], at_scale[~inside], alpha=0.18, **dots)
     axes.plot(x[used], at_scale[used], alpha=0.5, **dots)
-    label = f"over ± {h:.3g}, mean {mean_of(at_scale[used])}"
-    smooth = running_mean(x[used], at_scale[used], h / 2)
-    axes.plot(x[used], smooth, color=theme.scale, lw=3.4, alpha=0.75, label=label)
-    _line(axes, x, exact, theme.exact, f"exact, mean {mean_of(exact)}")
+    over, exact = f"over ± {h:.3g}", "exact"
+    if line is view:  # the numbers of a probe are not those of a line
+        over += f", mean {mean_of(at_scale[used])}"
+        exact += f", mean {mean_of(view.exact[:, 0])}"
+    along, on_line = line.x[:, 0], _usable(line)
+    smooth = running_mean(along[on_line], line.at_scale[on_line, 0], h / 2)
+    axes.plot(along[on_line], smooth, color=theme.scale, lw=3.4, alpha=0.75, label=over)
+    _line(axes, along, line.exact[:, 0], theme.exact, exact)
     if view.known is not None:
-        known = view.known[:, 0]
-        axes.plot(x, known, "--", color=theme.ink, lw=1.3, label="known")
+        known: dict[str, Any] = {"ls": "--", "lw": 1.3}
+        if line is not view:
+            known = {"ls": "", "marker": ".", "ms": 4}
+        axes.plot(x, view.known[:, 0], color=theme.ink, label="known", **known)
+
+
+def _usable(view: View) -> NDArray[np.bool_]:
+    """Where the curvature at the scale is known and inside of the probe's range."""
+    at_scale = view.at_scale[:, 0]
+    return view.inside[:, 0] & np.isfinite(at_scale) & np.isfinite(view.x[:, 0])
 
 
 def _line(axes: Axes, x: Array, y: Array, colour: str, label: str) -> None:

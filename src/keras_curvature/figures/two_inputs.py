@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
-from keras_curvature.figures.view import counts, flat, limit, mean_of, range_of, view_of, which
+from keras_curvature.figures.view import (
+    View,
+    counts,
+    flat,
+    limit,
+    mean_of,
+    range_of,
+    view_of,
+    which,
+)
 from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.text import plain
@@ -25,52 +34,60 @@ MOST_POINTS = 2000
 
 
 def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Picture:
-    """Function and Laplacian, exact and at the scale, over the plane of the inputs."""
+    """Function and Laplacian, exact and at the scale, over the plane of the inputs.
+
+    Where other inputs are held, the ground is coloured with them so, and the probe's points, which
+    differ in these, are dots of their own colours.
+    """
     n = len(m.x)
     view = view_of(m, column, np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(int)))
     figure = page(report, which(m, column), (9.2, 5.2), theme)
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     place(figure, left=0.75, right=0.2, bottom=1.5, wspace=0.12)
 
-    exact = view.exact.sum(axis=1)
-    at_scale = np.where(view.inside.all(axis=1), view.at_scale.sum(axis=1), np.nan)
-    height = limit([exact, at_scale], flat(m, column, 2))
+    ground = view if m.held is None else view_of(m.held, column)
+    (value, exact, at_scale), below = _mapped(view), _mapped(ground)
+    height = limit([exact, at_scale, *below[1:]], flat(m, column, 2))
     signed = Normalize(-height, height)
-    plain_norm = Normalize(*range_of(view.value, flat(m, column, 0)))
-    mesh = view.x / m.input_spread
+    plain_norm = Normalize(*range_of(np.concatenate([value, below[0]]), flat(m, column, 0)))
     rows = (
-        ("Function", view.value, "viridis", plain_norm),
+        ("Function", value, "viridis", plain_norm),
         (f"Laplacian, exact: mean {mean_of(exact)}", exact, theme.diverging, signed),
         (f"Laplacian over ± h: mean {mean_of(at_scale)}", at_scale, theme.diverging, signed),
     )
     painted = []
-    for panel, (title, values, colours, norm) in zip(axes, rows, strict=True):
+    for panel, (title, values, colours, norm), under in zip(axes, rows, below, strict=True):
         panel.set_title(title)
         panel.set_xlabel(plain(m.feature_names[0], 30))
-        painted.append(_map(panel, view.x, mesh, values, colours, norm, theme))
+        _fill(panel, ground.x, under, m.input_spread, colours, norm)
+        painted.append(_dots(panel, view.x, values, colours, norm, theme))
     axes[0].set_ylabel(plain(m.feature_names[1], 30))
     _colour_bar(figure, painted[0], axes[:1], "y")
     _colour_bar(figure, painted[1], axes[1:], "∂²y/∂x₁² + ∂²y/∂x₂²  [y/x²]")
     h = ", ".join(f"{s:.3g}" for s in m.scale)
     notes = [f"h = {h}"]
+    if m.held is not None:
+        notes.append("the ground: with the other inputs held")
     if not view.inside.all():
         notes.append("no colour where x ± h leaves the probe’s range")
     foot(figure, [*counts(m, view), *notes], theme)
     return figure
 
 
-def _map(
-    axes: Axes,
-    points: Array,
-    mesh: Array,
-    values: Array,
-    colours: Any,
-    norm: Normalize,
-    theme: Theme,
-) -> Any:
+def _mapped(view: View) -> tuple[Array, Array, Array]:
+    """Value, and Laplacian exact and at the scale, at each point."""
+    inside = view.inside.all(axis=1)
+    at_scale = np.where(inside, view.at_scale.sum(axis=1), np.nan)
+    return view.value, view.exact.sum(axis=1), at_scale
+
+
+def _fill(
+    axes: Axes, points: Array, values: Array, spread: Array, colours: Any, norm: Normalize
+) -> None:
+    """Colours the space between points."""
     there = np.isfinite(values) & np.isfinite(points).all(axis=1)
+    triangles = _triangles(points[there] / spread)
     x, y = points[there].T
-    triangles = _triangles(mesh[there])
     if triangles is not None:
         axes.tricontourf(
             Triangulation(x, y, triangles),
@@ -80,8 +97,15 @@ def _map(
             norm=norm,
             extend="both",
         )
+
+
+def _dots(
+    axes: Axes, points: Array, values: Array, colours: Any, norm: Normalize, theme: Theme
+) -> Any:
+    there = np.isfinite(values) & np.isfinite(points).all(axis=1)
     lost_x, lost_y = points[~there].T
     axes.scatter(lost_x, lost_y, marker="x", s=8, lw=0.5, color=theme.faint)
+    x, y = points[there].T
     return axes.scatter(
         x, y, c=values[there], cmap=colours, norm=norm, s=11, lw=0.3, edgecolors=theme.ink
     )

@@ -13,7 +13,7 @@ from keras_curvature.engines.api import (
     differentiate,
     estimate_laplacian,
 )
-from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 
 @tf.autograph.experimental.do_not_convert
@@ -25,6 +25,7 @@ def derivatives(
     v: Structure | None = None,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -77,6 +78,9 @@ def derivatives(
         wrt: with respect to what. `None`: all inputs. The index or name of an input. A list of
             these: a dict by the inputs' names in place of the structure of `x`. The name of a
             layer: that layer's output, the only meaningful choice for token ids.
+        columns: by which columns of an input of shape `(batch, columns)`: indexes, or names where
+            `x` is a data frame. The others are held. Shapes are as if the input had only these, and
+            so is the price. Of several inputs `wrt` says which one.
         engine: `"taylor"`, second-order Taylor propagation; `"nested"`, reverse over reverse;
             `"finite_difference"`, central differences of exact gradients in float64; or
             `"auto"`, the exact one that takes less: `engine_choice` says which, and why.
@@ -108,11 +112,14 @@ def derivatives(
     unknown = [name for name in wanted if name not in quantities.NAMES]
     if unknown or not wanted:
         raise ValueError(f"`names` must be some of {list(quantities.NAMES)}. Received: {names!r}.")
-    return differentiate(model, x, wanted, v, Options(output, wrt, engine, dtype, batch_size))
+    return differentiate(
+        model, x, wanted, v, Options(output, wrt, engine, dtype, batch_size, columns)
+    )
 
 
-def _single(name: str, model: Model, x: Structure, v: Structure | None, **options: Any) -> Any:
-    return derivatives(model, x, [name], v=v, **options)[name]
+@tf.autograph.experimental.do_not_convert
+def _single(name: str, model: Model, x: Structure, v: Structure | None, *options: Any) -> Any:
+    return differentiate(model, x, [name], v, Options(*options))[name]
 
 
 def jacobian(
@@ -121,6 +128,7 @@ def jacobian(
     *,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -132,6 +140,7 @@ def jacobian(
         x: the batch, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -144,17 +153,7 @@ def jacobian(
         >>> float(kc.jacobian(lambda x: x**2, [[3.0]])[0, 0, 0])
         6.0
     """
-    return _single(
-        "jacobian",
-        model,
-        x,
-        None,
-        output=output,
-        wrt=wrt,
-        engine=engine,
-        dtype=dtype,
-        batch_size=batch_size,
-    )
+    return _single("jacobian", model, x, None, output, wrt, engine, dtype, batch_size, columns)
 
 
 def hessian(
@@ -163,6 +162,7 @@ def hessian(
     *,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -174,6 +174,7 @@ def hessian(
         x: the batch, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -186,17 +187,7 @@ def hessian(
         >>> kc.hessian(lambda x: x[:, :1] * x[:, 1:], [[3.0, 4.0]])[0, 0].numpy().tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
-    return _single(
-        "hessian",
-        model,
-        x,
-        None,
-        output=output,
-        wrt=wrt,
-        engine=engine,
-        dtype=dtype,
-        batch_size=batch_size,
-    )
+    return _single("hessian", model, x, None, output, wrt, engine, dtype, batch_size, columns)
 
 
 def hessian_diagonal(
@@ -205,6 +196,7 @@ def hessian_diagonal(
     *,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -216,6 +208,7 @@ def hessian_diagonal(
         x: the batch, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -229,15 +222,7 @@ def hessian_diagonal(
         [0.0, 4.0]
     """
     return _single(
-        "hessian_diagonal",
-        model,
-        x,
-        None,
-        output=output,
-        wrt=wrt,
-        engine=engine,
-        dtype=dtype,
-        batch_size=batch_size,
+        "hessian_diagonal", model, x, None, output, wrt, engine, dtype, batch_size, columns
     )
 
 
@@ -250,6 +235,7 @@ def laplacian(
     seed: int = 0,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -266,6 +252,7 @@ def laplacian(
         seed: of the signs: the same ones for the same seed and shapes.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -281,19 +268,9 @@ def laplacian(
         8.0
     """
     if directions is not None:
-        options = Options(output, wrt, engine, dtype, batch_size)
+        options = Options(output, wrt, engine, dtype, batch_size, columns)
         return estimate_laplacian(model, x, _count(directions), seed, options)
-    return _single(
-        "laplacian",
-        model,
-        x,
-        None,
-        output=output,
-        wrt=wrt,
-        engine=engine,
-        dtype=dtype,
-        batch_size=batch_size,
-    )
+    return _single("laplacian", model, x, None, output, wrt, engine, dtype, batch_size, columns)
 
 
 def directional_curvature(
@@ -303,6 +280,7 @@ def directional_curvature(
     *,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -315,6 +293,7 @@ def directional_curvature(
         v: the direction, in the shape of `x` (one for each example) or of one example.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -329,15 +308,7 @@ def directional_curvature(
         8.0
     """
     return _single(
-        "directional_curvature",
-        model,
-        x,
-        v,
-        output=output,
-        wrt=wrt,
-        engine=engine,
-        dtype=dtype,
-        batch_size=batch_size,
+        "directional_curvature", model, x, v, output, wrt, engine, dtype, batch_size, columns
     )
 
 
@@ -348,6 +319,7 @@ def hessian_vector_product(
     *,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -360,6 +332,7 @@ def hessian_vector_product(
         v: the direction, in the shape of `x` (one for each example) or of one example.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -376,15 +349,7 @@ def hessian_vector_product(
         [0.0, 1.0]
     """
     return _single(
-        "hessian_vector_product",
-        model,
-        x,
-        v,
-        output=output,
-        wrt=wrt,
-        engine=engine,
-        dtype=dtype,
-        batch_size=batch_size,
+        "hessian_vector_product", model, x, v, output, wrt, engine, dtype, batch_size, columns
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_curvature.engines import api
-from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 
 @tf.autograph.experimental.do_not_convert
@@ -18,6 +18,7 @@ def engine_choice(
     *,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
 ) -> api.EngineChoice:
@@ -34,6 +35,7 @@ def engine_choice(
         names: of the derivatives.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: what would be asked for.
         dtype: the narrowest dtype to evaluate in.
 
@@ -46,5 +48,5 @@ def engine_choice(
         >>> print(kc.engine_choice(lambda x: x**2, [[0.5]], ["laplacian"]))
         engine 'taylor': exact, by second-order Taylor propagation
     """
-    options = api.Options(output, wrt, engine, dtype)
+    options = api.Options(output, wrt, engine, dtype, columns=columns)
     return api.engine_choice(model, x, names, options)

@@ -20,7 +20,7 @@ from keras_curvature.engines.backend import require_eager
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement import segments
 from keras_curvature.measurement import windows as scales
-from keras_curvature.typing import Array, Model, Output, Structure, Wrt
+from keras_curvature.typing import Array, Columns, Model, Output, Structure, Wrt
 
 WINDOWS = 64
 """How many windows are looked at in random directions, or along each axis."""
@@ -34,6 +34,7 @@ def hidden_fraction(
     along: str = "random",
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     batch_size: int | None = None,
 ) -> Any:
@@ -61,6 +62,7 @@ def hidden_fraction(
             directions; or `"axes"`, one for each input from windows along it.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: how.
         batch_size: windows at a time.
 
@@ -84,7 +86,7 @@ def hidden_fraction(
     if along not in ("random", "axes"):
         raise ValueError(f"`along` must be 'random' or 'axes'. Received: {along!r}.")
     require_eager("hidden_fraction")
-    options = Options(output, wrt, engine, batch_size=batch_size)
+    options = Options(output, wrt, engine, batch_size=batch_size, columns=columns)
     bound = bind(model, x, options, in_float64=True)
     chosen = bound.engine_for((DIRECTIONAL,))
     f = bound.f

@@ -24,7 +24,7 @@ from keras_curvature.measurement.windows import (
     resolve,
     spread,
 )
-from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 QUANTITIES = (DIAGONAL, LAPLACIAN, DIRECTIONAL)
 
@@ -40,6 +40,7 @@ def scale_curvature(
     kernel: str = "triangle",
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     dtype: str | None = None,
     batch_size: int | None = None,
 ) -> Any:
@@ -77,6 +78,7 @@ def scale_curvature(
         kernel: `"triangle"` or `"box"`.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         dtype: the dtype of the result; `None` for the model's own, float32 or better.
         batch_size: examples at a time.
 
@@ -109,7 +111,10 @@ def scale_curvature(
     """
     _require_known(of, v, kernel)
     bound = bind(
-        model, x, Options(output, wrt, dtype=dtype, batch_size=batch_size), in_float64=True
+        model,
+        x,
+        Options(output, wrt, dtype=dtype, batch_size=batch_size, columns=columns),
+        in_float64=True,
     )
     f, leaves = bound.f, bound.inputs.leaves
     several = isinstance(scale, (list, tuple))

@@ -15,7 +15,7 @@ from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
 from keras_curvature.measurement import windows
-from keras_curvature.typing import Output, Structure, Wrt
+from keras_curvature.typing import Columns, Output, Structure, Wrt
 
 
 @keras.saving.register_keras_serializable(package="keras_curvature")
@@ -65,6 +65,7 @@ class CurvaturePenalty(DerivativeWrapper):
         seed: of the directions.
         output: whose curvature, as in `keras_curvature.derivatives`.
         wrt: with respect to what, as there.
+        columns: by which columns of an input, as there, by their indexes.
         engine: as there.
         metric_name: what the metric is called; give each of several penalties its own.
         **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
@@ -85,11 +86,12 @@ class CurvaturePenalty(DerivativeWrapper):
         seed: int | None = None,
         output: Output = None,
         wrt: Wrt = None,
+        columns: Columns = None,
         engine: str = "auto",
         metric_name: str = "curvature_penalty",
         **kwargs: Any,
     ) -> None:
-        super().__init__(layer, output=output, wrt=wrt, engine=engine, **kwargs)
+        super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
         if not 0 <= strength < math.inf:
             raise ValueError(
                 f"`strength` must be a finite number, at least 0. Received: {strength!r}."

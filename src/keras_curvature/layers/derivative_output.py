@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import differentiate, mask_of, masked, selector, unflatten
 from keras_curvature.layers.wrapper import MADE_UP, DerivativeWrapper, has_open_axes, with_masks
-from keras_curvature.typing import Output, Structure, Wrt
+from keras_curvature.typing import Columns, Output, Structure, Wrt
 
 OF_THE_OUTPUT_S_SHAPE = frozenset({quantities.VALUE, quantities.LAPLACIAN, quantities.DIRECTIONAL})
 """Where a mask of the output fits: Keras's losses weigh what has other axes by it wrongly."""
@@ -77,6 +77,7 @@ class DerivativeOutput(DerivativeWrapper):
             dict, one name alone gives what it names.
         output: which output to differentiate, as there.
         wrt: with respect to what, as there.
+        columns: by which columns of an input, as there, by their indexes.
         engine: as there.
         **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
 
@@ -98,10 +99,11 @@ class DerivativeOutput(DerivativeWrapper):
         *,
         output: Output = None,
         wrt: Wrt = None,
+        columns: Columns = None,
         engine: str = "auto",
         **kwargs: Any,
     ) -> None:
-        super().__init__(layer, output=output, wrt=wrt, engine=engine, **kwargs)
+        super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
         wanted = (names,) if isinstance(names, str) else tuple(names)
         if not wanted or not set(wanted) <= set(quantities.NAMES):
             raise ValueError(

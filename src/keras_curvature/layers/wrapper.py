@@ -9,9 +9,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines.api import WHOLE, BoundModel, Options, bind, mask_of, masked
+from keras_curvature.engines.api import (
+    WHOLE,
+    BoundModel,
+    Options,
+    bind,
+    by_index,
+    checked_columns,
+    mask_of,
+    masked,
+)
 from keras_curvature.engines.backend import checked_wrt, layer_of, trace
-from keras_curvature.typing import Output, Structure, Wrt
+from keras_curvature.typing import Columns, Output, Structure, Wrt
 
 EXAMPLES = 4
 """Examples in the made-up batch on which a model is traced before there are data."""
@@ -32,6 +41,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         layer: a Keras model or layer.
         output: which output to differentiate, as in `keras_curvature.derivatives`.
         wrt: with respect to what, as there.
+        columns: by which columns of an input, as there, by their indexes.
         engine: as there.
         **kwargs: `name`, `trainable` and `dtype` as for every Keras layer.
     """
@@ -42,6 +52,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         *,
         output: Output = None,
         wrt: Wrt = None,
+        columns: Columns = None,
         engine: str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -49,6 +60,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         super().__init__(layer, autocast=False, **kwargs)
         self.output_choice = output
         self.wrt = checked_wrt(wrt)
+        self.columns = _indexes(columns)
         self.engine = engine
         self._options()  # raises now for what cannot be right
         if not self.trainable:
@@ -80,6 +92,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
         own = {
             "output": keras.saving.serialize_keras_object(output) if callable(output) else output,
             "wrt": list(self.wrt) if isinstance(self.wrt, tuple) else self.wrt,
+            "columns": None if self.columns is None else list(self.columns),
             "engine": self.engine,
         }
         config = {**super().get_config(), **own}
@@ -107,7 +120,9 @@ class DerivativeWrapper(keras.layers.Wrapper):
         save no memory.
         """
         dtype = "float64" if self.compute_dtype == "float64" else None
-        return Options(self.output_choice, self.wrt, self.engine, dtype, WHOLE)
+        return Options(
+            self.output_choice, self.wrt, self.engine, dtype, WHOLE, columns=self.columns
+        )
 
     def _known(self, inputs: Structure, open_size: int = MADE_UP[0]) -> BoundModel:
         """The traced model, from nothing but the shapes and dtypes of the inputs.
@@ -175,6 +190,12 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "regularise with weight decay or `keras_curvature.CurvaturePenalty`.",
                 stacklevel=2,
             )
+
+
+def _indexes(columns: Columns) -> tuple[int, ...] | None:
+    """The columns that were asked for: a layer is given tensors, whose columns have no names."""
+    checked = checked_columns(columns)
+    return None if checked is None else by_index(checked, None)
 
 
 def has_open_axes(inputs: Structure) -> bool:

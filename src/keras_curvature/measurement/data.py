@@ -209,6 +209,8 @@ class ExactMeasurement(Measurement):
             range in that input, shape `(n, d)`. Averages use these points only.
         reference: known second derivatives, shape `(n, m, d)`, or `None`.
         feature_names: one name per input, length `d`.
+        held: the same on a line or a grid, all other inputs held at a central probe point; `None`
+            where there are none, or more than two to draw it against.
     """
 
     x: Array
@@ -219,6 +221,7 @@ class ExactMeasurement(Measurement):
     inside: NDArray[np.bool_]
     reference: Array | None
     feature_names: tuple[str, ...]
+    held: ExactMeasurement | None = None
 
     @property
     def by_input(self) -> ExactMeasurement:
@@ -260,6 +263,7 @@ class ExactMeasurement(Measurement):
             target=None if self.target is None else self.target / self.output_spread,
             output_spread=np.ones_like(self.output_spread),
             unit=self.unit * self.output_spread,
+            held=None if self.held is None else self.held.in_units(units),
         )
 
     def averages(self) -> dict[str, float]:

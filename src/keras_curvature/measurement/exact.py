@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,12 @@ drawn, all are taken; in more, as many as this allows, but at least `SCALE_POINT
 """
 
 SCALE_POINTS = 64
+
+MOST_NUMBERS = 1024
+"""Of an input, up to which it has a say in which example is central."""
+
+HELD = "held_"
+"""In front of the names of what is taken with the other inputs held."""
 
 ROUNDING_LIMIT = 1e-3
 """Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
@@ -80,7 +88,9 @@ class ExactMeasurer(Measurer):
         self._references = ground_truth.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
         self._scale_lines = scale_lines(z, self._spread)
-        self._cuts = slices.cuts(z, self._spread)
+        self._centre = slices.central(self._numbers() if f.is_held else [z])
+        self._cuts = slices.cuts(z, self._centre)
+        self._grid = slices.grid(z) if f.is_held else None
 
     @property
     def _quantities(self) -> tuple[str, ...]:
@@ -115,6 +125,11 @@ class ExactMeasurer(Measurer):
             f"{len(self._scale_lines.start)} of these lines, in standard deviations.",
             f"Units: {method_text.UNITS[self.units]}; numbers per feature in standard deviations.",
         ]
+        if self._grid is not None:
+            lines.append(
+                "Lines and maps are drawn with all other inputs held as at probe point "
+                f"{self._centre}."
+            )
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
     def measure_slices(self) -> dict[str, Slices]:
@@ -135,21 +150,17 @@ class ExactMeasurer(Measurer):
     def _found(self) -> dict[str, tf.Tensor]:
         segment = segments.rows_of_one(self.f)
         engine, rows = self._directional, self.f.rows_at_once()
-        found = self._at_points() | self._on_segments(engine, segments.PIECES, rows // segment)
+        found = self._at_points(self._bound.inputs.leaves)
+        found |= self._on_segments(engine, segments.PIECES, rows // segment)
         at_scale = np.full(found[DIAGONAL].shape, np.nan)
-        at_scale[self._scaled] = self._at_scale().numpy()
-        return found | {"scale": at_scale} | self._on_scales()
+        at_scale[self._scaled] = self._at_scale(self._gathered(self._scaled)).numpy()
+        return found | {"scale": at_scale} | self._on_scales() | self._on_grid()
 
     def _measurement(self, found: dict[str, Array], part: slice, i: int) -> ExactMeasurement:
         value = found[VALUE][:, part]
-        return ExactMeasurement(
-            x=found["z"],
-            value=value,
-            jacobian=found[JACOBIAN][:, part],
-            diagonal=found[DIAGONAL][:, part],
-            hessian=found[HESSIAN][:, part] if self.full_hessian else None,
+        measured = ExactMeasurement(
+            **self._derivatives(found, part),
             scale=self._scale,
-            scale_diagonal=found["scale"][:, part],
             inside=self._inside,
             segments=segments.segments_of(found, part),
             target=self._targets[i],
@@ -159,39 +170,80 @@ class ExactMeasurer(Measurer):
             output_spread=self._output_spread(value, i),
             multiscale=self._multiscale(found["scales"][..., part], value[self._scale_lines.start]),
         )
+        if self._grid is None:
+            return measured
+        held = replace(
+            measured,
+            **self._derivatives(found, part, HELD),
+            inside=_inside(self._grid, self._scale, np.arange(len(self._grid))),
+            target=None,
+            reference=None,
+            multiscale=None,
+        )
+        return replace(measured, held=held)
+
+    def _derivatives(self, found: dict[str, Array], part: slice, where: str = "") -> dict[str, Any]:
+        """What is known at each point of one of the outputs, by the fields of a measurement."""
+        at = {name.removeprefix(where): a for name, a in found.items() if name.startswith(where)}
+        return {
+            "x": at["z"],
+            "value": at[VALUE][:, part],
+            "jacobian": at[JACOBIAN][:, part],
+            "diagonal": at[DIAGONAL][:, part],
+            "hessian": at[HESSIAN][:, part] if self.full_hessian else None,
+            "scale_diagonal": at["scale"][:, part],
+        }
 
     @property
     def _directional(self) -> Engine:
         """Computes what is taken along lines."""
         return self._bound.engine_for((DIRECTIONAL,))
 
-    def _at_points(self) -> dict[str, tf.Tensor]:
-        f, names = self.f, self._quantities
+    def _at_points(
+        self, leaves: Sequence[tf.Tensor], moved: Sequence[tf.Tensor] = ()
+    ) -> dict[str, tf.Tensor]:
+        """At the points of `leaves`, or, with other inputs as there, at those that are `moved`."""
+        f, names, count = self.f, self._quantities, len(leaves)
         engine = self._bound.engine_for(names)
         examples, directions = self._bound.evaluator.plan(engine, names)
 
-        def compute(*leaves: tf.Tensor) -> dict[str, tf.Tensor]:
-            z, rest = f.point(leaves)
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            z, rest = f.point(tensors[:count])
+            z = tf.cast(tensors[-1], z.dtype) if len(tensors) > count else z
             found = engine.compute(f, z, rest, None, names, directions)
             return {"z": z, **found}
 
         halved_from = self._bound.evaluator.halved_from(engine, names)
-        leaves = self._bound.inputs.leaves
-        return self._run(compute, leaves, examples, halved_from=halved_from)
+        return self._run(compute, [*leaves, *moved], examples, halved_from=halved_from)
 
-    def _at_scale(self) -> tf.Tensor:
+    def _at_scale(self, leaves: Sequence[tf.Tensor], moved: Sequence[tf.Tensor] = ()) -> tf.Tensor:
         bound = self._scale_bound
-        f, d = bound.f, bound.f.inputs.width
+        f, d, count = bound.f, bound.f.inputs.width, len(leaves)
         examples, windows = chunking.plan(f.rows_at_once(), 2, d)
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, scale = tensors
-            z, rest = f.point(leaves)
+            *given, scale = tensors
+            z, rest = f.point(given[:count])
+            z = tf.cast(given[-1], z.dtype) if len(given) > count else z
             h = tf.repeat(tf.cast(scale, z.dtype)[None, None], tf.shape(z)[0], axis=0)
             return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
-        leaves = [tf.gather(leaf, self._scaled) for leaf in bound.inputs.leaves]
-        return self._run(compute, leaves, examples, [self._scale], bound)["scale"]
+        return self._run(compute, [*leaves, *moved], examples, [self._scale], bound)["scale"]
+
+    def _on_grid(self) -> dict[str, tf.Tensor]:
+        """As at the points, with the other inputs held, under names of their own."""
+        if self._grid is None:
+            return {}
+        leaves = self._gathered([self._centre] * len(self._grid))
+        moved = [tf.constant(self._grid)]
+        found = self._at_points(leaves, moved) | {"scale": self._at_scale(leaves, moved)}
+        return {f"{HELD}{name}": part for name, part in found.items()}
+
+    def _numbers(self) -> list[Array]:
+        """What the model is given of each example, but for images and the like."""
+        leaves = [leaf for leaf in self._bound.inputs.leaves if leaf.dtype.is_floating]
+        narrow = [leaf.numpy() for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
+        return narrow or [self._points()]
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
         bound = self._scale_bound

@@ -159,7 +159,7 @@ def _example(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str
 
 def _tokens(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int) -> NDArray[np.integer] | None:
     """The ids of an example; whole numbers that are themselves differentiated by are no ids."""
-    if f.traced.tapped is None:
+    if f.layer is None:
         return None
     steps = f.inputs.shapes[0][:1]
     ids = [leaf for leaf in leaves if leaf.dtype.is_integer and tuple(leaf.shape[1:]) == steps]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_curvature.engines.api import Layout, is_text, matched, numbers_in
+from keras_curvature.engines.api import (
+    Layout,
+    Options,
+    by_index,
+    checked_columns,
+    is_text,
+    matched,
+    names_of_columns,
+    numbers_in,
+)
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement import batches
 from keras_curvature.typing import Model, Structure
@@ -54,7 +63,7 @@ def make_probe(given: Any) -> Probe:
     """
     from_batches = batches.in_batches(given)
     x, y, weights = _parted(batches.joined(given) if from_batches else given)
-    columns = tuple(str(c) for c in x.columns) if hasattr(x, "columns") else None
+    columns = names_of_columns(x)
     x = _as_array(x)
     beside = len(keras.tree.flatten(x)) > 1  # there are numbers to differentiate by, beside text
     x = keras.tree.map_structure(
@@ -142,11 +151,30 @@ def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
     return array
 
 
+def columns_by_index(options: Options, given: Names | None, probe: Probe) -> Options:
+    """The options with the indexes of columns in the place of names, of the user or the probe.
+
+    Raises:
+        ValueError: for a name that no column has.
+    """
+    columns = checked_columns(options.columns)
+    if columns is None:
+        return options
+    names: Any = probe.columns if given is None else given
+    if isinstance(names, Mapping):
+        names = names.get(options.wrt) if len(names) > 1 else next(iter(names.values()))
+    inputs = list(probe.x) if isinstance(probe.x, Mapping) else []
+    names = [names] if isinstance(names, str) else names
+    return replace(options, columns=by_index(columns, names, inputs))
+
+
 def names_given(given: Names | None, probe: Probe, f: FlatFunction) -> tuple[str, ...] | None:
     """One name per input number, `None` if nobody gave any: user, columns, or several inputs."""
     # The columns of a probe are not the outputs of a layer.
-    columns = probe.columns if f.traced.tapped is None else None
-    if given is None and columns is None and len(f.inputs.shapes) == 1:
+    columns = probe.columns if f.layer is None else None
+    inputs = f.inputs
+    nameless = len(inputs.shapes) == 1 and inputs.subset is None and not inputs.beside
+    if given is None and columns is None and nameless:
         return None
     return feature_names(given, columns, f.inputs)
 
@@ -160,12 +188,15 @@ def feature_names(
         given: the user's names: a sequence, or a dict by the names of the inputs that has one name
             for an input of one column and a sequence for one of several; or `None`.
         columns: the probe's own names, or `None`.
-        inputs: what is differentiated by.
+        inputs: what is differentiated by; of some columns the names are of all.
 
     Raises:
         ValueError: for names of a wrong number or not unique, and for a sequence where the inputs
             have no order.
     """
+    if inputs.subset is not None:
+        of_all = feature_names(given, columns, inputs.whole)
+        return tuple(of_all[i] for i in inputs.subset.indexes)
     own = [_own_names(inputs, i) for i in range(len(inputs.shapes))]
     flat = tuple(name for names in own for name in names)
     if given is None:
@@ -214,7 +245,7 @@ def _by_input(
 
 def _own_names(inputs: Layout, i: int) -> list[str]:
     """The names that the numbers of one of the inputs have by themselves."""
-    alone, shape = len(inputs.shapes) == 1, inputs.shapes[i]
+    alone, shape = len(inputs.shapes) == 1 and not inputs.beside, inputs.shapes[i]
     base = "x" if alone else inputs.names[i]
     if shape in ((), (1,)):
         return [base]

@@ -1,6 +1,7 @@
 """The learned function along each input in turn, the others held at a point of the probe.
 
-With three or more inputs nothing can be drawn against all of them at once.
+With three or more inputs nothing can be drawn against all of them at once. Against one or two of
+several it can, but not through the points of the probe, which differ in the others too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ ROWS = 640
 
 FEWEST_POINTS, MOST_POINTS = 11, 25
 """Of one slice: enough to see a bend, and not more than can be seen."""
+
+LINE_POINTS, MAP_POINTS = 101, 24
+"""Along each of one or two inputs, where the others are held: a picture of that alone."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,41 @@ class Cuts:
         return np.repeat(np.arange(len(self.positions)), self.positions.shape[1])
 
 
-def cuts(z: Array, spread: Array) -> Cuts | None:
-    """Chooses the slices through a probe `(n, d)`; `None` where none are drawn."""
+def cuts(z: Array, index: int) -> Cuts | None:
+    """The slices through one point of a probe `(n, d)`; `None` where none are drawn."""
     d = z.shape[1]
     if not FEWEST_INPUTS <= d <= MOST_INPUTS:
         return None
-    distance = np.linalg.norm((z - np.median(z, axis=0)) / spread, axis=1)
     count = int(np.clip(ROWS // d, FEWEST_POINTS, MOST_POINTS))
     positions = np.linspace(z.min(axis=0), z.max(axis=0), count, axis=1)
-    index = int(distance.argmin())
     return Cuts(index, z[index], positions)
+
+
+def central(arrays: Sequence[Array]) -> int:
+    """The example nearest to the medians of all its numbers, so that it is one that occurs.
+
+    Args:
+        arrays: what there is of each example, `(n, ...)`.
+    """
+    distance = np.zeros(len(arrays[0]))
+    for array in arrays:
+        z = array.reshape(len(array), -1).astype(np.float64)
+        spread = z.std(axis=0)
+        apart = (z - np.median(z, axis=0)) / np.where(spread > 0, spread, 1.0)
+        distance += (apart**2).sum(axis=1)
+    return int(distance.argmin())
+
+
+def grid(z: Array) -> Array | None:
+    """Points on a line or in a rectangle over the range of one or two inputs `(n, d)`.
+
+    `None` for more inputs, of which nothing is drawn against all.
+    """
+    if z.shape[1] >= FEWEST_INPUTS:
+        return None
+    count = (LINE_POINTS, MAP_POINTS)[z.shape[1] - 1]
+    along = [np.linspace(*ends, count) for ends in zip(z.min(axis=0), z.max(axis=0), strict=True)]
+    return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, z.shape[1])
 
 
 def along(

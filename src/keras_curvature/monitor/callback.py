@@ -30,7 +30,7 @@ from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import continued, due, leaves_out
 from keras_curvature.monitor.training import Asked, Found, Training
 from keras_curvature.report.data import ALL, HEADLINE, NOW, Reports
-from keras_curvature.typing import Output, Wrt
+from keras_curvature.typing import Columns, Output, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
 
 
@@ -81,6 +81,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             example at the labels of a probe `(x, y)`, `"loss"` as the model was compiled with it,
             without weights of examples and without regularisation.
         wrt: with respect to what, as there. Default: the model's input.
+        columns: by which columns of an input, as there; by name where `probe` is a data frame or
+            there are `feature_names`.
         model: the network to watch, itself or its name, if that is not the trained model but one
             inside it: of a model that has a `train_step` and no `call`, say, or inside a
             `DerivativeOutput`.
@@ -112,10 +114,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         engine: as in `keras_curvature.derivatives`.
         dtype: as there.
         batch_size: as there.
-        feature_names: names of the inputs. Default: a data frame's columns, the names that the
-            inputs of a model of several have, or x0, x1, …. Of a model with a dict of inputs a
-            dict by input, of one name or as many as it has columns: Keras sorts the keys of a
-            dict, so that a list would name the wrong numbers.
+        feature_names: names of the inputs; with `columns`, of all columns. Default: a data frame's
+            columns, the names that the inputs of a model of several have, or x0, x1, …. Of a model
+            with a dict of inputs a dict by input, of one name or as many as it has columns: Keras
+            sorts the keys of a dict, so that a list would name the wrong numbers.
         name: prefix of everything that is written. Give each of several monitors its own.
         on_error: `"raise"`, or `"warn"` to let the training go on when measuring, drawing or
             writing fails: it warns once per kind of fault, puts NaN where a number is not known
@@ -148,6 +150,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         *,
         output: Output = None,
         wrt: Wrt = None,
+        columns: Columns = None,
         model: keras.Layer | str | None = None,
         reference: Any = None,
         scale: Any = "auto",
@@ -178,7 +181,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._asked = Asked(
             self.probe,
             model,
-            Options(output, wrt, engine, dtype, batch_size),
+            Options(output, wrt, engine, dtype, batch_size, columns),
             reference,
             scale,
             units,

@@ -21,7 +21,13 @@ from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
-from keras_curvature.measurement.probe import Names, Probe, names_given, require_batches
+from keras_curvature.measurement.probe import (
+    Names,
+    Probe,
+    columns_by_index,
+    names_given,
+    require_batches,
+)
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor import chief
 from keras_curvature.monitor.pictures import Pictures
@@ -92,7 +98,8 @@ class Training:
     def __init__(self, asked: Asked, model: keras.Model) -> None:
         """Checks what was asked against the model that `fit` was called on."""
         self._asked, self._trained = asked, model
-        probe, options = asked.probe, asked.options
+        probe = asked.probe
+        options = columns_by_index(asked.options, asked.feature_names, probe)
         network = watched(model, asked.part, probe)
         require_batches(probe, network)
         self._subject, self._preface = network, list[str]()

@@ -65,11 +65,13 @@ def packets(report: Report, measurement: Measurement, slices: Slices | None) -> 
 
 def _probe_packet(report: Report, measurement: ExactMeasurement, slices: Slices | None) -> bytes:
     m = measurement.in_units(report.units)
-    shown, entries = _shown(m), _entries(m)
     n, d = m.x.shape
+    drawn, shown, entries = _drawn(m), _shown(m), _entries(m)
     arrays: dict[str, Any] = {"scale": measurement.scale}
     if d <= 2:
-        arrays["x"] = m.x[shown].T
+        arrays["x"] = drawn.x[_shown(drawn)].T
+        if m.held is not None and d == 1:
+            arrays["points"] = m.x[shown].T
         if m.target is not None:
             arrays["target"] = m.target[shown, entries].T
         if m.reference is not None:
@@ -78,6 +80,7 @@ def _probe_packet(report: Report, measurement: ExactMeasurement, slices: Slices 
         arrays |= {"slice_x": slices.positions, "slice_centre": slices.centre}
     names = [plain(name, NAME_LENGTH) for name in m.feature_names] if d <= BARS else []
     about = {"points": n, "shown": len(shown), "inputs": d, "names": names}
+    about["held"] = m.held is not None
     return _still_packet(report, measurement, about, arrays)
 
 
@@ -113,7 +116,10 @@ def _step_packet(report: Report, measurement: ExactMeasurement, slices: Slices |
         "scale_laplacian_quantiles": _quantiles(over),
     }
     if d <= 2:
-        arrays |= _at_points(m)
+        arrays |= _at_points(_drawn(m))
+        if m.held is not None and d == 1:
+            dots = _at_points(m)
+            arrays |= {f"point_{name}": dots[name] for name in ("value", "slope", "second")}
     if bars:
         arrays["features"] = [number for _, number in bars]
     if report.interactions is not None and d > 2:
@@ -169,6 +175,11 @@ def _said(report: Report) -> dict[str, Any]:
         "verdict": {"kind": report.verdict.kind, "sentence": plain(report.verdict.sentence)},
         "numbers": {**report.headline, **report.reference},
     }
+
+
+def _drawn(m: ExactMeasurement) -> ExactMeasurement:
+    """What is drawn as one function: the probe's points may differ in other inputs."""
+    return m if m.held is None else m.held
 
 
 def _at_points(m: ExactMeasurement) -> dict[str, Array]:

@@ -95,7 +95,9 @@ def values(s: Subject, bound: BoundModel, options: Options) -> Mapping[str, Arra
     In the model's own dtype. The model itself is not called, which might do more than compute.
     """
     f = dataclasses.replace(bound.f, dtype=bound.f.native)
-    anew = flatten(s.model, bound.inputs, options.output, options.wrt, bound.f.native)
+    anew = flatten(
+        s.model, bound.inputs, options.output, options.wrt, bound.f.native, options.columns
+    )
     chosen = Evaluator(f).choice(options.engine, (quantities.VALUE,)).name
     plain = dataclasses.replace(anew, mended=False, batch=f.batch)
     return {

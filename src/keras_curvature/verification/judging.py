@@ -87,5 +87,6 @@ def _place(s: Subject, lines: Lines, example: int, output: int, axis: int | None
     elif total > 1:
         words.append(f"output {output}")
     if axis is not None:
-        words.append(f"input {lines.axes[axis]}")
+        subset, i = s.bound.f.inputs.subset, lines.axes[axis]
+        words.append(f"input {i}" if subset is None else f"column {subset.indexes[i]}")
     return ", ".join(words)

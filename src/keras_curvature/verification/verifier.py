@@ -15,7 +15,7 @@ from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, NotDifferentiableError, Options, bind
 from keras_curvature.engines.backend import require_eager, unobserved
-from keras_curvature.typing import Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.judging import judged, tolerance_of
 from keras_curvature.verification.results import Check, Verification
@@ -31,6 +31,7 @@ def verify(
     *,
     output: Output = None,
     wrt: Wrt = None,
+    columns: Columns = None,
     engine: str = "auto",
     dtype: str | None = None,
     batch_size: int | None = None,
@@ -55,6 +56,7 @@ def verify(
         x: examples like those that matter, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
+        columns: by which of its columns.
         engine: which engine to check.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
@@ -74,7 +76,7 @@ def verify(
         True
     """
     require_eager("verify")
-    options = Options(output, wrt, engine, dtype, batch_size)
+    options = Options(output, wrt, engine, dtype, batch_size, columns)
     _require_seed(seed)
     bound = bind(model, x, options)
     return examine(model, bound, options, seed)

@@ -2,7 +2,7 @@
 
 import { Chart, colourScale, inPlot, shortened } from "./chart.js";
 import { formatted, padded, quantile, reach, roundedUp, shares, union } from "./numbers.js";
-import { part } from "./packets.js";
+import { HELD, part } from "./packets.js";
 import { colours, css, diverging, faded, rising } from "./theme.js";
 
 const BINS = 32;
@@ -130,7 +130,7 @@ export function planeMap(view, map) {
   const chart = new Chart({
     title: "Map", x: a, y: b, height: 330, right: 88,
     paint(u, ctx) {
-      inPlot(u, () => drawMap(u, ctx, image, box2, xs, ys, state.values, colour));
+      inPlot(u, () => drawMap(u, ctx, image, box2, header.held ? [] : xs, ys, state.values, colour));
       colourScale(u, ctx, { ...state, colour: (value) => css(colour(value)), unit: unit() });
     },
     hover: (u, left, top) => near(u, xs, ys, left, top, (i) => (
@@ -157,7 +157,7 @@ export function planeMap(view, map) {
       const widths = [a, b].map((input, i) => `${formatted(arrays.scale.values[i])} along ${shortened(input)}`);
       chart.update({
         xRange: box2[0], yRange: box2[1], title: `Map: ${name()}`,
-        note: [map === "scale" && `h = ${widths.join(", ")}`, beyond(state)].filter(Boolean).join("; "),
+        note: [map === "scale" && `h = ${widths.join(", ")}`, header.held && HELD, beyond(state)].filter(Boolean).join("; "),
       });
     },
   };

@@ -3,7 +3,7 @@
 
 import { Chart, said, shortened } from "./chart.js";
 import { epochName, extent, formatted, padded, paddedDecades, reach, union } from "./numbers.js";
-import { part } from "./packets.js";
+import { HELD, part } from "./packets.js";
 import { colours, faded, FINE } from "./theme.js";
 
 export const GHOSTS = 8; // earlier epochs that are drawn faintly
@@ -14,14 +14,18 @@ const ghosts = (colour) => Array.from({ length: GHOSTS }, () => (
 
 // A chart of curves against a common x. `curves`: { label, colour, dash, of, ghosts } where
 // `of(packet)` gives the numbers, or null; `fixed` ones are the same at every step. Axes need
-// not reach curves that are `aside`.
-export function curveChart(view, { key, spec, x, curves, fixed = [], zero = false, title, remark, under }) {
+// not reach curves that are `aside`. `clouds`: { label, colour, x, of } of points that no line joins.
+export function curveChart(view, { key, spec, x, curves, fixed = [], clouds = [], zero = false, title, remark, under }) {
   const faint = curves.filter((curve) => curve.ghosts);
   const lines = [...faint.flatMap(({ colour }) => ghosts(colour)), ...fixed, ...curves];
   const chart = new Chart({
     ...spec,
     lines,
-    under,
+    legend: [...spec.legend ?? [], ...clouds.map((cloud) => ({ ...cloud, kind: "dotted" }))],
+    under: (u, ctx) => {
+      under?.(u, ctx);
+      clouds.forEach((cloud) => dots(u, ctx, cloud.x, cloud.of(view.packet) ?? [], colours[cloud.colour]));
+    },
     table: () => [
       { name: said(spec.x), values: x(view.packet) },
       ...[...fixed, ...curves].map((curve) => ({
@@ -30,7 +34,7 @@ export function curveChart(view, { key, spec, x, curves, fixed = [], zero = fals
     ],
   }, () => view.about());
 
-  const main = [...fixed, ...curves].filter(({ aside }) => !aside);
+  const main = [...fixed, ...curves, ...clouds].filter(({ aside }) => !aside);
   const reachOf = (packet) => union(
     ...main.map(({ of }) => (spec.logarithmic ? extent : reach)(of(packet) ?? [])), zero ? [0, 0] : null,
   );
@@ -38,7 +42,7 @@ export function curveChart(view, { key, spec, x, curves, fixed = [], zero = fals
   return {
     key,
     chart,
-    reach: (packet) => ({ x: reach(x(packet) ?? []), y: reachOf(packet) }),
+    reach: (packet) => ({ x: union(reach(x(packet) ?? []), ...clouds.map((cloud) => reach(cloud.x))), y: reachOf(packet) }),
     show(packet, earlier, limits) {
       const positions = x(packet);
       const gap = new Array(positions.length).fill(null);
@@ -65,7 +69,8 @@ function note(rows, [low, high]) {
   return beyond ? `${beyond} values lie beyond the axes` : "";
 }
 
-// Function, slope and curvature against a single input.
+// Function, slope and curvature against a single input. Where there are others, these are held on
+// the lines, and the points of the probe, which differ in them, are dots.
 export function oneInput(view) {
   const { header, arrays } = view.probe;
   const name = header.names[0] ?? "x";
@@ -75,9 +80,16 @@ export function oneInput(view) {
   const common = { x: name === "x" ? "x" : `${name} [x]`, height: 210, link: "x" };
   const of = (array, ...rest) => (packet) => part(packet.arrays[array], view.entry(), ...rest);
   const still = (array, ...rest) => () => part(arrays[array], view.entry(), ...rest);
-  const known = (array, line, ...rest) => (
-    arrays[array] ? [{ ...line, colour: "target", of: still(array, ...rest) }] : []
-  );
+  // What is known and what was measured at the points of the probe.
+  const atPoints = (found, rest, known, line) => {
+    const given = arrays[known] ? [{ ...line, colour: "target", of: still(known, ...rest) }] : [];
+    if (!arrays.points) return { fixed: given };
+    const dots = { label: "points of the probe", colour: "exact", of: of(found, ...rest) };
+    return {
+      clouds: [dots, ...given].map((cloud) => ({ ...cloud, x: arrays.points.values })),
+      remark: () => `on the line ${HELD}`,
+    };
+  };
   const h = arrays.scale.values[0];
   const unit = header.curvature_unit;
 
@@ -87,7 +99,7 @@ export function oneInput(view) {
       spec: { ...common, title: "Function", unit: output, y: `output [${output}]` },
       x,
       curves: [{ label: "model", colour: "exact", of: of("value"), ghosts: true }],
-      fixed: known("target", { label: "data", dots: 3.5, only: true }),
+      ...atPoints("point_value", [], "target", { label: "data", dots: 3.5, only: true }),
     }),
     curveChart(view, {
       key: "slope",
@@ -95,6 +107,7 @@ export function oneInput(view) {
       x,
       zero: true,
       curves: [{ label: "exact", colour: "exact", of: of("slope"), ghosts: true }],
+      ...atPoints("point_slope", []),
     }),
     curveChart(view, {
       key: "second",
@@ -107,10 +120,21 @@ export function oneInput(view) {
         { label: `over ±${Number(h.toPrecision(3))}`, colour: "scale", of: of("scale_second", 0), ghosts: true, width: 2 },
         { label: "exact", colour: "exact", of: of("second", 0), ghosts: true },
       ],
-      fixed: known("reference", { label: "known", dash: [5, 4], width: 1.8 }, 0),
+      ...atPoints("point_second", [0], "reference", { label: "known", dash: [5, 4], width: 1.8 }),
       under: (u, ctx) => margins(u, ctx, arrays.x.values, h),
     }),
   ];
+}
+
+// Points of their own places.
+function dots(u, ctx, xs, ys, colour) {
+  ctx.fillStyle = faded(colour, 0.4);
+  ys.forEach((y, i) => {
+    if (!Number.isFinite(y)) return;
+    ctx.beginPath();
+    ctx.arc(u.valToPos(xs[i], "x", true), u.valToPos(y, "y", true), 1.8 * devicePixelRatio, 0, 2 * Math.PI);
+    ctx.fill();
+  });
 }
 
 // Shades where the window x ± h leaves the probe's range: the model extrapolates there.
@@ -134,7 +158,6 @@ export function slices(view) {
   const name = () => header.names[view.feature()];
   const along = (what) => () => `${what} along ${name()}`;
   const [unit, output] = [header.curvature_unit, std ? "σy" : "y"];
-  const held = "the other inputs held at a central probe point";
   const common = { x: () => `${shortened(name())} [x]`, height: 210, link: "slice" };
   return [
     curveChart(view, {
@@ -142,7 +165,7 @@ export function slices(view) {
       spec: { ...common, title: "Function along one input", unit: output, y: `output [${output}]` },
       x,
       title: along("Function"),
-      remark: () => held,
+      remark: () => HELD,
       curves: [{ label: "model", colour: "exact", of: of("slice_value"), ghosts: true }],
     }),
     curveChart(view, {
@@ -150,7 +173,7 @@ export function slices(view) {
       spec: { ...common, title: "Curvature along one input", unit, y: `curvature [${unit}]` },
       x,
       title: along("Curvature"),
-      remark: () => `h = ${formatted(arrays.scale.values[view.feature()])}; ${held}`,
+      remark: () => `h = ${formatted(arrays.scale.values[view.feature()])}; ${HELD}`,
       zero: true,
       curves: [
         { label: "over ±h", colour: "scale", of: of("slice_scale_second"), ghosts: true, width: 2 },

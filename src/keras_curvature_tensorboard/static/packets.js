@@ -175,6 +175,9 @@ function unpack(buffer, start, step) {
   return { step, header, arrays, memo: new Map() };
 }
 
+// Of what is drawn against one or two inputs of several.
+export const HELD = "the other inputs are held at a central probe point";
+
 // The part of an array at the given leading indices, as one flat array.
 export function part(array, ...indices) {
   if (!array) return null;

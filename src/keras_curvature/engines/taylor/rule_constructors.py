@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.op_types import EVERY_INPUT, Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
-from keras_curvature.engines.taylor.jets import Base, Jet, plus, sizes, spread
+from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, plus, sizes, spread
 from keras_curvature.engines.taylor.modes import Bilinear, Mode, Pointwise
 from keras_curvature.engines.taylor.registry import (
     Jets,
@@ -162,11 +162,18 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch
         parts = [i for i, x in enumerate(step.inputs) if x.dtype == y.dtype]
         bases = [None if (jet := jets[i]) is None else mode.settle(jet).base for i in parts]
         values = [step.inputs[i] for i in parts]
+        stays = keeps_batch(step.op)
 
         def joined(stacks: Sequence[tf.Tensor | None], count: int) -> tf.Tensor:
+            pairs = list(zip(stacks, values, strict=True))
+            shared = stays and all(stack is None or is_shared(stack, x) for stack, x in pairs)
             whole = [
-                tf.zeros([count, *sizes(x)], x.dtype) if stack is None else spread(stack, x)
-                for stack, x in zip(stacks, values, strict=True)
+                tf.zeros([count, *([1, *sizes(x, 1)] if shared else sizes(x))], x.dtype)
+                if stack is None
+                else stack
+                if shared
+                else spread(stack, x)
+                for stack, x in pairs
             ]
             return on_stacks(step, whole)
 
@@ -196,14 +203,15 @@ def parting(
         if jet is None:
             raise NotImplementedError(f"{step.op.type} by its other argument")
         base = mode.settle(jet).base
-        x = step.inputs[operand]
-        firsts = on_stack(step, spread(base.first, x))
-        seconds = (
-            [None] * len(firsts) if base.second is None else on_stack(step, spread(base.second, x))
+        x, stays = step.inputs[operand], keeps_batch(step.op)
+        first, second = (
+            stack if stack is None or stays else spread(stack, x)
+            for stack in (base.first, base.second)
         )
+        firsts = on_stack(step, first)
+        seconds = [None] * len(firsts) if second is None else on_stack(step, second)
         return [
-            Jet(y, Base(first, second))
-            for y, first, second in zip(step.outputs, firsts, seconds, strict=True)
+            Jet(y, Base(*stacks)) for y, *stacks in zip(step.outputs, firsts, seconds, strict=True)
         ]
 
     return Rule(propagate, Traits(linear_in=(operand,)), keeps_batch)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -11,17 +12,19 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError
+from keras_curvature.engines.columns import by_index, checked_columns
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.outputs import output_names, selector
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of
 from keras_curvature.engines.tensorflow.fixed_batch import by_batch
+from keras_curvature.engines.tensorflow.graph_ops import needed
 from keras_curvature.engines.tensorflow.interpreter import run
 from keras_curvature.engines.tensorflow.op_emission import widened
 from keras_curvature.engines.tensorflow.side_effects import PYTHON
 from keras_curvature.engines.tensorflow.tracing import Trace, find_layer, trace
-from keras_curvature.typing import Model, Output, Wrt
+from keras_curvature.typing import Columns, Model, Output, Wrt
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class FlatFunction:
         inputs: how the arrays lie in `z`.
         outputs: how the arrays lie in the result.
         activity: what is known of the graph.
+        layer: whose output `z` is or is part of, `None` of the model's inputs.
         mended: whether derivatives are mended and narrower floats widened; `False` for the graph
             as TensorFlow has it.
         batch: how many examples the graph takes at a time, if not any number.
@@ -51,6 +55,7 @@ class FlatFunction:
     inputs: Layout
     outputs: Layout
     activity: Activity
+    layer: str | None = field(default=None, kw_only=True)
     mended: bool = field(default=True, kw_only=True)
     batch: int | None = field(default=None, kw_only=True)
 
@@ -89,6 +94,13 @@ class FlatFunction:
         found = self.activity
         return chunking.rows_forward(found.activations, found.widest, self.inputs.width, self.dtype)
 
+    @functools.cached_property
+    def is_held(self) -> bool:
+        """Whether the outputs depend on more than `z`: on other inputs or columns."""
+        held = {tensor.ref() for tensor in self.rest}
+        ops = needed(self.fetches, dict.fromkeys(tensor.ref() for tensor in self.source))
+        return any(tensor.ref() in held for op in ops for tensor in op.inputs)
+
     @property
     def input_names(self) -> tuple[str, ...]:
         """One per array in `z`."""
@@ -120,7 +132,7 @@ class FlatFunction:
         }
         places = () if place is None else (place,)
         rest = (*(given[tensor.ref()] for tensor in self.rest), *places)
-        if self.traced.tapped is None:
+        if self.traced.tap is None:
             arrays = [given[tensor.ref()] for tensor in self.source]
         else:
             arrays = self._run(given, self.source, place)
@@ -151,7 +163,12 @@ class FlatFunction:
 
 
 def flatten(
-    model: Model, inputs: Inputs, output: Output, wrt: Wrt, dtype: tf.DType
+    model: Model,
+    inputs: Inputs,
+    output: Output,
+    wrt: Wrt,
+    dtype: tf.DType,
+    columns: Columns = None,
 ) -> FlatFunction:
     """Traces `model` and lays its inputs and outputs flat.
 
@@ -161,15 +178,25 @@ def flatten(
         TypeError: for an integer input, or `output`, `wrt` of a wrong type.
     """
     points = _names_of_points(model, inputs)
-    tap = wrt if isinstance(wrt, str) and wrt not in points else None
-    chosen = [] if tap else _chosen_inputs(model, points, wrt)
-    if tap:
-        find_layer(model, tap)
+    layer = wrt if isinstance(wrt, str) and wrt not in points else None
+    chosen = [] if layer else _chosen_inputs(model, points, wrt)
+    if layer:
+        find_layer(model, layer)
+    tap: str | int | None = layer
+    picked = checked_columns(columns)
+    if picked is not None:
+        names_of = None
+        if layer is None:
+            tap = _only(chosen, points, picked)
+            names_of = inputs.columns[tap]
+        picked = by_index(picked, names_of, points)
     selected = selector(model, output)
 
     def traced_for(batch: int | None) -> Trace:
         specs = [tf.TensorSpec([batch, *spec.shape[1:]], spec.dtype) for spec in inputs.specs]
-        return trace(model, specs, inputs.structure, selected, tap, masked=inputs.masked)
+        return trace(
+            model, specs, inputs.structure, selected, tap, columns=picked, masked=inputs.masked
+        )
 
     try:
         traced = traced_for(None)
@@ -178,8 +205,9 @@ def flatten(
             raise
         traced = traced_for(inputs.batch)
     # The labels of a loss come behind the points, masks behind both.
-    source = (traced.tapped,) if tap else tuple(traced.inputs[i] for i in chosen)
-    names = [tap] if tap else [points[i] for i in chosen]
+    inside = traced.tap
+    source = (inside.tensor,) if inside else tuple(traced.inputs[i] for i in chosen)
+    names = [layer] if layer else [points[i] for i in chosen]
     _require_floats(source, names)
     _require_numbers(traced.outputs)
     ends = [*source, *keras.tree.flatten(traced.outputs)]
@@ -193,13 +221,18 @@ def flatten(
         rest=tuple(tensor for tensor in traced.inputs if not any(tensor is s for s in source)),
         native=native,
         dtype=widened(native, dtype),
-        inputs=_layout_of_inputs(model, inputs, wrt, source, names),
+        inputs=replace(
+            _layout_of_inputs(model, inputs, wrt, source, names),
+            subset=inside.subset if inside else None,
+            beside=not layer and len(chosen) < len(points),
+        ),
         outputs=side_by_side(
             [_shape(t, "output") for t in keras.tree.flatten(traced.outputs)],
             traced.outputs,
             _names_of_outputs(model, traced.outputs, output),
         ),
         activity=report,
+        layer=layer,
     )
 
 
@@ -257,6 +290,18 @@ def _index(model: Model, names: Sequence[str], wrt: int | str) -> int:
             f"Received: {wrt}."
         )
     return wrt % len(names)
+
+
+def _only(chosen: Sequence[int], names: Sequence[str], columns: Sequence[int | str]) -> int:
+    """The input that columns are of."""
+    if len(chosen) > 1:
+        own = all(column in names for column in columns)
+        do = f"These are inputs: `wrt={list(columns)}`" if own else "Choose it with `wrt`"
+        raise ValueError(
+            f"`columns` are of one input at a time. Received: {list(columns)} of the inputs "
+            f"{[names[i] for i in chosen]}. {do}."
+        )
+    return chosen[0]
 
 
 def _layout_of_inputs(

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
+from keras_curvature.engines.columns import Subset, subset_of
 from keras_curvature.engines.masks import packed
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.compilation import compiled
@@ -26,6 +27,20 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     functions_of,
     has_custom_gradient,
 )
+from keras_curvature.engines.tensorflow.held_columns import parted
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A tensor inside of a graph, in the place of which another one can be put.
+
+    Attributes:
+        tensor: the output of a layer, or some columns of it or of an input.
+        subset: these columns, where they are not all.
+    """
+
+    tensor: tf.Tensor
+    subset: Subset | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ class Trace:
         graph: the graph; functions that it calls hang off it.
         inputs: placeholders, one per flattened input of the model, and one per mask.
         outputs: the model's output, in its own structure, of tensors of the graph.
-        tapped: output of the layer that was asked for, or `None`.
+        tap: what was asked for inside of the graph, or `None`.
         captures: the graph's other placeholders and what they stand for.
         variables: the variables that are read, by the placeholder of their handle.
         scopes: the name of the layer that was called in each name scope. TensorFlow numbers
@@ -46,7 +61,7 @@ class Trace:
     graph: tf.Graph
     inputs: tuple[tf.Tensor, ...]
     outputs: Any
-    tapped: tf.Tensor | None
+    tap: Tap | None
     captures: tuple[tuple[tf.Tensor, tf.Tensor], ...]
     variables: dict[Any, tf.Variable]
     scopes: Mapping[str, str]
@@ -57,8 +72,9 @@ def trace(
     specs: Sequence[tf.TensorSpec],
     structure: Any,
     select: Callable[[Any], Any],
-    tap: str | None = None,
+    tap: str | int | None = None,
     *,
+    columns: Sequence[int] | None = None,
     masked: Sequence[int] = (),
     training: bool = False,
 ) -> Trace:
@@ -69,16 +85,25 @@ def trace(
         specs: one per flattened input, and one per mask.
         structure: the inputs' structure, anything in place of the leaves.
         select: applied to the model's output.
-        tap: name of a layer whose output is to be had in `Trace.tapped`.
+        tap: name of a layer whose output is to be had in `Trace.tap`, or index of an input some
+            of whose columns are.
+        columns: of what is tapped; the others are held. `None` for all of a layer's output.
         masked: for each mask, the index of the input that it is of.
         training: the mode in which a Keras model is called.
     """
-    tapped: list[tf.Tensor] = []
+    taps: list[Tap] = []
     scopes: dict[str, str] = {}
 
     def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
-        inputs = packed(structure, leaves, masked)
-        with private.recorded(), noting_scopes(model, scopes), tapping(model, tap, tapped):
+        given = list(leaves)
+        if isinstance(tap, int):
+            given[tap] = _tapped(given[tap], columns, "the input", taps)
+        inputs = packed(structure, given, masked)
+        with (
+            private.recorded(),
+            noting_scopes(model, scopes),
+            tapping(model, tap, columns, taps),
+        ):
             outputs = select(called(model, inputs, training))
         _require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
@@ -91,8 +116,8 @@ def trace(
     except Exception as error:
         _explain(error, model)
         raise
-    if tap is not None and len(tapped) != 1:
-        raise ValueError(_tap_message(model, tap, len(tapped)))
+    if tap is not None and len(taps) != 1:
+        raise ValueError(_tap_message(tap, len(taps)))
     graph = concrete.graph
     _keep_gradients(graph)
     captures = tuple(graph.captures)
@@ -101,13 +126,27 @@ def trace(
         graph=graph,
         inputs=tuple(graph.inputs[: len(specs)]),
         outputs=keras.tree.pack_sequence_as(shape[-1], list(graph.outputs)),
-        tapped=tapped[0] if tapped else None,
+        tap=taps[0] if taps else None,
         captures=captures,
         variables={
             inner.ref(): handles[id(outer)] for outer, inner in captures if id(outer) in handles
         },
         scopes=scopes,
     )
+
+
+def _tapped(
+    tensor: tf.Tensor, columns: Sequence[int] | None, what: str, found: list[Tap]
+) -> tf.Tensor:
+    """The tensor as it goes on, behind what is left in `found`."""
+    if columns is None or not tensor.dtype.is_floating:  # the latter is refused for its dtype
+        tap = Tap(tf.identity(tensor), None)
+        found.append(tap)
+        return tap.tensor
+    subset = subset_of(columns, tensor.shape, what)
+    chosen, whole = parted(tensor, subset)
+    found.append(Tap(chosen, subset))
+    return whole
 
 
 def _explain(error: Exception, model: Callable[..., Any]) -> None:
@@ -207,18 +246,18 @@ def _noting(layer: keras.Layer, found: dict[str, str]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def tapping(model: Any, tap: str | None, found: list[tf.Tensor]) -> Iterator[None]:
+def tapping(
+    model: Any, tap: str | int | None, columns: Sequence[int] | None, found: list[Tap]
+) -> Iterator[None]:
     """Makes the layer named `tap` leave its output in `found` when it is called."""
-    if tap is None:
+    if not isinstance(tap, str):
         yield
         return
     layer = find_layer(model, tap)
     original = layer.call
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        output = tf.identity(original(*args, **kwargs))
-        found.append(output)
-        return output
+        return _tapped(original(*args, **kwargs), columns, f"the output of {tap!r}", found)
 
     with replaced_call(layer, call):
         yield
@@ -250,7 +289,7 @@ def find_layer(model: Any, name: str) -> keras.Layer:
     return by_name[name]
 
 
-def _tap_message(model: Any, tap: str, times: int) -> str:
+def _tap_message(tap: str | int, times: int) -> str:
     return (
         f"`wrt={tap!r}` names a layer that the model calls {times} times in one forward pass; "
         "a derivative needs one output. "
