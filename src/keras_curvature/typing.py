@@ -24,6 +24,9 @@ Output: TypeAlias = int | str | Callable[[Any], Any] | None
 Wrt: TypeAlias = int | str | Sequence[int | str] | None
 """With respect to what: see `keras_curvature.derivatives`."""
 
+Shape: TypeAlias = Mapping[str | int, str | Sequence[str]]
+"""What is asked of a function along single inputs: see `keras_curvature.CurvatureMonitor`."""
+
 Units = Literal["raw", "std"]
 """`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
 

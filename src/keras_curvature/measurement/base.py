@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from abc import ABC, abstractmethod
@@ -22,11 +23,13 @@ from keras_curvature.engines.api import (
     run_chunked,
 )
 from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.quantities import DIRECTIONAL, VALUE
 from keras_curvature.measurement import (
     ground_truth,
     multiscale,
     rounding_noise,
     segments,
+    shape,
     windows,
 )
 from keras_curvature.measurement.data import Measurement, Multiscale
@@ -98,6 +101,43 @@ class Measurer(ABC):
         """Each output along each input in turn; empty where there are too few or too many."""
         return {}
 
+    def measure_shape(
+        self, asked: Sequence[shape.Condition], names: Sequence[str]
+    ) -> dict[str, tuple[shape.Kept, ...]]:
+        """How well each output keeps what is asked of its shape.
+
+        Args:
+            asked: the conditions.
+            names: one per input number.
+        """
+        if not asked:
+            return {}
+        axes = sorted({condition.index for condition in asked})
+        found = self._along_axes(axes)
+
+        def at(point: int) -> dict[str, float]:
+            if len(names) > shape.NAMED:
+                return {}
+            z = self.f.point(self._gathered([point]))[0].numpy()[0]
+            return dict(zip(names, map(float, z), strict=True))
+
+        def kept(condition: shape.Condition, part: slice, i: int) -> shape.Kept:
+            k, value = axes.index(condition.index), found[VALUE][:, part]
+            of_one = {key: found[key][:, part, k] for key in found.keys() - {VALUE}}
+            return shape.kept(
+                condition,
+                of_one | {VALUE: value},
+                self._reach(condition.index),
+                float(self._spread[condition.index]),
+                self._output_spread(value, i),
+                at,
+            )
+
+        return {
+            name: tuple(kept(condition, part, i) for condition in asked)
+            for i, (name, part) in enumerate(self._parts())
+        }
+
     def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
         """The last ones with their curvature over many distances, where that is not in them."""
         return dict(measured)
@@ -157,6 +197,39 @@ class Measurer(ABC):
 
         starts, ends = (self._gathered(side) for side in self._pairs)
         return self._run(compute, [*starts, *ends], size, [self._spread])
+
+    def _along_axes(self, axes: Sequence[int]) -> dict[str, Array]:
+        """Derivatives along these inputs, in float64: of the network, without rounding."""
+        f, engine = (
+            dataclasses.replace(self.f, dtype=tf.float64),
+            self._bound.engine_for((DIRECTIONAL,)),
+        )
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, unit, reach, low, high = tensors
+            z, rest = f.point(leaves)
+            return windows.exact_and_averaged(engine, f, z, rest, unit, reach, low, high)
+
+        unit = np.zeros((len(axes), f.inputs.width))
+        unit[np.arange(len(axes)), axes] = self._spread[axes]
+        reach = np.array([self._reach(i) for i in axes])
+        constants = [unit, reach, *(end[axes] for end in self._range)]
+        size = engine.rows_along(f) // (5 * len(axes))
+        found = self._run(compute, self._bound.inputs.leaves, size, constants)
+        return {key: part.numpy() for key, part in found.items()}
+
+    def _reach(self, i: int) -> float:
+        """Half-width of an input's windows in its standard deviations, at most half its range."""
+        low, high = self._range
+        return float(min(self._scale[i], (high[i] - low[i]) / 2) / self._spread[i])
+
+    @functools.cached_property
+    def _range(self) -> tuple[Array, Array]:
+        """From where to where each input goes in the probe; an input that is constant, anywhere."""
+        z = self._points()
+        low, high = z.min(axis=0), z.max(axis=0)
+        alone = low == high
+        return np.where(alone, -np.inf, low), np.where(alone, np.inf, high)
 
     def _on_scales(self, *, own: bool = False) -> dict[str, tf.Tensor]:
         """Values in float64 on the lines; those at their centres in the model's own dtype too."""

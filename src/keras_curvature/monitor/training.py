@@ -15,11 +15,19 @@ import keras
 from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.api import Options
+from keras_curvature.measurement import method_text
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
-from keras_curvature.measurement.probe import Names, Probe, names_given, require_batches
+from keras_curvature.measurement.probe import (
+    Names,
+    Probe,
+    feature_names,
+    names_given,
+    require_batches,
+)
+from keras_curvature.measurement.shape import conditions
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor import chief
 from keras_curvature.monitor.pictures import Pictures
@@ -43,6 +51,7 @@ class Asked:
     units: Any
     directions: int | str | None
     feature_names: Names | None
+    shape: Mapping[str | int, tuple[str, ...]]
 
     def detached(self) -> Asked:
         """Without the network: a copy of it would not be trained, and it is found by its name."""
@@ -93,7 +102,10 @@ class Training:
             reference=known(asked.probe.x) if callable(known) else known,
             names=asked.feature_names,
         )
+        inputs = self.measurer.f.inputs
         self.names = names_given(asked.feature_names, asked.probe, self.measurer.f)
+        self._all_names = self.names or feature_names(None, None, inputs)
+        self._conditions = conditions(asked.shape, self._all_names, inputs)
         self.begun, self.is_first = False, True
         self.found = Found()
         self.budget = PictureBudget()
@@ -127,8 +139,11 @@ class Training:
     def measure(self, step: int, begin: float) -> Found:
         """What holds now; its seconds are counted from `begin` on."""
         measurements = self.measurer.measure()
+        kept = self.measurer.measure_shape(self._conditions, self._all_names)
         # Made anew: its method says what has happened to the measurer until now.
         method = (*self._preface, *self.measurer.method(self._asked.units))
+        if self._conditions:
+            method = (*method, method_text.SHAPE)
         if self.measurer.probe.y is not None and any(
             found.target is None for found in measurements.values()
         ):
@@ -137,7 +152,9 @@ class Training:
             self.measurer.f.activity, self._options.output, method, self._asked.units
         )
         reports = {
-            output: reporter.report(measurement, step, i, output, time.perf_counter() - begin)
+            output: reporter.report(
+                measurement, step, i, output, time.perf_counter() - begin, kept.get(output, ())
+            )
             for i, (output, measurement) in enumerate(measurements.items())
         }
         slices = self.measurer.measure_slices() if self.writer is not None else {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from keras_curvature.engines.api import Activity, Dependence
 from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.text import percent
 
@@ -22,8 +23,8 @@ GOOD_FIT = 0.98
 WORTH_LEARNING = 0.02
 """Gain in adjusted R2 from which data is called curved. x**2 on [0, 1] has 0.06."""
 
-HIDDEN, PARTLY_HIDDEN = 0.5, 0.05
-"""Hidden fraction from which a function is called piecewise linear, and partly so."""
+HIDDEN = 0.5
+"""Hidden fraction from which a function is called piecewise linear."""
 
 
 def verdict(measurement: Measurement, activity: Activity, output: int = 0) -> Verdict:
