@@ -23,7 +23,7 @@ MARGIN = 0.02
 """How far on the right side a derivative has to be, as a share of its root mean square.
 
 A violation that ends at 0 in training is as often on the wrong side as on the right one
-afterwards. On sixty noisy prices of calls a fiftieth was enough, and cost no accuracy.
+afterwards. On forty noisy prices of calls a fiftieth was enough, and cost no accuracy.
 """
 
 DERIVATIVES = (SLOPE, CURVATURE, windows.RISE, windows.BEND)

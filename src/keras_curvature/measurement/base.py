@@ -200,10 +200,8 @@ class Measurer(ABC):
 
     def _along_axes(self, axes: Sequence[int]) -> dict[str, Array]:
         """Derivatives along these inputs, in float64: of the network, without rounding."""
-        f, engine = (
-            dataclasses.replace(self.f, dtype=tf.float64),
-            self._bound.engine_for((DIRECTIONAL,)),
-        )
+        f = dataclasses.replace(self.f, dtype=tf.float64)
+        engine = self._bound.engine_for((DIRECTIONAL,))
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             *leaves, unit, reach, low, high = tensors
