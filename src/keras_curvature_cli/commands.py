@@ -132,7 +132,7 @@ def _shown(shape: Sequence[int | None]) -> str:
 def shape_of(
     given: Sequence[str] | None, columns: Sequence[str]
 ) -> dict[str | int, list[str]] | None:
-    """What `--shape strike=convex,decreasing` says, for `CurvatureMonitor`.
+    """What `--shape strike=convex,decreasing` says, as `CurvatureMonitor` takes it.
 
     Args:
         given: the option, as often as it was given.

@@ -89,8 +89,15 @@ class CurvaturePenalty(Penalty):
         metric_name: str = "curvature_penalty",
         **kwargs: Any,
     ) -> None:
-        choices = {"output": output, "wrt": wrt, "engine": engine, "metric_name": metric_name}
-        super().__init__(layer, strength, **choices, **kwargs)
+        super().__init__(
+            layer,
+            strength,
+            output=output,
+            wrt=wrt,
+            engine=engine,
+            metric_name=metric_name,
+            **kwargs,
+        )
         if directions < 1:
             raise ValueError(f"`directions` must be at least 1. Received: {directions!r}.")
         self.scale = scale

@@ -104,8 +104,15 @@ class ShapePenalty(Penalty):
         metric_name: str = "shape_penalty",
         **kwargs: Any,
     ) -> None:
-        choices = {"output": output, "wrt": wrt, "engine": engine, "metric_name": metric_name}
-        super().__init__(layer, strength, **choices, **kwargs)
+        super().__init__(
+            layer,
+            strength,
+            output=output,
+            wrt=wrt,
+            engine=engine,
+            metric_name=metric_name,
+            **kwargs,
+        )
         self.shape = shapes.checked_shape(shape)
         self.scale = scale
         self.feature_names = feature_names

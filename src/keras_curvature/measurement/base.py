@@ -114,12 +114,14 @@ class Measurer(ABC):
             return {}
         axes = sorted({condition.index for condition in asked})
         found = self._along_axes(axes)
+        called = {i: name for i, name in enumerate(names)}
+        called |= {condition.index: condition.input for condition in asked}
 
         def at(point: int) -> dict[str, float]:
             if len(names) > shape.NAMED:
                 return {}
             z = self.f.point(self._gathered([point]))[0].numpy()[0]
-            return dict(zip(names, map(float, z), strict=True))
+            return {called[i]: float(number) for i, number in enumerate(z)}
 
         def kept(condition: shape.Condition, part: slice, i: int) -> shape.Kept:
             k, value = axes.index(condition.index), found[VALUE][:, part]
