@@ -199,8 +199,21 @@ def test_inputs_of_a_dict_and_a_single_one_go_by_their_own_names():
     found, _ = shape_of(model, {"spot": "convex", "strike": "concave"}, probe)
     assert [entry.fraction for entry in found.values()] == [1, 1]
     strike = keras.Input((1,), name="strike")
-    found, _ = shape_of(keras.Model(strike, strike**2), {"strike": "convex"}, LINE)
+    found, _ = shape_of(keras.Model(strike, strike**2), {"strike": ("convex", "linear")}, LINE)
     assert found["strike", "convex"].fraction == 1
+    assert set(found["strike", "linear"].at) == {"strike"}
+
+
+def test_outputs_of_a_layer_have_the_range_that_they_have_now():
+    """Their windows are moved into it, however far training has carried them."""
+    first = layers.Dense(1, name="first", kernel_initializer="ones", dtype="float64")
+    last = layers.Lambda(lambda x: ops.where(x > 5, x**2, -(x**2)), dtype="float64")
+    model = keras.Sequential([keras.Input((1,)), first, last])
+    monitor = untrained(model, LINE, wrt="first", shape={0: "convex"})
+    assert monitor.reports[""].headline["shape_fraction"] == 0
+    first.bias.assign([10.0])
+    monitor.on_epoch_end(0, {})
+    assert monitor.reports[""].headline["shape_fraction"] == 1
 
 
 def test_of_very_many_inputs_the_point_is_told_by_its_number():

@@ -1,4 +1,4 @@
-"""A shape in a real training: in `logs`, on TensorBoard, and as what decides which epoch is kept."""
+"""A shape in a real training: in `logs`, on TensorBoard, and as what decides on an epoch."""
 
 from __future__ import annotations
 

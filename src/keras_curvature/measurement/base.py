@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
 from abc import ABC, abstractmethod
@@ -113,9 +112,8 @@ class Measurer(ABC):
         if not asked:
             return {}
         axes = sorted({condition.index for condition in asked})
-        found = self._along_axes(axes)
-        called = {i: name for i, name in enumerate(names)}
-        called |= {condition.index: condition.input for condition in asked}
+        found, reach = self._along_axes(axes)
+        called = dict(enumerate(names)) | {one.index: one.input for one in asked}
 
         def at(point: int) -> dict[str, float]:
             if len(names) > shape.NAMED:
@@ -129,7 +127,7 @@ class Measurer(ABC):
             return shape.kept(
                 condition,
                 of_one | {VALUE: value},
-                self._reach(condition.index),
+                float(reach[k]),
                 float(self._spread[condition.index]),
                 self._output_spread(value, i),
                 at,
@@ -200,8 +198,13 @@ class Measurer(ABC):
         starts, ends = (self._gathered(side) for side in self._pairs)
         return self._run(compute, [*starts, *ends], size, [self._spread])
 
-    def _along_axes(self, axes: Sequence[int]) -> dict[str, Array]:
-        """Derivatives along these inputs, in float64: of the network, without rounding."""
+    def _along_axes(self, axes: Sequence[int]) -> tuple[dict[str, Array], Array]:
+        """Derivatives along these inputs, in float64: of the network, without rounding.
+
+        Returns:
+            What `windows.exact_and_averaged` gives, and the windows' half-widths in standard
+            deviations of the inputs.
+        """
         f = dataclasses.replace(self.f, dtype=tf.float64)
         engine = self._bound.engine_for((DIRECTIONAL,))
 
@@ -210,26 +213,17 @@ class Measurer(ABC):
             z, rest = f.point(leaves)
             return windows.exact_and_averaged(engine, f, z, rest, unit, reach, low, high)
 
+        leaves, spread = self._bound.inputs.leaves, self._spread[axes]
+        places = tf.gather(self.f.point(leaves)[0], axes, axis=1).numpy().astype(np.float64)
+        low, high = places.min(axis=0), places.max(axis=0)
+        # Of an input that is the same everywhere the window is not moved.
+        low, high = np.where(low < high, [low, high], [[-np.inf], [np.inf]])
+        reach = np.minimum(self._scale[axes], (high - low) / 2) / spread
         unit = np.zeros((len(axes), f.inputs.width))
-        unit[np.arange(len(axes)), axes] = self._spread[axes]
-        reach = np.array([self._reach(i) for i in axes])
-        constants = [unit, reach, *(end[axes] for end in self._range)]
+        unit[np.arange(len(axes)), axes] = spread
         size = engine.rows_along(f) // (5 * len(axes))
-        found = self._run(compute, self._bound.inputs.leaves, size, constants)
-        return {key: part.numpy() for key, part in found.items()}
-
-    def _reach(self, i: int) -> float:
-        """Half-width of an input's windows in its standard deviations, at most half its range."""
-        low, high = self._range
-        return float(min(self._scale[i], (high[i] - low[i]) / 2) / self._spread[i])
-
-    @functools.cached_property
-    def _range(self) -> tuple[Array, Array]:
-        """From where to where each input goes in the probe; an input that is constant, anywhere."""
-        z = self._points()
-        low, high = z.min(axis=0), z.max(axis=0)
-        alone = low == high
-        return np.where(alone, -np.inf, low), np.where(alone, np.inf, high)
+        found = self._run(compute, leaves, size, [unit, reach, low, high])
+        return {key: part.numpy() for key, part in found.items()}, reach
 
     def _on_scales(self, *, own: bool = False) -> dict[str, tf.Tensor]:
         """Values in float64 on the lines; those at their centres in the model's own dtype too."""
