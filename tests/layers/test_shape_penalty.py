@@ -148,7 +148,7 @@ def test_it_looks_nowhere_that_the_data_do_not_reach(seed):
 
 
 def test_between_the_data_it_looks_too():
-    """At both ends `x³ - x²` increases and bends upwards or is not looked at; between not."""
+    """At both ends `x⁴ - 2 x²` is convex, between them it is not."""
     net = keras.Sequential([keras.Input((1,)), layers.Lambda(lambda x: x**4 - 2 * x**2)])
     ends = np.array([[-1.5], [1.5]] * 20, "float32")
     layer = kc.ShapePenalty(net, {0: "convex"}, seed=0, scale=0.1)
@@ -231,7 +231,7 @@ def test_a_strength_of_1_keeps_the_shape_and_helps(activation):
     without, error_without = fitted(activation, 0.0, jit_compile=False)
     kept, error = fitted(activation, 1.0, jit_compile=False)
     assert without < 0.7
-    assert kept >= {"silu": 1.0, "relu": 0.95}[activation]
+    assert kept >= {"silu": 0.99, "relu": 0.95}[activation]
     assert error < 0.8 * error_without
 
 
