@@ -57,7 +57,7 @@ class ShapePenalty(Penalty):
     had in training so far. So the shape holds between the data too.
 
     **It is free of scale.** `v` is per standard deviation of the input, of all data seen in
-    training so far, and `s` is the standard deviation of the output over the batch, as a constant.
+    training so far, and `s` is the standard deviation of the output at these points, as a constant.
     Both terms are in the units of a squared error, so that a strength of 1 is felt whatever the
     units of x and y; for a loss in other units, choose one. The linear term makes the shape hold in
     the end, and not only nearly: for that `v` begins a little before 0, at a fiftieth of the

@@ -145,8 +145,8 @@ def conditions(
         if index is None or not -len(names) <= index < len(names):
             shown = list(names[:NAMED])
             raise ValueError(
-                f"`shape` must name inputs of the model, {shown}, or give their indexes. "
-                f"Received: {key!r}."
+                f"`shape` must name inputs of the model, {shown}, or give their indexes. Received: "
+                f"{key!r}. `feature_names` gives them other names."
             )
         index %= len(names)
         if any(condition.index == index for condition in found):
