@@ -194,9 +194,7 @@ def kept(
     holds = (missing <= allowed).all(axis=1)
     known = np.where(np.isnan(missing), -np.inf, missing)
     point, entry = np.unravel_index(known.argmax(), known.shape)
-    worst, unit = float(known[point, entry]), float(of_output[entry] / of_input**order)
-    if np.isneginf(worst):
-        worst = float("nan")
-    elif worst <= allowed:
+    worst, unit = float(missing[point, entry]), float(of_output[entry] / of_input**order)
+    if worst <= allowed:
         worst = 0.0
     return Kept(condition, holds, worst, unit, int(point), at(int(point)) if worst > 0 else {})
