@@ -37,9 +37,13 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(api|tf|keras|np|numpy|collections|tensorflow|typing|pathlib|matplotlib)\..*"),
     (
         r"py:.*",
-        r"(Any|Path|Sequence|Mapping|Callable|Structure|Model|Output|Wrt|Columns|Array|NDArray)",
+        r"(Any|Path|Sequence|Mapping|Callable|Structure|Model|Output|Wrt|Columns|Shape|Array)",
     ),
-    (r"py:.*", r"(Literal|Units|ScaleProfile|Place|Derivative|Formula|Propagate|Keeps|optional)"),
+    (
+        r"py:.*",
+        r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|Place|Derivative|Formula|Propagate)",
+    ),
+    (r"py:.*", r"(Keeps|optional)"),
     (r"py:.*", r"(Names|Traits|Switches)"),
     (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers)\..*"),
 ]

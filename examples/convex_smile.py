@@ -4,7 +4,7 @@ The price of a call is convex in its strike. Where it is not, a butterfly of thr
 less than nothing; the second derivative is the density that the market gives to the stock, and
 it cannot be negative. A network that fits noisy quotes does not know that. Trained on with a
 penalty on `kc.DerivativeOutput`'s second derivative it learns it, and the monitor's
-`convex_fraction` goes to 1.
+`shape_fraction` goes to 1. (`kc.ShapePenalty` asks the same in one line: see no_arbitrage.py.)
 
 The market is a mixture of two lognormals, so that prices and density are known.
 """
@@ -123,6 +123,7 @@ def fit(network: keras.Model, kind: str, epochs: int, out: Path) -> Fitted:
         output="price",
         reference=lambda k: density(k)[..., None],
         feature_names=["strike"],
+        shape={"strike": "convex"},
     )
     model.fit(
         data.repeat(),
@@ -174,7 +175,7 @@ def picture(fitted: dict[str, Fitted]) -> Figure:
         history = result.monitor.history
         steps = before + np.multiply(history["step"], STEPS)
         before = steps[-1]
-        history_axes.plot(steps, history["convex_fraction"], **style)
+        history_axes.plot(steps, history["shape_fraction"], **style)
     fit_axes.axhline(0, ls="--", color=INK, lw=1.3)
     fit_axes.set_title("price, less the true one")
     density_axes.plot(line, density(line), "--", color=INK, lw=1.3, label="true density")
@@ -183,7 +184,7 @@ def picture(fitted: dict[str, Fitted]) -> Figure:
     density_axes.set_ylim(bottom, top)
     density_axes.set_title("second derivative: the density (red: arbitrage)")
     history_axes.axhline(1, ls="--", color=INK, lw=1.3, zorder=0)
-    history_axes.set_title("the monitor's convex_fraction")
+    history_axes.set_title("the monitor's shape_fraction")
     history_axes.set_xlabel("step of the optimizer")
     for axes in (fit_axes, density_axes):
         axes.set_xlabel("strike")

@@ -24,7 +24,7 @@ from keras_curvature.functions.hidden_fraction import hidden_fraction
 from keras_curvature.functions.kinks import Kinks, kinks
 from keras_curvature.functions.scale_curvature import scale_curvature
 from keras_curvature.functions.smooth import smooth
-from keras_curvature.layers import CurvaturePenalty, DerivativeOutput
+from keras_curvature.layers import CurvaturePenalty, DerivativeOutput, ShapePenalty
 from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
@@ -45,6 +45,7 @@ __all__ = [
     "Finding",
     "Kinks",
     "Report",
+    "ShapePenalty",
     "Verdict",
     "Verification",
     "WrongDerivativeError",

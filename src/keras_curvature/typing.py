@@ -27,6 +27,9 @@ Wrt: TypeAlias = int | str | Sequence[int | str] | None
 Columns: TypeAlias = int | str | Sequence[int | str] | None
 """Which columns of an input to differentiate by: see `keras_curvature.derivatives`."""
 
+Shape: TypeAlias = Mapping[str | int, str | Sequence[str]]
+"""What is asked of a function along single inputs: see `keras_curvature.CurvatureMonitor`."""
+
 Units = Literal["raw", "std"]
 """`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
 

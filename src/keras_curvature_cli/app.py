@@ -24,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="The true second derivatives of a Keras model with respect to its input.",
     epilog="Exit codes: 0 done; 1 done, and something is wrong with the model (verify, diagnose "
-    "--strict); 2 arguments or files cannot be used; 3 it could not be computed.",
+    "--strict, report --strict); 2 arguments or files cannot be used; 3 it could not be computed.",
 )
 
 
@@ -121,6 +121,15 @@ UnitsOption = Annotated[
         help="Units of the data, or standard deviations. Default: raw with one input, else std.",
     ),
 ]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="INPUT=WORD,…",
+        help="What the function must be along an input, by name or index: convex, concave, "
+        "increasing, decreasing, linear. May be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -158,6 +167,10 @@ def report(
     log_dir: Annotated[Path | None, typer.Option(help="Write all of it for TensorBoard.")] = None,
     scale: Scale = None,
     units: UnitsOption = Units.auto,
+    shape: ShapeOption = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if --shape does not hold at every point.")
+    ] = False,
     output: Output = None,
     wrt: Wrt = None,
     columns: Columns = None,
@@ -171,25 +184,31 @@ def report(
     with _told(context.obj):
         _require_png(picture)
         points = probes.read(probe, y, x)
+        wanted = commands.shape_of(shape, points.names or ())
         net, points = commands.model_for(points, model, code or ())
         asked = asked.of(points)
         distance = "auto" if scale is None else scale
         monitor = commands.measured(
-            net, points, asked, scale=distance, units=units.value, log_dir=log_dir
+            net, points, asked, scale=distance, units=units.value, shape=wanted, log_dir=log_dir
         )
         diagnosis = monitor.diagnosis or commands.diagnosed(net, points.x, asked, distance)
         if picture is not None:
             _draw(monitor, picture, theme.value, model.name)
         if json:
             typer.echo(printing.as_json(printing.report_data(monitor, diagnosis)))
-            return
-        typer.echo(printing.report_text(monitor, diagnosis, f"{model.name} at {probe.name}"))
-    if picture is not None or log_dir is not None:
-        typer.echo()
-    if picture is not None:
-        typer.echo(f"Picture: {picture}")
+        else:
+            typer.echo(printing.report_text(monitor, diagnosis, f"{model.name} at {probe.name}"))
+            typer.echo(_places(picture, log_dir), nl=False)
+    if strict and not printing.shape_holds(monitor):
+        raise typer.Exit(FOUND)
+
+
+def _places(picture: Path | None, log_dir: Path | None) -> str:
+    """Where a picture and a log were written."""
+    lines = [f"Picture: {picture}"] if picture is not None else []
     if log_dir is not None:
-        typer.echo(f"To look at it on TensorBoard: tensorboard --logdir {log_dir}")
+        lines.append(f"To look at it on TensorBoard: tensorboard --logdir {log_dir}")
+    return "".join(f"\n{line}" for line in lines) + "\n" * bool(lines)
 
 
 @app.command()

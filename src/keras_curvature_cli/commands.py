@@ -146,6 +146,27 @@ def _shown(shape: Sequence[int | None]) -> str:
     return f"(n, {', '.join(sizes)})"
 
 
+def shape_of(
+    given: Sequence[str] | None, columns: Sequence[str]
+) -> dict[str | int, list[str]] | None:
+    """What `--shape strike=convex,decreasing` says, as `CurvatureMonitor` takes it.
+
+    Args:
+        given: the option, as often as it was given.
+        columns: names in the file; a number that is none of them is an index.
+    """
+    found: dict[str | int, list[str]] = {}
+    for text in given or ():
+        name, mark, words = text.rpartition("=")
+        if not mark:
+            raise UnusableError(
+                f"--shape must be an input and a word, as strike=convex. Received: {text!r}."
+            )
+        is_index = name not in columns and name.lstrip("-").isdigit()
+        found.setdefault(int(name) if is_index else name, []).extend(words.split(","))
+    return found or None
+
+
 def measured(
     model: Any,
     probe: probes.ProbeFile,
@@ -153,6 +174,7 @@ def measured(
     *,
     scale: Any,
     units: str,
+    shape: dict[str | int, list[str]] | None = None,
     log_dir: Path | None = None,
 ) -> Any:
     """A `CurvatureMonitor` that has measured the model once, as before training."""
@@ -163,6 +185,7 @@ def measured(
         log_dir,
         scale=scale,
         units=units,
+        shape=shape,
         feature_names=probe.names,
         **asked.keywords,
     )

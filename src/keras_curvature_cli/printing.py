@@ -22,6 +22,7 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
             "verdict": dataclasses.asdict(report.verdict),
             "units": report.units,
             "numbers": dict(report.scalars),
+            "shape": [dataclasses.asdict(entry) for entry in report.shape],
             "features": dict(report.features),
             "interactions": [
                 {"inputs": list(names), "value": value} for names, value in report.pairs.items()
@@ -40,6 +41,11 @@ def report_text(monitor: Any, diagnosis: Any, heading: str) -> str:
         for name, report in monitor.reports.items()
     ]
     return "\n\n".join([*tables, str(diagnosis)])
+
+
+def shape_holds(monitor: Any) -> bool:
+    """Whether all that is asked of the shape holds at every point, of every output."""
+    return all(report.headline.get("shape_fraction", 1) == 1 for report in monitor.reports.values())
 
 
 def diagnosis_data(diagnosis: Any) -> dict[str, Any]:

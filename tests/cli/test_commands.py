@@ -214,6 +214,29 @@ def test_verify(run):
     assert data["ok"] is True
 
 
+def test_a_shape_is_asked_for_by_column_or_index_and_can_be_a_gate(run):
+    """Softplus of rising weights is convex and increasing, whatever they are."""
+    model = net("softplus")
+    model.set_weights([abs(weights) for weights in model.get_weights()])
+    model.save("convex.keras")
+    shape = ["--shape", "a=convex,increasing", "--shape", "1=convex"]
+    result = run("report", "convex.keras", "t.csv", "--y", "price", *shape, "--strict")
+    assert result.exit_code == 0, result.output
+    assert "- increasing in a at 100 % of the points" in result.output
+    broken = run("report", "convex.keras", "t.csv", "--y", "price", "--shape", "b=concave")
+    assert broken.exit_code == 0
+    assert "- concave in b at none of the points; worst: off by" in broken.output
+    asked = ["--shape", "b=concave", "--shape", "b=increasing", "--json", "--strict"]
+    gated = run("report", "convex.keras", "t.csv", "--y", "price", *asked)
+    assert gated.exit_code == 1
+    (report,) = json.loads(gated.stdout)["outputs"].values()
+    concave, increasing = report["shape"]
+    assert (concave["word"], concave["fraction"]) == ("concave", 0)
+    assert set(concave["at"]) == {"a", "b"}
+    assert increasing["fraction"] == 1
+    assert report["numbers"]["shape_fraction"] == 0
+
+
 def test_verify_ends_with_1_where_something_is_wrong(run, monkeypatch):
     wrong = kc.Check("laplacian", "taylor", 0.5, 1e-3, "example 0", 8, 8, 0, 3)
     found = kc.Verification("net", (wrong,), (), 1e-3, "float32", (), ("Because.",))
@@ -321,7 +344,7 @@ def test_the_pages_have_all_commands():
         "verify",
         "compare",
     }
-    assert len(COMMANDS) == 5
+    assert len(COMMANDS) == 6
 
 
 MISTAKES = {
@@ -333,6 +356,12 @@ MISTAKES = {
     "no code": (["report", "own.keras", "x.npy", "--code", "none.py"], 2, "none.py cannot be run"),
     "not code": (["report", "own.keras", "x.npy", "--code", "x.npy"], 2, "must be a Python file"),
     "text": (["report", "silu.keras", "towns.csv"], 2, "these are text: town. Name the columns"),
+    "no word": (["report", "silu.keras", "t.csv", "--shape", "a"], 2, "an input and a word"),
+    "another word": (
+        ["report", "silu.keras", "x.npy", "--shape", "0=bent"],
+        2,
+        "to one or several of",
+    ),
     "a column": (["report", "silu.keras", "t.csv", "--x", "a,c"], 2, "--x must be names in t.csv"),
     "a column more": (["report", "towns.keras", "towns.csv"], 2, "takes 2 inputs: town, width"),
     "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),

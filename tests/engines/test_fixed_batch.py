@@ -209,6 +209,7 @@ def test_it_can_be_looked_at(look):
 WRAPPERS = {
     "DerivativeOutput": lambda net: kc.DerivativeOutput(net, "laplacian"),
     "CurvaturePenalty": lambda net: kc.CurvaturePenalty(net, 1.0, directions=2),
+    "ShapePenalty": lambda net: kc.ShapePenalty(net, {0: "convex"}),
 }
 
 

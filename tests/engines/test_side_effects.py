@@ -142,7 +142,7 @@ def trained(folder, wrap=lambda net: net, monitor=lambda: None):
 MONITORS = {
     "plain": lambda folder: kc.CurvatureMonitor(X),
     "log, verify, diagnosis": lambda folder: kc.CurvatureMonitor(X, folder / "tb", verify=True),
-    "random directions": lambda folder: kc.CurvatureMonitor(X, directions=2),
+    "random directions": lambda folder: kc.CurvatureMonitor(X, directions=2, shape={0: "convex"}),
     "of the loss": lambda folder: kc.CurvatureMonitor((X, X**2), output="loss"),
 }
 
@@ -157,6 +157,7 @@ def test_a_watched_training_leaves_behind_what_it_does_alone(monitor, tmp_path):
 LAYERS = {
     "DerivativeOutput": lambda net: kc.DerivativeOutput(net, "value"),
     "CurvaturePenalty": lambda net: kc.CurvaturePenalty(net, 1e-2),
+    "ShapePenalty": lambda net: kc.ShapePenalty(net, {0: "convex"}, 1e-2),
 }
 
 

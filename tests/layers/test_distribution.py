@@ -1,4 +1,4 @@
-"""`DerivativeOutput` and `CurvaturePenalty` under `tf.distribute.MirroredStrategy`."""
+"""The layers under `tf.distribute.MirroredStrategy`."""
 
 from __future__ import annotations
 
@@ -52,10 +52,12 @@ def trained(*stack):
 
 def penalised():
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((2,)), kc.CurvaturePenalty(network(), 0.1)])
-    model.compile("sgd", "mse", jit_compile=False)
-    history = model.fit(X, Y["value"], batch_size=8, epochs=2, verbose=0).history
-    assert 0 < history["curvature_penalty"][-1] < history["loss"][-1]
+    for kind, asked in (("curvature", 0.1), ("shape", {0: "decreasing", 1: "linear"})):
+        penalty = {"curvature": kc.CurvaturePenalty, "shape": kc.ShapePenalty}[kind]
+        model = keras.Sequential([keras.Input((2,)), penalty(network(), asked)])
+        model.compile("sgd", "mse", jit_compile=False)
+        history = model.fit(X, Y["value"], batch_size=8, epochs=2, verbose=0).history
+        assert 0 < history[f"{kind}_penalty"][-1] < history["loss"][-1]
 
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -52,6 +52,18 @@ CASES = {
         {"call_kwargs": {"training": True}, "expected_num_losses": 1},
         (3, 4),
     ),
+    "shape": (
+        kc.ShapePenalty,
+        network,
+        {"shape": {0: ("convex", "increasing")}, "scale": [0.1, 0.2], "seed": 3},
+        {
+            "call_kwargs": {"training": True},
+            "expected_num_losses": 1,
+            "expected_num_seed_generators": 1,
+            "expected_num_non_trainable_weights": 1,
+        },
+        (3, 4),
+    ),
 }
 
 

@@ -32,9 +32,9 @@ def test_detail_by_hand():
     assert numbers["positive_fraction"] == 0.5
     assert numbers["zero_fraction"] == 0
     assert numbers["nonfinite_fraction"] == 0
-    assert numbers["convex_fraction"] == 0.5
-    assert numbers["concave_fraction"] == 0
-    assert numbers["worst_convexity_violation"] == pytest.approx(-low)
+    assert numbers["joint_convex_fraction"] == 0.5
+    assert numbers["joint_concave_fraction"] == 0
+    assert numbers["joint_convexity_violation"] == pytest.approx(-low)
     assert numbers["top_eigenvalue"] == pytest.approx(6)
     assert high < 6
     # the gradient is (1, 1) at both points
@@ -46,7 +46,7 @@ def test_without_the_whole_hessian_the_diagonal_serves():
     m = measurement(X, HESSIANS, hessian=None)
     numbers = m.headline() | m.detail()
     assert numbers["rms"] == pytest.approx(np.sqrt((4 + 16 + 36 + 4) / 2))
-    assert "convex_fraction" not in numbers
+    assert "joint_convex_fraction" not in numbers
     assert m.interactions() is None
 
 

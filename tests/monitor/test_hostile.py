@@ -83,8 +83,9 @@ FUNCTIONS = {
     "jacobian": "x", "hessian": "x", "hessian_diagonal": "x", "laplacian": "x",
     "directional_curvature": "xv", "hessian_vector_product": "xv", "derivatives": "xn",
     "engine_choice": "xn", "scale_curvature": "xs", "hidden_fraction": "xs", "diagnose": "x",
-    "DerivativeOutput": "n", "CurvaturePenalty": "s", "CurvatureMonitor": "x", "kinks": "ss",
-    "smooth": "s", "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
+    "DerivativeOutput": "n", "CurvaturePenalty": "s", "ShapePenalty": "p",
+    "CurvatureMonitor": "x", "kinks": "ss", "smooth": "s",
+    "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "",
 }  # fmt: skip
@@ -100,20 +101,24 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
     "DerivativeOutput": ["output", "wrt", "engine"],
     "CurvaturePenalty": ["scale", "directions", "seed", "output", "wrt", "engine", "metric_name"],
+    "ShapePenalty": [
+        "strength", "scale", "feature_names", "seed", "output", "wrt", "engine", "metric_name",
+    ],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "logs", "freq", "feature_names", "name", "on_error",
-        "verify", "directions", "vocabulary", "model",
+        "verify", "directions", "vocabulary", "model", "shape",
     ],
     "kinks": ["output"],
     "smooth": [],
-    "hparams_metrics": [], "taylor.register": [], "taylor.deregister": [],
+    "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
     "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
-    "f": lambda x, y: y,
+    "f": lambda x, y: y, "p": {0: "convex"},
 }  # fmt: skip
+LAYERS = ("DerivativeOutput", "CurvaturePenalty", "ShapePenalty")
 OTHERWISE = {
     "kinks": (RELU, MODELS), "smooth": (RELU, MODELS), "hparams_metrics": ("name", ODD),
     "taylor.register": ("NoOp", ODD), "taylor.deregister": ("NoOp", ODD),
@@ -158,12 +163,12 @@ def called(name, arguments, keywords):
     found = operator.attrgetter(name)(kc)(*arguments, **keywords)
     if name == "taylor.register":
         kc.taylor.deregister(arguments[0])
-    return found(GOOD) if name in ("DerivativeOutput", "CurvaturePenalty") else found
+    return found(GOOD) if name in LAYERS else found
 
 
 def assert_right(name, arguments, keywords, found):
     """Compares with the closed form, where the call asked for just that."""
-    if arguments[0] is not MODEL or name in ("DerivativeOutput", "CurvaturePenalty"):
+    if arguments[0] is not MODEL or name in LAYERS:
         return
     if any(keywords.get(key) is not None for key in ("output", "wrt", "directions")):
         return

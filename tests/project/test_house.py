@@ -94,6 +94,8 @@ NOT_YET_NEUTRAL = {
     "functions/smooth.py",
     "layers/curvature_penalty.py",
     "layers/derivative_output.py",
+    "layers/penalty.py",
+    "layers/shape_penalty.py",
     "layers/wrapper.py",
     "measurement/base.py",
     "measurement/batches.py",

@@ -22,9 +22,9 @@ def test_every_number_that_is_computed_has_a_meaning(numbers):
     assert set(numbers) <= set(metrics.MEANINGS)
 
 
-@pytest.mark.parametrize("name", metrics.MEANINGS)
+@pytest.mark.parametrize("name", [*metrics.MEANINGS, *metrics.SHAPE])
 def test_a_meaning_fits_a_line_and_a_description_tells_all(name):
-    meaning = metrics.MEANINGS[name]
+    meaning = (metrics.MEANINGS | metrics.SHAPE)[name]
     assert len(meaning.sentence) <= 56
     description = meaning.description("raw")
     assert description[0] != " "

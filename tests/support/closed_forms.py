@@ -109,6 +109,7 @@ def report(
     sentence="The function bends, and the exact second derivative sees it.",
     method=("256 probe points, 1 input.", "Engine: nested, in float32."),
     units="raw",
+    shape=(),
 ):
     """A report with numbers that can be told apart."""
     headline_names = ["mean", "rms", "scale_mean", "scale_rms", "slope_change"]
@@ -125,4 +126,5 @@ def report(
         verdict=Verdict("smooth", sentence),
         method=method,
         units=units,
+        shape=shape,
     )

@@ -48,7 +48,10 @@ def six(log_dir, activation, epochs):
     """A sum of a wave, a product, a square and a straight line, in standard deviations."""
     x = np.random.default_rng(0).normal(size=(1500, 6))
     y = np.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:3] + x[:, 3:4] ** 2 / 2 + x[:, 4:5]
-    monitor = kc.CurvatureMonitor((x[:200], y[:200]), log_dir, feature_names=NAMES, units="std")
+    shape = {"straight": ("increasing", "decreasing")}
+    monitor = kc.CurvatureMonitor(
+        (x[:200], y[:200]), log_dir, feature_names=NAMES, units="std", shape=shape
+    )
     network(6, activation, 3e-3).fit(
         x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor]
     )

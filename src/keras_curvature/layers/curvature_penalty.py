@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +12,14 @@ import tensorflow as tf
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked
 from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
+from keras_curvature.layers.penalty import Penalty
+from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import windows
 from keras_curvature.typing import Columns, Output, Structure, Wrt
 
 
 @keras.saving.register_keras_serializable(package="keras_curvature")
-class CurvaturePenalty(DerivativeWrapper):
+class CurvaturePenalty(Penalty):
     """Passes a Keras model's output on, and adds its mean squared curvature to the loss.
 
     The curvature at a point along a direction `v` of length 1 is `v^T H v`. In training, each
@@ -91,32 +91,22 @@ class CurvaturePenalty(DerivativeWrapper):
         metric_name: str = "curvature_penalty",
         **kwargs: Any,
     ) -> None:
-        super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
-        if not 0 <= strength < math.inf:
-            raise ValueError(
-                f"`strength` must be a finite number, at least 0. Received: {strength!r}."
-            )
+        super().__init__(
+            layer,
+            strength,
+            output=output,
+            wrt=wrt,
+            columns=columns,
+            engine=engine,
+            metric_name=metric_name,
+            **kwargs,
+        )
         if directions < 1:
             raise ValueError(f"`directions` must be at least 1. Received: {directions!r}.")
-        self.strength = float(strength)
         self.scale = scale
         self.directions = directions
         self.seed = seed
-        self.penalty = keras.metrics.Mean(name=metric_name)
         self._random = keras.random.SeedGenerator(seed)
-
-    @tf.autograph.experimental.do_not_convert
-    def call(
-        self, inputs: Structure, training: bool | None = None, mask: Structure | None = None
-    ) -> Any:
-        """Calls the wrapped model, and adds its penalty."""
-        inputs = with_masks(inputs, mask)
-        if training:
-            added = self.strength * self._mean_squared_curvature(inputs)
-            added = tf.cast(added, keras.config.floatx())  # in which Keras adds losses up
-            self.add_loss(added)
-            self.penalty.update_state(added)
-        return self.layer(inputs, training=training)
 
     def compute_output_spec(
         self, inputs: Any, training: bool | None = None, mask: Any = None
@@ -127,26 +117,15 @@ class CurvaturePenalty(DerivativeWrapper):
             windows.resolve(self.scale, known.f.inputs, lambda: windows.AUTO_FRACTION)
         return self.layer.compute_output_spec(inputs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shapes of the wrapped model's output."""
-        return self.layer.compute_output_shape(input_shape)
-
     def get_config(self) -> dict[str, Any]:
         """The arguments to make this layer again."""
         plain = self.scale is None or isinstance(self.scale, str)
         scale = self.scale if plain else np.asarray(self.scale).tolist()
-        own = {
-            "strength": self.strength,
-            "scale": scale,
-            "directions": self.directions,
-            "seed": self.seed,
-            "metric_name": self.penalty.name,
-        }
+        own = {"scale": scale, "directions": self.directions, "seed": self.seed}
         return {**super().get_config(), **own}
 
-    def _mean_squared_curvature(self, inputs: Structure) -> tf.Tensor:
-        if not tf.executing_eagerly():
-            self._known(inputs)
+    def _amount(self, inputs: Structure) -> tf.Tensor:
+        """The mean squared curvature."""
         x = keras.tree.map_structure(self._repeated, inputs)
         bound = bind(self.layer, x, self._options(), in_float64=False)
         z, rest = bound.f.point(bound.inputs.leaves)

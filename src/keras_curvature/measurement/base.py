@@ -26,12 +26,13 @@ from keras_curvature.engines.backend import (
     NotAsTracedError,
     require_as_traced,
 )
-from keras_curvature.engines.quantities import VALUE
+from keras_curvature.engines.quantities import DIRECTIONAL, VALUE
 from keras_curvature.measurement import (
     ground_truth,
     multiscale,
     rounding_noise,
     segments,
+    shape,
     windows,
 )
 from keras_curvature.measurement.data import Measurement, Multiscale
@@ -131,6 +132,44 @@ class Measurer(ABC):
         """Each output along each input in turn; empty where there are too few or too many."""
         return {}
 
+    def measure_shape(
+        self, asked: Sequence[shape.Condition], names: Sequence[str]
+    ) -> dict[str, tuple[shape.Kept, ...]]:
+        """How well each output keeps what is asked of its shape.
+
+        Args:
+            asked: the conditions.
+            names: one per input number.
+        """
+        if not asked:
+            return {}
+        axes = sorted({condition.index for condition in asked})
+        found, reach = self._along_axes(axes)
+        called = dict(enumerate(names)) | {one.index: one.input for one in asked}
+
+        def at(point: int) -> dict[str, float]:
+            if len(names) > shape.NAMED:
+                return {}
+            z = self.f.point(self._gathered([point]))[0].numpy()[0]
+            return {called[i]: float(number) for i, number in enumerate(z)}
+
+        def kept(condition: shape.Condition, part: slice, i: int) -> shape.Kept:
+            k, value = axes.index(condition.index), found[VALUE][:, part]
+            of_one = {key: found[key][:, part, k] for key in found.keys() - {VALUE}}
+            return shape.kept(
+                condition,
+                of_one | {VALUE: value},
+                float(reach[k]),
+                float(self._spread[condition.index]),
+                self._output_spread(value, i),
+                at,
+            )
+
+        return {
+            name: tuple(kept(condition, part, i) for condition in asked)
+            for i, (name, part) in enumerate(self._parts())
+        }
+
     def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
         """The last ones with their curvature over many distances, where that is not in them."""
         return dict(measured)
@@ -190,6 +229,33 @@ class Measurer(ABC):
 
         starts, ends = (self._gathered(side) for side in self._pairs)
         return self._run(compute, [*starts, *ends], size, [self._spread])
+
+    def _along_axes(self, axes: Sequence[int]) -> tuple[dict[str, Array], Array]:
+        """Derivatives along these inputs, in float64: of the network, without rounding.
+
+        Returns:
+            What `windows.exact_and_averaged` gives, and the windows' half-widths in standard
+            deviations of the inputs.
+        """
+        f = dataclasses.replace(self.f, dtype=tf.float64)
+        engine = self._bound.engine_for((DIRECTIONAL,))
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, unit, reach, low, high = tensors
+            z, rest = f.point(leaves)
+            return windows.exact_and_averaged(engine, f, z, rest, unit, reach, low, high)
+
+        leaves, spread = self._bound.inputs.leaves, self._spread[axes]
+        places = tf.gather(self.f.point(leaves)[0], axes, axis=1).numpy().astype(np.float64)
+        low, high = places.min(axis=0), places.max(axis=0)
+        # Of an input that is the same everywhere the window is not moved.
+        low, high = np.where(low < high, [low, high], [[-np.inf], [np.inf]])
+        reach = np.minimum(self._scale[axes], (high - low) / 2) / spread
+        unit = np.zeros((len(axes), f.inputs.width))
+        unit[np.arange(len(axes)), axes] = spread
+        size = engine.rows_along(f) // (5 * len(axes))
+        found = self._run(compute, leaves, size, [unit, reach, low, high])
+        return {key: part.numpy() for key, part in found.items()}, reach
 
     def _on_scales(self, *, own: bool = False) -> dict[str, tf.Tensor]:
         """Values in float64 on the lines; those at their centres in the model's own dtype too."""

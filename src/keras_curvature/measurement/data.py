@@ -303,6 +303,8 @@ class ExactMeasurement(Measurement):
         if self.hessian is None or standard is None:
             return numbers
         numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian)
+        if not self.segments.hidden_fraction() < statistics.PARTLY_HIDDEN:
+            numbers |= dict.fromkeys(statistics.JOINT_SHAPE, float("nan"))
         return numbers | {"interaction_fraction": statistics.interaction_fraction(standard)}
 
     def feature_curvature(self) -> dict[str, float]:

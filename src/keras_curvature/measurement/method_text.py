@@ -13,6 +13,12 @@ UNITS = {
     "std": "standard deviations (σ) of each input and output over the probe",
 }
 
+SHAPE = (
+    "Shape: at every point the derivative along the input, and the difference over a window of "
+    "half-width h around it, moved inside the probe's range, in float64. Where one of them is of "
+    "the wrong sign, the shape is broken; that none is proves nothing between the points."
+)
+
 
 def begun(clause: str) -> str:
     """A clause as the beginning of a sentence; names in it keep their capitals.

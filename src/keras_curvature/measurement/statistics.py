@@ -17,6 +17,13 @@ NEIGHBOURS, FEWEST_NEIGHBOURS = 1024, 20
 milliseconds, and the fewest, of which a standard error means something."""
 
 
+JOINT_SHAPE = ("joint_convex_fraction", "joint_concave_fraction", "joint_convexity_violation")
+"""What Hessians say of all inputs together, where they see what bends."""
+
+PARTLY_HIDDEN = 0.05
+"""Hidden fraction from which a function is called partly piecewise linear."""
+
+
 def finite(values: Array) -> Array:
     """The finite ones, `(k,)`."""
     return values[np.isfinite(values)]
@@ -107,10 +114,7 @@ def from_eigenvalues(hessian: Array, jacobian: Array) -> dict[str, float]:
     """What the eigenvalues of Hessians `(n, m, d, d)` say."""
     known = np.isfinite(hessian).all(axis=(2, 3)) & np.isfinite(jacobian).all(axis=2)
     if not known.any():
-        return dict.fromkeys(
-            ("normalized", "convex_fraction", "concave_fraction", "worst_convexity_violation",
-             "top_eigenvalue"), float("nan"),
-        )  # fmt: skip
+        return dict.fromkeys(("normalized", *JOINT_SHAPE, "top_eigenvalue"), float("nan"))
     eigenvalues = np.linalg.eigvalsh(hessian[known])
     largest = np.abs(eigenvalues).max(axis=1)
     tolerance = EIGENVALUE_TOLERANCE * largest.max()
@@ -121,9 +125,9 @@ def from_eigenvalues(hessian: Array, jacobian: Array) -> dict[str, float]:
         "normalized": float(np.median(largest[sloped] / gradient[sloped]))
         if sloped.any()
         else float("nan"),
-        "convex_fraction": float(np.mean(eigenvalues[:, 0] >= -tolerance)),
-        "concave_fraction": float(np.mean(eigenvalues[:, -1] <= tolerance)),
-        "worst_convexity_violation": float(max(0.0, -eigenvalues.min())),
+        "joint_convex_fraction": float(np.mean(eigenvalues[:, 0] >= -tolerance)),
+        "joint_concave_fraction": float(np.mean(eigenvalues[:, -1] <= tolerance)),
+        "joint_convexity_violation": float(max(0.0, -eigenvalues.min())),
         "top_eigenvalue": float(eigenvalues[top]),
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import Layout
+from keras_curvature.engines.api import Engine, Layout
 from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
 
 AUTO_FRACTION = 0.25
@@ -18,6 +18,9 @@ AUTO_FRACTION = 0.25
 Wide enough to hold many kinks of a ReLU network, whose curvature at a smaller scale is
 noise point by point, and narrow against the whole range of the data.
 """
+
+RISE, BEND = "rise", "bend"
+"""Difference quotients of first and second order over a window."""
 
 
 def along_axes(
@@ -184,6 +187,54 @@ def slope_differences(
     ahead, behind = tf.unstack(tf.reshape(gradients, [2, k, n, f.outputs.width, f.inputs.width]))
     change = (ahead - behind) / (2 * steps[..., None, None])
     return tf.transpose(tf.reduce_sum(change * directions[:, :, None], axis=-1), [1, 2, 0])
+
+
+def exact_and_averaged(
+    engine: Engine,
+    f: FlatFunction,
+    z: tf.Tensor,
+    rest: Sequence[tf.Tensor],
+    unit: tf.Tensor,
+    reach: tf.Tensor,
+    low: tf.Tensor,
+    high: tf.Tensor,
+) -> dict[str, tf.Tensor]:
+    """First and second derivatives along some inputs, at points and averaged over windows.
+
+    A window that would stick out of the range is moved inside, so that every point lies in one
+    and nothing is said of where there are no data. Of a function that increases both first
+    derivatives are positive, of a convex one both second ones, wherever its kinks are.
+
+    Args:
+        engine: for the derivatives at the points.
+        f: the function.
+        z: the points, `(n, d)`.
+        rest: its other inputs.
+        unit: steps of one standard deviation along each of the inputs, `(k, d)`.
+        reach: half-widths of the windows in these, at most half the range, `(k,)`.
+        low: where the range of each begins, `(k,)`.
+        high: where it ends; may be infinite.
+
+    Returns:
+        `slope`, `curvature`, `rise` and `bend`, per standard deviation of the input, each
+        `(n, m, k)`, and the `value` `(n, m)`. Over a range of no width there is no difference: 0.
+    """
+    unit, reach, low, high = (tf.cast(part, z.dtype) for part in (unit, reach, low, high))
+    n, k = tf.shape(z)[0], unit.shape[0]
+    exact = engine.along(f, z, rest, tf.tile(unit[:, None], [1, n, 1]))
+    axis = tf.cast(unit != 0, z.dtype)
+    place = tf.matmul(axis, z, transpose_b=True)  # of each point on each of the inputs
+    room = (reach * tf.reduce_sum(unit, axis=1))[:, None]
+    centre = tf.clip_by_value(place, low[:, None] + room, high[:, None] - room)
+    around = z[None] + (centre - place)[..., None] * axis[:, None]
+    step = (reach[:, None] * unit)[:, None]
+    rows = tf.reshape(tf.stack([around - step, around, around + step]), [-1, f.inputs.width])
+    values = tf.reshape(f(rows, [tiled(r, 3 * k) for r in rest]), [3, k, n, f.outputs.width])
+    behind, here, ahead = tf.unstack(tf.transpose(values, [0, 2, 3, 1]))
+    return exact | {
+        RISE: tf.math.divide_no_nan(ahead - behind, 2 * reach),
+        BEND: tf.math.divide_no_nan(second_difference(behind, here, ahead), reach**2),
+    }
 
 
 KERNELS = {

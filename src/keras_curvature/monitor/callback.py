@@ -15,6 +15,7 @@ from keras_curvature.engines.api import Options
 from keras_curvature.engines.backend import unobserved
 from keras_curvature.measurement.exact_or_estimated import checked_directions
 from keras_curvature.measurement.probe import Names, make_probe
+from keras_curvature.measurement.shape import checked_shape
 from keras_curvature.monitor.arguments import (
     require_keras,
     require_name,
@@ -30,7 +31,7 @@ from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import continued, due, leaves_out
 from keras_curvature.monitor.training import Asked, Found, Training
 from keras_curvature.report.data import ALL, HEADLINE, NOW, Reports
-from keras_curvature.typing import Columns, Output, Wrt
+from keras_curvature.typing import Columns, Output, Shape, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
 
 
@@ -96,6 +97,12 @@ class CurvatureMonitor(keras.callbacks.Callback):
             deviation over the probe and the output in its own, that of the probe's y where there
             is one, so that numbers compare between inputs and runs. `"auto"`: `"raw"` with one
             input, `"std"` with more. Numbers per feature and their pictures are always in `"std"`.
+        shape: what the function must be along single inputs, by name or index: `"convex"`,
+            `"concave"`, `"increasing"`, `"decreasing"`, `"linear"`, or several of them in a tuple:
+            `{"strike": ("convex", "decreasing"), "maturity": "increasing"}`. Logs for each the
+            share of the probe where it holds, at the point and over a distance (`scale`), so that
+            kinks count, and the worst violation; `shape_fraction` is the share where all of it
+            does.
         directions: `None`: exact second derivatives along every input where these take at most
             512 forward passes over the probe or there are at most 64 inputs, else estimates from
             8 random directions at each point, the same at every step, which take 11 passes (9
@@ -138,8 +145,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         WrongDerivativeError: with `verify`, for a derivative that is not that of the values; with
             `on_error="warn"` it is a warning.
         ValueError: before training starts, for a probe that is empty, holds NaN or does not
-            fit the model, an unknown output or layer, a `freq` of 0, a `log_dir` that
-            cannot be written.
+            fit the model, an unknown output, layer or input of `shape`, a `freq` of 0, a
+            `log_dir` that cannot be written.
         TypeError: for an argument of a wrong type, an integer input without `wrt`.
     """
 
@@ -155,6 +162,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         reference: Any = None,
         scale: Any = "auto",
         units: str = "auto",
+        shape: Shape | None = None,
         directions: int | str | None = None,
         vocabulary: Sequence[str] | None = None,
         logs: str | Sequence[str] | None = HEADLINE,
@@ -187,6 +195,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             units,
             checked_directions(directions),
             feature_names,
+            {} if shape is None else checked_shape(shape),
         )
         self._verifies = verify
         self._is_due = due(freq)

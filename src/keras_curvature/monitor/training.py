@@ -17,6 +17,7 @@ from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.api import Options, forget
 from keras_curvature.engines.backend import NotAsTracedError
+from keras_curvature.measurement import method_text
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED
@@ -25,9 +26,11 @@ from keras_curvature.measurement.probe import (
     Names,
     Probe,
     columns_by_index,
+    feature_names,
     names_given,
     require_batches,
 )
+from keras_curvature.measurement.shape import conditions
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor import chief
 from keras_curvature.monitor.pictures import Pictures
@@ -51,6 +54,7 @@ class Asked:
     units: str
     directions: int | str | None
     feature_names: Names | None
+    shape: Mapping[str | int, tuple[str, ...]]
 
     def detached(self) -> Asked:
         """Without the network: a copy of it would not be trained, and it is found by its name."""
@@ -121,7 +125,10 @@ class Training:
             names=asked.feature_names,
         )
         self.measurer = self._make()
+        inputs = self.measurer.f.inputs
         self.names = names_given(asked.feature_names, asked.probe, self.measurer.f)
+        self._all_names = self.names or feature_names(None, None, inputs)
+        self._conditions = conditions(asked.shape, self._all_names, inputs)
         self.begun, self.is_first = False, True
         self.found = Found()
         self.budget = PictureBudget()
@@ -160,8 +167,11 @@ class Training:
             forget(self._subject)
             self.measurer = self._make()
             measurements = self.measurer.measure()
+        kept = self.measurer.measure_shape(self._conditions, self._all_names)
         # Made anew: its method says what has happened to the measurer until now.
         method = (*self._preface, *self.measurer.method(), *self.measurer.uncompared)
+        if self._conditions:
+            method = (*method, method_text.SHAPE)
         if self.measurer.probe.y is not None and any(
             found.target is None for found in measurements.values()
         ):
@@ -170,7 +180,12 @@ class Training:
             self.measurer.f.activity, self._options.output, method, self.measurer.units
         )
         reports = Reports(
-            (output, reporter.report(measurement, step, i, output, time.perf_counter() - begin))
+            (
+                output,
+                reporter.report(
+                    measurement, step, i, output, time.perf_counter() - begin, kept.get(output, ())
+                ),
+            )
             for i, (output, measurement) in enumerate(measurements.items())
         )
         slices = self.measurer.measure_slices() if self.writer is not None else {}

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from keras_curvature.report import terminal
-from keras_curvature.report.metrics import MEANINGS
+from keras_curvature.report.metrics import MEANINGS, Meaning
+from keras_curvature.report.shape import ShapeEntry
 from keras_curvature.report.text import moment, plain, wrapped
 from keras_curvature.typing import Array, Units
 
@@ -69,6 +70,7 @@ class Report:
         method: what was computed, with which engine, on how many points, and why.
         units: of all numbers but those per feature, which are in standard deviations.
         scale_profile: how curved it is over each of many distances, or `None`.
+        shape: how well it keeps what was asked of its shape, entry by entry.
     """
 
     step: int
@@ -82,11 +84,18 @@ class Report:
     method: tuple[str, ...] = ()
     units: Units = "raw"
     scale_profile: ScaleProfile | None = None
+    shape: tuple[ShapeEntry, ...] = ()
 
     @property
     def scalars(self) -> dict[str, float]:
         """All numbers but the per-feature ones, headline first."""
-        return {**self.headline, **self.reference, **self.detail}
+        shape = {f"shape/{name}": number for name, (number, _) in self.shape_numbers.items()}
+        return {**self.headline, **self.reference, **shape, **self.detail}
+
+    @property
+    def shape_numbers(self) -> dict[str, tuple[float, Meaning]]:
+        """The numbers of all entries of `shape`, and what they mean."""
+        return {name: pair for entry in self.shape for name, pair in entry.numbers.items()}
 
     def numbers(self, wanted: str | Collection[str] | None = ALL) -> dict[str, float]:
         """Numbers by their names in a monitor's `history`.
@@ -108,7 +117,9 @@ class Report:
     @property
     def meanings(self) -> dict[str, str]:
         """What each of `scalars` says, in words."""
-        return {name: MEANINGS[name].sentence for name in self.scalars if name in MEANINGS}
+        shape = {f"shape/{name}": said.sentence for name, (_, said) in self.shape_numbers.items()}
+        known = {name: MEANINGS[name].sentence for name in self.scalars if name in MEANINGS}
+        return known | shape
 
     def unit(self, name: str) -> str:
         """What one of `scalars` is measured in."""
@@ -147,6 +158,7 @@ class Report:
         blocks = [
             [first, *wrapped(plain(self.verdict.sentence))],
             terminal.numbers_of(self.headline, self.units),
+            terminal.titled("The shape that was asked for", terminal.bullets(map(str, self.shape))),
             terminal.titled("Against the known second derivatives", reference),
         ]
         if numbers == ALL:

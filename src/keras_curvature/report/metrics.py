@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from keras_curvature.typing import Units
 
 CURVATURE, SLOPE_OVER_CURVATURE, SHARE, SCORE, SECONDS = "y/x²", "1/x", "0 to 1", "", "s"
+SLOPE = "y/x"
 
-IN_DEVIATIONS = {CURVATURE: "σy/σx²", SLOPE_OVER_CURVATURE: "1/σx"}
+IN_DEVIATIONS = {CURVATURE: "σy/σx²", SLOPE: "σy/σx", SLOPE_OVER_CURVATURE: "1/σx"}
 """Units of data, and the same in standard deviations over the probe."""
 
 MOST_FEATURES = 20
@@ -49,6 +50,7 @@ _AT_SCALE = (
     "x ± h eᵢ lies inside the probe's range"
 )
 _EIGENVALUES = "Eigenvalues of the exact Hessian at every point"
+_JOINT = "of all inputs jointly; not a number from a hidden_fraction of 0.05 on"
 
 MEANINGS: dict[str, Meaning] = {
     # headline
@@ -83,6 +85,11 @@ MEANINGS: dict[str, Meaning] = {
         "share the exact derivative misses: 1 ReLU, 0 smooth",
         "On straight lines between probe points, piece by piece: Σ |change of slope − ∫ exact "
         "second derivative| / Σ max(|change of slope|, |∫|)",
+        SHARE,
+    ),
+    "shape_fraction": Meaning(
+        "points where all of `shape` holds: 1 to pass a gate",
+        "Share of the probe's points where every entry of `shape` holds",
         SHARE,
     ),
     "r2": Meaning(
@@ -126,19 +133,19 @@ MEANINGS: dict[str, Meaning] = {
         "Median over the probe of the largest |eigenvalue| of the Hessian / |gradient|",
         SLOPE_OVER_CURVATURE,
     ),
-    "convex_fraction": Meaning(
-        "points where it is convex",
-        f"{_EIGENVALUES}; share of points with none below 0, rounding aside",
+    "joint_convex_fraction": Meaning(
+        "convex in all inputs at once; NaN where kinks hide it",
+        f"{_EIGENVALUES}; share of points with none below 0, rounding aside; {_JOINT}",
         SHARE,
     ),
-    "concave_fraction": Meaning(
-        "points where it is concave",
-        f"{_EIGENVALUES}; share of points with none above 0, rounding aside",
+    "joint_concave_fraction": Meaning(
+        "concave in all inputs at once; NaN where kinks hide it",
+        f"{_EIGENVALUES}; share of points with none above 0, rounding aside; {_JOINT}",
         SHARE,
     ),
-    "worst_convexity_violation": Meaning(
-        "0 where it is convex at every point",
-        f"{_EIGENVALUES}; how far the lowest of all is below 0",
+    "joint_convexity_violation": Meaning(
+        "0 where jointly convex everywhere; NaN with kinks",
+        f"{_EIGENVALUES}; how far the lowest of all is below 0; {_JOINT}",
         CURVATURE,
     ),
     "top_eigenvalue": Meaning(
@@ -184,6 +191,26 @@ FEATURE = Meaning(
     "and output always in their standard deviations over the probe",
     IN_DEVIATIONS[CURVATURE],
 )
+
+_BOTH = (
+    "the derivative along the input at the point, first (increasing, decreasing) or second "
+    "(convex, concave, linear), and the difference of that order over the window [x − h, x + h] "
+    "around it, which is moved inside the probe's range"
+)
+SHAPE = {
+    "fraction": Meaning(
+        "points where it holds, exactly and over a distance h",
+        "Share of the probe's points where both have the sign that is asked, up to 10⁻⁶ in "
+        f"standard deviations (linear: are within ±0.05): {_BOTH}",
+        SHARE,
+    ),
+    "worst_violation": Meaning(
+        "how far the worst point is from it; 0 where it holds",
+        f"The largest |derivative or difference| of a wrong sign (linear: of any): {_BOTH}",
+        f"{SLOPE} or {CURVATURE}",
+    ),
+}
+"""Of each entry of `shape`."""
 
 LAPLACIAN = Meaning(
     "how the curvature is spread over the probe",

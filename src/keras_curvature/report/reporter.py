@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity
 from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.shape import Kept
+from keras_curvature.report import shape
 from keras_curvature.report import verdict as verdicts
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.report.scale_profile import profile_of
@@ -35,6 +38,7 @@ class Reporter:
         index: int,
         output: str,
         seconds: float,
+        kept: Sequence[Kept] = (),
     ) -> Report:
         """The report of an output.
 
@@ -44,12 +48,13 @@ class Reporter:
             index: which of the model's outputs it is.
             output: its name.
             seconds: what measuring took.
+            kept: how well it keeps what is asked of its shape.
         """
         shown = measurement.in_units(self.units)
         return Report(
             step=step,
             output=output,
-            headline=shown.headline(),
+            headline=shown.headline() | shape.fraction(kept),
             reference=shown.reference_errors(),
             detail=shown.detail() | {"seconds": seconds},
             features=measurement.feature_curvature(),
@@ -58,6 +63,7 @@ class Reporter:
             method=self.method,
             units=self.units,
             scale_profile=profile_of(measurement),
+            shape=shape.entries(kept, self.units),
         )
 
     def _said(self, verdict: Verdict) -> Verdict:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from keras_curvature.engines.api import Activity, Dependence
 from keras_curvature.measurement import statistics
 from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.report.text import percent
@@ -28,8 +29,8 @@ That of x**2 on [0, 1] beyond a straight line is 0.06.
 GOOD_FIT = 1 - WORTH_LEARNING
 """R2 from which less than that is left, whatever the noise."""
 
-HIDDEN, PARTLY_HIDDEN = 0.5, 0.05
-"""Hidden fraction from which a function is called piecewise linear, and partly so."""
+HIDDEN = 0.5
+"""Hidden fraction from which a function is called piecewise linear."""
 
 
 def verdict(

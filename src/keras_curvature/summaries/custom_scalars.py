@@ -17,18 +17,34 @@ CHARTS = {
 }
 """Numbers that are read together, one chart each."""
 
+SHAPE_CHARTS = {
+    "Shape: share of the probe where it is kept": (
+        "{0}/{1}shape_fraction",
+        "{0}-shape/{1}*_fraction",
+    ),
+    "Shape: worst violation": ("{0}-shape/{1}*_worst_violation",),
+}
+"""The same where a shape is asked for: tags of a monitor and an output, `*` for the entry."""
+
 BAND = "Laplacian over the probe: median, 5 % to 95 %"
 
 
-def layout(name: str, outputs: Sequence[str]) -> Summary:
+def layout(name: str, outputs: Sequence[str], *, shape: bool = False) -> Summary:
     """The layout of the Custom Scalars dashboard.
 
     Args:
         name: of the monitor.
         outputs: how each output stands in a tag, `""` where there is but one.
+        shape: whether a shape is asked for.
     """
     middles = [f"{output}/" if output else "" for output in outputs]
-    charts = [_chart(title, name, middles, numbers) for title, numbers in CHARTS.items()]
+    wanted = {
+        title: [f"{name}/{middle}{number}" for middle in middles for number in numbers]
+        for title, numbers in CHARTS.items()
+    }
+    for title, tags in SHAPE_CHARTS.items() if shape else ():
+        wanted[title] = [tag.format(name, middle) for middle in middles for tag in tags]
+    charts = [_chart(title, tags) for title, tags in wanted.items()]
     category = layout_pb2.Category(title=name.capitalize(), chart=[_band(name, middles), *charts])
     described = metadata.create_summary_metadata()
     described.data_class = DATA_CLASS_TENSOR
@@ -49,10 +65,6 @@ def _band(name: str, middles: Sequence[str]) -> layout_pb2.Chart:
     return layout_pb2.Chart(title=BAND, margin=layout_pb2.MarginChartContent(series=series))
 
 
-def _chart(
-    title: str, name: str, middles: Sequence[str], numbers: Sequence[str]
-) -> layout_pb2.Chart:
-    tags = [
-        f"^{re.escape(f'{name}/{middle}{number}')}$" for middle in middles for number in numbers
-    ]
-    return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=tags))
+def _chart(title: str, tags: Sequence[str]) -> layout_pb2.Chart:
+    patterns = [f"^{re.escape(tag)}$".replace(r"\*", "[^/]+") for tag in tags]
+    return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=patterns))

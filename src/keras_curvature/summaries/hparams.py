@@ -13,7 +13,7 @@ HEADLINE = ("mean", "rms", "scale_mean", "scale_rms", "slope_change", "hidden_fr
 """The numbers that every run has, in the order in which they are shown."""
 
 
-def hparams_metrics(name: str = "curvature") -> list[api.Metric]:
+def hparams_metrics(name: str = "curvature", *, shape: bool = False) -> list[api.Metric]:
     """Makes the headline numbers metrics of TensorBoard's HParams dashboard.
 
     Each is shown as `<name>_<number>`, as in Keras's `logs`, beside the metrics that are
@@ -21,6 +21,7 @@ def hparams_metrics(name: str = "curvature") -> list[api.Metric]:
 
     Args:
         name: of the monitor.
+        shape: whether it has a `shape`: then `shape_fraction` comes first.
 
     Returns:
         For `metrics` of `hp.hparams_config`.
@@ -46,5 +47,5 @@ def hparams_metrics(name: str = "curvature") -> list[api.Metric]:
             display_name=f"{name}_{number}",
             description=MEANINGS[number].sentence,
         )
-        for number in HEADLINE
+        for number in (("shape_fraction",) if shape else ()) + HEADLINE
     ]

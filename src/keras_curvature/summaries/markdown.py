@@ -24,6 +24,7 @@ def of_report(report: Report) -> str:
         f"**{title}{output}**",
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
         _number_table({**report.headline, **report.reference}, report.units),
+        "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
         _feature_sentence(report.features),
         _pair_sentence(report.pairs),
         _scale_profile_table(report.scale_profile),

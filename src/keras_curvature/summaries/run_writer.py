@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -65,7 +65,7 @@ class RunWriter:
     writer.write_numbers(report)
     writer.write_distribution(report, measurement)
     writer.write_spectrum(report)
-    writer.write_layout(report.step, [report.output])
+    writer.write_layout(report.step, {report.output: report})
     writer.write_tab(report, measurement)
     writer.write_picture(report, png)
     writer.write_summary(report)
@@ -95,7 +95,8 @@ class RunWriter:
         """Writes all numbers as scalars.
 
         Tags are `<name>/<number>` for the headline, so that these come first, and
-        `<name>-reference/…`, `<name>-detail/…` and `<name>-feature/<feature>` for the rest.
+        `<name>-reference/…`, `<name>-shape/…`, `<name>-detail/…` and `<name>-feature/<feature>` for
+        the rest.
         The name of the output, where there are several, stands before the last part.
         """
         groups = {"": report.headline, "-reference": report.reference, "-detail": report.detail}
@@ -103,6 +104,11 @@ class RunWriter:
             self._scalar(report, group, name, value, MEANINGS.get(name))
             for group, numbers in groups.items()
             for name, value in numbers.items()
+        ]
+        shape = report.shape_numbers
+        cards += [
+            self._scalar(report, "-shape", part, *shape[name])
+            for name, part in zip(shape, tag_parts(shape), strict=True)
         ]
         if len(report.features) <= MOST_FEATURE_CARDS:
             parts = zip(tag_parts(report.features), report.features.values(), strict=True)
@@ -149,11 +155,12 @@ class RunWriter:
             report.step, Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
         )
 
-    def write_layout(self, step: int, outputs: Iterable[str]) -> None:
+    def write_layout(self, step: int, reports: Mapping[str, Report]) -> None:
         """Writes which scalars the Custom Scalars dashboard draws together, once in a file."""
         if self._is_first(LAYOUT):
-            parts = [tag_part(output) if output else "" for output in outputs]
-            self._write(step, custom_scalars.layout(self._name, parts))
+            parts = [tag_part(output) if output else "" for output in reports]
+            has_shape = any(report.shape for report in reports.values())
+            self._write(step, custom_scalars.layout(self._name, parts, shape=has_shape))
 
     def write_tab(
         self,

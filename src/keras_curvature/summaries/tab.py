@@ -174,6 +174,7 @@ def _said(report: Report) -> dict[str, Any]:
         "step": report.step,
         "verdict": {"kind": report.verdict.kind, "sentence": plain(report.verdict.sentence)},
         "numbers": {**report.headline, **report.reference},
+        "shape": [plain(str(entry), TEXT_LENGTH) for entry in report.shape[:BARS]],
     }
 
 

@@ -19,10 +19,11 @@ export class Column {
     this.verdict = element("p", { className: "verdict" });
     this.moment = element("p", { className: "moment" });
     this.numbers = element("dl", { className: "numbers" });
+    this.shape = element("ul", { className: "shape" });
     this.diagnosis = element("details", { className: "diagnosis" });
     this.charts = element("div", { className: "charts" });
     this.root = element("section", { className: "column" },
-      element("header", {}, element("h2", {}, series.label), this.moment, this.verdict, this.numbers, this.diagnosis),
+      element("header", {}, element("h2", {}, series.label), this.moment, this.verdict, this.numbers, this.shape, this.diagnosis),
       this.charts);
     this.root.setAttribute("aria-label", series.label);
   }
@@ -90,12 +91,13 @@ export class Column {
   unreadable(reason) {
     this.verdict.textContent = reason;
     this.numbers.replaceChildren();
+    this.shape.hidden = true;
     this.diagnosis.hidden = true;
     this.charts.hidden = true;
   }
 
   describe() {
-    const { verdict, numbers } = this.packet.header;
+    const { verdict, numbers, shape = [] } = this.packet.header;
     const { meanings } = this.probe.header;
     this.verdict.textContent = verdict.sentence;
     this.verdict.dataset.kind = verdict.kind;
@@ -105,6 +107,8 @@ export class Column {
         element("dt", {}, name),
         element("dd", {}, formatted(value), element("small", {}, unit === SHARE ? "" : ` ${unit}`)));
     }));
+    this.shape.hidden = !shape.length;
+    this.shape.replaceChildren(...shape.map((sentence) => element("li", {}, sentence)));
   }
 
   // What was found out about the model, before training and after it.

@@ -55,6 +55,18 @@ def test_the_curves_are_drawn_where_the_numbers_are(sines, shots):
     sines.shoot(shots / "one-input.png", height=1400)
 
 
+def test_the_shape_is_told_where_one_is_asked_for(open_tab, address):
+    tab = open_tab(address, runs=["sine/silu", "six/silu"])
+    said = [tab.column(run).locator(".shape li").all_inner_texts() for run in tab.labels]
+    assert said[0] == []
+    up, down = said[1]
+    assert up == "increasing in straight at 100 % of the points"
+    assert down.startswith("decreasing in straight at none of the points; worst: off by")
+    tab.move(0)  # before training it goes up as well as down
+    before = tab.column("six/silu").locator(".shape li").all_inner_texts()
+    assert before[1] != down
+
+
 def test_a_relu_network_is_flat_exactly_and_bends_over_a_distance(sines):
     _, flat = drawn_height(sines, "sine/relu", CURVATURE, EXACT["light"])
     _, bent = drawn_height(sines, "sine/relu", CURVATURE, SCALE["light"])

@@ -24,7 +24,7 @@ def train(log_dir, settings, metrics=None):
         [keras.Input((1,)), keras.layers.Dense(settings["units"], "silu"), keras.layers.Dense(1)]
     )
     model.compile("adam", "mse")
-    monitor = kc.CurvatureMonitor((X, X**2), log_dir)
+    monitor = kc.CurvatureMonitor((X, X**2), log_dir, shape={"x": "convex"})
     board = keras.callbacks.TensorBoard(log_dir)
     model.fit(X, X**2, epochs=2, verbose=0, callbacks=[board, monitor])
     with tf.summary.create_file_writer(str(log_dir)).as_default():
@@ -63,7 +63,9 @@ def test_the_layout_is_written_once_and_runs_share_it(logs):
     client = served(logs, loaders=_static("CustomScalarsPlugin"))
     layout = client.get("/data/plugin/custom_scalars/layout").json
     assert len(layout["category"]) == 1
-    assert len(layout["category"][0]["chart"]) == 1 + len(custom_scalars.CHARTS)
+    assert len(layout["category"][0]["chart"]) == 1 + len(
+        custom_scalars.CHARTS | custom_scalars.SHAPE_CHARTS
+    )
 
 
 def test_the_layout_names_each_output():
@@ -75,6 +77,7 @@ def test_the_layout_names_each_output():
         "curvature-detail/a/p50",
         "curvature-detail/b/p50",
     ]
+    assert len(category.chart) == 1 + len(custom_scalars.CHARTS)  # no shape was asked for
 
 
 def test_each_picture_is_there_once(logs):
@@ -148,7 +151,9 @@ def test_hparams_metrics_choose_the_headline_and_name_it_as_logs_do(logs, tmp_pa
     shown = [m.get("displayName") or m["name"]["tag"] for m in told["metricInfos"]]
     assert shown == ["epoch_loss", *(f"curvature_{name}" for name in hparams.HEADLINE)]
     written = tags(logs)[0]
-    assert {m.as_proto().name.tag for m in kc.hparams_metrics()} <= set(written)
+    metrics = kc.hparams_metrics(shape=True)
+    assert metrics[0].as_proto().display_name == "curvature_shape_fraction"
+    assert {m.as_proto().name.tag for m in metrics} <= set(written)
 
 
 def _static(name):

@@ -307,7 +307,7 @@ def test_tensorboard_without_the_package_shows_what_its_own_dashboards_can(logs)
     writer.write_distribution(report({"x": 1.0}), parabola())
     writer.write_summary(report({"x": 1.0}))
     writer.write_picture(report({"x": 1.0}), PIXEL)
-    writer.write_layout(0, [""])
+    writer.write_layout(0, {"": report()})
     writer.close()
     client = served(logs, loaders=default.get_static_plugins())
     listing = client.get("/data/plugins_listing").json

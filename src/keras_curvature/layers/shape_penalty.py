@@ -1,0 +1,235 @@
+"""A Keras layer that makes it expensive to break a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_curvature.engines.api import WHOLE, BoundModel, bind, run_chunked
+from keras_curvature.engines.backend import FlatFunction, tiled
+from keras_curvature.engines.quantities import CURVATURE, DIRECTIONAL, SLOPE, VALUE
+from keras_curvature.layers.penalty import Penalty
+from keras_curvature.layers.wrapper import with_masks
+from keras_curvature.measurement import shape as shapes
+from keras_curvature.measurement import windows
+from keras_curvature.measurement.probe import Names, feature_names
+from keras_curvature.typing import Output, Shape, Structure, Wrt
+
+MARGIN = 0.02
+"""How far on the right side a derivative has to be, as a share of its root mean square.
+
+A violation that ends at 0 in training is as often on the wrong side as on the right one
+afterwards. On forty noisy prices of calls a fiftieth was enough, and cost no accuracy.
+"""
+
+DERIVATIVES = (SLOPE, CURVATURE, windows.RISE, windows.BEND)
+
+
+@keras.saving.register_keras_serializable(package="keras_curvature")
+class ShapePenalty(Penalty):
+    """Passes a Keras model's output on, and adds to the loss how far it is from a shape.
+
+    Example:
+        >>> import keras, numpy as np, keras_curvature as kc
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> net = keras.Sequential(
+        ...     [keras.Input((1,)), keras.layers.Dense(8, "silu"), keras.layers.Dense(1)]
+        ... )
+        >>> inputs = keras.Input((1,))
+        >>> model = keras.Model(inputs, kc.ShapePenalty(net, {0: ("convex", "increasing")})(inputs))
+        >>> model.compile("adam", "mse")
+        >>> fit = model.fit(x, np.exp(x), verbose=0)
+        >>> sorted(fit.history)
+        ['loss', 'shape_penalty']
+
+    In training, for each entry of `shape`,
+
+        strength * mean of (v**2 + s * v)
+
+    is added to the loss. The violation `v` is how far the derivative along the input is on the
+    wrong side, at a point or over the window around it, whichever is further: kinks count, as in
+    `CurvatureMonitor(shape=...)`. The mean is over the outputs and over the examples of the batch,
+    each twice: as it is, and with the named inputs drawn anew, anywhere in the range that they have
+    had in training so far. So the shape holds between the data too.
+
+    **It is free of scale.** `v` is per standard deviation of the input, of all data seen in
+    training so far, and `s` is the standard deviation of the output at these points, as a constant.
+    Both terms are in the units of a squared error, so that a strength of 1 is felt whatever the
+    units of x and y; for a loss in other units, choose one. The linear term makes the shape hold in
+    the end, and not only nearly: for that `v` begins a little before 0, at a fiftieth of the
+    derivative's root mean square.
+
+    The metric `shape_penalty` is what was added. Nothing is added, and nothing computed, outside
+    training: `val_loss` is without the penalty, and `predict` costs what the wrapped model costs.
+    The penalty is of the model in inference mode (dropout off, moving statistics), the output is of
+    the mode asked for. Masks pass. Whether the shape holds, `CurvatureMonitor(shape=...)` says.
+
+    Args:
+        layer: a Keras model or layer.
+        shape: as in `CurvatureMonitor`: words by name or index of an input, `"convex"`,
+            `"concave"`, `"increasing"`, `"decreasing"`, `"linear"`, or several in a tuple.
+        strength: the penalty's factor, at least 0.
+        scale: half-width of the window in units of the inputs, as in `CurvatureMonitor`; `"auto"`
+            for a quarter of each input's standard deviation.
+        feature_names: names of the inputs for `shape`, as there. Default: their own, or x0, x1, ….
+        seed: of what is drawn.
+        output: whose shape, as in `keras_curvature.derivatives`.
+        wrt: along what, as there.
+        engine: as there.
+        metric_name: what the metric is called; give each of several penalties its own.
+        **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
+
+    Raises:
+        ValueError: for an input that is not there, an unknown word, a negative strength, a scale
+            that is not positive, or a model that cannot be differentiated.
+        TypeError: for an argument of a wrong type.
+    """
+
+    def __init__(
+        self,
+        layer: keras.Layer,
+        shape: Shape,
+        strength: float = 1.0,
+        *,
+        scale: Any = "auto",
+        feature_names: Names | None = None,
+        seed: int | None = None,
+        output: Output = None,
+        wrt: Wrt = None,
+        engine: str = "auto",
+        metric_name: str = "shape_penalty",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            layer,
+            strength,
+            output=output,
+            wrt=wrt,
+            engine=engine,
+            metric_name=metric_name,
+            **kwargs,
+        )
+        self.shape = shapes.checked_shape(shape)
+        self.scale = scale
+        self.feature_names = feature_names
+        self.seed = seed
+        self._random = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes what is remembered of the data: number, mean, variance and ends of each input."""
+        super().build(input_shape)
+        size = (5, len(self.shape))
+        # Over several devices, of which each sees a part.
+        self._seen = self.add_weight(
+            size, initializer="zeros", trainable=False, aggregation="mean", name="seen"
+        )
+
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, mask: Any = None
+    ) -> Any:
+        """The shapes and dtypes of the wrapped model's output."""
+        f = self._known(with_masks(inputs, mask)).f
+        self._conditions(f)  # raises now for what cannot be right
+        windows.resolve(self.scale, f.inputs, lambda: windows.AUTO_FRACTION)
+        return self.layer.compute_output_spec(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make this layer again."""
+        scale, names = self.scale, self.feature_names
+        own = {
+            # JSON has no keys that are numbers.
+            "shape": [[name, list(words)] for name, words in self.shape.items()],
+            "scale": scale if isinstance(scale, str) else np.asarray(scale).tolist(),
+            "feature_names": names if isinstance(names, Mapping | None) else list(names),
+            "seed": self.seed,
+        }
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> ShapePenalty:
+        """Makes a layer from `get_config`'s answer."""
+        return super().from_config({**config, "shape": dict(config["shape"])}, custom_objects)
+
+    def _conditions(self, f: FlatFunction) -> tuple[shapes.Condition, ...]:
+        names = feature_names(self.feature_names, None, f.inputs)
+        return shapes.conditions(self.shape, names, f.inputs)
+
+    def _amount(self, inputs: Structure) -> tf.Tensor:
+        """The mean of the violations, in sum over what is asked."""
+        bound = bind(self.layer, inputs, self._options())
+        asked = self._conditions(bound.f)
+        axes = list(dict.fromkeys(condition.index for condition in asked))
+        found = self._derivatives(bound, axes)
+        spread = tf.stop_gradient(tf.math.reduce_std(found[VALUE], axis=0))
+        violations = [
+            _violation(condition, {key: found[key][..., k] for key in DERIVATIVES})
+            for condition in asked
+            for k in [axes.index(condition.index)]
+        ]
+        return tf.add_n([tf.reduce_mean(v**2 + spread * v) for v in violations])
+
+    def _derivatives(self, bound: BoundModel, axes: Sequence[int]) -> dict[str, tf.Tensor]:
+        """Along these inputs, of the batch and of as many points drawn, twice as many in all."""
+        f, leaves, k = bound.f, bound.inputs.leaves, len(axes)
+        engine = bound.engine_for((DIRECTIONAL,))
+        z, _ = f.point(leaves)
+        spread, low, high = self._look(tf.gather(z, axes, axis=1))
+        axis = tf.one_hot(axes, f.inputs.width, dtype=z.dtype)
+        unit = spread[:, None] * axis
+        h = windows.resolve(self.scale, f.inputs, lambda: tf.reduce_sum(unit, axis=0))
+        h = tf.minimum(tf.gather(tf.cast(h, z.dtype), axes), (high - low) / 2)
+        share = keras.random.uniform([tf.shape(z)[0], k], seed=self._random)
+        drawn = low + tf.cast(share, z.dtype) * (high - low)
+
+        count = len(leaves)
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            z, rest = f.point(tensors[:count])
+            drawn, axis, *windows_of = tensors[count:]
+            moved = z * (1 - tf.reduce_sum(axis, axis=0)) + tf.matmul(drawn, axis)
+            twice = [tiled(part, 2) for part in rest]
+            return windows.exact_and_averaged(
+                engine, f, tf.concat([z, moved], axis=0), twice, *windows_of
+            )
+
+        constants = [axis, unit, tf.math.divide_no_nan(h, spread), low, high]
+        return run_chunked(bound, compute, [*leaves, drawn], WHOLE, {}, constants=constants)
+
+    def _look(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Standard deviation, least and largest of each input so far, this batch `(n, k)` too.
+
+        Source:
+            Chan, Golub, LeVeque, Updating formulae and a pairwise algorithm for computing sample
+            variances, 1979.
+        """
+        count, mean, variance, low, high = tf.unstack(tf.cast(self._seen.value, x.dtype))
+        least, largest = tf.reduce_min(x, axis=0), tf.reduce_max(x, axis=0)
+        low = tf.where(count > 0, tf.minimum(low, least), least)
+        high = tf.where(count > 0, tf.maximum(high, largest), largest)
+        new_mean, new_variance = tf.nn.moments(x, axes=[0])
+        new = tf.cast(tf.shape(x)[0], x.dtype)
+        count += new
+        share, apart = new / count, new_mean - mean
+        mean += share * apart
+        variance += share * (new_variance - variance + (1 - share) * apart**2)
+        seen = tf.stack([count, mean, variance, low, high])
+        self._seen.assign(tf.cast(seen, self._seen.dtype))
+        return tf.sqrt(variance), low, high
+
+
+def _violation(condition: shapes.Condition, found: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """How far it is from what is asked, at points or over windows, `(n, m)`."""
+
+    def of(derivative: tf.Tensor) -> tf.Tensor:
+        usual = tf.stop_gradient(tf.sqrt(tf.reduce_mean(derivative**2)))
+        margin = 0.0 if condition.word == "linear" else MARGIN * usual
+        return tf.nn.relu(condition.lacking(derivative) + margin)
+
+    order = condition.order
+    return tf.maximum(of(found[shapes.AT_POINTS[order]]), of(found[shapes.OVER_WINDOWS[order]]))
