@@ -35,9 +35,9 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Types of libraries whose pages are not linked, so that nothing is fetched.
     (r"py:.*", r"(api|tf|keras|np|numpy|collections|tensorflow|typing|pathlib|matplotlib)\..*"),
-    (r"py:.*", r"(Any|Path|Sequence|Mapping|Callable|Structure|Model|Output|Wrt|Columns|Array|NDArray)"),
+    (r"py:.*", r"(Any|Path|Sequence|Mapping|Callable|Structure|Model|Output|Wrt|Array|NDArray)"),
     (r"py:.*", r"(Literal|Units|ScaleProfile|Place|Derivative|Formula|Propagate|Keeps|optional)"),
-    (r"py:.*", r"(Names|Traits|Switches)"),
+    (r"py:.*", r"(Columns|Names|Traits|Switches)"),
     (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers)\..*"),
 ]
 
