@@ -66,7 +66,7 @@ monitor = kc.CurvatureMonitor((x, x), "logs", freq=2, verify=True)
 assert_type(monitor.history, dict[str, list[Any]])
 assert_type(monitor.verification, kc.Verification | None)
 kc.taylor.register("Mine", kc.taylor.elementwise(lambda x, y: y, lambda x, y: y))
-kc.hessian(square, x, wrt="input", output=0, engine="auto", dtype="float64", batch_size=2)
+kc.hessian(square, x, wrt="input", columns=["a", 1], output=0, dtype="float64", batch_size=2)
 """
 
 MISUSE = """
