@@ -86,8 +86,6 @@ NOT_YET_NEUTRAL = {
     "estimates/lanczos.py",
     "estimates/standard_error.py",
     "estimates/xtrace.py",
-    "functions/derivatives.py",
-    "functions/engine_choice.py",
     "functions/hidden_fraction.py",
     "functions/kinks.py",
     "functions/scale_curvature.py",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from keras_curvature.engines.tensorflow import first_derivatives
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of, layer_of
-from keras_curvature.engines.tensorflow.compilation import require_eager
+from keras_curvature.engines.tensorflow.compilation import not_converted, require_eager
 from keras_curvature.engines.tensorflow.first_derivatives import tiled, value_and_jacobian
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction, checked_wrt, flatten
 from keras_curvature.engines.tensorflow.interpreter import Interpreter, run
@@ -26,6 +26,7 @@ __all__ = [
     "first_derivatives",
     "flatten",
     "layer_of",
+    "not_converted",
     "require_as_traced",
     "require_eager",
     "run",

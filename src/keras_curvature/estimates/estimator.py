@@ -18,7 +18,7 @@ from keras_curvature.engines.api import (
     run_chunked,
     unflatten,
 )
-from keras_curvature.engines.backend import FlatFunction, first_derivatives
+from keras_curvature.engines.backend import FlatFunction, first_derivatives, not_converted
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
 from keras_curvature.estimates import hutchinson, lanczos
 from keras_curvature.estimates.results import Eigenvalues, Estimate
@@ -36,7 +36,7 @@ PAIR = Layout(((2,),), 0)
 """Lowest and highest."""
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 def estimate(
     model: Model,
     x: Structure,

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import (
     Options,
     differentiate,
     estimate_laplacian,
 )
+from keras_curvature.engines.backend import not_converted
 from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 def derivatives(
     model: Model,
     x: Structure,
@@ -117,7 +116,7 @@ def derivatives(
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 def _single(name: str, model: Model, x: Structure, v: Structure | None, *options: Any) -> Any:
     return differentiate(model, x, [name], v, Options(*options))[name]
 
@@ -226,7 +225,7 @@ def hessian_diagonal(
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 def laplacian(
     model: Model,
     x: Structure,

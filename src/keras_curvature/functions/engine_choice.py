@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from keras_curvature.engines import api
+from keras_curvature.engines.backend import not_converted
 from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 def engine_choice(
     model: Model,
     x: Structure,

@@ -16,6 +16,7 @@ from keras_curvature.engines.api import (
     run_chunked,
     unflatten,
 )
+from keras_curvature.engines.backend import not_converted
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
 from keras_curvature.measurement.windows import (
     KERNELS,
@@ -29,7 +30,7 @@ from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 QUANTITIES = (DIAGONAL, LAPLACIAN, DIRECTIONAL)
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 def scale_curvature(
     model: Model,
     x: Structure,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -33,6 +33,18 @@ def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> A
 
     with unobserved():
         return tf.function(guarded, autograph=False).get_concrete_function(*specs)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def not_converted(function: F) -> F:
+    """Keeps AutoGraph from rewriting a function that is called in a user's `tf.function`.
+
+    Without this a type checker that does not know TensorFlow knows nothing of the function.
+    """
+    kept: F = tf.autograph.experimental.do_not_convert(function)
+    return kept
 
 
 def require_eager(function: str) -> None:
