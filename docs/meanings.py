@@ -17,11 +17,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import re
 from pathlib import Path
 
-from keras_curvature.report.metrics import FEATURE, MEANINGS, Meaning
+from keras_curvature.report.metrics import CHANGE, FEATURE, MEANINGS, Meaning
 
 PAGE = Path(__file__).parent / "numbers.md"
 
-NUMBERS: dict[str, Meaning] = MEANINGS | {"feature/<name>": FEATURE}
+NUMBERS: dict[str, Meaning] = MEANINGS | {"feature/<name>": FEATURE, "change/<name>": CHANGE}
 """By the heading of their section."""
 
 SECTION = re.compile(

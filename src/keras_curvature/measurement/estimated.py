@@ -20,7 +20,8 @@ from keras_curvature.engines.api import (
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
 from keras_curvature.measurement import method_text, multiscale, segments
 from keras_curvature.measurement.base import Measurer
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.estimated_data import EstimatedMeasurement
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Array, Model
 
@@ -134,7 +135,7 @@ class EstimatedMeasurer(Measurer):
         lines = max(LEAST_LINES, n // POINTS_PER_LINE)
         self._pairs = segments.pairs(n, min(lines, segments.SEGMENTS))
         lines = min(max(1, n // POINTS_PER_SCALE_LINE), multiscale.CENTRES)
-        self._scale_lines = multiscale.scale_lines(self._points(), self._spread, lines)
+        self._scale_lines = multiscale.scale_lines(self.points(), self._spread, lines)
         windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
         self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
 

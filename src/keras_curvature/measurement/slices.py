@@ -73,11 +73,15 @@ def cuts(z: Array, spread: Array) -> Cuts | None:
     d = z.shape[1]
     if not FEWEST_INPUTS <= d <= MOST_INPUTS:
         return None
-    distance = np.linalg.norm((z - np.median(z, axis=0)) / spread, axis=1)
     count = int(np.clip(ROWS // d, FEWEST_POINTS, MOST_POINTS))
     positions = np.linspace(z.min(axis=0), z.max(axis=0), count, axis=1)
-    index = int(distance.argmin())
+    index = central(z, spread)
     return Cuts(index, z[index], positions)
+
+
+def central(z: Array, spread: Array) -> int:
+    """Which of the points `(n, d)` is nearest to the medians."""
+    return int(np.linalg.norm((z - np.median(z, axis=0)) / spread, axis=1).argmin())
 
 
 def along(

@@ -185,6 +185,13 @@ FEATURE = Meaning(
     IN_DEVIATIONS[CURVATURE],
 )
 
+CHANGE = Meaning(
+    "how much the output changes along this input, which has two values in the probe",
+    "Mean over the probe of |f at the higher value of the input − f at the lower one|, all other "
+    "inputs as they are, in standard deviations of the output over the probe",
+    "σy",
+)
+
 LAPLACIAN = Meaning(
     "how the curvature is spread over the probe",
     "Sum of the exact second derivatives along the inputs, at every point where it is finite",

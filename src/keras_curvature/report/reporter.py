@@ -55,6 +55,8 @@ class Reporter:
             reference=shown.reference_errors(),
             detail=shown.detail() | {"seconds": seconds},
             features=measurement.feature_curvature(),
+            changes=measurement.feature_changes(),
+            shape=None if (exact := measurement.by_input) is None else exact.shape,
             interactions=measurement.interactions(),
             verdict=self._said(verdicts.verdict(measurement, self.activity, index)),
             method=self.method,
@@ -79,12 +81,13 @@ def numbers(reports: Mapping[str, Report]) -> dict[str, float]:
 
 
 def features(reports: Mapping[str, Report]) -> dict[str, float]:
-    """The reports' numbers per input."""
-    return {
-        _joined(output, f"feature/{key}"): value
-        for output, report in reports.items()
-        for key, value in report.features.items()
-    }
+    """The reports' numbers per input: curvature, or the change along one that has two values."""
+    found: dict[str, float] = {}
+    for output, report in reports.items():
+        curved = {f"feature/{key}": size for key, size in report.curved.items()}
+        changed = {f"change/{key}": change.size for key, change in report.changes.items()}
+        found |= {_joined(output, key): size for key, size in (curved | changed).items()}
+    return found
 
 
 def _joined(output: str, key: str) -> str:
