@@ -15,7 +15,7 @@ from keras_curvature.figures.view import (
     View,
     counts,
     flat,
-    mean_of,
+    means_of,
     range_of,
     view_of,
     which,
@@ -49,7 +49,7 @@ def curves(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pi
         function.plot(x, view.target, ".", ms=3, color=theme.target, label="data")
     _line(function, x, view.value, theme.exact, "model")
     _line(slope, x, view.slope[:, 0], theme.exact, "exact")
-    _both_curvatures(curvature, x, view, float(m.scale[0]), theme)
+    _both_curvatures(curvature, x, view, m, column, theme)
     name = plain(m.feature_names[0], 60)
     curvature.set_xlabel(name if name == "x" else f"{name}  [x]")
 
@@ -69,17 +69,20 @@ def curves(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pi
     return figure
 
 
-def _both_curvatures(axes: Axes, x: Array, view: View, h: float, theme: Theme) -> None:
+def _both_curvatures(
+    axes: Axes, x: Array, view: View, m: ExactMeasurement, column: int, theme: Theme
+) -> None:
     """Exact and at the scale; the latter is noise point by point where there are kinks."""
+    h, means = float(m.scale[0]), means_of(m, column)
     exact, at_scale, inside = view.exact[:, 0], view.at_scale[:, 0], view.inside[:, 0]
     dots: dict[str, Any] = {"marker": ".", "ls": "", "ms": 4, "mew": 0, "color": theme.scale}
     used = inside & np.isfinite(at_scale) & np.isfinite(x)
     axes.plot(x[~inside], at_scale[~inside], alpha=0.18, **dots)
     axes.plot(x[used], at_scale[used], alpha=0.5, **dots)
-    label = f"over ± {h:.3g}, mean {mean_of(at_scale[used])}"
+    label = f"over ± {h:.3g}, mean {means[1]}"
     smooth = running_mean(x[used], at_scale[used], h / 2)
     axes.plot(x[used], smooth, color=theme.scale, lw=3.4, alpha=0.75, label=label)
-    _line(axes, x, exact, theme.exact, f"exact, mean {mean_of(exact)}")
+    _line(axes, x, exact, theme.exact, f"exact, mean {means[0]}")
     if view.known is not None:
         known = view.known[:, 0]
         axes.plot(x, known, "--", color=theme.ink, lw=1.3, label="known")

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
-from keras_curvature.figures.view import counts, flat, limit, mean_of, range_of, view_of, which
+from keras_curvature.figures.view import (
+    beyond_colours,
+    counts,
+    flat,
+    limit,
+    means_of,
+    range_of,
+    view_of,
+    which,
+)
 from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.text import plain
@@ -36,12 +45,13 @@ def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pict
     at_scale = np.where(view.inside.all(axis=1), view.at_scale.sum(axis=1), np.nan)
     height = limit([exact, at_scale], flat(m, column, 2))
     signed = Normalize(-height, height)
+    means = means_of(m, column)
     plain_norm = Normalize(*range_of(view.value, flat(m, column, 0)))
     mesh = view.x / m.input_spread
     rows = (
         ("Function", view.value, "viridis", plain_norm),
-        (f"Laplacian, exact: mean {mean_of(exact)}", exact, theme.diverging, signed),
-        (f"Laplacian over ± h: mean {mean_of(at_scale)}", at_scale, theme.diverging, signed),
+        (f"Laplacian, exact: mean {means[0]}", exact, theme.diverging, signed),
+        (f"Laplacian over ± h: mean {means[1]}", at_scale, theme.diverging, signed),
     )
     painted = []
     for panel, (title, values, colours, norm) in zip(axes, rows, strict=True):
@@ -50,9 +60,11 @@ def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pict
         painted.append(_map(panel, view.x, mesh, values, colours, norm, theme))
     axes[0].set_ylabel(plain(m.feature_names[1], 30))
     _colour_bar(figure, painted[0], axes[:1], "y")
-    _colour_bar(figure, painted[1], axes[1:], "∂²y/∂x₁² + ∂²y/∂x₂²  [y/x²]")
+    beyond = int(np.sum(np.abs([exact, at_scale]) > height))
+    label = f"{_second(m.feature_names[0])} + {_second(m.feature_names[1])}  [y/x²]"
+    _colour_bar(figure, painted[1], axes[1:], label, "both" if beyond else "neither")
     h = ", ".join(f"{s:.3g}" for s in m.scale)
-    notes = [f"h = {h}"]
+    notes = [f"h = {h}", *([beyond_colours(beyond, "value")] if beyond else [])]
     if not view.inside.all():
         notes.append("no colour where x ± h leaves the probe’s range")
     foot(figure, [*counts(m, view), *notes], theme)
@@ -82,8 +94,10 @@ def _map(
         )
     lost_x, lost_y = points[~there].T
     axes.scatter(lost_x, lost_y, marker="x", s=8, lw=0.5, color=theme.faint)
+    # Of the colour of the map, so that they hide nothing of it.
+    size = 11 if triangles is None else 3
     return axes.scatter(
-        x, y, c=values[there], cmap=colours, norm=norm, s=11, lw=0.3, edgecolors=theme.ink
+        x, y, c=values[there], cmap=colours, norm=norm, s=size, lw=0.2, edgecolors=theme.faint
     )
 
 
@@ -95,11 +109,21 @@ def _triangles(points: Array) -> NDArray[np.integer] | None:
         return None
 
 
-def _colour_bar(figure: Figure, painted: Any, above: Sequence[Axes], label: str) -> None:
+def _second(name: str) -> str:
+    """The second derivative along an input."""
+    short = plain(name, 20)
+    return f"∂²y/∂{short}²" if short.isidentifier() else f"∂²y/∂({short})²"
+
+
+def _colour_bar(
+    figure: Figure, painted: Any, above: Sequence[Axes], label: str, extend: str = "neither"
+) -> None:
     left = above[0].get_position().x0
     box = above[-1].get_position()
     inch = 1 / figure.get_figheight()
     place = (left, box.y0 - 0.62 * inch, box.x1 - left, 0.11 * inch)
-    bar = figure.colorbar(painted, cax=figure.add_axes(place), orientation="horizontal")
+    bar = figure.colorbar(
+        painted, cax=figure.add_axes(place), orientation="horizontal", extend=extend
+    )
     bar.set_label(label)
     bar.outline.set_visible(False)
