@@ -102,7 +102,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "CurvaturePenalty": ["scale", "directions", "seed", "output", "wrt", "engine", "metric_name"],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "freq", "feature_names", "name", "on_error",
-        "verify", "directions", "vocabulary", "model",
+        "verify", "directions", "vocabulary", "model", "maps",
     ],
     "kinks": ["output"],
     "smooth": [],
