@@ -17,12 +17,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import re
 from pathlib import Path
 
-from keras_curvature.report.metrics import FEATURE, MEANINGS, SHAPE, Meaning
+from keras_curvature.report.metrics import CHANGE, FEATURE, MEANINGS, SHAPE, Meaning
 
 PAGE = Path(__file__).parent / "numbers.md"
 
 NUMBERS: dict[str, Meaning] = MEANINGS | {
     "feature/<name>": FEATURE,
+    "change/<name>": CHANGE,
     **{f"shape/<input>_<word>_{name}": meaning for name, meaning in SHAPE.items()},
 }
 """By the heading of their section."""

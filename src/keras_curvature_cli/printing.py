@@ -23,7 +23,8 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
             "units": report.units,
             "numbers": dict(report.scalars),
             "shape": [dataclasses.asdict(entry) for entry in report.shape],
-            "features": dict(report.features),
+            "features": report.curved,
+            "changes": {name: dataclasses.asdict(it) for name, it in report.changes.items()},
             "interactions": [
                 {"inputs": list(names), "value": value} for names, value in report.pairs.items()
             ],

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from closed_forms import everywhere, features_of, pairs_of, quadratic_form, report
+from closed_forms import everywhere, features_of, pairs_of, quadratic_form, report, with_two_values
 from drawn import texts
 from keras_curvature import figures
 from keras_curvature.report.metrics import MOST_FEATURES
@@ -105,3 +105,32 @@ def test_long_names_are_shortened_and_stay_on_the_page():
         box = label.get_window_extent()
         assert box.x0 >= 0
         assert box.y0 >= 0
+
+
+def test_long_names_keep_what_tells_them_apart():
+    names = [f"a_temperature_of_the_inlet_{i}" for i in "abc"] + ["flow"]
+    m = quadratic_form(4, names=names)
+    bars = figures.draw(m, report(features_of(m), interactions=pairs_of(m))).axes[0]
+    shown = {t.get_text() for t in bars.get_yticklabels()}
+    assert len(shown) == 4
+    assert {text[-1] for text in shown} == {"a", "b", "c", "w"}
+
+
+def test_inputs_of_two_values_have_bars_of_their_own():
+    m = with_two_values(quadratic_form(5, names=["age", "sex", "bmi", "smoker", "bp"]), 1, 3)
+    features, changes = m.feature_curvature(), m.feature_changes()
+    figure = figures.draw(m, report(features, interactions=m.interactions(), changes=changes))
+    numbers, pairs = figure.axes[:2]
+    (two,) = [a for a in figure.axes if "two values" in a.get_title(loc="left")]
+    assert {t.get_text() for t in numbers.get_yticklabels()} == {"age", "bmi", "bp"}
+    assert {t.get_text() for t in pairs.get_xticklabels()} == {"age", "bmi", "bp"}
+    assert [t.get_text() for t in two.get_yticklabels()] == ["smoker", "sex"]
+    np.testing.assert_allclose(two.containers[0].datavalues, [2, 1])
+    assert {"from 0 to 1: 2", "from 0 to 1: 1"} <= {t.get_text().strip() for t in two.texts}
+
+
+def test_a_probe_of_nothing_but_two_values_is_drawn():
+    m = with_two_values(quadratic_form(3), 0, 1, 2)
+    figure = figures.draw(m, report(m.feature_curvature(), changes=m.feature_changes()))
+    figures.to_png(figure)
+    assert any("Every input has two values" in text for text in texts(figure))

@@ -68,6 +68,15 @@ def test_nothing_finite_is_nan_and_no_error():
     assert numbers["nonfinite_fraction"] == 1
 
 
+def test_the_mean_at_the_scale_of_one_output_is_that_of_a_measurement_of_it_alone():
+    inside = np.array([[True, False], [True, True]])
+    one, other = (measurement(X, size * HESSIANS, inside=inside) for size in (1, 3))
+    both = np.concatenate([one.scale_diagonal, other.scale_diagonal], axis=1)
+    m = measurement(X, HESSIANS, inside=inside, scale_diagonal=both)
+    for i, alone in enumerate((one, other)):
+        assert m.scale_mean([i]) == pytest.approx(alone.averages()["scale_mean"])
+
+
 def test_averages_at_the_scale_leave_out_windows_that_stick_out():
     inside = np.array([[True, False], [True, True]])
     numbers = measurement(X, HESSIANS, inside=inside).headline()

@@ -61,7 +61,7 @@ def test_shares_are_those_of_the_signs(case, directions):
 def test_the_worst_violation_is_where_it_is():
     """Of x³ + 5 y the second derivative is 6 x, over a window too."""
     x = np.vstack([X, [[-1.5, 0.25]]])
-    found, report = shape_of(of(lambda x: a(x) ** 3 + 5 * b(x)), {"x0": "convex"}, x)
+    found, report = shape_of(of(lambda x: a(x) ** 3 + 5 * b(x)), {"x0": "convex"}, x, units="raw")
     worst = found["x0", "convex"]
     assert worst.worst_violation == pytest.approx(9, rel=1e-9)
     assert worst.at == {"x0": -1.5, "x1": 0.25}

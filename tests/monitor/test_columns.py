@@ -143,18 +143,22 @@ def test_two_columns_of_several_are_a_map_with_the_others_held():
     assert held.in_units("std").x.shape == held.x.shape
 
 
-def test_the_tab_is_given_the_line_and_the_dots(tmp_path):
-    options = {"wrt": "strike", "units": "std", "reference": 6 * X[:, 1:2] * X[:, 2:]}
-    untrained(of_several_inputs(), BY_INPUT, log_dir=tmp_path, **options).on_train_end()
-    client = served(tmp_path)
+def packets_of(folder):
+    """What the tab is given of the probe, header and arrays, and the arrays of step 0."""
+    client = served(folder)
     (item,) = client.get(f"{ROOT}/runs").json["series"]
 
     def packet(tag, step):
         query = {"run": item["run"], "tag": tag, "steps": step}
         return unpack(client.get(f"{ROOT}/packets", query_string=query).data[16:])
 
-    about, still = packet(item["probe_tag"], item["probe_steps"][-1])
-    _, moving = packet(item["tag"], 0)
+    return packet(item["probe_tag"], item["probe_steps"][-1]), packet(item["tag"], 0)[1]
+
+
+def test_the_tab_is_given_the_line_and_the_dots(tmp_path):
+    options = {"wrt": "strike", "units": "std", "reference": 6 * X[:, 1:2] * X[:, 2:]}
+    untrained(of_several_inputs(), BY_INPUT, log_dir=tmp_path, **options).on_train_end()
+    (about, still), moving = packets_of(tmp_path)
     assert about["names"] == ["strike"]
     assert about["held"] is True
     spread = X[:, 1].std() ** 2 / (X[:, 0] ** 2 * X[:, 1] + X[:, 1] ** 3 * X[:, 2]).std()
@@ -167,6 +171,18 @@ def test_the_tab_is_given_the_line_and_the_dots(tmp_path):
     ratio = moving["second"][0, 0] / x
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
     assert {"point_value", "point_slope"} <= moving.keys()
+
+
+def test_a_map_is_not_compared_with_what_is_known_elsewhere(tmp_path):
+    options = {"columns": ["vol", "strike"], "feature_names": NAMES}
+    known = {"reference": np.stack([0 * X[:, 0], 6 * X[:, 1] * X[:, 2]], axis=1)}
+    untrained(of_one_array(), (X, X[:, :1]), log_dir=tmp_path, **options, **known).on_train_end()
+    (_, still), moving = packets_of(tmp_path)
+    assert moving["value"].shape[1] == still["x"].shape[1] != len(X)
+    assert not {"target", "reference", "points"} & still.keys()
+    first, last = still["window"]
+    assert (still["x"].min(axis=1) < first).all()
+    assert (last < still["x"].max(axis=1)).all()
 
 
 BAD = {

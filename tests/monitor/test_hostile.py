@@ -106,7 +106,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     ],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "logs", "freq", "feature_names", "name", "on_error",
-        "verify", "directions", "vocabulary", "model", "shape",
+        "verify", "directions", "vocabulary", "model", "shape", "maps",
     ],
     "kinks": ["output"],
     "smooth": [],

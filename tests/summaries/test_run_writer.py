@@ -12,6 +12,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from closed_forms import parabola, report
 from keras_curvature import figures
 from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.measurement.change import Change
 from keras_curvature.report.data import ScaleProfile
 from keras_curvature.summaries import markdown
 from keras_curvature.summaries.run_writer import RunWriter
@@ -156,6 +157,23 @@ def test_hundreds_of_features_get_no_cards(writer, tmp_path):
     assert not [tag for tag in events(tmp_path).tags if "feature" in tag]
 
 
+def test_an_input_of_two_values_has_a_card_of_its_change(writer, tmp_path):
+    features = {"age": 1.0, "sex": float("nan")}
+    writer.write_numbers(report(features, changes={"sex": Change(0, 1, 2.5)}))
+    writer.close()
+    found = events(tmp_path)
+    assert float(found.last("curvature-change/sex")) == 2.5
+    assert "two values" in found.description("curvature-change/sex")
+    assert [tag for tag in found.tags if "-feature/" in tag] == ["curvature-feature/age"]
+
+
+def test_the_pixels_of_an_image_get_no_cards(writer, tmp_path):
+    pixels = {f"x[{i},{j}]": 1.0 for i, j in np.ndindex(4, 4)}
+    writer.write_numbers(report(pixels, example_shape=(4, 4)))
+    writer.close()
+    assert not any("-feature/" in tag for tag in events(tmp_path).tags)
+
+
 def test_distribution_holds_the_finite_values(writer, tmp_path):
     measured = parabola()
     diagonal = measured.diagonal.copy()
@@ -214,6 +232,14 @@ def test_summary_says_in_words_what_was_found_and_how(writer, tmp_path):
     assert "<td>scale_mean</td>\n<td>3.5</td>\n<td>y/x²</td>" in html
     assert html.count("<tr>") == 1 + len(report().headline) + len(report().reference)
     assert "bmi 0.5, age 0.25" in html
+
+
+def test_the_text_tells_of_inputs_of_two_values_apart():
+    changes = {"sex": Change(0, 1, 0.5), "size": Change(5, 10, 0.75)}
+    features = {"age": 0.25, "bmi": 0.5, "sex": np.nan, "size": np.nan}
+    html = markdown_to_safe_html(markdown.of_report(report(features, changes=changes)))
+    assert "Bends most along: bmi 0.5, age 0.25; mean" in html
+    assert "size from 5 to 10 0.75, sex from 0 to 1 0.5; in σy" in html
 
 
 def a_finding(text, layer="bend"):

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_curvature.measurement.data import ExactMeasurement, Segments
+from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.report.data import Report, Verdict
 
 
@@ -59,6 +60,21 @@ def quadratic_form(d, n=40, seed=0, names=None):
     return measurement(x, value, (x @ a)[:, None], hessian, names=names)
 
 
+def on_grid(shape, n=40, **known):
+    """A quadratic form of the entries of an image or a sequence."""
+    d = int(np.prod(shape))
+    m = quadratic_form(d, n, names=[str(index) for index in np.ndindex(shape)])
+    return dataclasses.replace(m, example_shape=shape, **known)
+
+
+def with_two_values(m, *inputs, start=0.0, end=1.0):
+    """The measurement with some inputs that are said to have two values, and change the output."""
+    ends = np.full((m.x.shape[1], 2), np.nan)
+    ends[list(inputs)] = start, end
+    changes = np.broadcast_to(np.arange(1.0, 1 + len(inputs)), (len(m.x), 1, len(inputs)))
+    return dataclasses.replace(m, ends=ends, changes=changes * m.output_spread)
+
+
 def saddle(n=200, names=("x0", "x1")):
     """`x0³ + x1³`, whose Laplacian is of either sign."""
     rng = np.random.default_rng(0)
@@ -109,7 +125,9 @@ def report(
     sentence="The function bends, and the exact second derivative sees it.",
     method=("256 probe points, 1 input.", "Engine: nested, in float32."),
     units="raw",
+    changes=None,
     shape=(),
+    example_shape=None,
 ):
     """A report with numbers that can be told apart."""
     headline_names = ["mean", "rms", "scale_mean", "scale_rms", "slope_change"]
@@ -126,5 +144,7 @@ def report(
         verdict=Verdict("smooth", sentence),
         method=method,
         units=units,
+        changes=changes or {},
         shape=shape,
+        example_shape=example_shape,
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.measurement.data import ExactMeasurement, Segments
+from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.segment_slopes import Segments
 
 
 def measurement(x: np.ndarray, hessians: np.ndarray, /, **changes: Any) -> ExactMeasurement:

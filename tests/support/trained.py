@@ -35,7 +35,11 @@ def wave(log_dir, activation, epochs):
     x = np.random.default_rng(0).uniform(-1, 1, size=(1500, 2))
     y = np.sin(3 * x[:, :1]) * x[:, 1:]
     names = ["width", "height"]
-    monitor = kc.CurvatureMonitor((x[:400], y[:400]), log_dir, feature_names=names)
+    known = np.stack([-9 * np.sin(3 * x[:, 0]) * x[:, 1], 0 * x[:, 0]], axis=1)[:, None]
+    monitor = kc.CurvatureMonitor(
+        (x[:400], y[:400]), log_dir, feature_names=names, reference=known[:400],
+        maps={"quadrants": lambda z: z[:, 0] * z[:, 1]},
+    )  # fmt: skip
     network(2, activation, 3e-3).fit(
         x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor]
     )
@@ -57,4 +61,31 @@ def six(log_dir, activation, epochs):
     )
 
 
-EPOCHS = {"sine": 30, "wave": 24, "six": 20}
+LONG = "a_column_whose_name_is_longer_than_a_label"
+COLUMNS = ["sex", "size", "smoker", f"{LONG}_a", f"{LONG}_b", "bmi", "age"]
+
+
+def table(log_dir, activation, epochs):
+    """Three columns of two values, and four of numbers."""
+    x = np.random.default_rng(0).normal(size=(1000, 7))
+    x[:, :3] = x[:, :3] > 0
+    x[:, 1] = 5 + 5 * x[:, 1]
+    y = 2 * x[:, :1] + x[:, 2:3] * x[:, 3:4] + x[:, 4:5] ** 2 / 2
+    monitor = kc.CurvatureMonitor((x[:200], y[:200]), log_dir, feature_names=COLUMNS)
+    network(7, activation, 3e-3).fit(
+        x, y, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor]
+    )
+
+
+def tiles(log_dir, activation, epochs):
+    """Images of 8 x 8, of which the square of one pixel counts."""
+    x = np.random.default_rng(0).normal(size=(500, 8, 8, 1))
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(32, activation), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    model.compile(keras.optimizers.Adam(3e-3), "mse")
+    monitor = kc.CurvatureMonitor(x[:64], log_dir)
+    model.fit(x, x[:, 2, 5] ** 2, epochs=epochs, batch_size=25, verbose=0, callbacks=[monitor])
+
+
+EPOCHS = {"sine": 30, "wave": 24, "six": 20, "table": 10, "tiles": 10}

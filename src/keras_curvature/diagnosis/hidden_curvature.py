@@ -14,7 +14,7 @@ from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject
 from keras_curvature.diagnosis.unit_states import CHANGED, State, look
 from keras_curvature.measurement import segments
-from keras_curvature.measurement.data import Segments
+from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.report.text import listed, percent
 from keras_curvature.report.verdict import HIDDEN
 from keras_curvature.typing import Array

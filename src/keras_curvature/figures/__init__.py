@@ -1,6 +1,6 @@
 """Pictures of a function and how it bends."""
 
-from keras_curvature.figures.choice import draw, draw_distances, draw_examples
+from keras_curvature.figures.choice import draw, draw_distances, draw_examples, draw_maps
 from keras_curvature.figures.style import THEMES, Picture, Theme, to_png, to_rgba
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "draw",
     "draw_distances",
     "draw_examples",
+    "draw_maps",
     "to_png",
     "to_rgba",
 ]

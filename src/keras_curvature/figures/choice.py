@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras_curvature.figures import examples, many_inputs, one_input, scale_profile, two_inputs
+from keras_curvature.figures import (
+    examples,
+    grid,
+    many_inputs,
+    one_input,
+    scale_profile,
+    two_inputs,
+)
+from keras_curvature.figures.plane_maps import plane_maps
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
 from keras_curvature.measurement.data import ExactMeasurement, Measurement
+from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.examples import Example
+from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.report.data import Report, ScaleProfile
 
 
@@ -22,7 +32,7 @@ def draw(
 
     One input: function, slope and curvature against `x`. Two: maps over the plane. More:
     mean |second derivative| of each feature, and mean |Hessian| of each pair, in standard
-    deviations and over all outputs.
+    deviations and over all outputs; of an image or a sequence, of each of its places.
 
     Args:
         measurement: in units of the data.
@@ -36,6 +46,8 @@ def draw(
     palette = _palette(theme)
     inputs = measurement.x.shape[1]
     with styled(palette):
+        if is_grid(measurement.example_shape):
+            return grid.places(measurement, report, palette)
         if inputs == 1:
             return one_input.curves(measurement, report, output_index, palette)
         if inputs == 2:
@@ -89,6 +101,22 @@ def draw_examples(
     palette = _palette(theme)
     with styled(palette):
         return examples.examples(examples_of, report, names, palette)
+
+
+def draw_maps(maps: Sequence[PlaneMap], report: Report, *, theme: str = "light") -> Picture:
+    """Draws functions of the user's over the planes of two inputs.
+
+    Args:
+        maps: what they give, at least one.
+        report: what was found in the probe.
+        theme: of the page it will stand on, one of `THEMES`.
+
+    Returns:
+        A figure that pyplot knows nothing of.
+    """
+    palette = _palette(theme)
+    with styled(palette):
+        return plane_maps(maps, report, palette)
 
 
 def _palette(theme: str) -> Theme:

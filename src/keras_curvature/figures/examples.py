@@ -15,17 +15,12 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import drawable
+from keras_curvature.measurement.example_shape import is_image
 from keras_curvature.measurement.examples import Example
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import MOST_FEATURES
 from keras_curvature.report.text import plain
 from keras_curvature.typing import Array
-
-COLOURS = (1, 3, 4)
-"""Channels of an image."""
-
-SQUARE = 0.25
-"""An array of two axes is an image if the shorter is at least this share of the longer."""
 
 MOST_TOKENS = 60
 TEXT_WIDTH, LINE = 8.8, 0.4
@@ -49,15 +44,11 @@ def examples(
     shape = examples_of[0].shape
     if examples_of[0].tokens is not None:
         return _tokens(examples_of, report, names, theme)
-    if (len(shape) == 3 and shape[-1] in COLOURS) or (len(shape) == 2 and _square(shape)):
+    if is_image(shape):
         return _images(examples_of, report, theme)
     if len(shape) == 2:
         return _series(examples_of, report, names, theme)
     return _features(examples_of, report, names, theme)
-
-
-def _square(shape: tuple[int, ...]) -> bool:
-    return min(shape) >= SQUARE * max(shape) and min(shape) > COLOURS[-1]
 
 
 def _images(examples_of: Sequence[Example], report: Report, theme: Theme) -> Picture:

@@ -14,64 +14,64 @@ from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, drawable, view_of
 from keras_curvature.measurement.data import ExactMeasurement
-from keras_curvature.measurement.statistics import mean_where
 from keras_curvature.report.data import Report
-from keras_curvature.report.metrics import CURVATURE, IN_DEVIATIONS, MOST_FEATURES
-from keras_curvature.report.text import plain
+from keras_curvature.report.metrics import CHANGE, CURVATURE, IN_DEVIATIONS, MOST_FEATURES, largest
+from keras_curvature.report.pairs import why_none
+from keras_curvature.report.text import labels
 from keras_curvature.typing import Array
 
 MOST_ANNOTATED = 12
 """Rows of a heat map up to which its numbers are written into it."""
 
+ROW = 0.27
+"""Inches of a row of bars."""
+
 
 def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
-    """Curvature along each input as bars, and of each pair of inputs as a heat map."""
-    exact = np.array([report.features.get(name, np.nan) for name in m.feature_names])
-    exact, at_scale = drawable(exact), _scale_of_features(m)
+    """Curvature along each input as bars, and of each pair of inputs as a heat map.
+
+    Inputs of two values have bars of their own below: of the change from one to the other.
+    """
+    exact = drawable(np.array([report.features.get(name, np.nan) for name in m.feature_names]))
+    at_scale = drawable(np.array(list(m.scale_feature_curvature().values())))
     pairs = None if report.interactions is None else drawable(report.interactions)
-    order = _most_curved(exact, at_scale, pairs)
-    names = [plain(m.feature_names[i], 20) for i in order]
-    longest = 0.075 * max(len(name) for name in names)  # inches, about
-    below = max(1.15, 0.35 + longest)
-    rows = len(order)
-    figure = page(report, "", (9.2, HEADER + max(2.4, 0.27 * rows) + below), theme)
+    order = _most_curved(exact, at_scale, pairs, np.flatnonzero(~m.has_two_values))
+    cut = dict(zip(m.feature_names, labels(m.feature_names, 20), strict=True))
+    names = [cut[m.feature_names[i]] for i in order]
+    longest = 0.075 * max(len(name) for name in cut.values())  # inches, about
+    rows, changed = len(order), min(len(report.changes), MOST_FEATURES)
+    below = max(1.15, 0.35 + longest) + (ROW * changed + 1.0 if changed else 0.0)
+    figure = page(report, "", (9.2, HEADER + max(2.4, ROW * rows) + below), theme)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     place(figure, left=longest + 0.3, right=0.95, bottom=below, wspace=0.09)
-    _bars(figure, left, names, exact[order], at_scale[order], theme)
-    omitted = len(exact) - rows
-    if omitted:
-        left.set_title(f"Along each input ({omitted} of {len(exact)} omitted)")
-    right.set_title("Of each pair of inputs")
-    if pairs is None:
-        words = (
-            f"That needs the whole Hessian.\nWith {len(exact)} inputs only its diagonal was taken."
-        )
-        _explain(right, words, theme)
-    elif not np.isfinite(pairs).any():
-        _explain(right, "No entry of the exact Hessian is finite.", theme)
-    elif not np.nansum(pairs):
-        kinks = "All curvature sits in kinks: see the bars." if np.nansum(at_scale) else ""
-        _explain(right, f"Every entry of the exact Hessian is 0.\n{kinks}", theme)
+    if rows:
+        _bars(figure, left, names, exact[order], at_scale[order], theme)
+        numbers = len(exact) - len(report.changes)
+        if numbers > rows:
+            left.set_title(f"Along each input ({numbers - rows} of {numbers} omitted)")
     else:
+        _explain(left, "Every input has two values in the probe.", theme)
+    right.set_title("Of each pair of inputs")
+    words = why_none(pairs, at_scale)
+    if words or pairs is None:
+        _explain(right, words, theme)
+    elif rows:
         _heat_map(figure, right, names, pairs[np.ix_(order, order)], theme)
+    if changed:
+        _changes(figure, left, report, cut, theme)
     outputs = m.value.shape[1]
     notes = [f"mean over {outputs} outputs"] if outputs > 1 else []
     foot(figure, [*counts(m, view_of(m, 0)), *notes], theme)
     return figure
 
 
-def _scale_of_features(m: ExactMeasurement) -> Array:
-    """Mean |curvature at the scale| along each input in standard deviations, `(d,)`."""
-    with np.errstate(all="ignore"):
-        values = drawable(m.in_units("std").scale_diagonal)
-    return mean_where(m.inside[:, None, :], np.abs(values))
-
-
-def _most_curved(exact: Array, at_scale: Array, pairs: Array | None) -> NDArray[np.integer]:
+def _most_curved(
+    exact: Array, at_scale: Array, pairs: Array | None, among: NDArray[np.integer]
+) -> NDArray[np.integer]:
     """Which inputs are shown, most curved first; one that only interacts is shown too."""
     bar = np.fmax(np.nan_to_num(exact), np.nan_to_num(at_scale))
     reach = bar if pairs is None else np.fmax(bar, np.nan_to_num(pairs).max(axis=1))
-    shown = np.argsort(-reach, kind="stable")[:MOST_FEATURES]
+    shown = among[np.argsort(-reach[among], kind="stable")[:MOST_FEATURES]]
     return shown[np.argsort(-bar[shown], kind="stable")]
 
 
@@ -101,7 +101,7 @@ def _bars(
 
 
 def _heat_map(figure: Figure, axes: Axes, names: list[str], pairs: Array, theme: Theme) -> None:
-    top = float(np.nanmax(pairs))
+    top = float(np.nanmax(pairs, initial=0.0)) or 1.0
     image = axes.imshow(pairs, cmap=theme.rising, norm=Normalize(0, top), aspect="auto")
     rotation = 45 if max(len(name) for name in names) <= 8 else 90
     style: dict[str, Any] = {"ha": "right", "va": "center", "rotation_mode": "anchor"}
@@ -118,6 +118,29 @@ def _heat_map(figure: Figure, axes: Axes, names: list[str], pairs: Array, theme:
             colour = theme.page if pairs[i, j] > 0.55 * top else theme.ink
             text = f"{pairs[i, j]:.2g}" if np.isfinite(pairs[i, j]) else "–"
             axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+
+
+def _changes(
+    figure: Figure, above: Axes, report: Report, cut: dict[str, str], theme: Theme
+) -> None:
+    """Bars of the change of the output along each input of two values, below the others."""
+    sizes = largest({name: change.size for name, change in report.changes.items()})
+    rows, values = np.arange(len(sizes)), drawable(np.array([size for _, size in sizes]))
+    box, inch = above.get_position(), 1 / figure.get_figheight()
+    axes = figure.add_axes((box.x0, 0.72 * inch, box.width, ROW * len(sizes) * inch))
+    axes.barh(rows, np.nan_to_num(values), height=0.6, color=theme.exact)
+    for row, (name, size) in enumerate(sizes):
+        text = f" {report.changes[name].way}: {size:.2g}"
+        axes.text(float(np.nan_to_num(values[row])), row, text, va="center", fontsize=6.5,
+                  color=theme.faint)  # fmt: skip
+    omitted = len(report.changes) - len(sizes)
+    also = f" ({omitted} of {len(report.changes)} omitted)" if omitted else ""
+    axes.set_title(f"Along inputs of two values{also}")
+    axes.set_xlabel(f"mean |change of y|  [{CHANGE.unit}]")
+    axes.set_yticks(rows, [cut[name] for name, _ in sizes], color=theme.ink)
+    axes.set_ylim(len(sizes) - 0.5, -0.5)
+    axes.set_xlim(0, 1.5 * (float(np.nanmax(values, initial=0.0)) or 1.0))
+    axes.tick_params(axis="y", length=0)
 
 
 def _explain(axes: Axes, text: str, theme: Theme) -> None:

@@ -16,7 +16,7 @@ from keras_curvature.figures.view import (
     View,
     counts,
     flat,
-    mean_of,
+    means_of,
     range_of,
     view_of,
     which,
@@ -60,7 +60,8 @@ def curves(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pi
             panel.plot(x, values.ravel(), ".", label="points", **dots)
     _line(function, along, line.value, theme.exact, "model")
     _line(slope, along, line.slope[:, 0], theme.exact, "exact")
-    _both_curvatures(curvature, view, line, float(m.scale[0]), theme)
+    means = means_of(m, column) if m.held is None else None
+    _both_curvatures(curvature, view, line, float(m.scale[0]), means, theme)
     name = plain(m.feature_names[0], 60)
     curvature.set_xlabel(name if name == "x" else f"{name}  [x]")
 
@@ -82,7 +83,9 @@ def curves(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pi
     return figure
 
 
-def _both_curvatures(axes: Axes, view: View, line: View, h: float, theme: Theme) -> None:
+def _both_curvatures(
+    axes: Axes, view: View, line: View, h: float, means: tuple[str, str] | None, theme: Theme
+) -> None:
     """Exact and at the scale; the latter is noise point by point where there are kinks.
 
     Args:
@@ -90,6 +93,7 @@ def _both_curvatures(axes: Axes, view: View, line: View, h: float, theme: Theme)
         view: the probe's points.
         line: what is joined: these too, or others on a line.
         h: the scale.
+        means: of both; none where the line is another: the numbers of a probe are not those of it.
         theme: of the page.
     """
     x, at_scale, inside = view.x[:, 0], view.at_scale[:, 0], view.inside[:, 0]
@@ -98,9 +102,8 @@ def _both_curvatures(axes: Axes, view: View, line: View, h: float, theme: Theme)
     axes.plot(x[~inside], at_scale[~inside], alpha=0.18, **dots)
     axes.plot(x[used], at_scale[used], alpha=0.5, **dots)
     over, exact = f"over ± {h:.3g}", "exact"
-    if line is view:  # the numbers of a probe are not those of a line
-        over += f", mean {mean_of(at_scale[used])}"
-        exact += f", mean {mean_of(view.exact[:, 0])}"
+    if means is not None:
+        exact, over = f"{exact}, mean {means[0]}", f"{over}, mean {means[1]}"
     along, on_line = line.x[:, 0], _usable(line)
     smooth = running_mean(along[on_line], line.at_scale[on_line, 0], h / 2)
     axes.plot(along[on_line], smooth, color=theme.scale, lw=3.4, alpha=0.75, label=over)

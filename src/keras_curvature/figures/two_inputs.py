@@ -16,10 +16,11 @@ from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import (
     View,
+    beyond_colours,
     counts,
     flat,
     limit,
-    mean_of,
+    means_of,
     range_of,
     view_of,
     which,
@@ -49,23 +50,31 @@ def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pict
     (value, exact, at_scale), below = _mapped(view), _mapped(ground)
     height = limit([exact, at_scale, *below[1:]], flat(m, column, 2))
     signed = Normalize(-height, height)
+    means = means_of(m, column)
     plain_norm = Normalize(*range_of(np.concatenate([value, below[0]]), flat(m, column, 0)))
     rows = (
         ("Function", value, "viridis", plain_norm),
-        (f"Laplacian, exact: mean {mean_of(exact)}", exact, theme.diverging, signed),
-        (f"Laplacian over ± h: mean {mean_of(at_scale)}", at_scale, theme.diverging, signed),
+        (f"Laplacian, exact: mean {means[0]}", exact, theme.diverging, signed),
+        (f"Laplacian over ± h: mean {means[1]}", at_scale, theme.diverging, signed),
     )
     painted = []
     for panel, (title, values, colours, norm), under in zip(axes, rows, below, strict=True):
         panel.set_title(title)
         panel.set_xlabel(plain(m.feature_names[0], 30))
-        _fill(panel, ground.x, under, m.input_spread, colours, norm)
-        painted.append(_dots(panel, view.x, values, colours, norm, theme))
+        is_filled = _fill(panel, ground.x, under, m.input_spread, colours, norm)
+        # Of the colours of the ground they hide nothing of it; of their own they are to be seen.
+        dots: dict[str, Any] = {"s": 11, "lw": 0.3, "edgecolors": theme.ink}
+        if is_filled and ground is view:
+            dots = {"s": 3, "lw": 0.2, "edgecolors": theme.faint}
+        dots |= {"cmap": colours, "norm": norm}
+        painted.append(_dots(panel, view.x, values, theme, **dots))
     axes[0].set_ylabel(plain(m.feature_names[1], 30))
     _colour_bar(figure, painted[0], axes[:1], "y")
-    _colour_bar(figure, painted[1], axes[1:], "∂²y/∂x₁² + ∂²y/∂x₂²  [y/x²]")
+    beyond = int(np.sum(np.abs([exact, at_scale]) > height))
+    label = f"{_second(m.feature_names[0])} + {_second(m.feature_names[1])}  [y/x²]"
+    _colour_bar(figure, painted[1], axes[1:], label, "both" if beyond else "neither")
     h = ", ".join(f"{s:.3g}" for s in m.scale)
-    notes = [f"h = {h}"]
+    notes = [f"h = {h}", *([beyond_colours(beyond, "value")] if beyond else [])]
     if m.held is not None:
         notes.append("the ground: with the other inputs held")
     if not view.inside.all():
@@ -83,8 +92,8 @@ def _mapped(view: View) -> tuple[Array, Array, Array]:
 
 def _fill(
     axes: Axes, points: Array, values: Array, spread: Array, colours: Any, norm: Normalize
-) -> None:
-    """Colours the space between points."""
+) -> bool:
+    """Colours the space between points, if there is any; whether there is."""
     there = np.isfinite(values) & np.isfinite(points).all(axis=1)
     triangles = _triangles(points[there] / spread)
     x, y = points[there].T
@@ -97,18 +106,16 @@ def _fill(
             norm=norm,
             extend="both",
         )
+    return triangles is not None
 
 
-def _dots(
-    axes: Axes, points: Array, values: Array, colours: Any, norm: Normalize, theme: Theme
-) -> Any:
+def _dots(axes: Axes, points: Array, values: Array, theme: Theme, **style: Any) -> Any:
+    """Coloured where there is a number, crosses where there is none."""
     there = np.isfinite(values) & np.isfinite(points).all(axis=1)
     lost_x, lost_y = points[~there].T
     axes.scatter(lost_x, lost_y, marker="x", s=8, lw=0.5, color=theme.faint)
     x, y = points[there].T
-    return axes.scatter(
-        x, y, c=values[there], cmap=colours, norm=norm, s=11, lw=0.3, edgecolors=theme.ink
-    )
+    return axes.scatter(x, y, c=values[there], **style)
 
 
 def _triangles(points: Array) -> NDArray[np.integer] | None:
@@ -119,11 +126,21 @@ def _triangles(points: Array) -> NDArray[np.integer] | None:
         return None
 
 
-def _colour_bar(figure: Figure, painted: Any, above: Sequence[Axes], label: str) -> None:
+def _second(name: str) -> str:
+    """The second derivative along an input."""
+    short = plain(name, 20)
+    return f"∂²y/∂{short}²" if short.isidentifier() else f"∂²y/∂({short})²"
+
+
+def _colour_bar(
+    figure: Figure, painted: Any, above: Sequence[Axes], label: str, extend: str = "neither"
+) -> None:
     left = above[0].get_position().x0
     box = above[-1].get_position()
     inch = 1 / figure.get_figheight()
     place = (left, box.y0 - 0.62 * inch, box.x1 - left, 0.11 * inch)
-    bar = figure.colorbar(painted, cax=figure.add_axes(place), orientation="horizontal")
+    bar = figure.colorbar(
+        painted, cax=figure.add_axes(place), orientation="horizontal", extend=extend
+    )
     bar.set_label(label)
     bar.outline.set_visible(False)

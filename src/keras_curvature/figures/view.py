@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.statistics import finite, mean
 from keras_curvature.typing import Array
 
 HUGE = 1e100
@@ -72,11 +73,19 @@ def flat(m: ExactMeasurement, column: int, order: int) -> float:
     return float(FLAT * m.output_spread[column] / m.input_spread.min() ** order)
 
 
+def beyond_colours(count: int, what: str) -> str:
+    """How many numbers have the last colour of a scale without being that number."""
+    return f"{count} {what}{'s' * (count != 1)} beyond the colours"
+
+
 def limit(series: Sequence[Array], least: float) -> float:
-    """Where the colours of a signed map end: nearly at its largest magnitude."""
+    """Where the colours of a signed map end: at its largest magnitude, unless few are large."""
     values = np.abs(np.concatenate(series))
     values = values[np.isfinite(values)]
-    return max(float(np.percentile(values, 98)) if values.size else 0.0, least)
+    if not values.size:
+        return least
+    most, nearly = float(values.max()), float(np.percentile(values, 98))
+    return max(nearly if most > 2 * nearly > 0 else most, least)
 
 
 def range_of(values: Array, least: float) -> tuple[float, float]:
@@ -87,7 +96,9 @@ def range_of(values: Array, least: float) -> tuple[float, float]:
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
-def mean_of(values: Array) -> str:
-    """The mean of the finite values, as text."""
-    finite = values[np.isfinite(values)]
-    return f"{finite.mean():.3g}" if finite.size else "–"
+def means_of(m: ExactMeasurement, column: int) -> tuple[str, str]:
+    """Mean Laplacian of one output, exact and over the scale, as in the headline."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = mean(finite(m.laplacian[:, column])), m.scale_mean([column])
+    exact, at_scale = (f"{mean:.3g}" if np.isfinite(mean) else "–" for mean in means)
+    return exact, at_scale

@@ -73,7 +73,7 @@ class Measurer(ABC):
         self._options = options
         self._bound = bind(model, probe.x, options)
         f = self._bound.f
-        points = self._points()
+        points = self.points()
         self.units = _units(units, points)
         self._spread: Array = windows.spread(tf.constant(points)).numpy()
         self._scale: Array = windows.resolve(
@@ -85,6 +85,11 @@ class Measurer(ABC):
     def bound(self) -> BoundModel:
         """The traced model and the probe's points."""
         return self._bound
+
+    @property
+    def spread(self) -> Array:
+        """Standard deviation of each input over the probe, `(d,)`; 1 where it is constant."""
+        return self._spread
 
     @property
     def f(self) -> FlatFunction:
@@ -188,7 +193,7 @@ class Measurer(ABC):
         places = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
         return list(zip(self.f.output_names, places, strict=True))
 
-    def _points(self) -> Array:
+    def points(self) -> Array:
         """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
         return self.f.point(self._bound.inputs.leaves)[0].numpy().astype(np.float64)
 

@@ -5,84 +5,16 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.measurement import statistics
+from keras_curvature.measurement.change import Change
+from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.measurement.statistics import finite, mean, mean_where, root_mean
 from keras_curvature.typing import Array
-
-SLOPE_TOLERANCE = 64 * float(np.finfo(np.float32).eps)
-"""Change of slope, relative to the largest slope, that rounding in float32 can fake."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """The learned function along straight segments between probe points.
-
-    Every segment is cut into the same number of equal pieces.
-
-    Attributes:
-        lengths: length of each segment, shape `(segments,)`.
-        standard_lengths: the same with each input measured in its standard deviation.
-        slopes: directional slope at the ends of the pieces, shape
-            `(segments, pieces + 1, outputs)`.
-        curvature_integrals: integral of the exact directional second derivative over
-            each piece, shape `(segments, pieces, outputs)`. What the change of slope
-            would be if the exact second derivative saw all of it.
-        integration_errors: how far off the integrals may be, in the same shape.
-    """
-
-    lengths: Array
-    standard_lengths: Array
-    slopes: Array
-    curvature_integrals: Array
-    integration_errors: Array | float = 0.0
-
-    def in_standard_units(self, output_spread: Array) -> Segments:
-        """The same with inputs in standard deviations and each output in `output_spread`."""
-        ratio = np.ones_like(self.lengths)
-        np.divide(self.lengths, self.standard_lengths, out=ratio, where=self.standard_lengths > 0)
-        factor = ratio[:, None, None] / output_spread
-        return Segments(
-            lengths=self.standard_lengths,
-            standard_lengths=self.standard_lengths,
-            slopes=self.slopes * factor,
-            curvature_integrals=self.curvature_integrals * factor,
-            integration_errors=self.integration_errors * factor,
-        )
-
-    def slope_change(self) -> float:
-        """Total |change of directional slope| over total length: total variation of the slope.
-
-        Means the same for smooth and for piecewise-linear functions, and needs no scale
-        (Savarese et al., How do infinite width bounded norm networks look in function space?,
-        2019; in one input it is the total variation of the derivative). NaN where there is no way
-        between points: of one point alone, or the same one many times.
-        """
-        changes = np.abs(np.diff(self.slopes, axis=1)).sum(axis=1)
-        known = np.isfinite(changes).all(axis=1)
-        length = self.lengths[known].sum()
-        return float(changes[known].mean(axis=1).sum() / length) if length > 0 else float("nan")
-
-    def hidden_fraction(self) -> float:
-        """Share of the change of slope that the exact second derivative does not see.
-
-        On each piece of a segment the change of slope is set against the integral of the exact
-        second derivative. 1 for a piecewise-linear function, 0 for a smooth one, and 0 where
-        the slope does not change at all. NaN where there is no way between points.
-        """
-        change, seen = np.diff(self.slopes, axis=1), self.curvature_integrals
-        known = np.isfinite(change) & np.isfinite(seen)
-        if not known.any() or not self.lengths.any():
-            return float("nan")
-        noise = SLOPE_TOLERANCE * np.abs(finite(self.slopes)).max(initial=0.0)
-        missed = np.maximum(np.abs(change - seen) - self.integration_errors, 0.0)[known]
-        larger = np.maximum(np.abs(change), np.abs(seen))[known]
-        missed = np.where(missed > noise, missed, 0.0)
-        total = np.where(larger > noise, larger, 0.0).sum()
-        return float(min(1.0, missed.sum() / total)) if total > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -171,6 +103,10 @@ class Measurement(ABC):
         """Mean |second derivative| along each input, in standard units."""
         return {}
 
+    def feature_changes(self) -> dict[str, Change]:
+        """How much the output changes along each input of two values."""
+        return {}
+
     def interactions(self) -> Array | None:
         """Mean |Hessian| in standard units, `(d, d)`, where the Hessian was taken."""
         return None
@@ -211,6 +147,12 @@ class ExactMeasurement(Measurement):
         feature_names: one name per input, length `d`.
         held: the same on a line or a grid, all other inputs held at a central probe point; `None`
             where there are none, or more than two to draw it against.
+        example_shape: shape of an example, where it is one array.
+        ends: the two values of each input that has no others in the probe, NaN for the rest,
+            shape `(d, 2)`.
+        changes: the output at the other of these less that at the one that a point has, for the
+            `k` inputs that have them and at `s` of the points, shape `(s, m, k)`.
+        change_rows: the same of the slope along each input, over the way, `(s, m, k, d)`.
     """
 
     x: Array
@@ -222,6 +164,10 @@ class ExactMeasurement(Measurement):
     reference: Array | None
     feature_names: tuple[str, ...]
     held: ExactMeasurement | None = None
+    example_shape: tuple[int, ...] | None = None
+    ends: Array | None = None
+    changes: Array | None = None
+    change_rows: Array | None = None
 
     @property
     def by_input(self) -> ExactMeasurement:
@@ -263,18 +209,27 @@ class ExactMeasurement(Measurement):
             target=None if self.target is None else self.target / self.output_spread,
             output_spread=np.ones_like(self.output_spread),
             unit=self.unit * self.output_spread,
+            changes=None if self.changes is None else self.changes / out,
+            change_rows=self._standard_rows(),
             held=None if self.held is None else self.held.in_units(units),
         )
 
     def averages(self) -> dict[str, float]:
         """Of the Laplacian, and of the Hessian's Frobenius norm or of its diagonal's."""
-        at_scale = [self._over_inside(self.scale_diagonal**power) for power in (1, 2)]
+        squares = self._over_inside(self.scale_diagonal**2)
         return {
             "mean": mean(finite(self.laplacian)),
             "rms": root_mean(finite((self._entries**2).sum(axis=-1))),
-            "scale_mean": float(np.sum(at_scale[0])),
-            "scale_rms": float(np.sqrt(np.sum(at_scale[1]))),
+            "scale_mean": self.scale_mean(),
+            "scale_rms": float(np.sqrt(np.sum(squares))),
         }
+
+    def scale_mean(self, columns: Any = slice(None)) -> float:
+        """Mean curvature at the scale of some entries of the output, summed over the inputs.
+
+        Of each input over the points whose window stays inside the probe's range along it.
+        """
+        return float(np.sum(self._over_inside(self.scale_diagonal[:, columns])))
 
     def reference_errors(self) -> dict[str, float]:
         """How far the second derivatives are from the known ones."""
@@ -308,14 +263,61 @@ class ExactMeasurement(Measurement):
         return numbers | {"interaction_fraction": statistics.interaction_fraction(standard)}
 
     def feature_curvature(self) -> dict[str, float]:
-        """Mean |second derivative| along each input, in standard units."""
+        """Mean |second derivative| along each input, in standard units.
+
+        NaN along one that has two values in the probe.
+        """
         diagonal = np.abs(self.in_units("std").diagonal)
-        return {name: mean(finite(diagonal[..., i])) for i, name in enumerate(self.feature_names)}
+        known = np.where(self.has_two_values, np.nan, diagonal)
+        return {name: mean(finite(known[..., i])) for i, name in enumerate(self.feature_names)}
+
+    def scale_feature_curvature(self) -> dict[str, float]:
+        """Mean |second difference at the scale| along each input; otherwise as these."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            sizes = self._over_inside(np.abs(self.in_units("std").scale_diagonal))
+        sizes = np.where(self.has_two_values, np.nan, sizes)
+        return dict(zip(self.feature_names, sizes.tolist(), strict=True))
+
+    def feature_changes(self) -> dict[str, Change]:
+        """How much the output changes along each input of two values."""
+        changes = self.in_units("std").changes
+        if self.ends is None or changes is None:
+            return {}
+        places = np.flatnonzero(self.has_two_values)
+        sizes = [mean(finite(np.abs(changes[..., k]))) for k in range(len(places))]
+        return {
+            self.feature_names[i]: Change(float(self.ends[i, 0]), float(self.ends[i, 1]), size)
+            for i, size in zip(places, sizes, strict=True)
+        }
+
+    @property
+    def has_two_values(self) -> NDArray[np.bool_]:
+        """Which inputs have two values in the probe, shape `(d,)`."""
+        d = len(self.feature_names)
+        return np.zeros(d, bool) if self.ends is None else np.isfinite(self.ends[:, 0])
 
     def interactions(self) -> Array | None:
-        """Mean |Hessian| in standard units, `(d, d)`, where the Hessian was taken."""
-        hessian = self.in_units("std").hessian
-        return None if hessian is None else statistics.interactions(hessian)
+        """Mean |Hessian| in standard units, `(d, d)`, where the Hessian was taken.
+
+        With an input of two values over the way from one to the other; NaN for two of these.
+        """
+        standard, two = self.in_units("std"), np.flatnonzero(self.has_two_values)
+        if standard.hessian is None:
+            return None
+        found = statistics.interactions(standard.hessian).copy()
+        if standard.change_rows is not None:
+            rows = standard.change_rows
+            mixed = mean_where(np.array(True), np.abs(rows))
+            found[two], found[:, two] = mixed, mixed.T
+            found[np.ix_(two, two)] = np.nan
+        return found
+
+    def _standard_rows(self) -> Array | None:
+        if self.change_rows is None:
+            return None
+        s = statistics.deviations(self.x, self.input_spread)
+        out = self.output_spread[:, None, None]
+        return self.change_rows * s[self.has_two_values, None] * s / out
 
     def gain_of_a_parabola(self) -> float:
         """How much better a parabola in each input would fit the known values than a plane."""
@@ -336,69 +338,3 @@ class ExactMeasurement(Measurement):
     def _over_inside(self, values: Array) -> Array:
         """Mean over outputs and the points whose window is inside the probe's range, `(d,)`."""
         return mean_where(self.inside[:, None, :], values)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EstimatedMeasurement(Measurement):
-    """One output of a model of many inputs, seen along a few random directions at each point.
-
-    With `v` whose entries are independent with the first four moments of a normal distribution,
-
-    - `E[vᵀHv] = tr H` (Hutchinson 1990), and `E[(gᵀv)²] = |g|²`;
-    - `Var[vᵀHv] = 2 |H|_F²`, so that the difference of two independent estimates of the trace,
-      which knows nothing of the trace, tells the size of the Hessian: `E[q (a − b)² / 4] = |H|_F²`
-      for the means `a`, `b` over `q` directions each.
-
-    Both are unbiased at every point, and their means over the probe have standard errors. What
-    would be biased (the mean of |trace|, its percentiles and signs, the largest one) is not
-    computed.
-
-    Attributes:
-        traces: two independent estimates of each Hessian's trace, `(n, m, 2)`.
-        directions: behind each of the two.
-        squared_slopes: an estimate of each gradient's squared length, `(n, m)`.
-        scale_traces: change of slope over the window along two directions, which estimates
-            the trace too, at some of the points, `(s, m, 2)`.
-    """
-
-    traces: Array
-    directions: int
-    squared_slopes: Array
-    scale_traces: Array
-
-    @property
-    def has_numbers(self) -> bool:
-        """Whether any second derivative is finite."""
-        return bool(np.isfinite(self.traces).any())
-
-    def averages(self) -> dict[str, float]:
-        """Of the Hessian's trace and of its Frobenius norm."""
-        return {
-            "mean": mean(statistics.by_point(self.traces.mean(axis=2))),
-            "rms": root_mean(self._squared_norms),
-            "scale_mean": mean(statistics.by_point(self.scale_traces.mean(axis=2))),
-            "scale_rms": root_mean(_squared_norms(self.scale_traces, 1)),
-        }
-
-    def detail(self) -> dict[str, float]:
-        """The standard errors, and the other scalars."""
-        norms, t = self._squared_norms, self.traces
-        size, steepness = root_mean(norms), root_mean(statistics.by_point(self.squared_slopes))
-        return {
-            "mean_standard_error": statistics.error_of_mean(t),
-            "rms_standard_error": statistics.error_of_root(norms),
-            "scale_mean_standard_error": statistics.error_of_sample(self.scale_traces),
-            "normalized_rms": size / steepness if steepness > 0 else float("nan"),
-            "zero_fraction": float(np.mean(np.all(t == 0, axis=2))),
-            "nonfinite_fraction": float(np.mean(~np.isfinite(t).all(axis=2))),
-        }
-
-    @property
-    def _squared_norms(self) -> Array:
-        return _squared_norms(self.traces, self.directions)
-
-
-def _squared_norms(traces: Array, directions: int) -> Array:
-    """Squared Frobenius norm of the Hessian at each finite point, mean of its outputs, `(n,)`."""
-    difference = traces[..., 0] - traces[..., 1]
-    return statistics.by_point(directions * difference**2 / 4)

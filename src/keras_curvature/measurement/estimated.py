@@ -20,7 +20,8 @@ from keras_curvature.engines.api import (
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
 from keras_curvature.measurement import method_text, multiscale, segments
 from keras_curvature.measurement.base import Measurer
-from keras_curvature.measurement.data import EstimatedMeasurement, Measurement
+from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.estimated_data import EstimatedMeasurement
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.statistics import deviations
 from keras_curvature.typing import Array, Model
@@ -128,7 +129,7 @@ class EstimatedMeasurer(Measurer):
         self._half = max(1, -(-directions // 2))
         self._why = why
         self._draw = Draw(self._half, self.f.inputs.width, seed)
-        points = self._points()
+        points = self.points()
         standard = self.units == "std"
         self._unit = deviations(points, self._spread) if standard else np.ones_like(self._spread)
         self._directions: tf.Tensor | None = None

@@ -17,10 +17,12 @@ from keras_curvature.measurement import (
     method_text,
     segments,
     slices,
+    two_valued,
 )
 from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.multiscale import scale_lines
 from keras_curvature.measurement.probe import Names, Probe, feature_names, names_given
 from keras_curvature.measurement.slices import Slices
@@ -83,13 +85,17 @@ class ExactMeasurer(Measurer):
         if _needs_float64(self._scale / self._spread):
             self._scale_bound = bind(model, probe.x, options, in_float64=True)
         self._scaled = _scaled(probe.size, f.inputs.width)
-        z = self._points()
+        z = self.points()
         self._inside = _inside(z, self._scale, self._scaled)
+        self._example_shape = f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else None
+        grid = is_grid(self._example_shape)
+        self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(z)
+        self._two_valued = tuple(np.flatnonzero(np.isfinite(self._ends[:, 0])).tolist())
         self._references = ground_truth.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
         self._scale_lines = scale_lines(z, self._spread)
         self._centre = slices.central(self._numbers() if f.is_held else [z])
-        self._cuts = slices.cuts(z, self._centre)
+        self._cuts = None if grid else slices.cuts(z, self._centre)
         self._grid = slices.grid(z) if f.is_held else None
 
     @property
@@ -130,6 +136,13 @@ class ExactMeasurer(Measurer):
                 "Lines and maps are drawn with all other inputs held as at probe point "
                 f"{self._centre}."
             )
+        if self._two_valued:
+            names = ", ".join(self.names[i] for i in self._two_valued)
+            lines.append(
+                f"Two values in the probe have {names}: what changes from one to the other, the "
+                f"output and the slopes, at {len(self._scaled)} points, stands in the place of "
+                "second derivatives per feature; all other numbers hold these as of any input."
+            )
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
     def measure_slices(self) -> dict[str, Slices]:
@@ -154,6 +167,7 @@ class ExactMeasurer(Measurer):
         found |= self._on_segments(engine, segments.PIECES, rows // segment)
         at_scale = np.full(found[DIAGONAL].shape, np.nan)
         at_scale[self._scaled] = self._at_scale(self._gathered(self._scaled)).numpy()
+        found |= self._changes() if self._two_valued else {}
         return found | {"scale": at_scale} | self._on_scales() | self._on_grid()
 
     def _measurement(self, found: dict[str, Array], part: slice, i: int) -> ExactMeasurement:
@@ -166,6 +180,10 @@ class ExactMeasurer(Measurer):
             target=self._targets[i],
             reference=self._references[i],
             feature_names=self.names,
+            example_shape=self._example_shape,
+            ends=self._ends,
+            changes=found["changes"][:, part] if self._two_valued else None,
+            change_rows=found["change_rows"][:, part] if self._two_valued else None,
             input_spread=self._spread,
             output_spread=self._output_spread(value, i),
             multiscale=self._multiscale(found["scales"][..., part], value[self._scale_lines.start]),
@@ -243,7 +261,20 @@ class ExactMeasurer(Measurer):
         """What the model is given of each example, but for images and the like."""
         leaves = [leaf for leaf in self._bound.inputs.leaves if leaf.dtype.is_floating]
         narrow = [leaf.numpy() for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
-        return narrow or [self._points()]
+        return narrow or [self.points()]
+
+    def _changes(self) -> dict[str, tf.Tensor]:
+        """What moving each input of two values changes, at some of the points."""
+        f, inputs = self.f, self._two_valued
+        examples, at_once = chunking.plan(f.rows_at_once(), f.outputs.width, len(inputs))
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, sums = tensors
+            z, rest = f.point(leaves)
+            return two_valued.changes(f, z, rest, inputs, sums, at_once)
+
+        sums = self._ends[list(inputs)].sum(axis=1)
+        return self._run(compute, self._gathered(self._scaled), examples, [sums])
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
         bound = self._scale_bound
@@ -281,16 +312,8 @@ def _scaled(n: int, d: int) -> NDArray[np.integer]:
 
 
 def _inside(z: Array, scale: Array, scaled: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether the window of each point stays inside the range of the probe, `(n, d)`.
-
-    Outside it the model extrapolates, which is not what a curvature at a scale asks about.
-    An input whose every window sticks out (it has two values, say) is not restricted.
-    """
-    low, high = z.min(axis=0), z.max(axis=0)
-    slack = 1e-6 * (high - low)  # a window that just touches the end is inside
-    inside = (z - scale >= low - slack) & (z + scale <= high + slack)
+    """Whether the window of each point is taken and inside the range of the probe, `(n, d)`."""
+    first, last = scales.fitting(z, z[scaled], scale)
     taken = np.zeros(len(z), dtype=bool)
     taken[scaled] = True
-    inside &= taken[:, None]
-    inside[:, ~inside.any(axis=0)] = taken[:, None]
-    return inside
+    return (z >= first) & (z <= last) & taken[:, None]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_curvature.engines.api import Engine
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.engines.quantities import DIRECTIONAL, SLOPE
-from keras_curvature.measurement.data import Segments
+from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.typing import Array
 
 SEGMENTS, PIECES = 20, 6

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines.api import Engine, Layout
 from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
+from keras_curvature.typing import Array
 
 AUTO_FRACTION = 0.25
 """`scale="auto"` in standard deviations of an input.
@@ -118,6 +119,27 @@ def spread(z: tf.Tensor) -> tf.Tensor:
     deviation = tf.math.reduce_std(z, axis=0)
     varies = tf.reduce_max(z, axis=0) > tf.reduce_min(z, axis=0)
     return tf.where(varies & (deviation > 0), deviation, tf.ones_like(deviation))
+
+
+def fitting(z: Array, centres: Array, scale: Array) -> tuple[Array, Array]:
+    """From where to where along each input windows stay inside the range of the points `z`.
+
+    Outside it the model extrapolates, which is not what a curvature at a scale asks about. An
+    input whose every window sticks out (it has two values, say) is not restricted.
+
+    Args:
+        z: points, shape `(n, d)`.
+        centres: of the windows, shape `(k, d)`.
+        scale: half-widths of the windows, shape `(d,)`.
+
+    Returns:
+        The first and the last place of a centre, each `(d,)`.
+    """
+    low, high = z.min(axis=0), z.max(axis=0)
+    slack = 1e-6 * (high - low)  # a window that just touches the end is inside
+    first, last = low + scale - slack, high - scale + slack
+    free = ~((centres >= first) & (centres <= last)).any(axis=0)
+    return np.where(free, low, first), np.where(free, high, last)
 
 
 def _message(scale: Any, layout: Layout) -> str:

@@ -14,6 +14,7 @@ from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.api import Options
 from keras_curvature.engines.backend import unobserved
 from keras_curvature.measurement.exact_or_estimated import checked_directions
+from keras_curvature.measurement.plane_maps import Maps
 from keras_curvature.measurement.probe import Names, make_probe
 from keras_curvature.measurement.shape import checked_shape
 from keras_curvature.monitor.arguments import (
@@ -125,6 +126,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
             columns, the names that the inputs of a model of several have, or x0, x1, …. Of a model
             with a dict of inputs a dict by input, of one name or as many as it has columns: Keras
             sorts the keys of a dict, so that a list would name the wrong numbers.
+        maps: functions to draw over the plane of two inputs, by name: `{"residual": residual}`, or
+            with the two inputs, by name or index, where there are more than two: `{"residual":
+            (residual, ("t", "x"))}`. Each is given points as the model takes them, 1,024 on a grid
+            over the range of the probe with all other inputs held at a central point, and gives
+            one number for each. It may call the model and the functions of this library.
         name: prefix of everything that is written. Give each of several monitors its own.
         on_error: `"raise"`, or `"warn"` to let the training go on when measuring, drawing or
             writing fails: it warns once per kind of fault, puts NaN where a number is not known
@@ -171,6 +177,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         dtype: str | None = None,
         batch_size: int | None = None,
         feature_names: Names | None = None,
+        maps: Maps | None = None,
         name: str = "curvature",
         on_error: str = "raise",
         verify: bool = False,
@@ -196,6 +203,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             checked_directions(directions),
             feature_names,
             {} if shape is None else checked_shape(shape),
+            maps,
         )
         self._verifies = verify
         self._is_due = due(freq)
@@ -324,30 +332,36 @@ class CurvatureMonitor(keras.callbacks.Callback):
         Args:
             output: name of the output of a model that has several.
             picture: `"shape"`, the function and how it bends; `"distances"`, the curvature
-                against the distance over which it is taken, at several steps; or `"examples"`,
-                the first examples of the probe and where they bend, by pixel, step or token,
-                looked at with the weights that the model has now. Where the monitor estimates,
-                these are the shape too, and distances are looked at as seldom as pictures are
-                drawn.
+                against the distance over which it is taken, at several steps; `"maps"`, the
+                functions of `maps=`; or `"examples"`, the first examples of the probe and where
+                they bend, by pixel, step or token. Maps and examples are looked at with the
+                weights that the model has now. Where the monitor estimates, examples are the shape
+                too, and distances are looked at as seldom as pictures are drawn.
             theme: of the page it will stand on, `"light"` or `"dark"`, or `"card"`, which suits
                 either and is what goes to TensorBoard.
 
         Returns:
             A `matplotlib.figure.Figure`; a notebook shows it, `figure.savefig(path)` keeps it.
         """
-        require_one_of("picture", picture, ("shape", "distances", "examples"))
+        require_one_of("picture", picture, ("shape", "distances", "examples", "maps"))
         measurement, report = self._found.of(output)
         training, exact = self._measured, measurement.by_input
         if picture == "distances":
             if training is not None:
                 training.look(self._found, self._pictures)
             return self._pictures.distances(measurement, self.reports[report.output], theme)
-        if exact is None or picture == "examples":
+        if picture == "maps" and not self._asked.maps:
+            raise ValueError(
+                '`plot(picture="maps")` draws what `maps=` of the monitor has: nothing.'
+            )
+        if exact is None or picture in ("examples", "maps"):
             if training is None:
                 raise ValueError(
                     "`plot` looks at examples with the model, and a copied monitor has none. Pass "
                     "it to `model.fit`, or plot with the monitor that was there."
                 )
+            if picture == "maps":
+                return training.picture_of_maps(report, theme)
             return training.examples(report, self._pictures, theme)
         return self._pictures.shape(exact, report, theme)
 
@@ -402,6 +416,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             if budget.allows():
                 self._attempt(step, "look over distances", lambda: training.look(found, pictures))
             return
+        self._attempt(step, "evaluate `maps`", training.evaluate_maps)
         if not self._attempt(step, "write the log", lambda: training.write(step, found)):
             with contextlib.suppress(OSError):
                 training.writer.close()

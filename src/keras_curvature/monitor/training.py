@@ -22,6 +22,7 @@ from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
+from keras_curvature.measurement.plane_maps import Maps, PlaneMap, PlaneMaps
 from keras_curvature.measurement.probe import (
     Names,
     Probe,
@@ -55,6 +56,7 @@ class Asked:
     directions: int | str | None
     feature_names: Names | None
     shape: Mapping[str | int, tuple[str, ...]]
+    maps: Maps | None = None
 
     def detached(self) -> Asked:
         """Without the network: a copy of it would not be trained, and it is found by its name."""
@@ -96,6 +98,8 @@ class Training:
         found: at its last step.
         budget: for pictures.
         names: of the inputs, where the user or the probe has some.
+        maps: of the user's functions.
+        mapped: what they gave at its last step.
         writer: of the log, while it is open.
     """
 
@@ -129,6 +133,8 @@ class Training:
         self.names = names_given(asked.feature_names, asked.probe, self.measurer.f)
         self._all_names = self.names or feature_names(None, None, inputs)
         self._conditions = conditions(asked.shape, self._all_names, inputs)
+        self.maps = PlaneMaps(asked.maps, self.measurer, self._all_names)
+        self.mapped: tuple[PlaneMap, ...] = ()
         self.begun, self.is_first = False, True
         self.found = Found()
         self.budget = PictureBudget()
@@ -191,6 +197,11 @@ class Training:
         slices = self.measurer.measure_slices() if self.writer is not None else {}
         return Found(measurements, reports, slices)
 
+    def evaluate_maps(self) -> None:
+        """Evaluates the user's functions, which may fail while all else goes on."""
+        self.mapped = ()
+        self.mapped = self.maps.evaluate()
+
     def look(self, found: Found, pictures: Pictures) -> None:
         """Takes the scale profiles of estimates, which pictures need, unless they are there."""
         if all(report.scale_profile is not None for report in found.reports.values()):
@@ -209,6 +220,12 @@ class Training:
         """The picture of some examples."""
         return pictures.examples(self.measurer, self._options, report, theme)
 
+    def picture_of_maps(self, report: Report, theme: str) -> Any:
+        """The picture of the user's functions."""
+        from keras_curvature import figures
+
+        return figures.draw_maps(self.maps.evaluate(), report, theme=theme)
+
     def write(self, step: int, found: Found) -> None:
         """Writes what was measured."""
         self.writer.write_layout(step, found.reports)
@@ -217,7 +234,7 @@ class Training:
             self.writer.write_numbers(report)
             self.writer.write_distribution(report, measurement)
             self.writer.write_scale_profile(report)
-            self.writer.write_tab(report, measurement, found.slices.get(output))
+            self.writer.write_tab(report, measurement, found.slices.get(output), self.mapped)
         self.writer.flush()
 
     def tell(self, step: int, faults: Sequence[str]) -> None:
@@ -237,6 +254,9 @@ class Training:
                     self.measurer, self._options, measurement, report, "card"
                 ):
                     self.writer.write_picture(report, figures.to_png(figure), name)
+                if self.mapped:
+                    drawn = figures.draw_maps(self.mapped, report, theme="card")
+                    self.writer.write_picture(report, figures.to_png(drawn), "maps")
                 self.writer.write_summary(report)
                 pictures.drawn_step = report.step
             self.writer.flush()

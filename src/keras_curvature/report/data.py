@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from keras_curvature.measurement.change import Change
 from keras_curvature.report import terminal
 from keras_curvature.report.metrics import MEANINGS, Meaning
 from keras_curvature.report.shape import ShapeEntry
@@ -63,14 +64,18 @@ class Report:
         headline: the few numbers to look at first.
         reference: how far the measured second derivatives are from the known ones.
         detail: the other scalars.
-        features: mean |second derivative| along each input, in standard deviations.
+        features: mean |second derivative| along each input, in standard deviations; NaN along one
+            that has two values in the probe.
         interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`; its rows and
-            columns are in the order of `features`.
+            columns are in the order of `features`. With an input of two values over the way from
+            one to the other; NaN for two of these.
         verdict: the sentence.
         method: what was computed, with which engine, on how many points, and why.
         units: of all numbers but those per feature, which are in standard deviations.
         scale_profile: how curved it is over each of many distances, or `None`.
         shape: how well it keeps what was asked of its shape, entry by entry.
+        changes: how much the output changes along each input that has two values in the probe.
+        example_shape: shape of an example, where it is one array.
     """
 
     step: int
@@ -85,6 +90,8 @@ class Report:
     units: Units = "raw"
     scale_profile: ScaleProfile | None = None
     shape: tuple[ShapeEntry, ...] = ()
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    example_shape: tuple[int, ...] | None = None
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -103,7 +110,8 @@ class Report:
         Args:
             wanted: `"all"`, `"headline"`, `None` for none, or names, with or without the output's.
         """
-        per_input = {f"feature/{name}": value for name, value in self.features.items()}
+        per_input = {f"feature/{name}": size for name, size in self.curved.items()}
+        per_input |= {f"change/{name}": change.size for name, change in self.changes.items()}
         first = {**self.headline, **self.reference}
         every = first if wanted == HEADLINE else self.scalars | per_input
         between = f"{self.output}_" if self.output else ""
@@ -154,7 +162,7 @@ class Report:
         name = f" of {plain(self.output, 40)!r}" if self.output else ""
         first = plain(heading or f"Curvature{name}, {moment(self.step)}")
         reference = terminal.numbers_of(self.reference, self.units)
-        features = terminal.features_of(self.features)
+        features = terminal.features_of(self.curved)
         blocks = [
             [first, *wrapped(plain(self.verdict.sentence))],
             terminal.numbers_of(self.headline, self.units),
@@ -164,13 +172,19 @@ class Report:
         if numbers == ALL:
             blocks += [
                 terminal.titled("Detail", terminal.numbers_of(self.detail, self.units)),
-                terminal.titled(terminal.features_title(self.features), features),
+                terminal.titled(terminal.features_title(self.curved), features),
+                terminal.titled(terminal.CHANGES_TITLE, terminal.changes_of(self.changes)),
                 terminal.titled(terminal.PAIRS_TITLE, terminal.pairs_of(self.pairs)),
                 terminal.titled("How it was measured", terminal.bullets(self.method)),
             ]
         elif self.units == "std":
             blocks.append([DEVIATIONS])
         return "\n\n".join("\n".join(block) for block in blocks if block)
+
+    @property
+    def curved(self) -> dict[str, float]:
+        """`features` without the inputs that have two values in the probe."""
+        return {name: size for name, size in self.features.items() if name not in self.changes}
 
     @property
     def pairs(self) -> dict[tuple[str, str], float]:
@@ -180,6 +194,7 @@ class Report:
         return {
             (first, second): float(self.interactions[i, j])
             for (i, first), (j, second) in itertools.combinations(enumerate(self.features), 2)
+            if not {first, second} <= self.changes.keys()
         }
 
 

@@ -192,6 +192,13 @@ FEATURE = Meaning(
     IN_DEVIATIONS[CURVATURE],
 )
 
+CHANGE = Meaning(
+    "how much the output changes along this input, which has two values in the probe",
+    "Mean over the probe of |f at the higher value of the input − f at the lower one|, all other "
+    "inputs as they are, in standard deviations of the output over the probe",
+    "σy",
+)
+
 _BOTH = (
     "the derivative along the input at the point, first (increasing, decreasing) or second "
     "(convex, concave, linear), and the difference of that order over the window [x − h, x + h] "

@@ -58,12 +58,14 @@ class Reporter:
             reference=shown.reference_errors(),
             detail=shown.detail() | {"seconds": seconds},
             features=measurement.feature_curvature(),
+            changes=measurement.feature_changes(),
             interactions=measurement.interactions(),
             verdict=self._said(verdicts.verdict(measurement, self.activity, index, self.units)),
             method=self.method,
             units=self.units,
             scale_profile=profile_of(measurement),
             shape=shape.entries(kept, self.units),
+            example_shape=None if (exact := measurement.by_input) is None else exact.example_shape,
         )
 
     def _said(self, verdict: Verdict) -> Verdict:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from keras_curvature.measurement.change import Change
 from keras_curvature.report.metrics import (
+    CHANGE,
     FEATURE,
     MEANINGS,
     MOST_FEATURES,
@@ -16,6 +18,8 @@ from keras_curvature.report.text import formatted, plain, wrapped
 from keras_curvature.typing import Units
 
 PAIRS_TITLE = f"Mean |mixed second derivative|, {FEATURE.unit}"
+
+CHANGES_TITLE = f"Mean |change of the output| along each input of two values, {CHANGE.unit}"
 
 
 def titled(title: str, lines: list[str]) -> list[str]:
@@ -44,6 +48,14 @@ def features_of(features: Mapping[str, float]) -> list[str]:
     """The number of each input, the largest first."""
     rows = [(plain(name, 40), formatted(number), "", "") for name, number in largest(features)]
     return _aligned(rows)
+
+
+def changes_of(changes: Mapping[str, Change]) -> list[str]:
+    """The number of each input that has two values, the largest first."""
+    sizes = largest({name: change.size for name, change in changes.items()})
+    return _aligned(
+        [(plain(name, 40), formatted(size), "", changes[name].way) for name, size in sizes]
+    )
 
 
 def pairs_of(pairs: Mapping[tuple[str, str], float]) -> list[str]:

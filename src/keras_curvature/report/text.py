@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -68,6 +69,38 @@ def plain(text: str, limit: int | None = None) -> str:
         return kept
     tail = limit // 3
     return f"{kept[: limit - 1 - tail]}…{kept[-tail:]}"
+
+
+def labels(names: Sequence[str], limit: int) -> list[str]:
+    """Names as they fit beside a chart, cut so that what tells each from the others is seen.
+
+    Example:
+        >>> labels(["temperature_of_inlet_a", "temperature_of_inlet_b", "flow"], limit=14)
+        ['temp…f_inlet_a', 'temp…f_inlet_b', 'flow']
+        >>> labels(["native_country_peru_in_1990", "native_country_cuba_in_1990"], limit=14)
+        ['nati…y_peru_i…', 'nati…y_cuba_i…']
+    """
+    texts = [plain(name) for name in names]
+    order = sorted(texts)
+    alike = dict.fromkeys(order, 0)  # how long the longest beginning is that it has with another
+    for before, after in itertools.pairwise(order):
+        letters = zip(before, after, strict=False)
+        shared = len(list(itertools.takewhile(lambda two: two[0] == two[1], letters)))
+        alike[before], alike[after] = max(alike[before], shared), max(alike[after], shared)
+    return [_cut(text, alike[text], limit) for text in texts]
+
+
+def _cut(text: str, place: int, limit: int) -> str:
+    """A text of at most `limit` letters that shows the one at `place`."""
+    if len(text) <= limit:
+        return text
+    head = limit // 3
+    tail = limit - 1 - head
+    start = len(text) - tail
+    if not head <= place < start:
+        return f"{text[:head]}…{text[start:]}"
+    first = max(head, place - 2)
+    return f"{text[:head]}…{text[first : first + tail - 1]}…"
 
 
 def wrapped(text: str, start: str = "") -> list[str]:

@@ -9,8 +9,8 @@ from keras_curvature.report.metrics import MEANINGS
 if TYPE_CHECKING:
     from tensorboard.plugins.hparams import api
 
-HEADLINE = ("mean", "rms", "scale_mean", "scale_rms", "slope_change", "hidden_fraction")
-"""The numbers that every run has, in the order in which they are shown."""
+HEADLINE = ("mean", "rms", "scale_mean", "scale_rms", "slope_change", "hidden_fraction", "r2")
+"""The numbers in the order in which they are shown; `r2` has a run whose probe is `(x, y)`."""
 
 
 def hparams_metrics(name: str = "curvature", *, shape: bool = False) -> list[api.Metric]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.measurement.change import Change
 from keras_curvature.report.data import Report, ScaleProfile
-from keras_curvature.report.metrics import FEATURE, MEANINGS, MOST_PAIRS, Meaning, largest
+from keras_curvature.report.metrics import CHANGE, FEATURE, MEANINGS, MOST_PAIRS, Meaning, largest
 from keras_curvature.report.scale_profile import read
 from keras_curvature.report.text import formatted, moment, plain
 from keras_curvature.typing import Units
@@ -25,7 +26,8 @@ def of_report(report: Report) -> str:
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
         _number_table({**report.headline, **report.reference}, report.units),
         "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
-        _feature_sentence(report.features),
+        _feature_sentence(report.curved),
+        _change_sentence(report.changes),
         _pair_sentence(report.pairs),
         _scale_profile_table(report.scale_profile),
     ]
@@ -73,6 +75,17 @@ def _feature_sentence(features: Mapping[str, float]) -> str:
     )
     which = "" if len(features) <= 10 else f" (10 of {len(features)})"
     return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
+
+
+def _change_sentence(changes: Mapping[str, Change]) -> str:
+    sizes = largest({name: change.size for name, change in changes.items()}, 10)
+    most = ", ".join(
+        f"{escaped(plain(name, 40))} {changes[name].way} {formatted(size)}" for name, size in sizes
+    )
+    which = "" if len(changes) <= 10 else f" (10 of {len(changes)})"
+    return f"Inputs of two values change the output most{which}: {most}; in {CHANGE.unit}." * bool(
+        most
+    )
 
 
 def _pair_sentence(pairs: Mapping[tuple[str, str], float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,10 +18,12 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.example_shape import is_grid
+from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import finite
 from keras_curvature.report.data import Report
-from keras_curvature.report.metrics import FEATURE, LAPLACIAN, MEANINGS, Meaning
+from keras_curvature.report.metrics import CHANGE, FEATURE, LAPLACIAN, MEANINGS, Meaning
 from keras_curvature.report.text import plain
 from keras_curvature.summaries import custom_scalars, markdown, tab
 from keras_curvature.summaries.event_file import EventFile
@@ -42,6 +44,7 @@ PICTURES = {
     "shape": "The function and how it bends.",
     "examples": "A few examples, the second derivative along each of their inputs, and the "
     "direction in which each bends most.",
+    "maps": "Functions of x that the monitor was given, over the plane of two inputs.",
     "distances": "The curvature over a distance h, for many h: where it is smooth it settles as "
     "h shrinks, where it has kinks it does not.",
 }
@@ -95,9 +98,9 @@ class RunWriter:
         """Writes all numbers as scalars.
 
         Tags are `<name>/<number>` for the headline, so that these come first, and
-        `<name>-reference/…`, `<name>-shape/…`, `<name>-detail/…` and `<name>-feature/<feature>` for
-        the rest.
-        The name of the output, where there are several, stands before the last part.
+        `<name>-reference/…`, `<name>-shape/…`, `<name>-detail/…`, `<name>-feature/<feature>` and,
+        for one of two values, `<name>-change/<feature>` for the rest. The name of the output, where
+        there are several, stands before the last part.
         """
         groups = {"": report.headline, "-reference": report.reference, "-detail": report.detail}
         cards = [
@@ -110,11 +113,14 @@ class RunWriter:
             self._scalar(report, "-shape", part, *shape[name])
             for name, part in zip(shape, tag_parts(shape), strict=True)
         ]
-        if len(report.features) <= MOST_FEATURE_CARDS:
-            parts = zip(tag_parts(report.features), report.features.values(), strict=True)
-            cards += [
-                self._scalar(report, "-feature", part, value, FEATURE) for part, value in parts
-            ]
+        if len(report.features) <= MOST_FEATURE_CARDS and not is_grid(report.example_shape):
+            changes = {name: change.size for name, change in report.changes.items()}
+            for group, sizes, meaning in (
+                ("-feature", report.curved, FEATURE),
+                ("-change", changes, CHANGE),
+            ):
+                parts = zip(tag_parts(sizes), sizes.values(), strict=True)
+                cards += [self._scalar(report, group, part, size, meaning) for part, size in parts]
         self._write(report.step, *cards)
 
     def write_distribution(self, report: Report, measurement: Measurement) -> None:
@@ -167,6 +173,7 @@ class RunWriter:
         report: Report,
         measurement: Measurement,
         slices: Slices | None = None,
+        maps: Sequence[PlaneMap] = (),
     ) -> None:
         """Writes what the Curvature tab shows of this step.
 
@@ -174,8 +181,9 @@ class RunWriter:
             report: says when, and in which units.
             measurement: in units of the data.
             slices: in units of the data, if there are any.
+            maps: of functions of the user's, in the same order at every step.
         """
-        probe, step = tab.packets(report, measurement, slices)
+        probe, step = tab.packets(report, measurement, slices, maps)
         packets = {STEPS: step}
         if self._is_first(self._tag("-tab", report.output, PROBE)):
             packets[PROBE] = probe

@@ -6,6 +6,7 @@ same, one more each step. Arrays have the output's entry first, as `(entries, ..
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.measurement.data import ExactMeasurement, Measurement
+from keras_curvature.measurement.example_shape import axes_of, is_grid, on_grid
+from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.slices import Slices
+from keras_curvature.measurement.windows import fitting
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, MEANINGS, largest
+from keras_curvature.report.pairs import why_none
 from keras_curvature.report.scale_profile import read, shown_units
-from keras_curvature.report.text import plain
+from keras_curvature.report.text import labels, plain
 from keras_curvature.typing import Array
 from keras_curvature_tensorboard.packets import pack
 
@@ -40,11 +45,22 @@ BARS = 64
 
 NAME_LENGTH = 60
 
+LABEL_LENGTH = 20
+"""Of a name beside a chart; the whole one is shown where the mouse is."""
+
+PIXELS = FLOATS // 2
+"""Places of an image up to which it is drawn."""
+
 FINDINGS, TEXT_LENGTH = 16, 600
 """Of a diagnosis: the gravest findings, and letters of each sentence."""
 
 
-def packets(report: Report, measurement: Measurement, slices: Slices | None) -> tuple[bytes, bytes]:
+def packets(
+    report: Report,
+    measurement: Measurement,
+    slices: Slices | None,
+    maps: Sequence[PlaneMap] = (),
+) -> tuple[bytes, bytes]:
     """What does not change while the model trains, and what was found at one step.
 
     Of a model of thousands of inputs its numbers and its verdict: nothing can be drawn against
@@ -54,33 +70,67 @@ def packets(report: Report, measurement: Measurement, slices: Slices | None) -> 
         report: says in which units.
         measurement: in units of the data.
         slices: in units of the data, if there are any.
+        maps: of functions of the user's.
     """
+    about, axes, values = _maps(maps)
     exact = measurement.by_input
     if exact is not None:
-        return _probe_packet(report, exact, slices), _step_packet(report, exact, slices)
+        return (
+            _probe_packet(report, exact, slices, about, axes),
+            _step_packet(report, exact, slices, values),
+        )
     points, inputs = len(measurement.value), len(measurement.input_spread)
-    about = {"points": points, "shown": 0, "inputs": inputs, "names": []}
-    return _still_packet(report, measurement, about, {}), _moving_packet(report, [], {})
+    about |= {"points": points, "shown": 0, "inputs": inputs, "names": []}
+    return _still_packet(report, measurement, about, axes), _moving_packet(report, {}, values)
 
 
-def _probe_packet(report: Report, measurement: ExactMeasurement, slices: Slices | None) -> bytes:
+def _maps(maps: Sequence[PlaneMap]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Of the user's functions: what is said of them, where they are evaluated, what they give."""
+    if not maps:
+        return {}, {}, {}
+    said = [
+        {
+            "name": plain(one.name, NAME_LENGTH),
+            "inputs": [plain(name, NAME_LENGTH) for name in one.inputs],
+            "held": plain(one.held, TEXT_LENGTH),
+        }
+        for one in maps
+    ]
+    axes, values = ([getattr(one, what) for one in maps] for what in ("axes", "values"))
+    return {"maps": said}, {"map_axes": axes}, {"maps": values}
+
+
+def _probe_packet(
+    report: Report,
+    measurement: ExactMeasurement,
+    slices: Slices | None,
+    about: dict[str, Any],
+    axes: dict[str, Any],
+) -> bytes:
     m = measurement.in_units(report.units)
     n, d = m.x.shape
     drawn, shown, entries = _drawn(m), _shown(m), _entries(m)
-    arrays: dict[str, Any] = {"scale": measurement.scale}
+    arrays: dict[str, Any] = {"scale": measurement.scale} | axes
     if d <= 2:
         arrays["x"] = drawn.x[_shown(drawn)].T
+        arrays["window"] = fitting(drawn.x, drawn.x, measurement.scale)
         if m.held is not None and d == 1:
             arrays["points"] = m.x[shown].T
-        if m.target is not None:
-            arrays["target"] = m.target[shown, entries].T
-        if m.reference is not None:
-            arrays["reference"] = m.reference[shown, entries].transpose(1, 2, 0)
+        # Dots on the lines of one input; a map is compared with them where it is drawn.
+        known = m if d == 1 else drawn
+        if known.target is not None:
+            arrays["target"] = known.target[shown, entries].T
+        if known.reference is not None:
+            arrays["reference"] = known.reference[shown, entries].transpose(1, 2, 0)
     if slices is not None:
         arrays |= {"slice_x": slices.positions, "slice_centre": slices.centre}
-    names = [plain(name, NAME_LENGTH) for name in m.feature_names] if d <= BARS else []
-    about = {"points": n, "shown": len(shown), "inputs": d, "names": names}
+    about |= {"points": n, "shown": len(shown), "inputs": d, "names": []}
     about["held"] = m.held is not None
+    if _on_grid(m):
+        about["grid"] = axes_of(m.example_shape or ())
+    elif d <= BARS:
+        about["names"] = [plain(name, NAME_LENGTH) for name in m.feature_names]
+        about["labels"] = labels(m.feature_names, LABEL_LENGTH)
     return _still_packet(report, measurement, about, arrays)
 
 
@@ -106,28 +156,82 @@ def diagnosis_packet(step: int, diagnosis: Diagnosis) -> bytes:
     return pack(header, {})
 
 
-def _step_packet(report: Report, measurement: ExactMeasurement, slices: Slices | None) -> bytes:
+def _step_packet(
+    report: Report,
+    measurement: ExactMeasurement,
+    slices: Slices | None,
+    values: dict[str, Any],
+) -> bytes:
     m = measurement.in_units(report.units)
     d = m.x.shape[1]
-    bars = largest(report.features, BARS) if d > 2 else []
-    over = m.scale_diagonal.sum(axis=-1)[m.inside.all(axis=-1)]
+    laplacian_over = m.scale_diagonal.sum(axis=-1)[m.inside.all(axis=-1)]
     arrays: dict[str, Any] = {
         "laplacian_quantiles": _quantiles(m.laplacian),
-        "scale_laplacian_quantiles": _quantiles(over),
+        "scale_laplacian_quantiles": _quantiles(laplacian_over),
     }
     if d <= 2:
         arrays |= _at_points(_drawn(m))
         if m.held is not None and d == 1:
             dots = _at_points(m)
             arrays |= {f"point_{name}": dots[name] for name in ("value", "slope", "second")}
-    if bars:
-        arrays["features"] = [number for _, number in bars]
-    if report.interactions is not None and d > 2:
-        arrays["interactions"] = report.interactions
+    arrays |= values
+    said, changes = _changes(report)
+    arrays |= changes
+    if _on_grid(m):
+        arrays["grid"] = _grids(report, m)
+    elif d > 2:
+        more, by_input = _by_input(report, m)
+        said, arrays = said | more, arrays | by_input
     if slices is not None:
         arrays |= _on_slices(report, measurement, slices)
     arrays |= _over_distances(report, measurement)
-    return _moving_packet(report, [name for name, _ in bars], arrays)
+    return _moving_packet(report, said, arrays)
+
+
+def _on_grid(m: ExactMeasurement) -> bool:
+    """Whether the inputs are drawn as an image, and not one by one."""
+    return is_grid(m.example_shape) and len(m.feature_names) <= PIXELS
+
+
+def _grids(report: Report, m: ExactMeasurement) -> list[Array]:
+    """Mean |second derivative| by place, exact and over the scale, `(2, rows, columns)`."""
+    sizes = (report.features, m.scale_feature_curvature())
+    return [on_grid(np.array(list(size.values())), m.example_shape or ()) for size in sizes]
+
+
+def _by_input(report: Report, m: ExactMeasurement) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What bars and the matrix of pairs show: in words, and in numbers."""
+    over = m.scale_feature_curvature()
+    sizes = {
+        name: float(np.fmax(size, over.get(name, np.nan))) for name, size in report.curved.items()
+    }
+    bars = [name for name, _ in largest(sizes, BARS)]
+    arrays: dict[str, Any] = {
+        "features": [report.features[name] for name in bars],
+        "features_over": [over.get(name, np.nan) for name in bars],
+    }
+    why = why_none(report.interactions, np.array(list(over.values())))
+    if not why:
+        arrays["interactions"] = report.interactions
+    said = {
+        "features": [plain(name, NAME_LENGTH) for name in bars],
+        "pairs": why.replace("\n", " "),
+    }
+    if len(m.feature_names) > BARS:
+        said["labels"] = labels(bars, LABEL_LENGTH)
+    return said, arrays
+
+
+def _changes(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is said of inputs of two values, and their numbers."""
+    sizes = largest({name: change.size for name, change in report.changes.items()}, BARS)
+    if not sizes:
+        return {}, {}
+    said = {
+        "changes": [plain(name, NAME_LENGTH) for name, _ in sizes],
+        "ways": [report.changes[name].way for name, _ in sizes],
+    }
+    return said, {"changes": [size for _, size in sizes]}
 
 
 def distances_packet(report: Report, measurement: Measurement) -> bytes:
@@ -155,9 +259,8 @@ def _still_packet(
     return pack(header, arrays | {"distance": [along * np.mean(m.scale / m.input_spread)]})
 
 
-def _moving_packet(report: Report, features: list[str], arrays: dict[str, Any]) -> bytes:
-    names = [plain(name, NAME_LENGTH) for name in features]
-    return pack(_said(report) | _read(report) | {"features": names}, arrays)
+def _moving_packet(report: Report, said: dict[str, Any], arrays: dict[str, Any]) -> bytes:
+    return pack(_said(report) | _read(report) | said, arrays)
 
 
 def _read(report: Report) -> dict[str, str]:
@@ -250,9 +353,9 @@ def _over_distances(report: Report, measurement: Measurement) -> dict[str, Array
 
 
 def _meanings(report: Report) -> dict[str, list[str]]:
-    """Unit and sentence of every number in the header of a step."""
+    """Unit, sentence and formula of every number in the header of a step."""
     return {
-        name: [MEANINGS[name].unit_in(report.units), MEANINGS[name].sentence]
+        name: [meaning.unit_in(report.units), meaning.sentence, meaning.formula]
         for name in (*report.headline, *report.reference)
-        if name in MEANINGS
+        if (meaning := MEANINGS.get(name)) is not None
     }

@@ -1,14 +1,13 @@
-// Charts that are painted: the distribution, the map over two inputs, bars, the heat map.
+// Charts that are painted: the distribution, bars, rows and columns of colours.
 
-import { Chart, colourScale, inPlot, shortened } from "./chart.js";
+import { Chart, colourScale, inPlot } from "./chart.js";
+import { element } from "./dom.js";
 import { formatted, padded, quantile, reach, roundedUp, shares, union } from "./numbers.js";
-import { HELD, part } from "./packets.js";
-import { colours, css, diverging, faded, rising } from "./theme.js";
+import { part } from "./packets.js";
+import { colours, css, faded, rising } from "./theme.js";
 
 const BINS = 32;
 const CUT = 4; // times as high as the outline may the bars be, or both could not be read
-const GRID = 72; // cells of the map along each input
-const NEAREST = 4; // probe points that a cell is mixed from
 
 // How the Laplacian is spread over the probe.
 export function distribution(view) {
@@ -96,256 +95,178 @@ function box(u, ctx, x0, y0, x1, y1, gap) {
   ctx.fillRect(left, Math.min(a, b), Math.max(1, right - left - gap), Math.abs(a - b));
 }
 
-export const MAPS = {
-  laplacian: "Laplacian",
-  second0: "along the first input",
-  second1: "along the second input",
-  mixed: "mixed derivative",
-  scale: "Laplacian over ±h",
-  value: "function",
-};
-
-function mapName(map, a, b) {
-  const [da, db] = [a, b].map((name) => (/^\w+$/.test(name) ? `∂${name}` : `∂(${shortened(name)})`));
-  const symbols = { second0: `∂²y/${da}²`, second1: `∂²y/${db}²`, mixed: `∂²y/${da}${db}` };
-  return symbols[map] ?? MAPS[map];
-}
-
-// A map over the plane of two inputs: the space between probe points is filled from them.
-export function planeMap(view, map) {
-  const { header, arrays } = view.probe;
-  const [a, b] = header.names;
-  const [xs, ys] = [part(arrays.x, 0), part(arrays.x, 1)];
-  const box2 = [padded(reach(xs), 0.03), padded(reach(ys), 0.03)];
-  const mixing = view.once("mixture", () => mixture(xs, ys, box2));
-  const image = document.createElement("canvas");
-  image.width = image.height = GRID;
-  const state = { values: new Float32Array(xs.length), low: -1, high: 1 };
-  const name = () => mapName(map, a, b);
-  const unit = () => (map === "value"
-    ? (header.units === "std" ? "σy" : "y") : header.curvature_unit);
-  const share = (value) => (value - (state.low + state.high) / 2) / ((state.high - state.low) / 2);
-  const colour = (value) => diverging(share(value));
-
-  const chart = new Chart({
-    title: "Map", x: a, y: b, height: 330, right: 88,
-    paint(u, ctx) {
-      inPlot(u, () => drawMap(u, ctx, image, box2, header.held ? [] : xs, ys, state.values, colour));
-      colourScale(u, ctx, { ...state, colour: (value) => css(colour(value)), unit: unit() });
-    },
-    hover: (u, left, top) => near(u, xs, ys, left, top, (i) => (
-      `${a} ${formatted(xs[i])}, ${b} ${formatted(ys[i])}: ${formatted(state.values[i])} ${unit()}`
-    )),
-    cells: () => Array.from(xs, (x, i) => ({ x, y: ys[i] })),
-    table: () => [
-      { name: a, values: xs }, { name: b, values: ys },
-      { name: `${name()} [${unit()}]`, values: state.values },
-    ],
-  }, () => view.about());
-
-  return {
-    key: map === "scale" ? "map_laplacian" : `map_${map}`, // the two Laplacians share their colours
-    shows: map,
-    chart,
-    reach: (packet) => ({ z: reach(mapped(packet, view.entry(), map) ?? []) }),
-    show(packet, _, limits) {
-      state.values = mapped(packet, view.entry(), map) ?? new Float32Array(xs.length).fill(NaN);
-      const range = limits.z ?? [-1, 1];
-      const size = roundedUp(Math.max(Math.abs(range[0]), Math.abs(range[1])) || 1);
-      [state.low, state.high] = map === "value" ? padded(range, 0) : [-size, size];
-      fill(image, mixing, state.values, colour);
-      const widths = [a, b].map((input, i) => `${formatted(arrays.scale.values[i])} along ${shortened(input)}`);
-      chart.update({
-        xRange: box2[0], yRange: box2[1], title: `Map: ${name()}`,
-        note: [map === "scale" && `h = ${widths.join(", ")}`, header.held && HELD, beyond(state)].filter(Boolean).join("; "),
-      });
-    },
-  };
-}
-
-// How many points have the last colour of the scale without being that number.
-function beyond({ values, low, high }) {
-  const count = values.reduce((sum, value) => sum + (value < low || value > high), 0);
-  return count ? `${count} points lie beyond the colours` : "";
-}
-
-function mapped({ arrays, memo }, entry, map) {
-  const sum = (array) => {
-    const [first, second] = [part(array, entry, 0), part(array, entry, 1)];
-    return first && first.map((value, i) => value + second[i]);
-  };
-  const key = `${map} ${entry}`;
-  if (!memo.has(key)) {
-    memo.set(key, {
-      laplacian: () => sum(arrays.second),
-      second0: () => part(arrays.second, entry, 0),
-      second1: () => part(arrays.second, entry, 1),
-      mixed: () => part(arrays.mixed, entry),
-      scale: () => sum(arrays.scale_second),
-      value: () => part(arrays.value, entry),
-    }[map]());
-  }
-  return memo.get(key);
-}
-
-// For every cell the nearest points and their weights, 1/distance²; nothing far from all.
-function mixture(xs, ys, [[x0, x1], [y0, y1]]) {
-  const count = Math.min(NEAREST, xs.length);
-  const points = new Int32Array(GRID * GRID * count), weights = new Float32Array(points.length);
-  const u = Float32Array.from(xs, (x) => (x - x0) / (x1 - x0));
-  const v = Float32Array.from(ys, (y) => (y - y0) / (y1 - y0));
-  const far = Math.max(0.02, 3 / Math.sqrt(xs.length)) ** 2;
-  const best = new Float32Array(count), who = new Int32Array(count);
-  for (let cell = 0; cell < GRID * GRID; cell++) {
-    const cu = ((cell % GRID) + 0.5) / GRID, cv = 1 - (Math.floor(cell / GRID) + 0.5) / GRID;
-    best.fill(Infinity);
-    for (let i = 0; i < u.length; i++) {
-      const distance = (u[i] - cu) ** 2 + (v[i] - cv) ** 2;
-      if (distance >= best[count - 1]) continue;
-      let k = count - 1;
-      for (; k > 0 && best[k - 1] > distance; k--) { best[k] = best[k - 1]; who[k] = who[k - 1]; }
-      best[k] = distance;
-      who[k] = i;
-    }
-    const seen = best[0] < far;
-    for (let k = 0; k < count; k++) {
-      points[cell * count + k] = who[k];
-      weights[cell * count + k] = seen ? 1 / (best[k] + 1e-6) : 0;
-    }
-  }
-  return { count, points, weights };
-}
-
-function fill(image, { count, points, weights }, values, colour) {
-  const ctx = image.getContext("2d");
-  const pixels = ctx.createImageData(GRID, GRID);
-  for (let cell = 0; cell < GRID * GRID; cell++) {
-    let sum = 0, total = 0;
-    for (let k = cell * count; k < (cell + 1) * count; k++) {
-      const value = values[points[k]];
-      if (value !== value) continue;
-      sum += weights[k] * value;
-      total += weights[k];
-    }
-    if (total > 0) pixels.data.set([...colour(sum / total), 255], 4 * cell);
-  }
-  ctx.putImageData(pixels, 0, 0);
-}
-
-function drawMap(u, ctx, image, [[x0, x1], [y0, y1]], xs, ys, values, colour) {
-  const left = u.valToPos(x0, "x", true), top = u.valToPos(y1, "y", true);
-  ctx.globalAlpha = 0.8;
-  ctx.drawImage(image, left, top, u.valToPos(x1, "x", true) - left, u.valToPos(y0, "y", true) - top);
-  ctx.globalAlpha = 1;
-  ctx.strokeStyle = faded(colours.ink, 0.55);
-  ctx.lineWidth = 0.7 * devicePixelRatio;
-  const radius = (xs.length > 500 ? 2.2 : 3) * devicePixelRatio;
-  for (let i = 0; i < xs.length; i++) {
-    ctx.fillStyle = css(colour(values[i]));
-    ctx.beginPath();
-    ctx.arc(u.valToPos(xs[i], "x", true), u.valToPos(ys[i], "y", true), radius, 0, 2 * Math.PI);
-    ctx.fill();
-    ctx.stroke();
-  }
-}
-
-function near(u, xs, ys, left, top, tell) {
-  let best = 24 ** 2, found = -1;
-  for (let i = 0; i < xs.length; i++) {
-    const distance = (u.valToPos(xs[i], "x") - left) ** 2 + (u.valToPos(ys[i], "y") - top) ** 2;
-    if (distance < best) [best, found] = [distance, i];
-  }
-  return found < 0 ? "" : tell(found);
-}
-
 const MOST_BARS = 16;
+const BAR = { 1: 19, 2: 28 }; // pixels of a row, by how many bars it has
 
-// The most curved inputs, one bar each.
+// How curved the function is along each input, the most curved first: exactly, and kinks included.
 export function featureBars(view) {
   const { feature_unit: unit, inputs } = view.probe.header;
-  const count = Math.min(MOST_BARS, view.packet.header.features.length);
-  const state = { names: [], values: [] };
+  const { arrays, header } = view.packet;
+  const over = arrays.features_over ? [{ array: "features_over", label: "over ±h, kinks included", colour: "scale" }] : [];
+  const others = inputs - (header.changes?.length ?? 0);
+  return bars(view, {
+    key: "features",
+    title: "Curvature along each input",
+    x: `mean |∂²y/∂x²| [${unit}]`,
+    unit,
+    names: ({ header: { features } }) => features,
+    series: [{ array: "features", label: "exact", colour: "exact" }, ...over],
+    column: "mean |second derivative|",
+    least: arrays.interactions ? heatHeight(inputs) : 0,
+    note: (count) => (others > count ? `the ${count} most curved of ${others} inputs` : ""),
+  });
+}
+
+// How much the output changes along inputs that have two values in the probe.
+export function changeBars(view) {
+  const { ways } = view.packet.header;
+  return bars(view, {
+    key: "changes",
+    title: "Change along inputs of two values",
+    x: "mean |change of y| [σy]",
+    unit: "σy",
+    names: ({ header: { changes } }) => changes,
+    said: (i, { header }) => ` ${header.ways[i]}`,
+    series: [{ array: "changes", label: [...new Set(ways)].length === 1 ? ways[0] : "from one to the other", colour: "exact" }],
+    column: "mean |change of the output|",
+    least: 0,
+    note: (count) => (ways.length > count ? `the ${count} largest of ${ways.length}` : ""),
+  });
+}
+
+// `names(packet)` are those of the rows, `series` the bars of each row, `said` what is told of one
+// row besides its number.
+function bars(view, { key, title, x, unit, names, series, column, least, note, said = () => "" }) {
+  const count = Math.min(MOST_BARS, names(view.packet).length);
+  const state = { names: [], rows: [], packet: view.packet };
   const axis = new Array(count).fill("");
+  const thick = 0.72 / series.length;
+  const numbers = (i) => series.map(({ label }, k) => (
+    `${series.length > 1 ? `${label.split(",")[0]} ` : ""}${formatted(state.rows[k][i])}`)).join(", ");
+  const told = (i) => (i >= 0 && i < state.names.length
+    ? `${state.names[i]}${said(i, state.packet)}: ${numbers(i)} ${unit}` : "");
   const chart = new Chart({
-    title: "Curvature along each input", x: `mean |∂²y/∂x²| [${unit}]`,
-    height: Math.max(60 + 19 * count, view.packet.arrays.interactions ? heatHeight(inputs) : 0),
+    title, x, height: Math.max(60 + BAR[series.length] * count, least),
     names: { y: axis },
-    paint: (u) => inPlot(u, (_, ctx) => {
-      state.values.forEach((value, i) => {
-        ctx.fillStyle = colours.exact;
-        box(u, ctx, 0, i + 0.14, value, i + 0.86, 0);
-      });
-    }),
+    label: (name) => view.label(name),
+    legend: series.length > 1 ? series.map(({ label, colour }) => ({ label, colour, kind: "block" })) : [],
+    paint: (u) => inPlot(u, (_, ctx) => series.forEach(({ colour }, k) => {
+      ctx.fillStyle = colours[colour];
+      state.rows[k]?.forEach((value, i) => box(u, ctx, 0, i + 0.14 + k * thick, value, i + 0.14 + (k + 1) * thick, 0));
+    })),
     hover: (u, left, top) => told(Math.floor(u.posToVal(top, "y"))),
-    cells: () => state.values.map((value, i) => ({ x: value / 2, y: i + 0.5 })),
+    cells: () => state.names.map((_, i) => ({ x: state.rows[0][i] / 2, y: i + 0.5 })),
     table: () => [
-      { name: "input", values: view.packet.header.features },
-      { name: `mean |second derivative| [${unit}]`, values: view.packet.arrays.features.values },
+      { name: "input", values: names(view.packet) },
+      ...series.map(({ array, label }, k) => ({
+        name: `${column}${k ? `, ${label.split(",")[0]}` : ""} [${unit}]`, values: view.packet.arrays[array].values,
+      })),
     ],
   }, () => view.about());
-  const told = (i) => (i >= 0 && i < state.names.length
-    ? `${state.names[i]}: ${formatted(state.values[i])} ${unit}` : "");
 
+  const known = (packet) => series.map(({ array }) => packet.arrays[array]?.values ?? []);
   return {
-    key: "features",
+    key,
     chart,
-    reach: (packet) => ({ x: union([0, 0], reach(packet.arrays.features.values)) }),
+    reach: (packet) => ({ x: union([0, 0], ...known(packet).map(reach)) }),
     show(packet, _, limits) {
-      state.names = packet.header.features.slice(0, count);
-      state.values = Array.from(packet.arrays.features.values.subarray(0, count));
+      state.packet = packet;
+      state.names = names(packet).slice(0, count);
+      state.rows = known(packet).map((values) => Array.from(values.slice(0, count)));
       axis.splice(0, count, ...state.names);
-      const top = padded(limits.x, 0.04)[1];
-      const others = inputs - count;
-      chart.update({
-        xRange: [0, top], yRange: [0, count],
-        note: others > 0 ? `the ${count} most curved of ${inputs} inputs` : "",
-      });
+      chart.update({ xRange: [0, padded(limits.x, 0.04)[1]], yRange: [0, count], note: note(count) });
     },
   };
 }
 
 const heatHeight = (d) => Math.min(520, 90 + Math.max(26, 220 / d) * d);
 
+// Words in the place of a chart.
+export function words(title, text) {
+  const root = element("figure", { className: "chart" },
+    element("header", {}, element("h3", {}, title)), element("p", { className: "remark" }, text));
+  const chart = { root, restyle() {}, destroy: () => root.remove() };
+  return { key: "words", chart, reach: () => ({}), show() {} };
+}
+
 // Which inputs act together.
 export function heatMap(view) {
   const { names, feature_unit: unit } = view.probe.header;
-  const d = names.length;
-  const state = { values: new Float32Array(d * d), low: 0, high: 1 };
+  const shape = [names.length, names.length];
+  return cells(view, {
+    key: "interactions",
+    title: "Which inputs act together: mean |Hessian|",
+    unit,
+    shape,
+    height: heatHeight(names.length),
+    axes: { names: { x: names, y: names }, label: (name) => view.label(name) },
+    of: (packet) => packet.arrays.interactions?.values,
+    place: (i, j) => `${names[i]} × ${names[j]}`,
+    table: (at) => [
+      { name: "input", values: names },
+      ...names.map((name, j) => ({ name: `${name} [${unit}]`, values: names.map((_, i) => at(i, j)) })),
+    ],
+  });
+}
+
+// How curved the function is at each place of an image or a sequence: exactly, and kinks included.
+export function grids(view) {
+  const { feature_unit: unit, grid: [row, column] } = view.probe.header;
+  const { shape: [, ...shape] } = view.packet.arrays.grid;
+  const [rows, columns] = shape.map((count) => Array.from({ length: count }, (_, i) => String(i)));
+  return ["exact", "over ±h, kinks included"].map((what, which) => cells(view, {
+    key: "grid",
+    shows: what,
+    title: `Curvature by place, ${what}: mean |∂²y/∂x²|`,
+    unit,
+    shape,
+    height: Math.round(Math.min(420, Math.max(120, 60 + (320 * shape[0]) / shape[1]))),
+    axes: { x: column, y: row, names: { x: columns, y: rows } },
+    of: (packet) => part(packet.arrays.grid, which),
+    place: (i, j) => `${row} ${i}, ${column} ${j}`,
+    table: (at) => [
+      { name: row, values: rows },
+      ...columns.map((name, j) => ({ name: `${column} ${name} [${unit}]`, values: rows.map((_, i) => at(i, j)) })),
+    ],
+  }));
+}
+
+// Rows and columns of colours for numbers from 0 on.
+function cells(view, { key, shows, title, unit, shape: [rows, columns], height, axes, of, place, table }) {
+  const state = { values: new Float32Array(rows * columns), low: 0, high: 1 };
   const colour = (value) => css(rising(value / state.high));
-  const at = (i, j) => state.values[i * d + j];
-  const told = (i, j) => (i >= 0 && j >= 0 && i < d && j < d
-    ? `${names[i]} × ${names[j]}: ${formatted(at(i, j))} ${unit}` : "");
+  const at = (i, j) => state.values[i * columns + j];
+  const told = (i, j) => (i >= 0 && j >= 0 && i < rows && j < columns
+    ? `${place(i, j)}: ${formatted(at(i, j))} ${unit}` : "");
+  const count = () => state.values.reduce((total, value) => total + (value > state.high * (1 + 1e-6)), 0);
   const chart = new Chart({
-    title: "Which inputs act together: mean |Hessian|", right: 88, height: heatHeight(d), names: { x: names, y: names },
+    title, right: 96, height, ...axes,
     paint(u, ctx) {
       inPlot(u, () => {
-        for (let i = 0; i < d; i++) {
-          for (let j = 0; j < d; j++) {
+        for (let i = 0; i < rows; i++) {
+          for (let j = 0; j < columns; j++) {
             ctx.fillStyle = colour(at(i, j));
-            box(u, ctx, j, i, j + 1, i + 1, d > 24 ? 0 : 1);
+            box(u, ctx, j, i, j + 1, i + 1, Math.max(rows, columns) > 24 ? 0 : 1);
           }
         }
       });
-      colourScale(u, ctx, { ...state, colour, unit });
+      colourScale(u, ctx, { ...state, colour, unit, beyond: { high: count() } });
     },
     hover: (u, left, top) => told(Math.floor(u.posToVal(top, "y")), Math.floor(u.posToVal(left, "x"))),
-    cells: () => Array.from({ length: d * d }, (_, k) => ({ x: (k % d) + 0.5, y: Math.floor(k / d) + 0.5 })),
-    table: () => [
-      { name: "input", values: names },
-      ...names.map((name, j) => ({
-        name: `${name} [${unit}]`, values: names.map((_, i) => at(i, j)),
-      })),
-    ],
+    cells: () => Array.from({ length: rows * columns }, (_, k) => ({ x: (k % columns) + 0.5, y: Math.floor(k / columns) + 0.5 })),
+    table: () => table(at),
   }, () => view.about());
 
   return {
-    key: "interactions",
+    key,
+    shows,
     chart,
-    reach: (packet) => ({ z: union([0, 0], reach(packet.arrays.interactions?.values ?? [])) }),
+    reach: (packet) => ({ z: union([0, 0], reach(of(packet) ?? [])) }),
     show(packet, _, limits) {
-      state.values = packet.arrays.interactions?.values ?? new Float32Array(d * d);
+      state.values = of(packet) ?? new Float32Array(rows * columns);
       state.high = roundedUp(limits.z?.[1] || 1);
-      chart.update({ xRange: [0, d], yRange: [0, d] });
+      const beyond = count();
+      chart.update({ xRange: [0, columns], yRange: [0, rows], note: beyond ? `${beyond} beyond the colours` : "" });
     },
   };
 }

@@ -11,6 +11,7 @@
 //   paint(u, ctx)    draws what lines cannot; with `cells`
 //   cells            () => [{ x, y, text }], the places that the keyboard steps through
 //   names            { x: [...], y: [...] } of rows and columns instead of numbers
+//   label            (name) => how it stands on the axis; all of it is shown under the mouse
 //   right            room for a colour scale, in pixels
 //   logarithmic      whether both axes are
 //   link             a word: charts of the same word move their cursors together
@@ -51,6 +52,7 @@ export class Chart {
       element("header", {}, this.heading, element("span", { className: "tools" }, ...this.tools)),
       this.plotPlace, this.legend);
     this.plotPlace.addEventListener("keydown", (event) => this.onKey(event));
+    if (this.spec.names) this.plotPlace.addEventListener("mousemove", (event) => this.tellName(event));
     this.resizing = new ResizeObserver(() => this.resize());
     this.resizing.observe(this.plotPlace);
     this.buildLegend();
@@ -169,13 +171,15 @@ export class Chart {
     };
     if (this.spec.logarithmic) return { ...style, splits: (u, i, low, high) => decades(low, high), filter: (u, splits) => splits };
     if (!names) return style;
-    const longest = Math.max(...names.map((name) => shortened(name).length));
-    const slanted = side === "x" && longest > 6;
+    const label = this.spec.label ?? shortened;
+    const texts = names.map(label);
+    const longest = Math.max(...texts.map(widthOf));
+    const slanted = side === "x" && Math.max(...texts.map((text) => text.length)) > 6;
     return {
       ...style,
-      size: side === "y" ? 14 + 6.4 * longest : 20 + (slanted ? 4.6 * longest : 8),
+      size: side === "y" ? 14 + longest : slanted ? 22 + longest * Math.sin((SLANT * Math.PI) / 180) : 28,
       splits: () => names.map((_, i) => i + 0.5),
-      values: (u) => legible(u, side, names, slanted),
+      values: (u) => legible(u, side, names.map(label), slanted),
       rotate: slanted ? SLANT : 0,
       gap: 6,
     };
@@ -194,6 +198,18 @@ export class Chart {
       if (output) output.textContent = known ? formatted(this.data[i + 1][idx]) : "";
     });
     this.position.textContent = known ? `at ${shortX(said(this.spec.x))} ${formatted(this.data[0][idx])}` : "";
+  }
+
+  // The whole name of the row or column whose label is under the mouse.
+  tellName({ clientX, clientY }) {
+    if (!this.plot) return;
+    const { left, top, right, bottom } = this.plot.over.getBoundingClientRect();
+    const { x, y } = this.spec.names;
+    const slant = this.axis("x").rotate ? (clientY - bottom) / Math.tan((SLANT * Math.PI) / 180) : 0;
+    const at = (names, share) => names?.[Math.floor(share * names.length)] ?? "";
+    const below = clientY > bottom, beside = clientX < left;
+    this.plotPlace.title = below ? at(x, (clientX - slant - left) / (right - left))
+      : beside ? at(y, (clientY - top) / (bottom - top)) : "";
   }
 
   // Arrows move the cursor to the next point or cell; Escape takes it away.
@@ -216,7 +232,7 @@ function legible(u, side, names, slanted) {
   const room = (side === "x" ? u.bbox.width : u.bbox.height) / uPlot.pxRatio / names.length;
   const needed = slanted ? NAME_HEIGHT / Math.sin((SLANT * Math.PI) / 180) : NAME_HEIGHT;
   const every = Math.ceil(needed / room - 0.2); // a fifth of the line's height is air
-  return names.map((name, i) => (i % every ? "" : shortened(name)));
+  return names.map((name, i) => (i % every ? "" : name));
 }
 
 // Draws within the frame of the plot only.
@@ -230,8 +246,9 @@ export function inPlot(u, paint) {
   ctx.restore();
 }
 
-// A colour scale to the right of the plot, from `low` at the bottom to `high` at the top.
-export function colourScale(u, ctx, { low, high, colour, unit }) {
+// A colour scale to the right of the plot, from `low` at the bottom to `high` at the top; `beyond`
+// says at which of its ends there are numbers that it has no colour for.
+export function colourScale(u, ctx, { low, high, colour, unit, beyond = {} }) {
   const { bbox } = u;
   const ratio = uPlot.pxRatio;
   const left = bbox.left + bbox.width + 14 * ratio, width = 12 * ratio;
@@ -246,7 +263,8 @@ export function colourScale(u, ctx, { low, high, colour, unit }) {
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   for (const value of low < 0 ? [low, 0, high] : [low, high]) {
-    ctx.fillText(formatted(value), left + width + 5 * ratio,
+    const sign = value === high && beyond.high ? "≥ " : value === low && beyond.low ? "≤ " : "";
+    ctx.fillText(sign + formatted(value), left + width + 5 * ratio,
       top + height * (1 - (value - low) / (high - low || 1)));
   }
   ctx.fillText(unit, left, bbox.top + 4 * ratio);
@@ -262,6 +280,14 @@ function decades(low, high) {
   const powers = Array.from({ length: last - first + 1 }, (_, i) => first + i);
   return powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
     .filter((value) => value >= low && value <= high);
+}
+
+const ruler = document.createElement("canvas").getContext("2d");
+
+// How wide a text is on an axis, in pixels.
+function widthOf(text) {
+  ruler.font = FONT;
+  return ruler.measureText(text).width;
 }
 
 // A text, or what a function says at the moment.

@@ -1,8 +1,10 @@
 // One run at one step: the verdict, the numbers, and the charts that fit its inputs.
 
-import { distribution, featureBars, heatMap, planeMap } from "./areas.js";
+import { changeBars, distribution, featureBars, grids, heatMap, words } from "./areas.js";
+import { shortened } from "./chart.js";
 import { element } from "./dom.js";
 import { againstDistance, GHOSTS, oneInput, slices } from "./lines.js";
+import { maps } from "./maps.js";
 import { epochName, formatted, union } from "./numbers.js";
 
 const SHARE = "0 to 1"; // a unit that only explains
@@ -35,6 +37,13 @@ export class Column {
   map() { return this.choices.map; }
 
   feature() { return Math.max(0, this.probe.header.names.indexOf(this.choices.feature)); }
+
+  // A name as it stands beside a chart: cut so that it can be told from the others.
+  label(name) {
+    const { names, labels } = this.probe.header;
+    const { features = [], labels: own } = this.packet.header;
+    return labels?.[names.indexOf(name)] ?? own?.[features.indexOf(name)] ?? shortened(name);
+  }
 
   about() { return `${this.series.label}, ${epochName(this.packet.step)}`; }
 
@@ -102,8 +111,9 @@ export class Column {
     this.verdict.textContent = verdict.sentence;
     this.verdict.dataset.kind = verdict.kind;
     this.numbers.replaceChildren(...Object.entries(numbers).map(([name, value]) => {
-      const [unit, sentence] = meanings[name] ?? ["", ""];
-      return element("div", { title: `${name}${unit && ` [${unit}]`}: ${sentence}` },
+      const [unit = "", sentence, formula] = meanings[name] ?? [];
+      const title = [`${name}${unit && ` [${unit}]`}`, sentence, formula].filter(Boolean).join("\n");
+      return element("div", { title },
         element("dt", {}, name),
         element("dd", {}, formatted(value), element("small", {}, unit === SHARE ? "" : ` ${unit}`)));
     }));
@@ -130,32 +140,38 @@ export class Column {
   // Charts are made anew only for another kind of run or of map.
   build() {
     const { inputs } = this.probe.header;
-    const wanted = JSON.stringify([this.probe.step, inputs === 2 && this.map(), Boolean(this.distances(this.packet))]);
+    const { arrays, header } = this.packet;
+    const wanted = JSON.stringify([
+      this.probe.step, this.map(), Boolean(this.distances(this.packet)),
+      header.features?.length, header.changes?.length, header.pairs, Boolean(arrays.interactions),
+    ]);
     if (this.built === wanted) return;
     this.built = wanted;
     this.panels?.forEach(({ chart }) => chart.destroy());
-    const own = inputs === 1 ? oneInput(this)
-      : inputs === 2 ? this.maps()
-        : [
-          ...(this.packet.header.features.length ? [featureBars(this)] : []),
-          ...(this.packet.arrays.interactions ? [heatMap(this)] : []),
-          ...slices(this),
-        ];
+    const changes = header.changes ? [changeBars(this)] : [];
+    const own = inputs === 1 ? [...oneInput(this), ...changes]
+      : inputs === 2 ? changes : arrays.grid ? grids(this) : this.byInput(changes);
+    const { laplacian_quantiles: laplacian } = arrays;
     this.panels = [
       ...own,
-      ...(this.packet.arrays.laplacian_quantiles ? [distribution(this)] : []),
+      ...maps(this),
+      ...(laplacian ? [distribution(this)] : []),
       ...againstDistance(this),
     ];
-    const estimated = !this.packet.arrays.laplacian_quantiles;
     this.charts.replaceChildren(
-      estimated ? element("p", { className: "remark" }, estimates(this.probe.header)) : "",
+      !laplacian ? element("p", { className: "remark" }, estimates(this.probe.header)) : "",
       ...this.panels.map(({ chart }) => chart.root));
   }
 
-  // The map that is chosen, and the one that sees kinks too.
-  maps() {
-    const chosen = this.map();
-    return [...new Set([chosen, "scale"])].map((map) => planeMap(this, map));
+  // Bars, which inputs act together, and slices.
+  byInput(changes) {
+    const { arrays, header: { features = [], pairs } } = this.packet;
+    return [
+      ...(features.length ? [featureBars(this)] : []),
+      ...changes,
+      ...(arrays.interactions ? [heatMap(this)] : pairs ? [words("Which inputs act together", pairs)] : []),
+      ...slices(this),
+    ];
   }
 
   // Computes what depends on the probe alone a single time.

@@ -1,8 +1,8 @@
 // The page of the tab. TensorBoard calls `render` in a frame of its own.
 
-import { MAPS } from "./areas.js";
 import { Column } from "./column.js";
 import { element, takesKeys } from "./dom.js";
+import { mapsOf } from "./maps.js";
 import { epochName, epochOf, union } from "./numbers.js";
 import { fetchRuns, loadProbes, loadSeldom, loadSteps, MEMORY, Series } from "./packets.js";
 import { followTheme } from "./theme.js";
@@ -19,7 +19,7 @@ class Page {
     this.steps = [];
     this.step = null;
     this.turn = 0;
-    this.choices = { sameAxes: true, map: "laplacian", entry: 0, feature: null };
+    this.choices = { sameAxes: true, sameColours: false, map: "laplacian", entry: 0, feature: null };
     this.build();
     followTheme(() => this.restyle());
   }
@@ -33,7 +33,8 @@ class Page {
     this.speed = select("Speed", [[5, "5 per second"], [10, "10 per second"], [30, "30 per second"], [100, "100 per second"]]);
     this.speed.control.value = "10";
     this.same = element("input", { type: "checkbox", checked: true, onchange: () => this.choose("sameAxes", this.same.checked) });
-    this.map = select("Map", Object.entries(MAPS), (value) => this.choose("map", value));
+    this.colours = element("input", { type: "checkbox", onchange: () => this.choose("sameColours", this.colours.checked) });
+    this.map = select("Map", [], (value) => this.choose("map", value));
     this.feature = select("Slice along", [], (value) => this.choose("feature", value));
     this.entry = select("Output entry", [], (value) => this.choose("entry", Number(value)));
     this.note = element("p", { className: "note", role: "status" });
@@ -44,6 +45,7 @@ class Page {
         element("div", { className: "transport" }, this.play, this.slider, this.epoch),
         element("div", { className: "options" }, this.speed.label,
           element("label", { title: "Axes that stay while the epoch changes, the same for all runs" }, this.same, " Same axes"),
+          this.sameColours = element("label", { title: "One colour scale for all runs of one quantity" }, this.colours, " Same colours"),
           this.map.label, this.feature.label, this.entry.label,
           element("span", { className: "keys" }, "← → one epoch · Page ↑↓ ten · Home, End · Space plays"))),
       element("div", { className: "below" },
@@ -152,7 +154,10 @@ class Page {
   // The choices that make sense for the runs that are open.
   offer(shown) {
     const headers = shown.map(({ probe }) => probe?.header).filter(Boolean);
-    this.map.label.hidden = !headers.some(({ inputs }) => inputs === 2);
+    const maps = new Map(shown.filter(({ probe }) => probe?.header).flatMap(({ probe }) => mapsOf(probe)));
+    this.map.label.hidden = maps.size < 2;
+    fillSelect(this.map.control, [...maps], maps.has(this.choices.map) ? this.choices.map : [...maps.keys()][0]);
+    this.sameColours.hidden = shown.length < 2 || !headers.some(({ inputs }) => inputs > 1);
     const names = [...new Set(shown.filter(({ probe }) => probe?.arrays.slice_x).flatMap(({ probe }) => probe.header.names))];
     this.feature.label.hidden = !names.length;
     fillSelect(this.feature.control, names.map((name) => [name, name]), this.choices.feature);
@@ -200,13 +205,11 @@ class Page {
     this.chooseFeature(taken);
     const found = taken.map((column) => [column, column.limits(this.choices.sameAxes)]);
     const sound = found.filter(([, limits]) => limits);
-    const shared = new Map();
-    for (const [place, own] of sound.flatMap(([, limits]) => limits)) {
-      const known = shared.get(place) ?? {};
-      shared.set(place, Object.fromEntries(["x", "y", "z"].map((side) => [side, union(known[side], own[side])])));
-    }
+    const { sameAxes, sameColours } = this.choices;
+    const all = byPlace(sound.flatMap(([, limits]) => limits));
     for (const [column, limits] of sound) {
-      column.draw(limits.map(([place, own]) => (this.choices.sameAxes ? shared.get(place) : own)));
+      const coloured = sameColours ? all : byPlace(limits);
+      column.draw(limits.map(([place, own]) => ({ ...(sameAxes ? all.get(place) : own), z: coloured.get(place).z })));
     }
   }
 
@@ -291,6 +294,16 @@ class Page {
     this.columns.forEach((column) => column.restyle());
     if (this.step !== null) this.go(Number(this.slider.value));
   }
+}
+
+// How far all charts of one place reach together.
+function byPlace(limits) {
+  const reached = new Map();
+  for (const [place, own] of limits) {
+    const known = reached.get(place) ?? {};
+    reached.set(place, Object.fromEntries(["x", "y", "z"].map((side) => [side, union(known[side], own[side])])));
+  }
+  return reached;
 }
 
 const range = (from, to) => Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);

@@ -1,7 +1,7 @@
 // Charts of lines: a function, its slope and its curvature against one input, and the
 // curvature against the distance over which it is taken.
 
-import { Chart, said, shortened } from "./chart.js";
+import { Chart, said } from "./chart.js";
 import { epochName, extent, formatted, padded, paddedDecades, reach, union } from "./numbers.js";
 import { HELD, part } from "./packets.js";
 import { colours, faded, FINE } from "./theme.js";
@@ -121,7 +121,7 @@ export function oneInput(view) {
         { label: "exact", colour: "exact", of: of("second", 0), ghosts: true },
       ],
       ...atPoints("point_second", [0], "reference", { label: "known", dash: [5, 4], width: 1.8 }),
-      under: (u, ctx) => margins(u, ctx, arrays.x.values, h),
+      under: (u, ctx) => margins(u, ctx, arrays),
     }),
   ];
 }
@@ -138,11 +138,12 @@ function dots(u, ctx, xs, ys, colour) {
 }
 
 // Shades where the window x ± h leaves the probe's range: the model extrapolates there.
-function margins(u, ctx, x, h) {
-  const [low, high] = [x[0], x.at(-1)];
+function margins(u, ctx, { x: { values: x }, window }) {
+  if (!window) return;
   const { top, height } = u.bbox;
+  const [first, last] = window.values;
   ctx.fillStyle = faded(colours.scale, 0.07);
-  for (const [from, to] of [[low, low + h], [high - h, high]]) {
+  for (const [from, to] of [[x[0], first], [last, x.at(-1)]]) {
     const left = u.valToPos(from, "x", true);
     ctx.fillRect(left, top, u.valToPos(to, "x", true) - left, height);
   }
@@ -158,7 +159,7 @@ export function slices(view) {
   const name = () => header.names[view.feature()];
   const along = (what) => () => `${what} along ${name()}`;
   const [unit, output] = [header.curvature_unit, std ? "σy" : "y"];
-  const common = { x: () => `${shortened(name())} [x]`, height: 210, link: "slice" };
+  const common = { x: () => `${view.label(name())} [x]`, height: 210, link: "slice" };
   return [
     curveChart(view, {
       key: "slice_value",

@@ -8,7 +8,7 @@ import pytest
 
 from driving import Tab
 from tensorboard_process import tensorboard
-from trained import EPOCHS, sine, six, wave
+from trained import EPOCHS, sine, six, table, tiles, wave
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -91,7 +91,9 @@ def logs(tmp_path_factory):
     for train, activations in (
         (sine, ("relu", "silu")),
         (wave, ("relu", "silu")),
-        (six, ("silu",)),
+        (six, ("relu", "silu")),
+        (table, ("silu",)),
+        (tiles, ("silu",)),
     ):
         for activation in activations:
             name = train.__name__
@@ -101,5 +103,5 @@ def logs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def address(logs):
-    with tensorboard(logs, runs=7) as found:
+    with tensorboard(logs, runs=10) as found:
         yield found

@@ -13,7 +13,7 @@ from tensorboard.compat.proto.summary_pb2 import (
 from tensorboard.util.tensor_util import make_tensor_proto
 
 import keras_curvature as kc
-from closed_forms import parabola, quadratic_form, report
+from closed_forms import parabola, quadratic_form, report, saddle
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature.summaries.run_writer import RunWriter
@@ -196,3 +196,31 @@ def test_the_page_follows_a_training_unless_the_slider_was_moved_back(tmp_path, 
         write(tmp_path / "other", (0, 1))
         tab.frame.wait_for_selector("aside li:nth-child(2)")
         assert tab.labels == ["run"]  # what was chosen stays chosen
+
+
+WRITTEN = """() => {
+  window.written = [];
+  const { fillText } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+    window.written.push(String(text));
+    return fillText.call(this, text, ...rest);
+  };
+}"""
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_colours_say_when_they_are_too_few(tmp_path, open_tab, sign):
+    """Three points are a hundred times as curved as the others: the colours leave them out."""
+    m = saddle(400)
+    diagonal = m.diagonal.copy()
+    diagonal[:3] = 100 * sign * np.abs(diagonal).max()
+    write(tmp_path, [0, 1], dataclasses.replace(m, diagonal=diagonal))
+    with tensorboard(tmp_path) as address:
+        tab = open_tab(address)
+        tab.frame.evaluate(WRITTEN)
+        tab.move(0)
+        said = set(tab.frame.evaluate("() => written"))
+        assert any(text.startswith("≥" if sign > 0 else "≤") for text in said)
+        assert not any(text.startswith("≤" if sign > 0 else "≥") for text in said)
+        remark = tab.frame.locator(".chart", has_text="Map: Laplacian").first.locator(".remark")
+        assert "3 points lie beyond the colours" in remark.inner_text()

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from driving import near
-from trained import EPOCHS, NAMES
+from keras_curvature.report.metrics import MEANINGS
+from trained import COLUMNS, EPOCHS, NAMES
 
 EXACT = {"light": "#0072b2", "dark": "#56b4e9"}
 SCALE = {"light": "#d55e00", "dark": "#ff9e4a"}
@@ -154,7 +155,7 @@ def test_two_inputs_are_a_map_coloured_by_its_numbers(open_tab, address, shots):
     columns = (left + place(x, width)).astype(int)
     rows = (top + height - place(y, height)).astype(int)
     redness = picture[rows, columns, 0] - picture[rows, columns, 2]
-    strong = np.abs(value) > np.abs(value).max() / 3
+    strong = np.abs(value) > np.nanmax(np.abs(value)) / 3
     assert strong.sum() > 20
     assert (np.sign(redness) == np.sign(value))[strong].mean() > 0.95  # points cover each other
     tab.shoot(shots / "two-inputs.png")
@@ -174,14 +175,16 @@ def test_colours_reach_as_far_as_each_map_needs(open_tab, address):
         tab.settled()
         remarks = tab.frame.locator(".chart", has_text="Map: ").locator(".remark").all_inner_texts()
         assert not any("beyond" in remark for remark in remarks), map_
+        kinks = any("exactly 0 at every point" in remark for remark in remarks)
+        assert kinks == (map_ == "laplacian")
     title = "Map: Laplacian over ±h"
     values = tab.table("wave/relu", title)[f"{title[5:]} [y/x²]"]
     drawn = tab.picture("wave/relu", title)
     left, top, width, height = (int(n) for n in tab.frame_of("wave/relu", title))
     plot = drawn[top : top + height, left : left + width]
-    strongest = near(plot, "#c14655", 60) | near(plot, "#4d85bd", 60)  # a fifth is the page
+    strongest = near(plot, "#b2182b", 60) | near(plot, "#2166ac", 60)
     # Few points are as curved as the most curved one, so few places have the last colours.
-    assert np.mean(np.abs(values) > 0.8 * np.abs(values).max()) < 0.1
+    assert np.mean(np.abs(values) > 0.8 * np.nanmax(np.abs(values))) < 0.1
     assert strongest.mean() < 0.1
 
 
@@ -191,7 +194,7 @@ def test_many_inputs_have_bars_a_heat_map_and_a_slice(open_tab, address, shots):
     assert set(bars["input"]) == set(NAMES)
     left, top, _, height = tab.frame_of("six/silu", "Curvature along each input")
     drawn = near(tab.picture("six/silu", "Curvature along each input"), EXACT["light"])
-    rows = [int(top + (i + 0.5) * height / 6) for i in range(6)]
+    rows = [int(top + (i + 0.32) * height / 6) for i in range(6)]  # the upper one of two bars
     lengths = np.array([drawn[row, int(left) :].sum() for row in rows])
     numbers = bars["mean |second derivative| [σy/σx²]"]
     np.testing.assert_allclose(lengths / lengths[0], numbers / numbers[0], atol=0.02)  # pixels
@@ -212,6 +215,148 @@ def test_many_inputs_have_bars_a_heat_map_and_a_slice(open_tab, address, shots):
     tab.shoot(shots / "many-inputs.png")
     tab.theme("Dark")
     tab.shoot(shots / "many-inputs-dark.png")
+
+
+def test_a_relu_network_has_bars_over_a_distance_and_words_for_a_matrix(open_tab, address, shots):
+    tab = open_tab(address, runs=["six/relu"])
+    title = "Curvature along each input"
+    bars = tab.table("six/relu", title)
+    exact, over = (bars[f"mean |second derivative|{which} [σy/σx²]"] for which in ("", ", over ±h"))
+    assert not exact.any()
+    assert (over > 0).all()
+    assert (np.diff(over) <= 0).all()
+    left, top, _, height = tab.frame_of("six/relu", title)
+    drawn = near(tab.picture("six/relu", title), SCALE["light"])
+    rows = [int(top + (i + 0.68) * height / 6) for i in range(6)]
+    lengths = np.array([drawn[row, int(left) :].sum() for row in rows])
+    np.testing.assert_allclose(lengths / lengths[0], over / over[0], atol=0.02)  # pixels
+    words = tab.chart("six/relu", "Which inputs act together").inner_text()
+    assert "Every entry of the exact Hessian is 0. All curvature sits in kinks" in words
+    assert tab.chart("six/relu", "Which inputs act together").locator("canvas").count() == 0
+    tab.shoot(shots / "kinks.png")
+
+
+def test_inputs_of_two_values_have_bars_of_their_own(open_tab, address, shots):
+    tab = open_tab(address, runs=["table/silu"])
+    numbers = tab.table("table/silu", "Curvature along each input")
+    assert set(numbers["input"]) == set(COLUMNS[3:])
+    changes = tab.table("table/silu", "Change along inputs of two values")
+    assert changes["input"][0] == "sex"  # 2 of it are in the output
+    assert set(changes["input"]) == set(COLUMNS[:3])
+    chart = tab.chart("table/silu", "Change along inputs of two values")
+    box = chart.locator(".u-over").bounding_box()
+    tab.page.mouse.move(box["x"] + 5, box["y"] + box["height"] / 6)
+    assert "sex from 0 to 1: " in chart.locator("figcaption").inner_text()
+    tab.shoot(shots / "two-values.png")
+
+
+def test_a_long_name_is_whole_where_the_mouse_is(open_tab, address):
+    tab = open_tab(address, runs=["table/silu"])
+    for title, side in (("Curvature along each input", "y"), ("Which inputs act together", "x")):
+        chart = tab.chart("table/silu", title)
+        box = chart.locator(".u-over").bounding_box()
+        chart.locator(".plot").scroll_into_view_if_needed()
+        box = chart.locator(".u-over").bounding_box()
+        seen = set()
+        for i in range(7):
+            if side == "y":
+                tab.page.mouse.move(box["x"] - 20, box["y"] + (i + 0.5) / 4 * box["height"])
+            else:
+                x = box["x"] + (i + 0.5) / 7 * box["width"]
+                tab.page.mouse.move(x, box["y"] + box["height"] + 4)
+            seen.add(chart.locator(".plot").get_attribute("title"))
+        assert {COLUMNS[3], COLUMNS[4]} <= seen, title
+
+
+def test_every_headline_number_is_explained_where_the_mouse_is(sines):
+    numbers = sines.column("sine/silu").locator(".numbers div")
+    for i in range(numbers.count()):
+        name = numbers.nth(i).locator("dt").inner_text()
+        first, sentence, formula = numbers.nth(i).get_attribute("title").splitlines()
+        assert first.split(" [")[0] == name
+        assert (sentence, formula) == (MEANINGS[name].sentence, MEANINGS[name].formula)
+
+
+def test_an_image_is_an_image(open_tab, address, shots):
+    tab = open_tab(address, runs=["tiles/silu"])
+    titles = tab.column("tiles/silu").locator("h3").all_inner_texts()
+    assert not any("act together" in title or "each input" in title for title in titles)
+    for which in ("exact", "over ±h, kinks included"):
+        found = tab.table("tiles/silu", f"Curvature by place, {which}")
+        grid = np.array([found[f"column {j} [σy/σx²]"] for j in range(8)]).T
+        assert np.unravel_index(grid.argmax(), grid.shape) == (2, 5)
+        title = f"Curvature by place, {which}"
+        left, top, width, height = tab.frame_of("tiles/silu", title)
+        drawn = tab.picture("tiles/silu", title)
+        at = [(int(top + (i + 0.5) * height / 8), int(left + (j + 0.5) * width / 8))
+              for i, j in np.ndindex(8, 8)]  # fmt: skip
+        bluest = np.argmin([drawn[place][0] for place in at])
+        assert np.unravel_index(bluest, (8, 8)) == (2, 5)
+    tab.shoot(shots / "pixels.png")
+
+
+def test_the_border_where_windows_leave_the_range_has_no_colour(open_tab, address):
+    tab = open_tab(address, runs=["wave/silu"])
+    title = "Map: Laplacian over ±h"
+    table = tab.table("wave/silu", title)
+    x, y, value = (table[name] for name in ("width", "height", "Laplacian over ±h [y/x²]"))
+    left_out = np.isnan(value)
+    for v in (x, y):
+        assert left_out[v < v.min() + 0.1].all()  # h is a quarter of 0.58
+        assert left_out[v > v.max() - 0.1].all()
+    assert not left_out[(np.abs(x) < 0.8) & (np.abs(y) < 0.8)].any()
+    left, top, _, height = (int(n) for n in tab.frame_of("wave/silu", title))
+    edge = tab.picture("wave/silu", title)[top + 4 : top + height - 4, left + 4 : left + 9]
+    assert np.ptp(edge, axis=-1).max() < 12  # the page, the grid and the probe's points: no hue
+
+
+def test_a_map_of_a_function_of_the_users(open_tab, address, shots):
+    tab = open_tab(address, runs=["wave/silu"])
+    menu = tab.frame.get_by_role("combobox", name="Map")
+    assert menu.locator("option").all_inner_texts() == [
+        "Laplacian", "∂²y/∂width²", "∂²y/∂height²", "∂²y/∂width∂height", "Laplacian over ±h",
+        "function", "function − data", "∂²y/∂width² − known", "∂²y/∂height² − known", "quadrants",
+    ]  # fmt: skip
+    menu.select_option(label="quadrants")
+    tab.settled()
+    table = tab.table("wave/silu", "Map: quadrants")
+    np.testing.assert_allclose(table["quadrants"], table["width"] * table["height"], atol=1e-6)
+    left, top, width, height = (int(n) for n in tab.frame_of("wave/silu", "Map: quadrants"))
+    drawn = tab.picture("wave/silu", "Map: quadrants")
+    for across, down, sign in ((0.9, 0.1, 1), (0.1, 0.9, 1), (0.1, 0.1, -1), (0.9, 0.9, -1)):
+        red, _, blue = drawn[top + int(down * height), left + int(across * width)]
+        assert np.sign(red - blue) == sign
+    tab.shoot(shots / "own-map.png")
+
+
+@pytest.mark.parametrize(("entry", "name"), [("error0", "width"), ("error1", "height")])
+def test_a_map_of_the_error_against_what_is_known(open_tab, address, entry, name):
+    tab = open_tab(address, runs=["wave/silu"])
+    menu = tab.frame.get_by_role("combobox", name="Map")
+    found = []
+    for key in (f"second{entry[-1]}", entry):
+        menu.select_option(key)
+        tab.settled()
+        title = f"∂²y/∂{name}²" + (" − known" if key == entry else "")
+        table = tab.table("wave/silu", f"Map: {title}")
+        found.append(table[f"{title} [y/x²]"])
+    truth = -9 * np.sin(3 * table["width"]) * table["height"] if name == "width" else 0.0
+    np.testing.assert_allclose(found[0] - found[1], truth + np.zeros(400), atol=1e-4)
+
+
+def test_colours_are_shared_by_runs_only_when_asked(open_tab, address):
+    tab = open_tab(address, runs=["wave/relu", "wave/silu"])
+    title = "Map: Laplacian over ±h"
+
+    def scale(run):
+        left, _, width, _ = (int(n) for n in tab.frame_of(run, title))
+        return tab.picture(run, title)[:, left + width + 10 :]
+
+    apart = [scale(run) for run in ("wave/relu", "wave/silu")]
+    assert np.abs(apart[0] - apart[1]).sum() > 0
+    tab.frame.get_by_label("Same colours").check()
+    tab.settled()
+    np.testing.assert_array_equal(scale("wave/relu"), scale("wave/silu"))
 
 
 def test_the_distribution_is_that_of_the_probe(sines):

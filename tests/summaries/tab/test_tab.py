@@ -3,8 +3,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from closed_forms import measurement, parabola, quadratic_form, report
+from closed_forms import (
+    kinked,
+    measurement,
+    on_grid,
+    parabola,
+    quadratic_form,
+    report,
+    saddle,
+    with_two_values,
+)
+from keras_curvature.measurement.plane_maps import MOST_MAPS, SIDE, PlaneMap
 from keras_curvature.measurement.slices import Slices
+from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.summaries import tab
 from keras_curvature_tensorboard.packets import unpack
 
@@ -150,8 +161,9 @@ def test_a_step_has_a_bounded_size_whatever_is_measured(m, slices):
     features = {f"a rather long name of a feature {i:04}": float(i) for i in range(d)}
     interactions = np.ones((d, d)) if d <= 64 else None
     given = report(features, interactions=interactions)
-    assert len(tab.packets(given, m, slices)[1]) <= 128 * 1024
-    assert len(tab.packets(given, m, slices)[0]) <= 128 * 1024
+    maps = [a_map(f"{'long ' * 30}{i}", "held " * 40) for i in range(MOST_MAPS)]
+    assert len(tab.packets(given, m, slices, maps)[1]) <= 128 * 1024
+    assert len(tab.packets(given, m, slices, maps)[0]) <= 128 * 1024
 
 
 def test_a_thinned_probe_keeps_its_ends_and_is_the_same_at_every_step():
@@ -160,3 +172,121 @@ def test_a_thinned_probe_keeps_its_ends_and_is_the_same_at_every_step():
     assert (header["points"], header["shown"]) == (20_000, tab.POINTS)
     assert still["x"][0, [0, -1]].tolist() == [0.0, 1.0]
     np.testing.assert_allclose(moving["value"][0], still["x"][0] ** 2, atol=1e-6)
+
+
+def test_a_bar_is_the_curvature_over_a_distance_too_and_the_order_is_that_of_both():
+    m = quadratic_form(5)
+    diagonal = m.diagonal.copy()
+    diagonal[..., 2:] = 0.0  # of these all curvature sits in kinks
+    m = dataclasses.replace(m, diagonal=diagonal)
+    _, (header, moving) = packets(m, report(m.feature_curvature(), interactions=m.interactions()))
+    over = m.scale_feature_curvature()
+    assert header["features"] == sorted(over, key=over.get, reverse=True)
+    np.testing.assert_allclose(moving["features_over"], [over[n] for n in header["features"]])
+    np.testing.assert_allclose(
+        moving["features"], [m.feature_curvature()[n] for n in header["features"]], rtol=1e-6
+    )
+
+
+REASONS = {
+    "kinks": (np.zeros((5, 5)), 1.0, "All curvature sits in kinks: see the bars over ± h"),
+    "nothing": (np.zeros((5, 5)), 0.0, "Every entry of the exact Hessian is 0."),
+    "no number": (np.full((5, 5), np.nan), 1.0, "No entry of the exact Hessian is finite."),
+    "not taken": (None, 1.0, "only its diagonal was taken"),
+}
+
+
+@pytest.mark.parametrize(("pairs", "over", "words"), REASONS.values(), ids=REASONS)
+def test_an_empty_matrix_is_told_and_not_drawn(pairs, over, words):
+    m = quadratic_form(5)
+    m = dataclasses.replace(m, scale_diagonal=over * m.scale_diagonal)
+    _, (header, moving) = packets(m, report(m.feature_curvature(), interactions=pairs))
+    assert "interactions" not in moving
+    assert words in header["pairs"]
+
+
+@pytest.mark.parametrize("m", [parabola(), kinked(), saddle()], ids=["one", "kinks", "two"])
+def test_the_border_zone_is_where_the_averages_leave_windows_out(m):
+    (_, still), _ = packets(m)
+    first, last = still["window"]
+    x = m.x.astype(np.float32)
+    np.testing.assert_array_equal((x >= first) & (x <= last), m.inside)
+
+
+def test_an_image_has_its_places_and_neither_bars_nor_a_matrix():
+    m = on_grid((8, 8, 1))
+    m = dataclasses.replace(m, scale_diagonal=2 * m.diagonal)
+    features = m.feature_curvature()
+    (still, _), (header, moving) = packets(
+        m, report(features, interactions=m.interactions(), example_shape=(8, 8, 1))
+    )
+    assert still["grid"] == ["row", "column"]
+    assert still["names"] == []
+    places = np.array(list(features.values())).reshape(8, 8)
+    np.testing.assert_allclose(moving["grid"], [places, 2 * places], rtol=1e-6)
+    assert not {"features", "interactions"} & moving.keys()
+    assert "features" not in header
+
+
+def test_columns_of_a_table_are_bars_however_many():
+    m = dataclasses.replace(on_grid((64,)), example_shape=(64,))
+    (still, _), (_, moving) = packets(m, report(m.feature_curvature()))
+    assert "grid" not in still
+    assert len(moving["features"]) == 64
+
+
+def test_an_image_too_large_to_be_drawn_is_none():
+    shape = (100, 100)
+    m = dataclasses.replace(image(3, 10_000), example_shape=shape)
+    (still, _), (_, moving) = packets(m, report(m.feature_curvature(), example_shape=shape))
+    assert "grid" not in still
+    assert len(moving["features"]) == tab.BARS
+
+
+def test_inputs_of_two_values_stand_apart():
+    m = with_two_values(quadratic_form(5), 1, 3, start=5, end=10)
+    given = report(m.feature_curvature(), changes=m.feature_changes())
+    _, (header, moving) = packets(m, given)
+    assert set(header["features"]) == {"x0", "x2", "x4"}
+    assert header["changes"] == ["x3", "x1"]
+    assert header["ways"] == ["from 5 to 10"] * 2
+    np.testing.assert_allclose(moving["changes"], [2, 1])
+
+
+@pytest.mark.parametrize("d", [5, 100])
+def test_labels_tell_names_apart_that_are_alike_for_long(d):
+    names = [f"a name that is alike for longer than any label {i}" for i in range(d)]
+    m = quadratic_form(5, names=names) if d == 5 else image(5, d)
+    m = dataclasses.replace(m, feature_names=tuple(names))
+    (still, _), (header, _) = packets(m, report(m.feature_curvature()))
+    found = still["labels"] if d == 5 else header["labels"]
+    assert len(set(found)) == len(found) == min(d, tab.BARS)
+    assert max(map(len, found)) <= tab.LABEL_LENGTH
+
+
+def test_every_headline_number_is_explained():
+    m = parabola()
+    (still, _), _ = packets(m)
+    told = report()
+    assert still["meanings"].keys() == {**told.headline, **told.reference}.keys()
+    for name, (_, sentence, formula) in still["meanings"].items():
+        assert sentence == MEANINGS[name].sentence
+        assert formula == MEANINGS[name].formula
+
+
+def a_map(name="residual <b>", held=""):
+    axes = np.stack([np.linspace(0, 1, SIDE), np.linspace(-1, 1, SIDE)])
+    return PlaneMap(name, ("t\n", "x"), axes, held, np.add.outer(10 * axes[1], axes[0]))
+
+
+@pytest.mark.parametrize("m", [saddle(), quadratic_form(3)], ids=["two inputs", "more"])
+def test_functions_of_the_users_have_axes_with_names_and_numbers(m):
+    maps = [a_map(), a_map("error", "y = 1")]
+    still, moving = tab.packets(report(dict.fromkeys(m.feature_names, 1.0)), m, None, maps)
+    (header, still), (_, moving) = unpack(still), unpack(moving)
+    assert header["maps"] == [
+        {"name": "residual <b>", "inputs": ["t", "x"], "held": ""},
+        {"name": "error", "inputs": ["t", "x"], "held": "y = 1"},
+    ]
+    np.testing.assert_allclose(still["map_axes"], [one.axes for one in maps], rtol=1e-6)
+    np.testing.assert_allclose(moving["maps"], [one.values for one in maps], rtol=1e-6)

@@ -1,0 +1,154 @@
+"""Functions of the user's over the plane of two inputs."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_curvature as kc
+from keras_curvature.measurement.plane_maps import SIDE
+from watched import untrained
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 1, size=(30, 3)).astype("float32")
+
+
+def network(columns):
+    x = keras.Input((columns,))
+    return keras.Model(x, keras.layers.Lambda(lambda x: keras.ops.sum(x**3, axis=1))(x))
+
+
+def maps_of(model, probe, **options):
+    """What the functions of a monitor give at its first step."""
+    return untrained(model, probe, **options)._training.maps.evaluate()
+
+
+def test_a_function_is_evaluated_on_a_grid_over_the_range_of_the_probe():
+    (one,) = maps_of(
+        network(3), X, feature_names=["t", "x", "y"],
+        maps={"wave": (lambda z: 10 * z[:, 0] + z[:, 2], ("t", "y"))},
+    )  # fmt: skip
+    t, y = one.axes
+    np.testing.assert_allclose(t, np.linspace(X[:, 0].min(), X[:, 0].max(), SIDE), atol=1e-6)
+    np.testing.assert_allclose(y, np.linspace(X[:, 2].min(), X[:, 2].max(), SIDE), atol=1e-6)
+    np.testing.assert_allclose(one.values, 10 * t[None] + y[:, None], rtol=1e-5)
+    assert (one.name, one.inputs) == ("wave", ("t", "y"))
+
+
+def test_the_others_are_held_at_the_probe_point_nearest_the_medians():
+    (one,) = maps_of(network(3), X, maps={"third": (lambda z: z[:, 2], (1, 0))})
+    (held,) = np.unique(one.values)
+    distance = np.linalg.norm((X - np.median(X, axis=0)) / X.std(axis=0), axis=1)
+    assert held == pytest.approx(X[distance.argmin(), 2])
+    assert one.held == f"x2 = {held:.4g}"
+    assert one.inputs == ("x1", "x0")
+
+
+def test_it_may_call_the_model_and_the_library():
+    model = network(2)
+    (residual,) = maps_of(
+        model, X[:, :2], maps={"Laplacian": lambda z: kc.laplacian(model, z)}, dtype="float64"
+    )
+    expected = 6 * (residual.axes[0][None] + residual.axes[1][:, None])
+    np.testing.assert_allclose(residual.values, expected, atol=1e-5)
+
+
+def test_it_is_given_what_the_model_takes():
+    t, x = keras.Input((1,), name="t"), keras.Input((1,), name="x")
+    model = keras.Model({"t": t, "x": x}, t * x)
+    seen = {}
+
+    def product(z):
+        seen.update(z)
+        return np.asarray(model(z))
+
+    (one,) = maps_of(model, {"t": X[:, :1], "x": X[:, 1:2]}, maps={"product": product})
+    assert list(seen) == ["t", "x"]
+    assert all(part.shape == (SIDE**2, 1) and part.dtype == np.float32 for part in seen.values())
+    assert one.inputs == ("t", "x")
+    np.testing.assert_allclose(one.values, one.axes[0][None] * one.axes[1][:, None], atol=1e-6)
+
+
+def test_it_is_of_the_weights_of_each_step(tmp_path):
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    monitor = kc.CurvatureMonitor(X[:, :2], tmp_path, maps={"y": lambda z: model(z)})
+    model.fit(X[:, :2], X[:, :1], epochs=1, verbose=0, callbacks=[monitor])
+    (one,) = monitor._measured.mapped
+    weights = np.asarray(layer.kernel)[:, 0]
+    assert np.abs(weights).max() > 0.01
+    expected = weights[0] * one.axes[0][None] + weights[1] * one.axes[1][:, None]
+    np.testing.assert_allclose(one.values, expected, atol=1e-6)
+    assert monitor.plot(picture="maps").axes[0].get_title(loc="left") == "y"
+
+
+def first(z):
+    return z[:, 0]
+
+
+WRONG = {
+    "no dict": (first, TypeError, "dict of functions"),
+    "nothing like it": (0, TypeError, "dict of functions"),
+    "an array": (X, TypeError, "dict of functions"),
+    "no function": ({"a": 3}, TypeError, "Received: 'a': 3"),
+    "no inputs of three": ({"a": first}, ValueError, "over which two of the 3 inputs"),
+    "an unknown input": ({"a": (first, ("x0", "time"))}, ValueError, "Received: .'x0', 'time'"),
+    "one input twice": ({"a": (first, (1, "x1"))}, ValueError, "two different inputs"),
+    "one input": ({"a": (first, ("x1",))}, ValueError, "two different inputs"),
+    "an index beyond": ({"a": (first, (0, 3))}, ValueError, "two different inputs"),
+    "too many": ({str(i): (first, (0, 1)) for i in range(9)}, ValueError, "at most 8"),
+}
+
+
+@pytest.mark.parametrize(("maps", "error", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_before_training(maps, error, said):
+    with pytest.raises(error, match=said):
+        untrained(network(3), X, maps=maps)
+
+
+def test_one_input_has_no_plane():
+    with pytest.raises(ValueError, match="two inputs or more"):
+        untrained(network(1), X[:, :1], maps={"a": first})
+
+
+def test_a_part_of_the_input_is_no_input_of_the_function():
+    t, x = keras.Input((1,), name="t"), keras.Input((2,), name="x")
+    model = keras.Model([t, x], keras.layers.Lambda(lambda z: z[0] * z[1])([t, x]))
+    with pytest.raises(ValueError, match="the model's whole input"):
+        untrained(model, [X[:, :1], X[:, 1:]], wrt="x", maps={"a": first})
+
+
+@pytest.mark.parametrize("columns", [[0], [1, 0], [2, 1, 0]])
+def test_columns_of_the_input_are_no_input_of_the_function(columns):
+    with pytest.raises(ValueError, match="Leave out `maps`, or `wrt` and `columns`"):
+        untrained(network(3), X, columns=columns, maps={"a": (first, (0, 1))})
+
+
+SHAPES = {
+    "two each": lambda z: z[:, :2],
+    "one for all": lambda z: 3.0,
+    "a part": lambda z: z[:5, 0],
+}
+
+
+@pytest.mark.parametrize("function", SHAPES.values(), ids=SHAPES)
+def test_a_function_gives_one_number_for_each_example(function, tmp_path):
+    with pytest.raises(ValueError, match="one number for each of its examples"):
+        untrained(network(2), X[:, :2], log_dir=tmp_path, maps={"a": function})
+
+
+def test_a_function_that_fails_takes_nothing_else_with_it(tmp_path):
+    def broken(points):
+        raise RuntimeError("no such luck")
+
+    with pytest.warns(UserWarning, match="no such luck"):
+        monitor = untrained(
+            network(2), X[:, :2], log_dir=tmp_path, maps={"a": broken}, on_error="warn"
+        )
+    assert np.isfinite(monitor.history["mean"]).all()
+    assert "no such luck" in str(monitor.faults[0])
+
+
+def test_without_maps_there_is_nothing_to_plot():
+    with pytest.raises(ValueError, match="`maps=`"):
+        untrained(network(2), X[:, :2]).plot(picture="maps")
