@@ -96,6 +96,9 @@ bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch, 
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/cost/memory.py
 
+bench-trials: $(VENV)/.installed ## Measure what a log adds to short trials of one architecture
+	$(BIN)/python benchmarks/cost/trials.py
+
 bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000 epochs
 	$(BIN)/python benchmarks/cost/long_run.py
 

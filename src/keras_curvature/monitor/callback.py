@@ -387,8 +387,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Writes and draws what was measured."""
         found, pictures, budget = self._found, self._pictures, training.budget
         if training.writer is None:
-            if budget.allows():
-                self._attempt(step, "look over distances", lambda: training.look(found, pictures))
+            self._attempt(step, "look over distances", lambda: training.look(found, pictures))
             return
         if not self._attempt(step, "write the log", lambda: training.write(step, found)):
             with contextlib.suppress(OSError):
