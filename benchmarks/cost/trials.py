@@ -47,8 +47,7 @@ def trial(seed, log_dir=None, clock=time.perf_counter):
     watching = [] if log_dir is None else [kc.CurvatureMonitor(probe, log_dir)]
     begin = clock()
     model.fit(x, y, epochs=EPOCHS, verbose=0, callbacks=watching)
-    seconds = clock() - begin
-    return seconds
+    return clock() - begin
 
 
 def growth(trials, logs=None):

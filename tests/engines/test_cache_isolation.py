@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 import keras_curvature as kc
-from keras_curvature.engines import shared_functions
 from keras_curvature.engines.dispatch import Engine
+from keras_curvature.engines.tensorflow import shared_functions
 
 MINUTES = float(os.environ.get("STATEFUL_MINUTES", "5"))
 """For how long the slow test asks."""

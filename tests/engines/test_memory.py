@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import keras_curvature as kc
-from keras_curvature.engines import bound_model, chunking, shared_functions
+from keras_curvature.engines import bound_model, chunking
+from keras_curvature.engines.tensorflow import shared_functions
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cost" / "memory.py"
 

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 import keras_curvature as kc
-from keras_curvature.engines import bound_model, shared_functions
+from keras_curvature.engines import bound_model
 from keras_curvature.engines.taylor import registry
+from keras_curvature.engines.tensorflow import shared_functions
 
 X = np.linspace(-1, 1, 5)[:, None]
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_curvature.engines import quantities, shared_functions
+from keras_curvature.engines import quantities
 from keras_curvature.engines.batch_coupling import warn_if_coupled
 from keras_curvature.engines.computation_key import key_of
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, choose, needs_float64
@@ -22,7 +22,12 @@ from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.taylor import registry
-from keras_curvature.engines.tensorflow import distribution, fixed_batch, parallel_halves
+from keras_curvature.engines.tensorflow import (
+    distribution,
+    fixed_batch,
+    parallel_halves,
+    shared_functions,
+)
 from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
 from keras_curvature.engines.tensorflow.fingerprint import fingerprint
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction, flatten
