@@ -24,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-devices bench-halves bench-import bench-long bench-monitor
-.PHONY: bench-memory bench-survey bench-wide
+.PHONY: bench-memory bench-survey bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
 help: ## Show this list
@@ -101,6 +101,9 @@ bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000
 
 bench-survey: $(VENV)/.installed ## Survey TensorFlow's own second derivatives
 	$(BIN)/python docs/studies/tensorflow_survey.py
+
+bench-trials: $(VENV)/.installed ## Measure what a log adds to short trials of one architecture
+	$(BIN)/python benchmarks/cost/trials.py
 
 bench-wide: $(VENV)/.installed ## Measure a step of the monitor where inputs are many
 	$(BIN)/python benchmarks/cost/wide_monitor.py

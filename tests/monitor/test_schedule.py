@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keras_curvature.monitor.schedule import PICTURE_SHARE, PictureBudget, due
+from keras_curvature.monitor.schedule import FIRST_AFTER, PICTURE_SHARE, PictureBudget, due
 
 
 @pytest.mark.parametrize(
@@ -45,5 +45,9 @@ def test_pictures_take_their_share_of_the_time_and_no_more():
     assert 0.9 * PICTURE_SHARE < share <= PICTURE_SHARE
 
 
-def test_the_first_picture_is_always_drawn():
-    assert PictureBudget(clock=lambda: 0.0).allows()
+def test_the_first_picture_is_drawn_once_the_training_is_not_a_short_one():
+    now = [0.0]
+    budget = PictureBudget(clock=lambda: now[0])
+    assert not budget.allows()
+    now[0] = FIRST_AFTER
+    assert budget.allows()

@@ -62,7 +62,6 @@ NOT_YET_NEUTRAL = {
     "diagnosis/unit_states.py",
     "engines/batch_coupling.py",
     "engines/chunking.py",
-    "engines/computation_key.py",
     "engines/evaluation.py",
     "engines/finite_difference.py",
     "engines/engine.py",

@@ -116,10 +116,10 @@ def kinks(s: Subject, lines: Lines, noise: float) -> Lines | None:
         step = (found.end - found.start) / segments.PIECES
         start = found.start + worst * step
         found = _followed(s, start, start + step, found.rest)
-    left = found.missed.sum(axis=1)
-    real = (left > least) & (left > KINK * lines.missed.max(axis=1))
-    if not real.any():
-        return None
+        left = found.missed.sum(axis=1)
+        real = (left > least) & (left > KINK * lines.missed.max(axis=1))
+        if not real.any():
+            return None  # nor on any part of it: there is no more in the parts than in the whole
     return Lines(
         found.start[real],
         found.end[real],

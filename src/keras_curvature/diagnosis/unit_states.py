@@ -55,8 +55,12 @@ def look(
     if not visible:
         return []
 
+    # By their places, which the graphs of other models of this architecture have too.
+    ops = f.traced.graph.get_operations()
+    places = tuple(tuple(ops.index(op) for op in part.ops) for part in visible)
+
     def compute(z: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _inside(f, visible, z, rest)
+        return _inside(f, places, z, rest)
 
     evaluator = s.bound.evaluator
     tensors = [tf.cast(z, f.dtype), *rest]
@@ -77,11 +81,12 @@ def look(
 
 
 def _inside(
-    f: Mixed, parts: Sequence[Part], z: tf.Tensor, rest: Sequence[tf.Tensor]
+    f: Mixed, places: Sequence[Sequence[int]], z: tf.Tensor, rest: Sequence[tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    outputs = f.fetches
-    ends = [t for part in parts for t in (batched_inputs(part.ops[0])[0], part.ops[-1].outputs[0])]
-    sources = [t for part in parts for op in part.ops for t in op.inputs]
+    outputs, ops = f.fetches, f.traced.graph.get_operations()
+    parts = [[ops[i] for i in part] for part in places]
+    ends = [t for part in parts for t in (batched_inputs(part[0])[0], part[-1].outputs[0])]
+    sources = [t for part in parts for op in part for t in op.inputs]
     with tf.GradientTape() as tape:
         tape.watch(z)
         values = run(f.traced, f.feeds(z, rest), [*outputs, *ends, *sources], f.dtype)
@@ -95,7 +100,7 @@ def _inside(
     for i, part in enumerate(parts):
         slopes = [
             slope
-            for op in part.ops
+            for op in part
             for slope in _own_slopes(op, [next(given) for _ in op.inputs], f.dtype, n)
         ]
         into, out_of = (_by_unit(tf.convert_to_tensor(signals[2 * i + j]), n) for j in (0, 1))

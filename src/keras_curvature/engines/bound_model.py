@@ -22,12 +22,21 @@ from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.taylor import registry
-from keras_curvature.engines.tensorflow import distribution, fixed_batch, parallel_halves
+from keras_curvature.engines.tensorflow import (
+    distribution,
+    fixed_batch,
+    parallel_halves,
+    shared_functions,
+)
 from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
 from keras_curvature.engines.tensorflow.fingerprint import fingerprint
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction, flatten
 from keras_curvature.engines.tensorflow.op_emission import widened
-from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
+from keras_curvature.engines.tensorflow.private import (
+    inside_xla,
+    unobserved,
+    watched_by_tapes,
+)
 from keras_curvature.typing import Model, Structure
 
 Compute = Callable[..., dict[str, tf.Tensor]]
@@ -95,7 +104,8 @@ class Evaluator:
     ) -> Compute:
         """`compute(*tensors, *constants)` compiled for tensors like these with any batch.
 
-        Traced on first use, here and not by calling a `tf.function`, which warns of retracing
+        Compiled once for all models of one graph where that is known to be the same, and on first
+        use, here and not by calling a `tf.function`, which warns of retracing
         when the same code is compiled for many models.
 
         Args:
@@ -108,7 +118,11 @@ class Evaluator:
         specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors]
         specs += [tf.TensorSpec(t.shape, t.dtype) for t in constants]
         count = len(tensors)
-        key = (key_of(compute), count, tuple(specs), halved, shared)
+        # A function for all models of the graph cannot be differentiated.
+        for_all = self.strategy is None and not watched_by_tapes()
+        for_all = for_all and self.f.traced.identity is not None
+        of = (self.f.identity, key_of(compute), registry.revision())
+        key = (*of, count, tuple(specs), halved, shared, for_all)
         if key not in self.compiled:
 
             def whole(*given: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -120,7 +134,11 @@ class Evaluator:
                 return of_examples(*given[:count])
 
             with standing_alone():
-                self.compiled[key] = compiled(whole, specs)
+                self.compiled[key] = (
+                    shared_functions.shared(self.f.traced, key, whole, specs)
+                    if for_all
+                    else compiled(whole, specs)
+                )
         return self.compiled[key]
 
 

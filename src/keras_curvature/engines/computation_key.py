@@ -10,9 +10,7 @@ import types
 from collections.abc import Callable, Hashable
 from typing import Any
 
-import tensorflow as tf
-
-IMMUTABLE = (types.BuiltinFunctionType, types.ModuleType, type, tf.Operation)
+IMMUTABLE = (types.BuiltinFunctionType, types.ModuleType, type)
 """Things that are what they are for as long as they live: the object itself is the key."""
 
 
@@ -63,5 +61,7 @@ def _key(value: Any) -> Hashable:
         return value
     if type(value).__eq__ is vars(object)["__eq__"]:
         raise TypeError("Two of them are told apart by their address alone.")
+    if hasattr(value, "identity"):
+        return value.identity  # which does not hold on to the value
     hash(value)  # raises for what can change: arrays, eager tensors, sets
     return type(value), value  # 1, 1.0 and True are not the same constant

@@ -413,8 +413,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Writes and draws what was measured."""
         found, pictures, budget = self._found, self._pictures, training.budget
         if training.writer is None:
-            if budget.allows():
-                self._attempt(step, "look over distances", lambda: training.look(found, pictures))
+            self._attempt(step, "look over distances", lambda: training.look(found, pictures))
             return
         self._attempt(step, "evaluate `maps`", training.evaluate_maps)
         if not self._attempt(step, "write the log", lambda: training.write(step, found)):

@@ -10,6 +10,10 @@ from typing import Any
 PICTURE_SHARE = 0.01
 """Share of the time since training began that drawing pictures may take."""
 
+FIRST_AFTER = 5.0
+"""Seconds of training before the first picture: a training that is over by then has its last one
+only, which is drawn in any case."""
+
 
 def due(freq: Any) -> Callable[[int], bool]:
     """Whether to measure at the end of Keras's epoch (counted from 0).
@@ -59,9 +63,9 @@ def continued(epoch: int, offset: int, ended: int) -> int:
 class PictureBudget:
     """Lets a picture be drawn as often as it costs little beside the training.
 
-    Drawing takes longer than measuring. The first picture is always allowed; after that the
-    time spent on pictures stays below `PICTURE_SHARE` of the time since the start, so that a
-    short epoch is not held up and a long one gets its picture each time.
+    Drawing takes longer than measuring. The first picture is allowed after `FIRST_AFTER`; after
+    that the time spent on pictures stays below `PICTURE_SHARE` of the time since the start, so
+    that a short epoch is not held up and a long one gets its picture each time.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -72,9 +76,9 @@ class PictureBudget:
 
     def allows(self) -> bool:
         """Whether one more picture, as slow as the last one, stays within the budget."""
-        if self._spent == 0.0:
-            return True
         elapsed = self._clock() - self._start
+        if self._spent == 0.0:
+            return elapsed >= FIRST_AFTER
         return self._spent + self._last <= PICTURE_SHARE * elapsed
 
     @contextlib.contextmanager

@@ -138,6 +138,7 @@ class Training:
         self.begun, self.is_first = False, True
         self.found = Found()
         self.budget = PictureBudget()
+        self._described = False
         self.writer: Any = None
 
     def open_log(self, log_dir: str | Path | None, name: str) -> None:
@@ -235,6 +236,9 @@ class Training:
             self.writer.write_distribution(report, measurement)
             self.writer.write_scale_profile(report)
             self.writer.write_tab(report, measurement, found.slices.get(output), self.mapped)
+            if not self._described:
+                self.writer.write_summary(report)
+        self._described = True
         self.writer.flush()
 
     def tell(self, step: int, faults: Sequence[str]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 
 
@@ -45,6 +46,40 @@ def not_converted(function: F) -> F:
     """
     kept: F = tf.autograph.experimental.do_not_convert(function)
     return kept
+
+
+def compiled_for_any_weights(
+    call: Callable[..., Any], specs: Sequence[tf.TensorSpec], weights: Mapping[Any, tf.Variable]
+) -> Any:
+    """As `compiled`, of a function that takes variables like `weights` behind the tensors.
+
+    It cannot be differentiated: what that takes would keep `call` alive, and with it the model.
+
+    Args:
+        call: reads a traced model's variables through `weight_for`.
+        specs: of its tensors.
+        weights: by the placeholders that stand for them in the trace.
+    """
+    count = len(specs)
+
+    def with_weights(*given: Any) -> Any:
+        token = _weights.set(dict(zip(weights, given[count:], strict=True)))
+        try:
+            return call(*given[:count])
+        finally:
+            _weights.reset(token)
+
+    found = compiled(with_weights, [*specs, *map(private.spec_of, weights.values())])
+    private.forget_gradients(found.graph)
+    return found
+
+
+_weights: ContextVar[Mapping[Any, tf.Variable]] = ContextVar("weights")
+
+
+def weight_for(placeholder: Any, variable: tf.Variable) -> tf.Variable:
+    """What stands for a placeholder of a trace where weights are given, else `variable`."""
+    return _weights.get({}).get(placeholder, variable)
 
 
 def require_eager(function: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.outputs import output_names, selector
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of
+from keras_curvature.engines.tensorflow.fingerprint import Same
 from keras_curvature.engines.tensorflow.fixed_batch import by_batch
 from keras_curvature.engines.tensorflow.graph_ops import needed
 from keras_curvature.engines.tensorflow.interpreter import run
@@ -60,16 +61,24 @@ class FlatFunction:
     batch: int | None = field(default=None, kw_only=True)
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same trace, by the same inputs, evaluated in the same way."""
-        if not isinstance(other, FlatFunction) or type(other) is not type(self):
+        """Whether it computes the same from the same variables."""
+        if not isinstance(other, FlatFunction):
             return NotImplemented
-        ours, theirs = (
-            (f.dtype, f.mended, f.batch, [id(tensor) for tensor in f.source]) for f in (self, other)
-        )
-        return self.traced is other.traced and ours == theirs
+        return self.identity == other.identity
 
     def __hash__(self) -> int:
-        return hash((id(self.traced), self.dtype))
+        return hash(self.identity)
+
+    @functools.cached_property
+    def identity(self) -> Hashable:
+        """Equal for two functions that compute the same from the same variables.
+
+        Of one trace, or of two of which that is known; by the same inputs, in the same way.
+        """
+        ops = self.traced.graph.get_operations()
+        source = tuple((ops.index(tensor.op), tensor.value_index) for tensor in self.source)
+        known = self.traced.identity or Same(self.traced)
+        return type(self), known, source, self.dtype, self.mended, self.batch
 
     def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
         """Emits the model into the current graph."""

@@ -384,13 +384,13 @@ def with_derivatives_of(
     def both(*inputs: tf.Tensor) -> tuple[Any, Callable[..., list[Any]]]:
         def gradient(*upstream: tf.Tensor) -> list[Any]:
             apart = [tf.identity(x) for x in inputs]  # one tensor may be two of them
-            with tf.GradientTape(persistent=True) as tape:
-                tape.watch([x for x in apart if x.dtype.is_floating])
+            floats = [x for x in apart if x.dtype.is_floating]
+            with tf.GradientTape() as tape:
+                tape.watch(floats)
                 outputs = formula(*apart)
             seeds = [tf.cast(u, y.dtype) for u, y in zip(upstream, outputs, strict=True)]
-            return [
-                tape.gradient(outputs, x, seeds) if x.dtype.is_floating else None for x in apart
-            ]
+            found = iter(tape.gradient(outputs, floats, seeds))
+            return [next(found) if x.dtype.is_floating else None for x in apart]
 
         return value(*inputs), gradient
 

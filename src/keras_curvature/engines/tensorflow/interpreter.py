@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import distribution, private
+from keras_curvature.engines.tensorflow.compilation import weight_for
 from keras_curvature.engines.tensorflow.dtype_sensitive_ops import deciding
 from keras_curvature.engines.tensorflow.gradient_overrides import (
     ALL_OUTPUTS,
@@ -104,7 +105,8 @@ class Interpreter:
         self.mended = mended
         # A trace has read the variables of one replica; each replica trains its own.
         self.variables = {
-            handle: distribution.copy_to_read(variable) for handle, variable in variables.items()
+            handle: distribution.copy_to_read(weight_for(handle, variable))
+            for handle, variable in variables.items()
         }
 
     def fetch(self, environment: Environment, fetches: Sequence[tf.Tensor]) -> list[tf.Tensor]:

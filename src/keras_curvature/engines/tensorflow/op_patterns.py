@@ -140,7 +140,7 @@ def is_stopped_mean_of_moments(op: tf.Operation) -> bool:
     mean, uses = op.inputs[0].op, op.outputs[0].consumers()
     spreads = [_is_spread_about(mean, use) for use in uses]
     return any(spreads) and all(
-        is_spread or _is_of_a_derivative(use) for use, is_spread in zip(uses, spreads, strict=True)
+        is_spread or is_of_a_derivative(use) for use, is_spread in zip(uses, spreads, strict=True)
     )
 
 
@@ -151,13 +151,13 @@ def _is_spread_about(mean: tf.Operation, op: tf.Operation) -> bool:
         op.type == "SquaredDifference"
         and any(x is values for x in op.inputs)
         and all(
-            (use.type == "Mean" and _same_axes(mean, use)) or _is_of_a_derivative(use)
+            (use.type == "Mean" and _same_axes(mean, use)) or is_of_a_derivative(use)
             for use in op.outputs[0].consumers()
         )
     )
 
 
-def _is_of_a_derivative(op: tf.Operation) -> bool:
+def is_of_a_derivative(op: tf.Operation) -> bool:
     """Whether a model that differentiates its own moments wrote `op` for that.
 
     The deviations in such an op are those of the spread, and depend on the mean like these. A

@@ -16,7 +16,7 @@ from tensorflow.python import pywrap_tfe
 from tensorflow.python.distribute import distribute_utils
 from tensorflow.python.eager import context
 from tensorflow.python.framework import function_def_to_graph, kernels, ops
-from tensorflow.python.ops import control_flow_util
+from tensorflow.python.ops import control_flow_util, resource_variable_ops
 
 
 def function_graph(op: tf.Operation, attribute: str) -> tf.Graph:
@@ -119,6 +119,32 @@ def keep_gradient_with_graph(op: tf.Operation) -> None:
     if hasattr(op.graph, "_curvature_gradients"):
         entry["type"] = _Borrowed(weakref.ref(kept))
         weakref.finalize(kept, registry.pop, name, None)
+
+
+def forget_gradients(graph: tf.Graph) -> None:
+    """Lets go of what `keep_gradient_with_graph` has a graph keep, in its functions too."""
+    graph._curvature_gradients = []
+    for function in graph._functions.values():
+        inner = getattr(function, "graph", None)
+        if hasattr(inner, "_curvature_gradients"):
+            forget_gradients(inner)
+
+
+def is_plain(variable: tf.Variable) -> bool:
+    """Whether a variable is one array on one device, and stands for no other."""
+    return type(variable) is resource_variable_ops.ResourceVariable and (
+        distribute_utils.value_container(variable) is variable
+    )
+
+
+def spec_of(variable: tf.Variable) -> tf.TypeSpec:
+    """What a compiled function has to know of a variable that it is given."""
+    return resource_variable_ops.VariableSpec(variable.shape, variable.dtype, variable.trainable)
+
+
+def watched_by_tapes() -> bool:
+    """Whether a tape or an accumulator would record what is computed now."""
+    return not pywrap_tfe.TFE_Py_TapeSetIsEmpty()
 
 
 def has_gradient(op_type: str) -> bool:

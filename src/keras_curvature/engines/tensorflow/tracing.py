@@ -20,6 +20,7 @@ from keras_curvature.engines.masks import packed
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.compilation import compiled
 from keras_curvature.engines.tensorflow.fused_kernels import unfused
+from keras_curvature.engines.tensorflow.graph_identity import identity_of
 from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
     CALLS,
@@ -65,6 +66,13 @@ class Trace:
     captures: tuple[tuple[tf.Tensor, tf.Tensor], ...]
     variables: dict[Any, tf.Variable]
     scopes: Mapping[str, str]
+
+    @functools.cached_property
+    def identity(self) -> str | None:
+        """What the graph computes, as in `graph_identity`."""
+        outputs = keras.tree.flatten(self.outputs)
+        ends = outputs if self.tapped is None else [*outputs, self.tapped]
+        return identity_of(self.graph, ends, list(self.variables.values()))
 
 
 def trace(
