@@ -65,7 +65,7 @@ def test_the_best_epoch_is_chosen_among_those_that_keep_the_shape(tmp_path):
 
 
 def test_all_places_have_the_same_numbers(tmp_path):
-    _, monitor, fit = trained(log_dir=tmp_path)
+    _, monitor, fit = trained(log_dir=tmp_path, logs="all")
     board = EventAccumulator(str(tmp_path / "curvature"), size_guidance={"tensors": 0}).Reload()
     tags = {
         "shape_fraction": "curvature/shape_fraction",
