@@ -127,6 +127,8 @@ def test_history_and_text_list_it_apart():
     monitor = untrained(made_of(lambda b, x: 2 * b + x**2), probe, feature_names=["sex", "age"])
     assert {"feature/age", "change/sex"} <= monitor.history.keys()
     assert "feature/sex" not in monitor.history
+    chosen = monitor.reports.numbers(["change/sex", "feature/sex"])
+    assert list(chosen) == ["change/sex"]  # as `logs=` chooses
     text = str(monitor.reports[""])
     apart = text.split("along each input of two values")[1]
     assert "sex" in apart.split("\n\n")[0]

@@ -89,18 +89,20 @@ FUNCTIONS = {
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "",
 }  # fmt: skip
-COMMON = ["output", "wrt", "engine", "dtype", "batch_size"]
+COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "laplacian": [*COMMON, "directions", "seed"],
     "derivatives": [*COMMON, "v"],
-    "engine_choice": COMMON[:4],
-    "scale_curvature": ["output", "wrt", "dtype", "batch_size", "of", "v", "kernel"],
-    "hidden_fraction": ["output", "wrt", "engine", "batch_size", "along"],
-    "diagnose": ["output", "wrt", "dtype", "batch_size", "scale", "compare_tapes"],
+    "engine_choice": COMMON[:5],
+    "scale_curvature": ["output", "wrt", "columns", "dtype", "batch_size", "of", "v", "kernel"],
+    "hidden_fraction": ["output", "wrt", "columns", "engine", "batch_size", "along"],
+    "diagnose": ["output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes"],
     "verify": [*COMMON, "seed"],
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
-    "DerivativeOutput": ["output", "wrt", "engine"],
-    "CurvaturePenalty": ["scale", "directions", "seed", "output", "wrt", "engine", "metric_name"],
+    "DerivativeOutput": ["output", "wrt", "columns", "engine"],
+    "CurvaturePenalty": [
+        "scale", "directions", "seed", "output", "wrt", "columns", "engine", "metric_name",
+    ],
     "ShapePenalty": [
         "strength", "scale", "feature_names", "seed", "output", "wrt", "engine", "metric_name",
     ],
@@ -170,7 +172,7 @@ def assert_right(name, arguments, keywords, found):
     """Compares with the closed form, where the call asked for just that."""
     if arguments[0] is not MODEL or name in LAYERS:
         return
-    if any(keywords.get(key) is not None for key in ("output", "wrt", "directions")):
+    if any(keywords.get(key) is not None for key in ("output", "wrt", "columns", "directions")):
         return
     x = arguments[1]
     x = x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x

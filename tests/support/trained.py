@@ -37,7 +37,7 @@ def wave(log_dir, activation, epochs):
     names = ["width", "height"]
     known = np.stack([-9 * np.sin(3 * x[:, 0]) * x[:, 1], 0 * x[:, 0]], axis=1)[:, None]
     monitor = kc.CurvatureMonitor(
-        (x[:400], y[:400]), log_dir, feature_names=names, reference=known[:400],
+        (x[:400], y[:400]), log_dir, units="raw", feature_names=names, reference=known[:400],
         maps={"quadrants": lambda z: z[:, 0] * z[:, 1]},
     )  # fmt: skip
     network(2, activation, 3e-3).fit(
