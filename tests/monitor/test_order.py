@@ -87,3 +87,8 @@ def test_nothing_is_said_of_what_is_in_order(case, tmp_path):
         warnings.simplefilter("always")
         train(*callbacks, epochs=1)
     assert [one for one in told if "monitor" in str(one.message).split("metric")[0]] == []
+
+
+def test_a_number_that_is_nearly_one_is_not_waited_for():
+    with pytest.raises(ValueError, match="`curvature_rms` is meant"):
+        train(kc.CurvatureMonitor(PROBE), CALLBACKS.EarlyStopping("curvature_rmss"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 
 import keras
 import numpy as np
@@ -53,7 +54,11 @@ def test_the_best_epoch_is_chosen_among_those_that_keep_the_shape(tmp_path):
     path = tmp_path / "best.weights.h5"
     keep = {"monitor": "kept_loss", "mode": "min"}
     best = keras.callbacks.ModelCheckpoint(
-        path, save_best_only=True, save_weights_only=True, **keep
+        path,
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=np.inf,
+        **keep,
     )
     stop = keras.callbacks.EarlyStopping(patience=9, restore_best_weights=True, **keep)
     model, monitor, fit = trained(kept_loss(), best, stop)
@@ -95,3 +100,30 @@ def test_of_a_loss_too():
     model.compile("sgd", "mse")
     monitor = kc.CurvatureMonitor((np.hstack([X, X]), X), output="loss", shape={0: "convex"})
     assert monitor.measure(model)[""].headline["shape_fraction"] == 1  # a squared error is
+
+
+def test_nothing_is_saved_where_no_epoch_keeps_the_shape(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "FACTORS", [-1.0, -2.0])
+    path = tmp_path / "best.weights.h5"
+    best = keras.callbacks.ModelCheckpoint(
+        path, "kept_loss", mode="min", save_best_only=True, save_weights_only=True,
+        initial_value_threshold=np.inf,
+    )  # fmt: skip
+    trained(kept_loss(), best)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("words", [("increasing", "decreasing"), ("concave", "convex")])
+def test_words_that_exclude_each_other_are_refused(words):
+    with pytest.raises(ValueError, match=r"must not ask for .* and .* of one input"):
+        kc.CurvatureMonitor(X, shape={0: words})
+
+
+def test_an_index_into_a_dict_of_inputs_is_refused():
+    inputs = {name: keras.Input((1,), name=name) for name in ("strike", "spot")}
+    model = keras.Model(inputs, keras.layers.Add()(list(inputs.values())))
+    points = dict.fromkeys(inputs, X)
+    with pytest.raises(ValueError, match=r"must name inputs by .*Keras sorts the keys"):
+        kc.CurvatureMonitor(points, shape={1: "convex"}).measure(model)
+    with pytest.raises(ValueError, match=r"must be one of the names .*Keras sorts the keys"):
+        kc.hessian(model, points, wrt=0)

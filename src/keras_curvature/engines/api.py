@@ -34,6 +34,7 @@ from keras_curvature.engines.options import Options
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
 from keras_curvature.engines.random_directions import rademacher, sparse_rademacher
 from keras_curvature.engines.taylor import registry
+from keras_curvature.engines.wrt import checked_wrt
 
 __all__ = [
     "BENT",
@@ -62,6 +63,7 @@ __all__ = [
     "bind",
     "by_index",
     "checked_columns",
+    "checked_wrt",
     "chunking",
     "differentiate",
     "draws",

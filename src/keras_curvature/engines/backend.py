@@ -9,7 +9,7 @@ from keras_curvature.engines.tensorflow import first_derivatives
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of, layer_of
 from keras_curvature.engines.tensorflow.compilation import not_converted, require_eager
 from keras_curvature.engines.tensorflow.first_derivatives import tiled, value_and_jacobian
-from keras_curvature.engines.tensorflow.flat_function import FlatFunction, checked_wrt, flatten
+from keras_curvature.engines.tensorflow.flat_function import FlatFunction, flatten
 from keras_curvature.engines.tensorflow.interpreter import Interpreter, run
 from keras_curvature.engines.tensorflow.linear_regions import switches
 from keras_curvature.engines.tensorflow.own_call import NotAsTracedError, require_as_traced
@@ -21,7 +21,6 @@ __all__ = [
     "Interpreter",
     "NotAsTracedError",
     "activity_of",
-    "checked_wrt",
     "datasets_behind",
     "first_derivatives",
     "flatten",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_curvature.engines.columns import checked_columns
-from keras_curvature.engines.tensorflow.flat_function import checked_wrt
+from keras_curvature.engines.wrt import checked_wrt
 from keras_curvature.typing import Columns, Output, Wrt
 
 ENGINE_NAMES = ("taylor", "nested", "finite_difference")

@@ -27,6 +27,7 @@ from keras_curvature.figures.view import (
 )
 from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.report.data import Report
+from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.report.text import plain
 from keras_curvature.typing import Array
 
@@ -41,24 +42,30 @@ def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pict
     differ in these, are dots of their own colours.
     """
     n = len(m.x)
-    view = view_of(m, column, np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(int)))
+    rows = np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(int))
+    # A sum along two inputs means something in the units of the headline only.
+    bent = m.in_units(report.units)
+    view = view_of(m, column, rows)
     figure = page(report, which(m, column), (9.2, 5.2), theme)
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     place(figure, left=0.75, right=0.2, bottom=1.5, wspace=0.12)
 
-    ground = view if m.held is None else view_of(m.held, column)
-    (value, exact, at_scale), below = _mapped(view), _mapped(ground)
-    height = limit([exact, at_scale, *below[1:]], flat(m, column, 2))
+    value, (exact, at_scale) = view.value, _laplacians(view_of(bent, column, rows))
+    ground, below = view, (value, exact, at_scale)
+    if m.held is not None and bent.held is not None:
+        ground = view_of(m.held, column)
+        below = (ground.value, *_laplacians(view_of(bent.held, column)))
+    height = limit([exact, at_scale, *below[1:]], flat(bent, column, 2))
     signed = Normalize(-height, height)
-    means = means_of(m, column)
+    means = means_of(bent, column)
     plain_norm = Normalize(*range_of(np.concatenate([value, below[0]]), flat(m, column, 0)))
-    rows = (
+    maps = (
         ("Function", value, "viridis", plain_norm),
         (f"Laplacian, exact: mean {means[0]}", exact, theme.diverging, signed),
         (f"Laplacian over ± h: mean {means[1]}", at_scale, theme.diverging, signed),
     )
     painted = []
-    for panel, (title, values, colours, norm), under in zip(axes, rows, below, strict=True):
+    for panel, (title, values, colours, norm), under in zip(axes, maps, below, strict=True):
         panel.set_title(title)
         panel.set_xlabel(plain(m.feature_names[0], 30))
         is_filled = _fill(panel, ground.x, under, m.input_spread, colours, norm)
@@ -71,7 +78,8 @@ def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pict
     axes[0].set_ylabel(plain(m.feature_names[1], 30))
     _colour_bar(figure, painted[0], axes[:1], "y")
     beyond = int(np.sum(np.abs([exact, at_scale]) > height))
-    label = f"{_second(m.feature_names[0])} + {_second(m.feature_names[1])}  [y/x²]"
+    label = f"{_second(m.feature_names[0])} + {_second(m.feature_names[1])}"
+    label += f"  [{MEANINGS['mean'].unit_in(report.units)}]"
     _colour_bar(figure, painted[1], axes[1:], label, "both" if beyond else "neither")
     h = ", ".join(f"{s:.3g}" for s in m.scale)
     notes = [f"h = {h}", *([beyond_colours(beyond, "value")] if beyond else [])]
@@ -83,11 +91,11 @@ def maps(m: ExactMeasurement, report: Report, column: int, theme: Theme) -> Pict
     return figure
 
 
-def _mapped(view: View) -> tuple[Array, Array, Array]:
-    """Value, and Laplacian exact and at the scale, at each point."""
+def _laplacians(view: View) -> tuple[Array, Array]:
+    """Exact and at the scale, at each point."""
     inside = view.inside.all(axis=1)
     at_scale = np.where(inside, view.at_scale.sum(axis=1), np.nan)
-    return view.value, view.exact.sum(axis=1), at_scale
+    return view.exact.sum(axis=1), at_scale
 
 
 def _fill(

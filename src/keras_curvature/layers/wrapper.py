@@ -16,10 +16,11 @@ from keras_curvature.engines.api import (
     bind,
     by_index,
     checked_columns,
+    checked_wrt,
     mask_of,
     masked,
 )
-from keras_curvature.engines.backend import checked_wrt, layer_of, trace
+from keras_curvature.engines.backend import layer_of, trace
 from keras_curvature.typing import Columns, Output, Structure, Wrt
 
 EXAMPLES = 4

@@ -169,6 +169,19 @@ class ExactMeasurement(Measurement):
     changes: Array | None = None
     change_rows: Array | None = None
 
+    def straightness(self) -> float:
+        """As for all measurements; where other inputs are held, of what these make of the output.
+
+        The output's spread over the probe is that of all inputs.
+        """
+        if self.held is None:
+            return super().straightness()
+        along = np.sum((self.jacobian * self.input_spread) ** 2, axis=-1)
+        own = np.array([root_mean(finite(column)) for column in np.sqrt(along).T])
+        spread = np.where(own > 0, np.fmin(own, self.output_spread), self.output_spread)
+        standard = self.segments.in_standard_units(spread)
+        return standard.slope_change() * len(self.input_spread)
+
     @property
     def by_input(self) -> ExactMeasurement:
         """Itself."""

@@ -23,6 +23,9 @@ WORDS = {
 }
 """The derivative that decides, and its sign; 0 where it has to vanish."""
 
+OPPOSITE = (("increasing", "decreasing"), ("convex", "concave"))
+"""Words of which a function keeps both only where the derivative vanishes."""
+
 TOLERANCE = 1e-6
 """Violation that counts as none, in standard deviations of input and output.
 
@@ -98,7 +101,7 @@ def checked_shape(shape: Any) -> dict[str | int, tuple[str, ...]]:
 
     Raises:
         TypeError: for anything but a dict from names or indexes of inputs to words.
-        ValueError: for an empty dict or an unknown word.
+        ValueError: for an empty dict, an unknown word or two that exclude each other.
     """
     expected = (
         "`shape` must be a dict from names or indexes of inputs to one or several of "
@@ -116,6 +119,12 @@ def checked_shape(shape: Any) -> dict[str | int, tuple[str, ...]]:
             raise TypeError(f"{expected} Received: {given!r} for {key!r}.")
         if not words or not all(isinstance(word, str) and word in WORDS for word in words):
             raise ValueError(f"{expected} Received: {given!r} for {key!r}.")
+        against = next((pair for pair in OPPOSITE if set(pair) <= set(words)), None)
+        if against is not None:
+            raise ValueError(
+                f"`shape` must not ask for {against[0]} and {against[1]} of one input. Received: "
+                f"{given!r} for {key!r}. For both, ask for 'linear' or leave the input out."
+            )
         found[name] = tuple(dict.fromkeys(words))
     if not found:
         raise ValueError(f"{expected} Received: an empty dict.")
@@ -133,7 +142,7 @@ def conditions(
         inputs: how they lie; an input of one number goes by its own name too.
 
     Raises:
-        ValueError: for an input that is not there, or is there twice.
+        ValueError: for an input that is not there, or is there twice; for an index into a dict.
     """
     starts = np.cumsum([0, *inputs.sizes[:-1]])
     own = zip(inputs.names, starts, inputs.sizes, strict=True)
@@ -141,6 +150,11 @@ def conditions(
     places |= {name: i for i, name in enumerate(names)}
     found: list[Condition] = []
     for key, words in shape.items():
+        if not isinstance(key, str) and not inputs.ordered:
+            raise ValueError(
+                f"`shape` must name inputs by {list(inputs.names)}: Keras sorts the keys of a dict "
+                f"of inputs, so that an index may mean another one. Received: {key!r}."
+            )
         index = places.get(key) if isinstance(key, str) else key
         if index is None or not -len(names) <= index < len(names):
             shown = list(names[:NAMED])

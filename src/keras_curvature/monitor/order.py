@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -60,13 +61,17 @@ def require_written(
         written: those that are written.
 
     Raises:
-        ValueError: for a number that was measured and is not written, and for one that is not
-            measured in this training. What else begins with the name may be another callback's.
+        ValueError: for a number that was measured and is not written, for one that is not
+            measured in this training, and for a name that is nearly one. What else begins with the
+            name may be another callback's.
     """
     for callback, key, number in _readers(_callbacks(monitor), name):
-        if number in written or number not in {*known, *MEANINGS}:
+        close = difflib.get_close_matches(number, known, 1, 0.8)
+        if number in written or (number not in {*known, *MEANINGS} and not close):
             continue
         advice = f"which is not measured here. `logs` may name {list(known)}."
+        if close and number not in known:
+            advice = f"which there is not. `{name}_{close[0]}` is meant?"
         if number in known:
             advice = f"which the monitor does not write. Ask for it: `logs=[{number!r}, ...]`."
         raise ValueError(

@@ -52,7 +52,8 @@ def verdict(
     fit = numbers.get("r2")
     fitted = "" if fit is None else f" (R² {fit:.3f} on the probe)"
     if not measurement.straightness() >= STRAIGHT:
-        return _straight(fit, fitted, measurement.gain_of_a_parabola())
+        said = _straight(fit, fitted, measurement.gain_of_a_parabola())
+        return Verdict(said.kind, f"{said.sentence}{_against_known(numbers, units)}")
     kinked = _kinked(numbers, units, fitted)
     if kinked is not None:
         return kinked
@@ -153,13 +154,19 @@ def _smooth(numbers: Mapping[str, float], units: Units, fitted: str) -> Verdict:
         f"{fitted}."
     )
     if "reference_rmse" in numbers:
-        off = _told("reference_rmse", numbers, units)
-        return Verdict("smooth", f"{said} From the known second derivatives it is off by {off}.")
+        return Verdict("smooth", f"{said}{_against_known(numbers, units)}")
     return Verdict(
         "smooth",
         f"{said} A fit of values does not fix derivatives: reference= checks them, slopes as "
         "labels (kc.DerivativeOutput) teach them.",
     )
+
+
+def _against_known(numbers: Mapping[str, float], units: Units) -> str:
+    if "reference_rmse" not in numbers:
+        return ""
+    off = _told("reference_rmse", numbers, units)
+    return f" From the known second derivatives it is off by {off}."
 
 
 def _told(name: str, numbers: Mapping[str, float], units: Units) -> str:

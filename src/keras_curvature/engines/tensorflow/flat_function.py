@@ -25,6 +25,7 @@ from keras_curvature.engines.tensorflow.interpreter import run
 from keras_curvature.engines.tensorflow.op_emission import widened
 from keras_curvature.engines.tensorflow.side_effects import PYTHON
 from keras_curvature.engines.tensorflow.tracing import Trace, find_layer, trace
+from keras_curvature.engines.wrt import chosen_inputs
 from keras_curvature.typing import Columns, Model, Output, Wrt
 
 
@@ -188,7 +189,7 @@ def flatten(
     """
     points = _names_of_points(model, inputs)
     layer = wrt if isinstance(wrt, str) and wrt not in points else None
-    chosen = [] if layer else _chosen_inputs(model, points, wrt)
+    chosen = [] if layer else chosen_inputs(points, wrt, _layer_names(model), inputs.structure)
     if layer:
         find_layer(model, layer)
     tap: str | int | None = layer
@@ -243,62 +244,6 @@ def flatten(
         activity=report,
         layer=layer,
     )
-
-
-def checked_wrt(wrt: Any) -> Wrt:
-    """What `wrt=` may be; a list as a tuple.
-
-    Raises:
-        TypeError: if it is none of these.
-        ValueError: for an empty list.
-    """
-    several = isinstance(wrt, (list, tuple))
-    parts = wrt if several else [] if wrt is None else [wrt]
-    if any(isinstance(part, bool) or not isinstance(part, (int, str)) for part in parts):
-        raise TypeError(
-            "`wrt` must be None, the index or name of an input, the name of a layer, or a list of "
-            f"indexes or names of inputs. Received: {wrt!r}."
-        )
-    if several and not parts:
-        raise ValueError(
-            "`wrt` as a list must hold at least one index or name of an input. Received: "
-            f"{wrt!r}. Leave it out to differentiate by all inputs."
-        )
-    return tuple(parts) if several else wrt
-
-
-def _chosen_inputs(model: Model, names: Sequence[str], wrt: Wrt) -> list[int]:
-    """The indexes of the inputs to differentiate by."""
-    if wrt is None:
-        return list(range(len(names)))
-    parts = [wrt] if isinstance(wrt, (int, str)) else wrt
-    chosen = [_index(model, names, part) for part in parts]
-    twice = [names[i] for i in dict.fromkeys(chosen) if chosen.count(i) > 1]
-    if twice:
-        raise ValueError(
-            f"`wrt` must hold each input once. Received: {list(parts)}, where {twice[0]!r} is "
-            "there more than once."
-        )
-    return chosen
-
-
-def _index(model: Model, names: Sequence[str], wrt: int | str) -> int:
-    if isinstance(wrt, str):
-        if wrt in names:
-            return names.index(wrt)
-        layer = (
-            f", a layer. A layer stands alone: `wrt={wrt!r}`" if wrt in _layer_names(model) else ""
-        )
-        raise ValueError(
-            f"`wrt` as a list must hold indexes or names of the model's inputs {list(names)}. "
-            f"Received: {wrt!r}{layer}."
-        )
-    if not -len(names) <= wrt < len(names):
-        raise ValueError(
-            f"`wrt` must be an index into the model's {len(names)} input(s) {list(names)}. "
-            f"Received: {wrt}."
-        )
-    return wrt % len(names)
 
 
 def _only(chosen: Sequence[int], names: Sequence[str], columns: Sequence[int | str]) -> int:

@@ -71,7 +71,7 @@ class Trace:
     def identity(self) -> str | None:
         """What the graph computes, as in `graph_identity`."""
         outputs = keras.tree.flatten(self.outputs)
-        ends = outputs if self.tapped is None else [*outputs, self.tapped]
+        ends = outputs if self.tap is None else [*outputs, self.tap.tensor]
         return identity_of(self.graph, ends, list(self.variables.values()))
 
 
@@ -292,7 +292,7 @@ def find_layer(model: Any, name: str) -> keras.Layer:
     if name not in by_name:
         raise ValueError(
             f"`wrt` must name one of the model's inputs or layers. Received: {name!r}. "
-            f"The layers are {sorted(by_name)}."
+            f"The layers are {sorted(by_name)}. For a column of an input take `columns=`."
         )
     return by_name[name]
 
