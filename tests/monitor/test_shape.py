@@ -113,12 +113,6 @@ def test_nothing_is_saved_where_no_epoch_keeps_the_shape(tmp_path, monkeypatch):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("words", [("increasing", "decreasing"), ("concave", "convex")])
-def test_words_that_exclude_each_other_are_refused(words):
-    with pytest.raises(ValueError, match=r"must not ask for .* and .* of one input"):
-        kc.CurvatureMonitor(X, shape={0: words})
-
-
 def test_an_index_into_a_dict_of_inputs_is_refused():
     inputs = {name: keras.Input((1,), name=name) for name in ("strike", "spot")}
     model = keras.Model(inputs, keras.layers.Add()(list(inputs.values())))

@@ -36,6 +36,7 @@ CASES = {
     "poor fit": (lambda x: x**2, lambda x: np.sin(9 * x)),
     "piecewise linear": (hat, None),
     "partly hidden": (lambda x: 4 * x**2 + 0.25 * hat(x), None),
+    "unresolved": (lambda x: tf.sin(1000 * x), None),  # many waves between two points
     "straight": (lambda x: 3 * x + 1, None),
     "still straight": (lambda x: 0.5 * x, lambda x: x**2),
     "linear": (lambda x: 3 * x, lambda x: 3 * x),

@@ -29,7 +29,15 @@ from keras_curvature.engines.losses import (
     loss_by_example,
 )
 from keras_curvature.engines.masks import mask_of, masked
-from keras_curvature.engines.op_types import BENT, LINEAR, QUADRATIC, SMOOTH, Curve, traits_of
+from keras_curvature.engines.op_types import (
+    BENT,
+    LINEAR,
+    QUADRATIC,
+    SMOOTH,
+    Curve,
+    may_kink,
+    traits_of,
+)
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
 from keras_curvature.engines.random_directions import rademacher, sparse_rademacher
@@ -80,6 +88,7 @@ __all__ = [
     "mask_of",
     "masked",
     "matched",
+    "may_kink",
     "names_of_columns",
     "needs_float64",
     "numbers_in",

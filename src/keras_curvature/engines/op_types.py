@@ -103,3 +103,15 @@ GIVEN: dict[str, Traits] = {}
 def traits_of(op_type: str) -> Traits:
     """What is known of the ops of a type."""
     return OWN.get(op_type) or GIVEN.get(op_type, UNKNOWN)
+
+
+BRANCHING = {"Case", "If", "StatelessCase", "StatelessIf"}
+"""Ops that may take another branch at the next point."""
+
+
+def may_kink(op_type: str) -> bool:
+    """Whether the slope may jump through an op: by a branch, or for all that is known."""
+    traits = traits_of(op_type)
+    if traits is UNKNOWN or traits.ends or op_type in BRANCHING:
+        return True
+    return traits.curve is not None and traits.curve.kinked

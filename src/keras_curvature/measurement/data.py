@@ -272,7 +272,10 @@ class ExactMeasurement(Measurement):
             return numbers
         numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian)
         if not self.segments.hidden_fraction() < statistics.PARTLY_HIDDEN:
-            numbers |= dict.fromkeys(statistics.JOINT_SHAPE, float("nan"))
+            # The exact second derivatives are not those of the function between the points.
+            unknown = (*statistics.JOINT_SHAPE, "normalized", "top_eigenvalue")
+            numbers |= dict.fromkeys((*unknown, "interaction_fraction"), float("nan"))
+            return numbers
         return numbers | {"interaction_fraction": statistics.interaction_fraction(standard)}
 
     def feature_curvature(self) -> dict[str, float]:

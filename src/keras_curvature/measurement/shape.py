@@ -23,9 +23,6 @@ WORDS = {
 }
 """The derivative that decides, and its sign; 0 where it has to vanish."""
 
-OPPOSITE = (("increasing", "decreasing"), ("convex", "concave"))
-"""Words of which a function keeps both only where the derivative vanishes."""
-
 TOLERANCE = 1e-6
 """Violation that counts as none, in standard deviations of input and output.
 
@@ -101,7 +98,7 @@ def checked_shape(shape: Any) -> dict[str | int, tuple[str, ...]]:
 
     Raises:
         TypeError: for anything but a dict from names or indexes of inputs to words.
-        ValueError: for an empty dict, an unknown word or two that exclude each other.
+        ValueError: for an empty dict or an unknown word.
     """
     expected = (
         "`shape` must be a dict from names or indexes of inputs to one or several of "
@@ -119,12 +116,6 @@ def checked_shape(shape: Any) -> dict[str | int, tuple[str, ...]]:
             raise TypeError(f"{expected} Received: {given!r} for {key!r}.")
         if not words or not all(isinstance(word, str) and word in WORDS for word in words):
             raise ValueError(f"{expected} Received: {given!r} for {key!r}.")
-        against = next((pair for pair in OPPOSITE if set(pair) <= set(words)), None)
-        if against is not None:
-            raise ValueError(
-                f"`shape` must not ask for {against[0]} and {against[1]} of one input. Received: "
-                f"{given!r} for {key!r}. For both, ask for 'linear' or leave the input out."
-            )
         found[name] = tuple(dict.fromkeys(words))
     if not found:
         raise ValueError(f"{expected} Received: an empty dict.")

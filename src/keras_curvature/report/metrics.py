@@ -72,7 +72,7 @@ MEANINGS: dict[str, Meaning] = {
         CURVATURE,
     ),
     "scale_rms": Meaning(
-        "as rms, over a distance h: kinks count too",
+        "as rms, along each input over a distance h, with kinks",
         f"√ of the sum over the inputs of the mean square of {_AT_SCALE}",
         CURVATURE,
     ),
@@ -130,7 +130,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "normalized": Meaning(
         "1 / distance in which the gradient turns",
-        "Median over the probe of the largest |eigenvalue| of the Hessian / |gradient|",
+        "Median over the probe of the largest |eigenvalue| of the Hessian / |gradient|; NaN "
+        "where kinks hide it",
         SLOPE_OVER_CURVATURE,
     ),
     "joint_convex_fraction": Meaning(
@@ -150,13 +151,13 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "top_eigenvalue": Meaning(
         "strongest bend in any direction, signed",
-        f"{_EIGENVALUES}; the one of largest magnitude",
+        f"{_EIGENVALUES}; the one of largest magnitude; NaN where kinks hide it",
         CURVATURE,
     ),
     "interaction_fraction": Meaning(
         "0: inputs act one by one, 1: only jointly",
         "Σ squared off-diagonal entries of the Hessians / Σ all squared entries, in standard "
-        "deviations",
+        "deviations; NaN where kinks hide it",
         SHARE,
     ),
     "mean_standard_error": Meaning(

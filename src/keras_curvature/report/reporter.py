@@ -71,5 +71,5 @@ class Reporter:
     def _said(self, verdict: Verdict) -> Verdict:
         """The verdict, of a classifier's best classes without blaming its activations."""
         if isinstance(self.asked, str) and self.asked in OF_A_CLASSIFIER:
-            return verdicts.between_classes(verdict, self.asked)
+            return verdicts.between_classes(verdict, self.activity, self.asked)
         return verdict

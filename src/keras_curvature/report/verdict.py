@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keras_curvature.engines.api import Activity, Dependence
+from keras_curvature.engines.api import Activity, Dependence, may_kink
 from keras_curvature.measurement import statistics
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.statistics import PARTLY_HIDDEN
@@ -55,8 +55,10 @@ def verdict(
         said = _straight(fit, fitted, measurement.gain_of_a_parabola())
         return Verdict(said.kind, f"{said.sentence}{_against_known(numbers, units)}")
     kinked = _kinked(numbers, units, fitted)
-    if kinked is not None:
+    if kinked is not None and any(may_kink(place.op_type) for place in activity.active):
         return kinked
+    if kinked is not None:
+        return _unresolved(numbers, fitted)
     if fit is not None and fit < GOOD_FIT:
         more = _unlearned(measurement)
         if fit < 0 or more >= WORTH_LEARNING:
@@ -64,10 +66,17 @@ def verdict(
     return _smooth(numbers, units, fitted)
 
 
-def between_classes(v: Verdict, output: str) -> Verdict:
+def between_classes(v: Verdict, activity: Activity, output: str) -> Verdict:
     """The same of the best class or of a margin, which have kinks where another class is best."""
     if v.kind not in ("piecewise linear", "partly hidden"):
         return v
+    if not any(may_kink(place.op_type) for place in activity.active if place.layer):
+        return Verdict(
+            "between classes",
+            f"Smooth within each class: with output={output!r} all kinks lie where another class "
+            "comes to be the best or second best. The exact numbers hold at the points; "
+            "slope_change and the curvature over a distance have these kinks in them.",
+        )
     said = v.sentence.replace("; use SiLU or GELU for pointwise values", "")
     return Verdict(
         v.kind,
@@ -122,6 +131,17 @@ def _kinked(numbers: Mapping[str, float], units: Units, fitted: str) -> Verdict 
             f"autodiff does not see. Compare mean with scale_mean{fitted}.",
         )
     return None
+
+
+def _unresolved(numbers: Mapping[str, float], fitted: str) -> Verdict:
+    seen = percent(1 - numbers["hidden_fraction"])
+    return Verdict(
+        "unresolved",
+        f"Not resolved{fitted}: nothing in the model has kinks, and still the exact second "
+        f"derivative accounts for {seen} of its change of slope. It bends between the points "
+        "that were looked at, or its values are rounding: give more points, dtype='float64', "
+        "inputs in the range of the training.",
+    )
 
 
 def _unlearned(m: Measurement) -> float:

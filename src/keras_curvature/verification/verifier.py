@@ -128,7 +128,7 @@ def _verified(s: Subject, lines: Lines) -> Verification:
 
 def _values(s: Subject) -> tuple[list[Check], list[str]]:
     """The graph that is differentiated against the model's own ops."""
-    native = s.bound.f.native
+    native = s.bound.f.narrowest
     if native.size < 4:
         return [], [f"The value was not checked: the model itself rounds to {native.name}."]
     found = answers.values(s, s.bound, s.options)

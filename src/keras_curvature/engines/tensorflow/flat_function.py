@@ -23,7 +23,7 @@ from keras_curvature.engines.tensorflow.fixed_batch import by_batch
 from keras_curvature.engines.tensorflow.graph_ops import needed
 from keras_curvature.engines.tensorflow.interpreter import run
 from keras_curvature.engines.tensorflow.op_emission import widened
-from keras_curvature.engines.tensorflow.side_effects import PYTHON
+from keras_curvature.engines.tensorflow.side_effects import PYTHON, all_needed
 from keras_curvature.engines.tensorflow.tracing import Trace, find_layer, trace
 from keras_curvature.engines.wrt import chosen_inputs
 from keras_curvature.typing import Columns, Model, Output, Wrt
@@ -110,6 +110,12 @@ class FlatFunction:
         held = {tensor.ref() for tensor in self.rest}
         ops = needed(self.fetches, dict.fromkeys(tensor.ref() for tensor in self.source))
         return any(tensor.ref() in held for op in ops for tensor in op.inputs)
+
+    @functools.cached_property
+    def narrowest(self) -> tf.DType:
+        """The narrowest float dtype that the model itself computes in."""
+        outputs = (y.dtype for op in all_needed(self.fetches) for y in op.outputs)
+        return min((self.native, *(d for d in outputs if d.is_floating)), key=lambda d: d.size)
 
     @property
     def input_names(self) -> tuple[str, ...]:
