@@ -152,7 +152,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             `on_error="warn"` it is a warning.
         ValueError: before training starts, for a probe that is empty, holds NaN or does not
             fit the model, an unknown output, layer or input of `shape`, a `freq` of 0, a
-            `log_dir` that cannot be written.
+            `log_dir` that cannot be written, a model that gives other values than its trace.
         TypeError: for an argument of a wrong type, an integer input without `wrt`.
     """
 

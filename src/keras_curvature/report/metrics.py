@@ -167,7 +167,7 @@ MEANINGS: dict[str, Meaning] = {
         CURVATURE,
     ),
     "rms_standard_error": Meaning(
-        "sampling error of rms, at most",
+        "sampling error of rms",
         "Standard error of rms, from the standard deviation over the points of q (a − b)² / 4, for "
         "halves of q directions each",
         CURVATURE,
