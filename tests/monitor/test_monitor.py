@@ -100,7 +100,7 @@ def test_logs_hold_the_numbers_asked_for_under_the_names_of_the_history(case):
     [("headline", {"price_rms", "risk_rms", "risk_slope_change"}),
      (["rms"], {"price_rms", "risk_rms"}),
      (["risk_rms", "max"], {"risk_rms", "price_max", "risk_max"})],
-    ids=str,
+    ids=["headline", "of each", "of one and of each"],
 )  # fmt: skip
 def test_a_name_in_logs_is_of_one_output_or_of_each(logs, logged):
     monitor = kc.CurvatureMonitor(PROBE, logs=logs)
