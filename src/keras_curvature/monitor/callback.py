@@ -423,6 +423,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             self._attempt(step, "write the log", lambda: training.write(step, found))
         if budget.allows():
             self._attempt(step, "draw", lambda: training.picture(found, pictures))
+        elif not training.described:
+            self._attempt(step, "describe", lambda: training.describe(found, pictures))
 
     def _tell_faults(self, training: Training, step: int) -> None:
         if training.writer is None or not self._tolerance.untold:

@@ -97,6 +97,7 @@ class Training:
         is_first: whether that has not ended yet.
         found: at its last step.
         budget: for pictures.
+        described: whether the log has a text.
         names: of the inputs, where the user or the probe has some.
         maps: of the user's functions.
         mapped: what they gave at its last step.
@@ -138,7 +139,7 @@ class Training:
         self.begun, self.is_first = False, True
         self.found = Found()
         self.budget = PictureBudget()
-        self._described = False
+        self.described = False
         self.writer: Any = None
 
     def open_log(self, log_dir: str | Path | None, name: str) -> None:
@@ -236,15 +237,20 @@ class Training:
             self.writer.write_distribution(report, measurement)
             self.writer.write_scale_profile(report)
             self.writer.write_tab(report, measurement, found.slices.get(output), self.mapped)
-            if not self._described:
-                self.writer.write_summary(report)
-        self._described = True
         self.writer.flush()
 
     def tell(self, step: int, faults: Sequence[str]) -> None:
         """Writes what went wrong."""
         self.writer.write_faults(step, faults)
         self.writer.flush()
+
+    def describe(self, found: Found, pictures: Pictures) -> None:
+        """Writes the distances and the text of a step without pictures."""
+        self.look(found, pictures)
+        for report in found.reports.values():
+            self.writer.write_summary(report)
+        self.writer.flush()
+        self.described = True
 
     def picture(self, found: Found, pictures: Pictures) -> None:
         """Draws and writes the pictures and the text of a step."""
