@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from keras_curvature.engines import evaluation
 from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.tensorflow import parallel_halves
+from keras_curvature.engines.tensorflow import parallel_halves, shared_functions
 
 NAMES = ("hessian_diagonal", "laplacian", "directional_curvature")
 
@@ -47,6 +48,8 @@ def held():
 def halved(monkeypatch):
     """How many examples each pair of halves had, with halves for whatever allows them."""
     monkeypatch.setattr(parallel_halves, "LEAST_NUMBERS", 0)
+    # What another test has compiled for such a model would not be counted.
+    monkeypatch.setattr(shared_functions, "_kept", OrderedDict())
     counts = []
     side_by_side = parallel_halves.side_by_side
 

@@ -125,7 +125,8 @@ def test_nothing_is_held_where_all_is_differentiated_by_or_nothing_else_matters(
 
 
 def test_two_columns_of_several_are_a_map_with_the_others_held():
-    monitor = untrained(of_one_array(), X, columns=["vol", "strike"], feature_names=NAMES)
+    asked = {"columns": ["vol", "strike"], "feature_names": NAMES, "units": "raw"}
+    monitor = untrained(of_one_array(), X, **asked)
     held = monitor._found.measurements[""].held
     vol, strike = held.x.T
     spot = (held.value[:, 0] - strike**3 * vol) / strike

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from keras_curvature.typing import Structure, Wrt
+from keras_curvature.typing import Wrt
 
 
 def checked_wrt(wrt: Any) -> Wrt:
@@ -30,24 +30,21 @@ def checked_wrt(wrt: Any) -> Wrt:
     return tuple(parts) if several else wrt
 
 
-def chosen_inputs(
-    names: Sequence[str], wrt: Wrt, layers: Collection[str], structure: Structure
-) -> list[int]:
+def chosen_inputs(names: Sequence[str], wrt: Wrt, layers: Collection[str]) -> list[int]:
     """The indexes of the inputs to differentiate by.
 
     Args:
         names: of the inputs.
         wrt: what was asked for, unless it is a layer.
         layers: names of the model's layers.
-        structure: what the inputs came in.
 
     Raises:
-        ValueError: for an input that there is not, or is there twice; for an index into a dict.
+        ValueError: for an input that there is not, or is there twice.
     """
     if wrt is None:
         return list(range(len(names)))
     parts = [wrt] if isinstance(wrt, (int, str)) else wrt
-    chosen = [_index(names, part, layers, structure) for part in parts]
+    chosen = [_index(names, part, layers) for part in parts]
     twice = [names[i] for i in dict.fromkeys(chosen) if chosen.count(i) > 1]
     if twice:
         raise ValueError(
@@ -57,9 +54,7 @@ def chosen_inputs(
     return chosen
 
 
-def _index(
-    names: Sequence[str], wrt: int | str, layers: Collection[str], structure: Structure
-) -> int:
+def _index(names: Sequence[str], wrt: int | str, layers: Collection[str]) -> int:
     if isinstance(wrt, str):
         if wrt in names:
             return names.index(wrt)
@@ -67,11 +62,6 @@ def _index(
         raise ValueError(
             f"`wrt` as a list must hold indexes or names of the model's inputs {list(names)}. "
             f"Received: {wrt!r}{layer}."
-        )
-    if isinstance(structure, dict) and len(structure) > 1:
-        raise ValueError(
-            f"`wrt` must be one of the names {list(names)}: Keras sorts the keys of a dict of "
-            f"inputs, so that an index may mean another one. Received: {wrt}."
         )
     if not -len(names) <= wrt < len(names):
         raise ValueError(

@@ -195,7 +195,7 @@ def flatten(
     """
     points = _names_of_points(model, inputs)
     layer = wrt if isinstance(wrt, str) and wrt not in points else None
-    chosen = [] if layer else chosen_inputs(points, wrt, _layer_names(model), inputs.structure)
+    chosen = [] if layer else chosen_inputs(points, wrt, _layer_names(model))
     if layer:
         find_layer(model, layer)
     tap: str | int | None = layer
