@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|Place|Derivative|Formula|Propagate)",
     ),
-    (r"py:.*", r"(Keeps|optional|Names|Traits|Switches)"),
+    (r"py:.*", r"(Keeps|Maps|optional|Names|Traits|Switches)"),
     (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers)\..*"),
 ]
 

@@ -40,7 +40,7 @@ class Look:
         memory: resident set, bytes.
         log: size of the run on the disk, bytes.
         traces: how often the monitor has run the model's own code to trace it: once for all
-            its numbers, and once to ask TensorFlow itself for the diagnosis. What Keras traces
+            its numbers, and once to compare them with. What Keras traces
             for the training is not in it.
         functions: compiled functions that the monitor holds.
     """
