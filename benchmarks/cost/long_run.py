@@ -28,8 +28,8 @@ AT = (1, 10, 100, 500, 1000, 1500, 2000)
 """Epochs at which memory and log are looked at."""
 
 SETTLED = 500
-"""The epoch from which memory is compared: the first ones fill TensorFlow's own pools, and pictures,
-for which much is loaded, begin after five seconds."""
+"""The epoch from which memory is compared: the first ones fill TensorFlow's own pools, and
+pictures, for which much is loaded, begin after five seconds."""
 
 
 @dataclass(frozen=True)

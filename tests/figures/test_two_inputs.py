@@ -42,6 +42,15 @@ def test_the_means_are_those_of_the_headline_wherever_windows_leave_the_range():
     ]
 
 
+def test_the_sum_along_two_inputs_is_in_the_units_of_the_headline():
+    m = saddle(300)
+    m = dataclasses.replace(m, input_spread=m.input_spread * [1, 100])
+    figure = figures.draw(m, report(units="std"))
+    mean = m.in_units("std").averages()["mean"]
+    assert figure.axes[1].get_title(loc="left") == f"Laplacian, exact: mean {mean:.3g}"
+    assert figure.axes[-1].get_xlabel() == "∂²y/∂x0² + ∂²y/∂x1²  [σy/σx²]"
+
+
 def test_points_of_a_map_are_small_and_of_its_colour():
     (function, *_) = figures.draw(saddle(), report()).axes
     points = function.collections[-1]

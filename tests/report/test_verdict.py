@@ -17,8 +17,8 @@ X = np.linspace(-1, 1, 64).astype("float32")[:, None]
 NOISE = 2 * np.random.default_rng(0).normal(size=X.shape)
 
 
-def model_of(function):
-    return keras.Sequential([keras.Input((1,)), keras.layers.Lambda(function)])
+def model_of(function, width=1):
+    return keras.Sequential([keras.Input((width,)), keras.layers.Lambda(function)])
 
 
 def hat(x):
@@ -157,3 +157,13 @@ def test_a_standard_deviation_is_the_measure_of_straightness():
         measurer = ExactMeasurer(model, make_probe(X * stretch), options=Options())
         kinds.append(verdict(measurer.measure()[""], measurer.f.activity).kind)
     assert kinds == ["smooth"] * 3
+
+
+def test_a_column_of_little_weight_is_judged_by_what_it_makes_of_the_output_itself():
+    """`100 x₀ + x₁²` bends along the second input as much as a parabola can."""
+    x = np.random.default_rng(0).uniform(-1, 1, (64, 2))
+    model = model_of(lambda x: 100 * x[:, :1] + x[:, 1:] ** 2, width=2)
+    options = Options(columns=[1])
+    measurer = ExactMeasurer(model, make_probe((x, np.asarray(model(x)))), options=options)
+    found = verdict(measurer.measure()[""], measurer.f.activity)
+    assert found.kind == "smooth", found.sentence

@@ -272,3 +272,13 @@ def test_the_monitor_warns_and_goes_on(registered):
     with pytest.warns(UserWarning, match="WRONG in .*'bend'"):
         monitor = fit(bent(), on_error="warn")
     assert monitor.history["step"] == [0, 1]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_what_rounds_to_half_precision_inside_is_not_called_another_function(policy):
+    """Its output is float32: the dtype of that says nothing of how exact it is."""
+    hidden = keras.layers.Dense(16, "silu", dtype=policy)
+    model = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1, dtype="float32")])
+    report = kc.verify(model, X[:, :2])
+    assert report.ok
+    assert "The value was not checked: the model itself rounds to" in str(report)
