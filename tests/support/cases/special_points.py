@@ -632,6 +632,10 @@ WITHOUT_DERIVATIVES = {
         lambda x: tf.math.reduce_euclidean_norm(x, axis=1),
         [[3, 4], [0, 0], [0, 1]],
     ),
+    "square root of a matrix": (
+        _of_matrices(tf.linalg.sqrtm),
+        [[2, 1, 1, 3], [1, 1, 1, 1], [4, 0, 0, 1]],
+    ),
     "standard deviation": (lambda x: ops.std(x, axis=1), [[1, 2], [1, 1], [2, 1]]),
     "angle": (lambda x: tf.math.atan2(x[:, 0], x[:, 1]), [[3, 4], [0, 0], [0, 1]]),
     "logarithm of a sum of nothing": (

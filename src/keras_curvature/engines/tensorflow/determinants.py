@@ -101,6 +101,13 @@ def solution(op: tf.Operation, a: tf.Tensor, b: tf.Tensor) -> list[tf.Tensor]:
     return [_nan_where(lost, tf.linalg.solve(regular, b, adjoint=op.get_attr("adjoint")), 2)]
 
 
+def root(op: tf.Operation, a: tf.Tensor) -> list[tf.Tensor]:
+    """The square root of a matrix, which has no slope where the matrix is singular."""
+    regular, lost = _regular(a)
+    value = tf.linalg.sqrtm(tf.stop_gradient(a))
+    return [_in_place_of(_nan_where(lost, tf.linalg.sqrtm(regular), 2), value)]
+
+
 def log_determinant(op: tf.Operation, a: tf.Tensor) -> list[tf.Tensor]:
     """Sign and logarithm of `|det(A)|`, which has no slope where it is -inf."""
     regular, lost = _regular(a)

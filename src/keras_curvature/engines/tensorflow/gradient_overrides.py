@@ -357,6 +357,7 @@ GUARDED: dict[str, Callable[..., list[tf.Tensor]]] = {
     "LogMatrixDeterminant": determinants.log_determinant,
     "MatrixInverse": determinants.inverse,
     "MatrixSolve": determinants.solution,
+    "MatrixSquareRoot": determinants.root,
 }
 """Op type -> all its outputs, by the op itself on another input: where TensorFlow would fail
 for all examples, NaN at those of a singular matrix."""
