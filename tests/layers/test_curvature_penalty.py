@@ -9,7 +9,9 @@ import tensorflow as tf
 from keras import layers
 
 import keras_curvature as kc
+import penalised
 import truth
+from penalised import losses_in_float64, network  # noqa: F401
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(3, 3))
@@ -26,21 +28,8 @@ class Quadratic(keras.Layer):
         return tf.concat([y, 3 * y], axis=1)
 
 
-def network(activation="tanh", inputs=2, dtype=None):
-    keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            keras.Input((inputs,), dtype=dtype),
-            layers.Dense(16, activation, dtype=dtype),
-            layers.Dense(1, dtype=dtype),
-        ]
-    )
-
-
 def penalty_of(layer, x):
-    layer(x, training=True)
-    (loss,) = layer.losses
-    return float(loss)
+    return float(penalised.penalty_of(layer, x))
 
 
 @pytest.mark.parametrize("scale", [None, 0.5, (0.5, 0.5, 0.5)], ids=str)
@@ -69,14 +58,6 @@ def test_kinks_are_seen_at_a_scale_only():
     assert penalty_of(kc.CurvaturePenalty(net, 1.0), x) == 0
     assert penalty_of(kc.CurvaturePenalty(net, 1.0, scale=0.3), x) > 0.01
     assert penalty_of(kc.CurvaturePenalty(net, 1.0, scale="auto"), x) > 0.01
-
-
-@pytest.fixture
-def losses_in_float64():
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
 
 
 @pytest.mark.usefixtures("losses_in_float64")

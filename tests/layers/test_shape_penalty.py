@@ -11,6 +11,7 @@ from keras import layers, ops
 import keras_curvature as kc
 import truth
 from keras_curvature.layers.shape_penalty import MARGIN
+from penalised import losses_in_float64, network, penalty_of  # noqa: F401
 from watched import untrained
 
 RNG = np.random.default_rng(0)
@@ -32,23 +33,6 @@ class Power(keras.Layer):
 
     def get_config(self):
         return {**super().get_config(), "power": self.power, "w": self.first}
-
-
-def network(activation="silu", inputs=2, dtype=None):
-    keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            keras.Input((inputs,), dtype=dtype),
-            layers.Dense(16, activation, dtype=dtype),
-            layers.Dense(1, dtype=dtype),
-        ]
-    )
-
-
-def penalty_of(layer, x):
-    layer(x, training=True)
-    (loss,) = layer.losses
-    return loss
 
 
 def seen_by(layer):
@@ -158,14 +142,6 @@ def test_between_the_data_it_looks_too():
 @pytest.mark.parametrize("x", [X[:1], np.ones((8, 2), "float32")], ids=["one example", "constant"])
 def test_where_there_is_no_spread_nothing_is_added(x):
     assert float(penalty_of(kc.ShapePenalty(network(), {0: WORDS}), x)) == 0
-
-
-@pytest.fixture
-def losses_in_float64():
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
 
 
 @pytest.mark.usefixtures("losses_in_float64")

@@ -104,7 +104,8 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
         "scale", "directions", "seed", "output", "wrt", "columns", "engine", "metric_name",
     ],
     "ShapePenalty": [
-        "strength", "scale", "feature_names", "seed", "output", "wrt", "engine", "metric_name",
+        "strength", "scale", "feature_names", "seed", "output", "wrt", "columns", "engine",
+        "metric_name",
     ],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "logs", "freq", "feature_names", "name", "on_error",

@@ -34,7 +34,7 @@ class Penalty(DerivativeWrapper):
         *,
         output: Output,
         wrt: Wrt,
-        columns: Columns = None,
+        columns: Columns,
         engine: str,
         metric_name: str,
         **kwargs: Any,

@@ -17,7 +17,7 @@ from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import shape as shapes
 from keras_curvature.measurement import windows
 from keras_curvature.measurement.probe import Names, feature_names
-from keras_curvature.typing import Output, Shape, Structure, Wrt
+from keras_curvature.typing import Columns, Output, Shape, Structure, Wrt
 
 MARGIN = 0.02
 """How far on the right side a derivative has to be, as a share of its root mean square.
@@ -79,6 +79,7 @@ class ShapePenalty(Penalty):
         seed: of what is drawn.
         output: whose shape, as in `keras_curvature.derivatives`.
         wrt: along what, as there.
+        columns: along which columns of an input, as there, by their indexes; `shape` counts these.
         engine: as there.
         metric_name: what the metric is called; give each of several penalties its own.
         **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
@@ -100,6 +101,7 @@ class ShapePenalty(Penalty):
         seed: int | None = None,
         output: Output = None,
         wrt: Wrt = None,
+        columns: Columns = None,
         engine: str = "auto",
         metric_name: str = "shape_penalty",
         **kwargs: Any,
@@ -109,6 +111,7 @@ class ShapePenalty(Penalty):
             strength,
             output=output,
             wrt=wrt,
+            columns=columns,
             engine=engine,
             metric_name=metric_name,
             **kwargs,
