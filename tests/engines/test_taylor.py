@@ -17,7 +17,7 @@ from keras_curvature.engines.taylor.modes import Collapsed
 from keras_curvature.engines.tensorflow.taylor.engine import Taylor, fallbacks
 from keras_curvature.engines.tensorflow.taylor.propagation import advance
 from keras_curvature.engines.tensorflow.taylor.recorded_model import record
-from keras_curvature.engines.tensorflow.taylor.summation import ADDED_UP
+from keras_curvature.engines.tensorflow.summation import ADDED_UP
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets
 
 LAYERS = [c for c in CASES if c.family in ("layers", "activations") and "loop" not in c.tags]

@@ -148,7 +148,7 @@ class EstimatedMeasurer(Measurer):
         return self.f.activity.activations <= DIAGNOSED_ACTIVATIONS
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Engine[Any]:
         """Computes the curvatures along the directions."""
         return self._bound.engine_for((LAPLACIAN,))
 

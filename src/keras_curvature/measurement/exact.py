@@ -213,7 +213,7 @@ class ExactMeasurer(Measurer):
         }
 
     @property
-    def _directional(self) -> Engine:
+    def _directional(self) -> Engine[Any]:
         """Computes what is taken along lines."""
         return self._bound.engine_for((DIRECTIONAL,))
 

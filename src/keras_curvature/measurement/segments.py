@@ -7,6 +7,7 @@ really changes, and how much of that the exact second derivative accounts for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -48,7 +49,7 @@ can be believed there.
 
 
 def along(
-    engine: Engine,
+    engine: Engine[Any],
     f: FlatFunction,
     start: tf.Tensor,
     end: tf.Tensor,

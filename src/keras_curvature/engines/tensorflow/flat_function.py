@@ -18,12 +18,12 @@ from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.outputs import output_names, selector
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of
+from keras_curvature.engines.tensorflow.arrays import widened
 from keras_curvature.engines.tensorflow.fingerprint import Same
 from keras_curvature.engines.tensorflow.fixed_batch import by_batch
 from keras_curvature.engines.tensorflow.graph_ops import needed
 from keras_curvature.engines.tensorflow.interpreter import run
-from keras_curvature.engines.tensorflow.op_emission import widened
-from keras_curvature.engines.tensorflow.side_effects import PYTHON, all_needed
+from keras_curvature.engines.tensorflow.side_effects import DRAW, PYTHON, all_needed
 from keras_curvature.engines.tensorflow.tracing import Trace, find_layer, trace
 from keras_curvature.engines.wrt import chosen_inputs
 from keras_curvature.typing import Columns, Model, Output, Wrt
@@ -116,6 +116,11 @@ class FlatFunction:
         """The narrowest float dtype that the model itself computes in."""
         outputs = (y.dtype for op in all_needed(self.fetches) for y in op.outputs)
         return min((self.native, *(d for d in outputs if d.is_floating)), key=lambda d: d.size)
+
+    @functools.cached_property
+    def draws(self) -> bool:
+        """Whether an output needs random numbers."""
+        return any("Random" in op.type or op.type == DRAW for op in all_needed(self.fetches))
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ ADJOINTS = 16
 
 
 @dataclass(frozen=True)  # equal to itself in a key
-class Taylor(Engine):
+class Taylor(Engine[FlatFunction]):
     """Second-order Taylor propagation."""
 
     name = "taylor"
