@@ -10,7 +10,7 @@ from keras import layers
 
 import keras_curvature as kc
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.random_directions import sparse_rademacher
+from keras_curvature.engines.tensorflow.random_directions import sparse_rademacher
 from keras_curvature.measurement import estimated, exact_or_estimated
 from keras_curvature.measurement.estimated import EstimatedMeasurer
 from keras_curvature.measurement.exact import ExactMeasurer

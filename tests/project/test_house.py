@@ -95,6 +95,7 @@ NOT_YET_NEUTRAL = {
 }
 """Files that import a backend though it is not theirs. It only shrinks: to be empty one day."""
 
+
 @pytest.mark.usefixtures("rules_as_before")
 def test_the_rule_of_the_guide_can_be_added(capsys):
     text = (ROOT / "CONTRIBUTING.md").read_text()
