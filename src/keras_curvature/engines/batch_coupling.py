@@ -41,7 +41,8 @@ def warn_if_coupled(f: TracedFunction, leaves: Sequence[Tensor]) -> bool:
 
 
 def _warns(f: TracedFunction, leaves: Sequence[Tensor]) -> bool:
-    found = influence(f, leaves)
+    with compilation.computing_in(f.dtype):
+        found = influence(f, leaves)
     coupled = found > TOLERANCE  # False for NaN: that is another problem
     if coupled:
         warnings.warn(

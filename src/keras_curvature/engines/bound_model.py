@@ -190,13 +190,13 @@ def bind(
         f = flat_function.flatten(
             model, inputs, options.output, options.wrt, inside, options.columns
         )
-        any_number = fixed_batch.rows(f.fetches) is None
+        any_number = fixed_batch.rows(f) is None
         return Evaluator(f, strategy, any_number and warn_if_coupled(f, inputs.leaves))
 
     evaluator = _evaluator(model, key, make)
     whole: Any = evaluator.f
     dtype = xp.widened(whole.native, options.narrowest)
-    batch = fixed_batch.size(inputs, whole.fetches, coupled=evaluator.coupled)
+    batch = fixed_batch.size(inputs, whole, coupled=evaluator.coupled)
     if batch is None:
         return BoundModel(evaluator, inputs, dtype, options.engine)
     placed = fixed_batch.placed(inputs, batch)

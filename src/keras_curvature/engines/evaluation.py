@@ -34,12 +34,13 @@ def differentiate(
     """Named derivatives of `model` at `x`, in the user's structure."""
     bound = bind(model, x, options)
     engine = bound.engine_for(names)
-    direction = as_direction(bound, v) if ALONG_V & set(names) else None
-    found = flat_derivatives(bound, engine, tuple(names), direction, options.batch_size)
-    return {
-        name: unflatten(xp.cast(found[name], bound.result_dtype), *bound.layouts(name))
-        for name in names
-    }
+    with compilation.computing_in(bound.f.dtype):
+        direction = as_direction(bound, v) if ALONG_V & set(names) else None
+        found = flat_derivatives(bound, engine, tuple(names), direction, options.batch_size)
+        return {
+            name: unflatten(xp.cast(found[name], bound.result_dtype), *bound.layouts(name))
+            for name in names
+        }
 
 
 def estimate_laplacian(
@@ -61,8 +62,10 @@ def estimate_laplacian(
     size = chunking.at_once(options.batch_size, planned, leaves[0])
     signature = {LAPLACIAN: xp.spec([None, f.outputs.width], f.dtype)}
     halved_from = bound.evaluator.halved_along(engine, directions)
-    found = run_chunked(bound, compute, (*leaves, signs), size, signature, halved_from)
-    return unflatten(xp.cast(found[LAPLACIAN], bound.result_dtype), *bound.layouts(LAPLACIAN))
+    with compilation.computing_in(f.dtype):
+        found = run_chunked(bound, compute, (*leaves, signs), size, signature, halved_from)
+        estimate = xp.cast(found[LAPLACIAN], bound.result_dtype)
+        return unflatten(estimate, *bound.layouts(LAPLACIAN))
 
 
 def engine_choice(

@@ -72,6 +72,26 @@ def is_floating(dtype: tf.DType) -> bool:
     return bool(dtype.is_floating)
 
 
+def is_real(dtype: tf.DType) -> bool:
+    """Whether a dtype is one of real numbers."""
+    return not dtype.is_complex and dtype != tf.string
+
+
+def is_numeric(dtype: tf.DType) -> bool:
+    """Whether a dtype is one of real numbers or truth values."""
+    return bool(dtype.is_floating or dtype.is_integer or dtype.is_bool)
+
+
+def is_string(dtype: tf.DType) -> bool:
+    """Whether a dtype is that of text."""
+    return bool(dtype == tf.string)
+
+
+def is_dense(value: Any) -> bool:
+    """Whether a value is no tensor that leaves entries out."""
+    return not isinstance(value, (tf.RaggedTensor, tf.SparseTensor))
+
+
 def lowest(dtype: tf.DType) -> tf.Tensor:
     """The smallest number of a dtype."""
     return tf.constant(dtype.min, dtype)

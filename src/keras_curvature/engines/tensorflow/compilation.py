@@ -121,3 +121,8 @@ OUT_OF_MEMORY = tf.errors.ResourceExhaustedError
 def saying(what: str, error: tf.errors.ResourceExhaustedError) -> Exception:
     """The error with words before its own."""
     return OUT_OF_MEMORY(error.node_def, error.op, f"{what}: {error.message}")
+
+
+def computing_in(dtype: tf.DType) -> contextlib.AbstractContextManager[None]:
+    """Tensors have the dtype that they are given: nothing to be done for it."""
+    return contextlib.nullcontext()
