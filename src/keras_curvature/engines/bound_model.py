@@ -18,6 +18,7 @@ from keras_curvature.engines.batch_coupling import warn_if_coupled
 from keras_curvature.engines.computation_key import key_of
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, choose, needs_float64
 from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
@@ -28,7 +29,6 @@ from keras_curvature.typing import Model, Structure, Tensor
 
 compilation = own_module("compilation")
 distribution = own_module("distribution")
-fingerprints = own_module("fingerprint")
 fixed_batch = own_module("fixed_batch")
 flat_function = own_module("flat_function")
 running = own_module("running")
@@ -226,7 +226,7 @@ def _evaluator(model: Model, key: Hashable, make: MakeEvaluator) -> Evaluator:
     if not isinstance(model, keras.Layer):
         return make(None)  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
-    key = (key, fingerprints.fingerprint(model), registry.revision())
+    key = (key, fingerprint(model), registry.revision())
     if key not in kept:
         kept[key] = make(distribution.replicas_here(model))
         if len(kept) > KEPT_PER_MODEL:

@@ -13,6 +13,8 @@ from jax.experimental.sparse import JAXSparse
 
 from keras_curvature.typing import Tensor
 
+Array = jax.Array
+
 abs = jnp.abs
 arange = jnp.arange
 argmax = jnp.argmax
@@ -102,6 +104,16 @@ def is_string(dtype: Any) -> bool:
 def is_dense(value: Any) -> bool:
     """Whether a value is no array that leaves entries out."""
     return not isinstance(value, JAXSparse)
+
+
+def has_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor can be looked at as a NumPy array."""
+    return not isinstance(tensor, jax.core.Tracer)
+
+
+def holder_of(variable: Any) -> Any:
+    """The Keras variable itself: its array is another one after each step of training."""
+    return variable
 
 
 def itemsize(dtype: Any) -> int:

@@ -92,6 +92,16 @@ def is_dense(value: Any) -> bool:
     return not isinstance(value, (tf.RaggedTensor, tf.SparseTensor))
 
 
+def has_numbers(tensor: tf.Tensor) -> bool:
+    """Whether a tensor can be looked at as a NumPy array."""
+    return hasattr(tensor, "numpy") and bool(tensor.dtype.is_numpy_compatible)
+
+
+def holder_of(variable: Any) -> Any:
+    """What holds the numbers of a Keras variable: another one for one that is yet to be created."""
+    return getattr(variable, "_value", variable)
+
+
 def lowest(dtype: tf.DType) -> tf.Tensor:
     """The smallest number of a dtype."""
     return tf.constant(dtype.min, dtype)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.activity import Activity
+from keras_curvature.engines.fingerprint import Same
 from keras_curvature.engines.flattening import (
     layer_names,
     layout_of_inputs,
@@ -27,7 +28,6 @@ from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.outputs import selector
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of
 from keras_curvature.engines.tensorflow.arrays import widened
-from keras_curvature.engines.tensorflow.fingerprint import Same
 from keras_curvature.engines.tensorflow.fixed_batch import by_batch
 from keras_curvature.engines.tensorflow.graph_ops import needed
 from keras_curvature.engines.tensorflow.interpreter import run
