@@ -157,26 +157,6 @@ class Engine(ABC):
             CURVATURE: tf.reduce_sum(rows * v, axis=-1),
         }
 
-    def groups(
-        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """`value`, and the means of `(gᵀv)²` and of `vᵀHv` over groups of directions.
-
-        Args:
-            f: the function.
-            z: the points.
-            rest: its other inputs.
-            groups: directions `(g, k, n, d)`; the means are `(n, m, g)`.
-        """
-        g, k = groups.shape[:2]
-        found = self.along(f, z, rest, tf.reshape(groups, [g * k, -1, f.inputs.width]))
-        by_group = [-1, f.outputs.width, g, k]
-        return {
-            VALUE: found[VALUE],
-            SLOPE: tf.reduce_mean(tf.reshape(found[SLOPE] ** 2, by_group), axis=3),
-            CURVATURE: tf.reduce_mean(tf.reshape(found[CURVATURE], by_group), axis=3),
-        }
-
     def directions(self, f: FlatFunction, names: Collection[str]) -> int:
         """How many directions it goes through for named derivatives."""
         return f.inputs.width if ALONG_AXES & set(names) else 1
