@@ -145,6 +145,16 @@ def test_noise_is_not_called_unlearned_and_what_neighbours_share_is(n, d):
         assert unfinished.max() < 0  # too few to tell
 
 
+def test_an_output_that_is_not_learned_is_not_hidden_by_a_larger_one():
+    """Pooled, R² is 0.999998 here; the mean of that of each is a half."""
+    function = lambda x: tf.concat([1000 * x**2, 0 * x], axis=1)  # noqa: E731
+    known = np.hstack([1000 * X**2, np.sin(4 * X)])
+    measurer = ExactMeasurer(model_of(function), make_probe((X, known)), options=Options())
+    found = verdict(measurer.measure()[""], measurer.f.activity)
+    assert found.kind == "poor fit"
+    assert "(R² 0.500 on the probe)" in found.sentence
+
+
 def test_a_line_worse_than_a_constant_says_nothing_of_the_data():
     measurer = ExactMeasurer(
         model_of(lambda x: 1 - 3 * x), make_probe((X, 3 * X)), options=Options()
