@@ -144,7 +144,7 @@ def conv(size, outputs=3):
         (12, None, ExactMeasurer, "the Hessian's diagonal"),
         (28, None, EstimatedMeasurer, "would take about 2,352 forward passes"),
         (28, "all", ExactMeasurer, "the Hessian's diagonal"),
-        (8, 3, EstimatedMeasurer, "4 random directions"),
+        (8, 3, EstimatedMeasurer, "3 random directions"),
     ],
 )
 def test_exact_where_affordable_and_as_asked(size, directions, kind, said):

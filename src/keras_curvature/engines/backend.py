@@ -30,7 +30,7 @@ MODULES = {
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["unnoticed", *MODULES]
+__all__ = ["unnoticed"]
 
 
 def __getattr__(name: str) -> Any:

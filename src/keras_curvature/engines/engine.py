@@ -158,24 +158,6 @@ class Engine(ABC, Generic[F]):
             CURVATURE: xp.sum(rows * v, axis=-1),
         }
 
-    def groups(self, f: F, z: Tensor, rest: Sequence[Tensor], groups: Tensor) -> dict[str, Tensor]:
-        """`value`, and the means of `(gᵀv)²` and of `vᵀHv` over groups of directions.
-
-        Args:
-            f: the function.
-            z: the points.
-            rest: its other inputs.
-            groups: directions `(g, k, n, d)`; the means are `(n, m, g)`.
-        """
-        g, k = groups.shape[:2]
-        found = self.along(f, z, rest, xp.reshape(groups, [g * k, -1, f.inputs.width]))
-        by_group = [-1, f.outputs.width, g, k]
-        return {
-            VALUE: found[VALUE],
-            SLOPE: xp.mean(xp.reshape(found[SLOPE] ** 2, by_group), axis=3),
-            CURVATURE: xp.mean(xp.reshape(found[CURVATURE], by_group), axis=3),
-        }
-
     def directions(self, f: F, names: Collection[str]) -> int:
         """How many directions it goes through for named derivatives."""
         return f.inputs.width if ALONG_AXES & set(names) else 1

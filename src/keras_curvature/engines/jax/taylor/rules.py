@@ -87,7 +87,7 @@ def _left(step: Step, stack: Any) -> Any:
     (over, _), (apart, _) = step.op.params["dimension_numbers"]
     a, b = step.inputs
     if apart or 0 in over:
-        return jax.vmap(lambda x: step.with_operand(x))(spread(stack, a))
+        return jax.vmap(step.with_operand)(spread(stack, a))
     numbers = ((_behind(over), step.op.params["dimension_numbers"][0][1]), ((), ()))
     return lax.dot_general(stack, b, numbers, precision=step.op.params["precision"])
 
@@ -114,7 +114,7 @@ def matrix_product() -> Rule:
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         (over, behind), (apart, _) = step.op.params["dimension_numbers"]
         a, b = jets
-        x, w = step.inputs
+        _, w = step.inputs
         whole = isinstance(a and a.of, Base) and a is not None and a.base.is_identity
         if b is None and whole and not apart and (over, behind) == ((1,), (0,)) and w.ndim == 2:
             return [Jet(step.outputs[0], Base(w[:, None]))]
@@ -220,11 +220,21 @@ def _sigmoid_bend(x: Any, y: Any) -> Any:
     return y * rest * (rest - y)
 
 
+def _beside(step: Step, i: int, stack: Any) -> Any:
+    """One part of a concatenation: 0 in the place of the others."""
+    axis = step.op.params["dimension"]
+    before = sum(x.shape[axis] for x in step.inputs[:i])
+    after = sum(x.shape[axis] for x in step.inputs[i + 1 :])
+    widths = [(0, 0)] * stack.ndim
+    widths[axis + 1] = (before, after)
+    return jnp.pad(stack, widths)
+
+
 LINEAR: dict[str, Rule] = {
     "add": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
     "add_any": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
     "broadcast_in_dim": _moved(_broadcast),
-    "concatenate": linear_in(None, lambda step, i, stack: _beside(step, i, stack), never),
+    "concatenate": linear_in(None, _beside, never),
     "convert_element_type": _moved(lambda step, stack: stack.astype(step.outputs[0].dtype)),
     "copy": identity(),
     "copy_p": identity(),
@@ -343,16 +353,6 @@ WITHOUT_DERIVATIVE: dict[str, Rule] = {
     **dict.fromkeys(("ge", "gt", "le", "lt"), nothing(switches=difference)),
     "sign": nothing(switches=itself),
 }  # fmt: skip
-
-
-def _beside(step: Step, i: int, stack: Any) -> Any:
-    """One part of a concatenation: 0 in the place of the others."""
-    axis = step.op.params["dimension"]
-    before = sum(x.shape[axis] for x in step.inputs[:i])
-    after = sum(x.shape[axis] for x in step.inputs[i + 1 :])
-    widths = [(0, 0)] * stack.ndim
-    widths[axis + 1] = (before, after)
-    return jnp.pad(stack, widths)
 
 
 for _rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE, OF_WHOLE_ROWS, WITHOUT_DERIVATIVE):

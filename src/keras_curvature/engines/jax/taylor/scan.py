@@ -76,7 +76,7 @@ def _triple(x: Any, jet: Jet | None, mode: Mode) -> tuple[Any, Any, Any]:
 
 
 def _filled(triple: tuple[Any, Any, Any], mode: Mode) -> tuple[Any, Any, Any]:
-    x, first, second = triple
+    x, first, _ = triple
     if first is not None or not jnp.issubdtype(x.dtype, jnp.floating):
         return triple
     zeros = jnp.zeros((mode.directions, *x.shape), x.dtype)

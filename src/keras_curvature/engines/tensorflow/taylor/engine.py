@@ -127,22 +127,6 @@ class Taylor(Engine[FlatFunction]):
             CURVATURE: tf.transpose(curvatures, [1, 2, 0]),
         }
 
-    def groups(
-        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """The second order is summed within each group: `g k + g + 1` forward passes."""
-        recorded = record(f, z, rest)
-        found = [
-            recorded.push(recorded.start(some), Collapsed(some.shape[0]))
-            for some in tf.unstack(groups)
-        ]
-        count = groups.shape[1]
-        return {
-            VALUE: recorded.value,
-            SLOPE: tf.stack([tf.reduce_mean(first**2, axis=0) for first, _ in found], axis=2),
-            CURVATURE: tf.stack([second[0] for _, second in found], axis=2) / count,
-        }
-
     def directions(self, f: FlatFunction, names: Collection[str]) -> int:
         """As many as the narrowest tensor of a linear beginning is wide."""
         if not ALONG_AXES & set(names):
