@@ -20,7 +20,7 @@ from keras_curvature.engines.evaluation import (
 )
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
 from keras_curvature.engines.inputs import is_text, matched, names_of_columns, numbers_in
-from keras_curvature.engines.layout import Layout, keys_in_order, unflatten
+from keras_curvature.engines.layout import Layout, keys_in_order, unflatten, unflattened_shapes
 from keras_curvature.engines.losses import (
     LOSS,
     WithLoss,
@@ -103,4 +103,5 @@ __all__ = [
     "sparse_rademacher",
     "traits_of",
     "unflatten",
+    "unflattened_shapes",
 ]
