@@ -19,7 +19,13 @@ from keras_curvature.engines.evaluation import (
     run_chunked,
 )
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
-from keras_curvature.engines.inputs import is_text, matched, names_of_columns, numbers_in
+from keras_curvature.engines.inputs import (
+    by_column,
+    is_text,
+    matched,
+    names_of_columns,
+    numbers_in,
+)
 from keras_curvature.engines.layout import Layout, keys_in_order, unflatten
 from keras_curvature.engines.losses import (
     LOSS,
@@ -69,6 +75,7 @@ __all__ = [
     "WithLoss",
     "as_direction",
     "bind",
+    "by_column",
     "by_index",
     "checked_columns",
     "checked_wrt",

@@ -195,9 +195,10 @@ def flatten(
     """
     points = _names_of_points(model, inputs)
     layer = wrt if isinstance(wrt, str) and wrt not in points else None
-    chosen = [] if layer else chosen_inputs(points, wrt, _layer_names(model))
+    layers = _layer_names(model)
+    chosen = [] if layer else chosen_inputs(points, wrt, layers, counted=inputs.counted)
     if layer:
-        find_layer(model, layer)
+        find_layer(model, layer, points)
     tap: str | int | None = layer
     picked = checked_columns(columns)
     if picked is not None:
@@ -229,7 +230,7 @@ def flatten(
     ends = [*source, *keras.tree.flatten(traced.outputs)]
     floats = [tensor.dtype for tensor in ends if tensor.dtype.is_floating]
     native = max(floats, key=lambda float_dtype: float_dtype.size)
-    report = activity_of(traced, source, _layer_names(model))
+    report = activity_of(traced, source, layers)
     _require_differentiable(report)
     return FlatFunction(
         traced=traced,
