@@ -33,6 +33,7 @@ from keras_curvature.engines.losses import (
     is_loss,
     labels_are_classes,
     loss_by_example,
+    require_labels,
 )
 from keras_curvature.engines.masks import mask_of, masked
 from keras_curvature.engines.op_types import (
@@ -102,6 +103,7 @@ __all__ = [
     "rademacher",
     "randomness",
     "registry",
+    "require_labels",
     "run_chunked",
     "selector",
     "sparse_rademacher",

@@ -19,7 +19,6 @@ from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.masks import mask_of, packed
 from keras_curvature.typing import Model, Structure
 
-
 ALONE = (
     "Give the points alone, as an array; known values `y` go beside them only in a monitor's "
     "probe, the tuple (x, y)."

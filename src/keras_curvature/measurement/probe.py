@@ -174,8 +174,8 @@ def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
         column = "" if columns is None else f", in column {columns[bad[0][1]]!r}"
         raise ValueError(
             f"`{what}` holds {len(bad)} value(s) that are NaN or infinite, the first at index "
-            f"{tuple(int(i) for i in bad[0])}{column}. Drop or fill them: no derivative means anything "
-            "there."
+            f"{tuple(int(i) for i in bad[0])}{column}. Drop or fill them: no derivative means "
+            "anything there."
         )
     array.flags.writeable = False  # TensorFlow may read from this very memory
     return array

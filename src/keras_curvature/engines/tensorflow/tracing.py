@@ -292,8 +292,8 @@ def find_layer(model: Any, name: str, inputs: Sequence[str] = ()) -> keras.Layer
     if name not in by_name:
         raise ValueError(
             f"`wrt` must name one of the model's inputs or layers. Received: {name!r}. "
-            f"The inputs are {list(inputs)}, the layers {sorted(by_name)}. For a column of an input "
-            "take `columns=`."
+            f"The inputs are {list(inputs)}, the layers {sorted(by_name)}. For a column of an "
+            "input take `columns=`."
         )
     return by_name[name]
 
