@@ -128,8 +128,8 @@ def _fitted(model: Any, probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
         y = next(array for array in probe.x if array not in points)
         raise UnusableError(
             f"{name} takes {_inputs(len(inputs))}, and the probe has the arrays "
-            f"{', '.join(probe.x)}. Say which are the points and which the known values, for example --x {','.join(points)} "
-            f"--y {y}; arrays called x and y are these."
+            f"{', '.join(probe.x)}. Say which are the points and which the known values, for "
+            f"example --x {','.join(points)} --y {y}; arrays called x and y are these."
         )
     if len(inputs) > 1:
         return _by_name(inputs, probe, name)

@@ -417,7 +417,7 @@ MISTAKES = {
     "output": (
         ["report", "silu.keras", "x.npy", "--output", "nine"],
         2,
-        "`output` must be an index",
+        "must be an index",
     ),
     "wrt": (["report", "silu.keras", "x.npy", "--wrt", "nine"], 2, "`wrt` must name"),
     "columns by name": (

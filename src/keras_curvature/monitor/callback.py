@@ -190,7 +190,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.probe = make_probe(probe)
         self.log_dir = log_dir
         self.name = name
-        self.history: History = {"step": []}
+        self.history = History()
         self.diagnosis: Diagnosis | None = None
         self.verification: Verification | None = None
         self._asked = Asked(
@@ -261,7 +261,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         `EarlyStopping(restore_best_weights=True)`.
 
         Args:
-            model: what to measure. Default: the model that `fit` was last called on.
+            model: what to measure. Default: the model that `fit` was last called on, before that
+                the network that was given as `model=`.
 
         Returns:
             The reports by the name of the output, `""` if there is but one, as `reports`.
@@ -276,11 +277,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
             >>> float(monitor.measure(model)[""].headline["rms"])
             0.0
         """
-        model = self.model if model is None else model
+        part = self._asked.part
+        own = self.model if self.model is not None or isinstance(part, str) else part
+        model = own if model is None else model
         if model is None:
+            inside = "" if part is None else f", the one with {part!r} inside"
             raise ValueError(
                 "`measure` needs a model: pass the monitor to `model.fit` first, or give the model "
-                "here, `monitor.measure(model)`."
+                f"here, `monitor.measure(model)`{inside}."
             )
         require_keras(model)
         self._take(Training(self._asked, model), NOW, time.perf_counter())

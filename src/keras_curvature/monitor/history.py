@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-History = dict[str, list[Any]]
-"""By name the values at each measured step; `"step"` says which these are."""
+from keras_curvature.monitor.meant import advice
+
+
+class History(dict[str, list[Any]]):
+    """By name the values at each measured step; `"step"` says which these are."""
+
+    def __init__(self) -> None:
+        super().__init__(step=[])
+
+    def __missing__(self, name: str) -> NoReturn:
+        """Raises for a name that no number has.
+
+        Raises:
+            KeyError: with the names that there are.
+        """
+        if not self["step"]:
+            raise KeyError(
+                f"`history[...]` is empty: nothing has been measured at a step of a training yet. "
+                f"Pass the monitor to `model.fit`. Received: {name!r}."
+            )
+        raise KeyError(
+            f"`history[...]` must be the name of a number, one of {list(self)}. Received: "
+            f"{name!r}. {advice(str(name), self)}".rstrip()
+        )
 
 
 def record(history: History, step: int, numbers: dict[str, float]) -> None:
