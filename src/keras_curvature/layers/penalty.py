@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from abc import abstractmethod
 from typing import Any
 
@@ -40,7 +41,7 @@ class Penalty(DerivativeWrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
-        if not 0 <= strength < math.inf:
+        if not isinstance(strength, numbers.Real) or not 0 <= strength < math.inf:
             raise ValueError(
                 f"`strength` must be a finite number, at least 0. Received: {strength!r}."
             )
