@@ -462,6 +462,9 @@ ERRORS = {
     "no such layer": (lambda: kc.CurvatureMonitor(PROBE, wrt="nope"), ValueError, "'nope'"),
     "nan": (lambda: kc.CurvatureMonitor(PROBE * np.nan), ValueError, "NaN"),
     "empty": (lambda: kc.CurvatureMonitor(PROBE[:0]), ValueError, "at least one example"),
+    "known values for a log": (
+        lambda: kc.CurvatureMonitor(PROBE, Y[:16]), TypeError, r"ndarray. Known .*as \(x, y\)",
+    ),
     "freq": (lambda: kc.CurvatureMonitor(PROBE, freq=0), ValueError, "`freq` must be"),
     "units": (lambda: kc.CurvatureMonitor(PROBE, units="feet"), ValueError, "`units` must be"),
     "logs": (lambda: kc.CurvatureMonitor(PROBE, logs="rms"), ValueError, r"\['rms', 'p95'\]"),
@@ -672,6 +675,8 @@ def test_plot_and_summary(capsys):
     with pytest.raises(ValueError, match=r"\['headline', 'all'\]. Received: 'everything'"):
         monitor.summary("everything")
     assert monitor.plot().axes
+    with pytest.raises(ValueError, match="left out: the model has one output"):
+        monitor.plot("a.png")
 
 
 def test_of_several_outputs_each_is_summed_up_or_one_by_its_name(capsys):

@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_curvature.engines.layout import in_own_order, keys_in_order
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.masks import mask_of, packed
-from keras_curvature.typing import Model, Structure
+from keras_curvature.typing import Array, Model, Structure
 
 ALONE = (
     "Give the points alone, as an array; known values `y` go beside them only in a monitor's "
@@ -146,7 +146,7 @@ def matched(model: Model, x: Structure) -> tuple[Structure, list[Any]]:
     """
     declared = _declared(model)
     if names_of_columns(x) is not None and len(declared) > 1:
-        x = by_column(model, x, {str(name): np.asarray(x[name]) for name in x.columns})
+        x = by_column(model, x, _columns(x))
     if not isinstance(x, dict) or not declared:
         return x, declared
     by_key = _by_key(model, declared)
@@ -253,6 +253,11 @@ def names_of_columns(value: Any) -> tuple[str, ...] | None:
     return None if columns is None else tuple(str(column) for column in columns)
 
 
+def _columns(table: Any) -> dict[str, Array]:
+    """Those of a data frame by their names."""
+    return {str(name): np.asarray(table[name]) for name in table.columns}
+
+
 def numbers_in(value: Any, what: str) -> Any:
     """A dense array or tensor of real numbers.
 
@@ -283,8 +288,8 @@ def _received(value: Any, array: Any) -> str:
         )
     if isinstance(value, keras.Layer):
         return f"the model {value.name!r} in their place"
-    dtypes = {str(name): np.asarray(value[name]).dtype for name in getattr(value, "columns", ())}
-    others = {name: str(dtype) for name, dtype in dtypes.items() if dtype.kind not in "fiub"}
+    columns = {} if names_of_columns(value) is None else _columns(value)
+    others = {name: str(of.dtype) for name, of in columns.items() if of.dtype.kind not in "fiub"}
     if others:
         return (
             f"a data frame where these columns hold none: {others}. Leave them out, "

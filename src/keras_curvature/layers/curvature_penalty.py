@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,7 +101,7 @@ class CurvaturePenalty(Penalty):
             metric_name=metric_name,
             **kwargs,
         )
-        if not isinstance(directions, numbers.Integral) or directions < 1:
+        if not hasattr(directions, "__index__") or directions < 1:
             raise ValueError(
                 f"`directions` must be an int of at least 1. Received: {directions!r}."
             )

@@ -98,9 +98,9 @@ def fitted(probe: Probe, model: Model) -> Probe:
             examples, which only the model can tell.
     """
     if probe.columns is not None:
-        columns = dict(zip(probe.columns, probe.x.T, strict=True))
-        x = by_column(model, probe.x, columns)
-        probe = probe if x is probe.x else replace(probe, x=x, columns=None)
+        table: Any = probe.x
+        x = by_column(model, table, dict(zip(probe.columns, table.T, strict=True)))
+        probe = probe if x is table else replace(probe, x=x, columns=None)
     x, declared = matched(model, probe.x)
     leaves = keras.tree.flatten(x)
     _require_meant(probe, len(leaves), declared)

@@ -18,6 +18,7 @@ from keras_curvature.measurement.plane_maps import Maps
 from keras_curvature.measurement.probe import Names, make_probe
 from keras_curvature.measurement.shape import checked_shape
 from keras_curvature.monitor.arguments import (
+    require_directory,
     require_keras,
     require_name,
     require_one_of,
@@ -187,6 +188,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         require_one_of("on_error", on_error, ("raise", "warn"))
         require_name(name)
         require_part(model)
+        require_directory(log_dir)
         self.probe = make_probe(probe)
         self.log_dir = log_dir
         self.name = name

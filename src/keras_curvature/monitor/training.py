@@ -85,6 +85,12 @@ class Found:
         names = list(self.reports)
         name = names[0] if output == "" else output
         if name not in names:
+            if names == [""]:
+                raise ValueError(
+                    "`output` must be left out: the model has one output. Received: "
+                    f"{output!r}. Which picture `plot` draws is `picture=`; `savefig` of what it "
+                    "gives back writes it."
+                )
             raise ValueError(f"`output` must be one of {names}. Received: {output!r}.")
         return self.measurements[name], self.reports[name]
 

@@ -354,7 +354,11 @@ def _shape(tensor: tf.Tensor, what: str) -> tuple[int, ...]:
     if shape.rank is None or shape.rank == 0 or None in shape[1:]:
         raise ValueError(
             f"The model's {what} must have a batch axis and known sizes after it. "
-            f"Received: shape {shape} of {tensor.name!r}. Where a raw TensorFlow op loses "
-            "the shape, set it with `tf.ensure_shape`."
+            f"Received: shape {shape} of {tensor.name!r}. "
+            + (
+                "Give a number for each example: leave the sum or mean over the batch out."
+                if shape.rank == 0
+                else "Where a raw TensorFlow op loses the shape, set it with `tf.ensure_shape`."
+            )
         )
     return tuple(int(size) for size in shape[1:])
