@@ -72,9 +72,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
-            takes, `(x, y)` with known values of the function, or batches of either as Keras
-            takes them: a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, a `DataLoader`.
-            They are read once, here. `(x, y, weights)` is taken too; the weights have no effect.
+            takes, a data frame with a column for each input, `(x, y)` with known values of the
+            function, or batches of either as Keras takes them: a batched `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, a `DataLoader`. They are read once, here. `(x, y, weights)` is
+            taken too; the weights have no effect.
             For a model that takes so many examples at a time (a stateful recurrent layer,
             `batch_size` in its `keras.Input`) as many, or several times as many.
         log_dir: where TensorBoard looks; a relative path begins where the process is when
@@ -192,7 +193,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.probe = make_probe(probe)
         self.log_dir = log_dir
         self.name = name
-        self.history = History()
+        self.history: dict[str, list[Any]] = History()
         self.diagnosis: Diagnosis | None = None
         self.verification: Verification | None = None
         self._asked = Asked(

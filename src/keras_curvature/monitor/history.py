@@ -30,7 +30,7 @@ class History(dict[str, list[Any]]):
         )
 
 
-def record(history: History, step: int, numbers: dict[str, float]) -> None:
+def record(history: dict[str, list[Any]], step: int, numbers: dict[str, float]) -> None:
     """Appends a step, NaN where a number is not known at it or was not before."""
     count = len(history["step"])
     for key in numbers:
@@ -39,7 +39,7 @@ def record(history: History, step: int, numbers: dict[str, float]) -> None:
         values.append(step if key == "step" else numbers.get(key, float("nan")))
 
 
-def forget_after(history: History, step: int) -> None:
+def forget_after(history: dict[str, list[Any]], step: int) -> None:
     """Drops what came after a backup from which the training goes on."""
     count = sum(measured <= step for measured in history["step"])
     for values in history.values():
