@@ -160,12 +160,16 @@ def _by_name(inputs: Sequence[Any], probe: probes.ProbeFile, name: str) -> probe
     """The columns of a table as the inputs that have their names."""
     if isinstance(probe.x, dict) and probe.names is None:
         return probe
+    if probe.by_habit and {tensor.name for tensor in inputs} == {"x", "y"}:
+        return probes.ProbeFile({"x": probe.x, "y": probe.y})
     sizes = {tensor.name: tuple(tensor.shape[1:]) for tensor in inputs}
     if set(probe.names or ()) != set(sizes) or not set(sizes.values()) <= {(), (1,)}:
+        others = [column for column in probe.names or () if column not in sizes]
         raise UnusableError(
             f"{name} takes {len(inputs)} inputs: {', '.join(sizes)}. Give an .npz file with an "
             "array for each, by these names, or a table with a column for each that is one number; "
-            "name other columns with --y, or these with --x."
+            f"name other columns with --y{' ' * bool(others)}{','.join(others)}, or these with "
+            f"--x {','.join(sizes)}."
         )
     columns = probe.x
     if not isinstance(columns, dict):

@@ -125,6 +125,17 @@ def test_several_inputs_are_the_arrays_of_their_names(run):
     assert "each input once" in run("verify", "two.keras", "two.npz", "--wrt", "left,0").output
 
 
+def test_inputs_called_x_and_y_are_the_arrays_of_their_names(run, files):
+    """Elsewhere y are known values."""
+    x, y = (keras.Input((1,), name=name) for name in "xy")
+    keras.Model([x, y], keras.layers.Multiply()([x, x, y])).save(files / "plane.keras")
+    np.savez(files / "plane.npz", x=X[:, :1], y=X[:, 1:])
+    result = run("report", "plane.keras", "plane.npz", "--units", "raw", "--json")
+    numbers = json.loads(result.stdout)["outputs"][""]["numbers"]
+    assert numbers["mean"] == pytest.approx(2 * X[:, 1].mean(), rel=1e-5)
+    assert "r2" not in numbers
+
+
 def test_columns_of_the_points_go_by_the_names_in_the_file(run):
     table = ["silu.keras", "t.csv", "--y", "price"]
     model = keras.models.load_model("silu.keras")
@@ -378,7 +389,11 @@ MISTAKES = {
         "to one or several of",
     ),
     "a column": (["report", "silu.keras", "t.csv", "--x", "a,c"], 2, "--x must be names in t.csv"),
-    "a column more": (["report", "towns.keras", "towns.csv"], 2, "takes 2 inputs: town, width"),
+    "a column more": (
+        ["report", "towns.keras", "towns.csv"],
+        2,
+        "--y price, or these with --x town,width",
+    ),
     "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),
     "nan": (["report", "silu.keras", "nan.npy"], 2, "NaN or infinite"),
     "columns": (["verify", "silu.keras", "t.csv"], 2, "a, b, price. Name columns"),

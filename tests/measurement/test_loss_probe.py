@@ -131,8 +131,9 @@ def test_inputs_keep_their_names_and_whole_numbers_are_converted():
         np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-5)  # float32
     whole = laplacians(model, (x, CLASS)).mean()
     assert monitor.history["mean"] == pytest.approx([whole], rel=1e-4)
-    with pytest.raises(ValueError, match="wrt"):
-        untrained(model, (x, CLASS), output="loss", wrt="y")
+    for wrt in ("y", 0):  # the model was made of b and a, in this order
+        with pytest.raises(ValueError, match="`wrt` must name"):
+            untrained(model, (x, CLASS), output="loss", wrt=wrt)
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def prepare(model: Model, x: Structure) -> Inputs:
         columns=tuple(names_of_columns(leaf) for leaf in leaves),
         masked=tuple(masks),
         batch=batch,
-        counted=in_own_order(given) and in_own_order(x),
+        counted=_counts(model, given, x, declared),
     )
 
 
@@ -170,11 +170,22 @@ def _declared(model: Model) -> list[Any]:
 
 def _by_key(model: keras.Model, declared: Sequence[Any]) -> dict[str, Any]:
     """The inputs under the keys that they have in the dict of which the model was made."""
-    try:
-        made_of = model.input
-    except (AttributeError, ValueError):  # a Sequential model has none
-        made_of = None
+    made_of = _made_of(model)
     return made_of if isinstance(made_of, dict) else {tensor.name: tensor for tensor in declared}
+
+
+def _counts(model: Model, given: Any, taken: Any, declared: Sequence[Any]) -> bool:
+    """Whether Keras has the order that the user wrote: the model's or, if it has none, of `x`."""
+    given, taken = (x[0] if labels_of(model) else x for x in (given, taken))
+    has_order = bool(declared) and not isinstance(_made_of(model), dict)
+    return in_own_order(taken) and (has_order or in_own_order(given))
+
+
+def _made_of(model: Model) -> Any:
+    try:
+        return model.input  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):  # a Sequential model has none
+        return None
 
 
 def by_column(model: Model, table: Structure, columns: Mapping[str, Any]) -> Structure:
