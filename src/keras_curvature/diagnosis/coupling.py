@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.api import TOLERANCE, draws, influence, randomness
+from keras_curvature.engines.api import TOLERANCE, influence, randomness
 
 
 def coupling(s: Subject) -> list[Finding]:
     """Whether an output depends on other examples of the batch, or on chance."""
     f = s.bound.f
     drift, found = randomness(f, s.leaves), influence(f, s.leaves)
-    if found > TOLERANCE and draws(f):
+    if found > TOLERANCE and f.draws:
         drift = max(drift, found)  # a generator that is left as it is draws the same twice
     if drift > TOLERANCE:
         return [
