@@ -26,7 +26,7 @@ from keras_curvature.engines.inputs import (
     names_of_columns,
     numbers_in,
 )
-from keras_curvature.engines.layout import Layout, keys_in_order, unflatten
+from keras_curvature.engines.layout import Layout, keys_in_order, unflatten, unflattened_shapes
 from keras_curvature.engines.losses import (
     LOSS,
     WithLoss,
@@ -112,4 +112,5 @@ __all__ = [
     "sparse_rademacher",
     "traits_of",
     "unflatten",
+    "unflattened_shapes",
 ]

@@ -166,6 +166,25 @@ def unflatten(tensor: Tensor, *layouts: Layout) -> Any:
     return _unfold(tensor, 1, layouts, [])
 
 
+def unflattened_shapes(*layouts: Layout) -> Any:
+    """The shapes, without the batch, of what `unflatten` gives, nested as it nests."""
+    return _shapes(layouts, ())
+
+
+def _shapes(layouts: Sequence[Layout], shape: tuple[int, ...]) -> Any:
+    if not layouts:
+        return Shape(shape)
+    layout, *rest = layouts
+    return layout.pack([_shapes(rest, (*shape, *part)) for part in layout.shapes])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape that is no structure of numbers."""
+
+    sizes: tuple[int, ...]
+
+
 def _unfold(tensor: Any, axis: int, layouts: Sequence[Layout], shape: list[int]) -> Any:
     if not layouts:
         return tensor if _has(tensor, shape) else xp.reshape(tensor, [-1, *shape])

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_curvature.engines.api import Options, bind, chunking, unflatten
 from keras_curvature.engines.backend import (
     FlatFunction,
+    only_on_tensorflow,
     require_eager,
     switches,
     value_and_jacobian,
@@ -85,6 +86,7 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
         >>> found.slope_changes[:, 0]
         array([-3.,  1.])
     """
+    only_on_tensorflow("`kinks`")
     try:
         left, right = float(low), float(high)
     except (TypeError, ValueError):  # Python's own do not say of what

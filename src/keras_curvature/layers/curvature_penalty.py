@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked
-from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.backend import FlatFunction, only_on_tensorflow
 from keras_curvature.layers.penalty import Penalty
 from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import windows
@@ -91,6 +91,7 @@ class CurvaturePenalty(Penalty):
         metric_name: str = "curvature_penalty",
         **kwargs: Any,
     ) -> None:
+        only_on_tensorflow("`CurvaturePenalty`")
         super().__init__(
             layer,
             strength,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.api import differentiate, mask_of, masked, selector, unflatten
+from keras_curvature.engines.api import differentiate, mask_of, masked, selector, unflattened_shapes
+from keras_curvature.engines.backend import is_eager, not_converted
 from keras_curvature.layers.wrapper import MADE_UP, DerivativeWrapper, has_open_axes, with_masks
 from keras_curvature.typing import Columns, Output, Structure, Wrt
 
@@ -129,7 +129,7 @@ class DerivativeOutput(DerivativeWrapper):
             )
         self.names = names if isinstance(names, str) else wanted
 
-    @tf.autograph.experimental.do_not_convert
+    @not_converted
     def call(
         self,
         inputs: Structure,
@@ -139,7 +139,7 @@ class DerivativeOutput(DerivativeWrapper):
     ) -> Any:
         """Computes the derivatives."""
         inputs = with_masks(inputs, mask)
-        if not tf.executing_eagerly():
+        if not is_eager():
             self._known(inputs)
         if training:
             self._warn_of_noise(inputs)
@@ -166,16 +166,13 @@ class DerivativeOutput(DerivativeWrapper):
         bound = self._known(inputs, open_size)
         batch = keras.tree.flatten(inputs)[0].shape[0]
 
-        def spec(tensor: tf.Tensor) -> keras.KerasTensor:
-            return keras.KerasTensor((batch, *tensor.shape[1:]), bound.result_dtype.name)
+        def spec(shape: Any) -> keras.KerasTensor:
+            return keras.KerasTensor((batch, *shape.sizes), bound.result_dtype.name)
 
-        def specs(name: str) -> Any:
-            layouts = bound.layouts(name)
-            with tf.Graph().as_default():  # where nothing takes memory
-                one = tf.zeros([1, *(layout.width for layout in layouts)])
-                return keras.tree.map_structure(spec, unflatten(one, *layouts))
-
-        return {name: specs(name) for name in self._wanted}
+        return {
+            name: keras.tree.map_structure(spec, unflattened_shapes(*bound.layouts(name)))
+            for name in self._wanted
+        }
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shapes of the derivatives."""
