@@ -112,6 +112,7 @@ class Layout:
             raise ValueError(
                 f"{what} as a dict must have an entry for each of {list(self.names)}. Received: "
                 f"{sorted(map(str, given))}, without {missing}."
+                + (" Of one array give one array." if len(self.names) == 1 else "")
             )
         return [given[name] for name in self.names]
 
@@ -136,6 +137,12 @@ def keys_in_order(structure: Any) -> list[Any] | None:
     keys = copy.copy(structure)
     keys.update({key: key for key in structure})
     return list(keras.tree.flatten(keys))
+
+
+def in_own_order(structure: Any) -> bool:
+    """Whether the keys of a dict of arrays were written in the order in which Keras has them."""
+    keys = keys_in_order(structure)
+    return keys is None or keys == list(structure)
 
 
 def _in_a_dict(structure: Any) -> bool:

@@ -87,11 +87,15 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
         array([-3.,  1.])
     """
     only_on_tensorflow("`kinks`")
-    low, high = float(low), float(high)
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    try:
+        left, right = float(low), float(high)
+    except (TypeError, ValueError):  # Python's own do not say of what
+        left = right = math.nan
+    if not (math.isfinite(left) and math.isfinite(right) and left < right):
         raise ValueError(
             f"`low` and `high` must be finite numbers, low < high. Received: {low}, {high}."
         )
+    low, high = left, right
     require_eager("kinks")
     batch, *shape = _input_shape(model)
     x = np.resize([low, high], (2 * (batch or 1), *shape))

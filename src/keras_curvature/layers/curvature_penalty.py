@@ -102,8 +102,10 @@ class CurvaturePenalty(Penalty):
             metric_name=metric_name,
             **kwargs,
         )
-        if directions < 1:
-            raise ValueError(f"`directions` must be at least 1. Received: {directions!r}.")
+        if not hasattr(directions, "__index__") or directions < 1:
+            raise ValueError(
+                f"`directions` must be an int of at least 1. Received: {directions!r}."
+            )
         self.scale = scale
         self.directions = directions
         self.seed = seed
@@ -127,6 +129,8 @@ class CurvaturePenalty(Penalty):
 
     def _amount(self, inputs: Structure) -> tf.Tensor:
         """The mean squared curvature."""
+        if self.scale is None:
+            self._warn_of_lines(inputs, "Give `scale='auto'`, for differences, which see kinks.")
         x = keras.tree.map_structure(self._repeated, inputs)
         bound = bind(self.layer, x, self._options(), in_float64=False)
         z, rest = bound.f.point(bound.inputs.leaves)

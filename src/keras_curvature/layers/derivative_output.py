@@ -16,6 +16,13 @@ from keras_curvature.typing import Columns, Output, Structure, Wrt
 OF_THE_OUTPUT_S_SHAPE = frozenset({quantities.VALUE, quantities.LAPLACIAN, quantities.DIRECTIONAL})
 """Where a mask of the output fits: Keras's losses weigh what has other axes by it wrongly."""
 
+FIRST_ORDER = frozenset({quantities.VALUE, quantities.JACOBIAN})
+
+SMOOTH = (
+    "Take a smooth activation, 'silu' or 'gelu', or `keras_curvature.smooth(net)`, which makes one "
+    "like it with smooth ones."
+)
+
 
 @keras.saving.register_keras_serializable(package="keras_curvature")
 class DerivativeOutput(DerivativeWrapper):
@@ -66,6 +73,17 @@ class DerivativeOutput(DerivativeWrapper):
     their losses leave out the time steps that are not there. The other derivatives have more
     axes than a mask in Keras has, and carry none.
 
+    **Labels need the shape of what they are compared with.** `"jacobian"` of a model from `(n, 2)`
+    to `(n, 1)` is `(n, 1, 2)`. Keras's losses broadcast: labels `(n, 2)` are set against it as
+    `(1, n, 2)`, every example against every other, and nothing says so. Write `slopes[:, None, :]`.
+
+    **A network that is straight between kinks** (ReLU, LeakyReLU, no activation) has second
+    derivatives of 0, whatever its weights are, so that they train nothing. A warning says so once.
+
+    **Copies.** `keras.models.clone_model` copies each layer by itself, as it does with all of
+    Keras's wrappers: two layers that share a network have two in the copy. Saving and loading keeps
+    it one.
+
     **Nested outputs.** With several inputs or outputs some of what this layer outputs is nested.
     Keras trains and saves that, but exports only one tensor, a list or a dict of tensors as a
     SavedModel, whatever the layer: name the tensors flat before `model.export`, with
@@ -104,7 +122,7 @@ class DerivativeOutput(DerivativeWrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
-        wanted = (names,) if isinstance(names, str) else tuple(names)
+        wanted = (names,) if isinstance(names, str) else tuple(names or ())
         if not wanted or not set(wanted) <= set(quantities.NAMES):
             raise ValueError(
                 f"`names` must be one or some of {list(quantities.NAMES)}. Received: {names!r}."
@@ -125,6 +143,8 @@ class DerivativeOutput(DerivativeWrapper):
             self._known(inputs)
         if training:
             self._warn_of_noise(inputs)
+            if not FIRST_ORDER.issuperset(self._wanted):
+                self._warn_of_lines(inputs, SMOOTH)
         found = differentiate(self.layer, inputs, self._wanted, v, self._options())
         # What Keras gathers from a call besides its output: activity losses, masks, and what
         # training updates. A compiled graph leaves out all else of it.

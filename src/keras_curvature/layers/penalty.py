@@ -40,7 +40,11 @@ class Penalty(DerivativeWrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
-        if not 0 <= strength < math.inf:
+        try:
+            sound = 0 <= strength < math.inf
+        except TypeError:  # Python's own does not say of what
+            sound = False
+        if not sound:
             raise ValueError(
                 f"`strength` must be a finite number, at least 0. Received: {strength!r}."
             )

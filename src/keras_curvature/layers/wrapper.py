@@ -20,8 +20,17 @@ from keras_curvature.engines.api import (
     mask_of,
     masked,
 )
-from keras_curvature.engines.backend import REFUSALS, outside, random_in_training
+from keras_curvature.engines.backend import (
+    REFUSALS,
+    FlatFunction,
+    outside,
+    random_in_training,
+    switches,
+)
 from keras_curvature.typing import Columns, Output, Structure, Tensor, Wrt
+
+FINITE_DIFFERENCE = "finite_difference"
+"""The engine whose second derivatives see kinks."""
 
 EXAMPLES = 4
 """Examples in the made-up batch on which a model is traced before there are data."""
@@ -33,6 +42,7 @@ Large enough for windows and pooling, and divisible by 32 as networks that halve
 """
 
 _looked_for_noise: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
+_looked_for_lines: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
 
 
 class DerivativeWrapper(keras.layers.Wrapper):
@@ -57,6 +67,12 @@ class DerivativeWrapper(keras.layers.Wrapper):
         engine: str = "auto",
         **kwargs: Any,
     ) -> None:
+        if not isinstance(layer, keras.Layer):
+            raise TypeError(
+                f"The first argument of `{type(self).__name__}` must be a Keras model or layer. "
+                f"Received: {layer!r}. Of a function of tensors make one: "
+                "`keras.layers.Lambda(function)`."
+            )
         # The input is not cast to float16: the wrapped model says what it takes.
         super().__init__(layer, autocast=False, **kwargs)
         self.output_choice = output
@@ -172,6 +188,25 @@ class DerivativeWrapper(keras.layers.Wrapper):
         declared = (tensor.shape[0] for tensor in getattr(self.layer, "inputs", None) or [])
         return next((count for count in declared if count is not None), None)
 
+    def _warn_of_lines(self, inputs: Structure, instead: str) -> None:
+        """Says once why second derivatives of straight pieces train nothing."""
+        if self in _looked_for_lines or self.engine == FINITE_DIFFERENCE:
+            return
+        _looked_for_lines.add(self)
+        with outside():
+            bound = self._known(inputs)
+            z, rest = bound.f.point(bound.inputs.leaves)
+            if rest or not _is_piecewise_linear(bound.f, z):
+                return
+        warnings.warn(
+            f"{type(self).__name__} {self.name!r} trains by second derivatives of "
+            f"{self.layer.name!r}, which are 0 whatever its weights are: it is straight between "
+            "kinks, like every network of ReLU. So they have no gradient with respect to the "
+            "weights; where nothing else has, Keras says 'No gradients provided for any variable'. "
+            f"{instead}",
+            stacklevel=2,
+        )
+
     def _warn_of_noise(self, inputs: Structure) -> None:
         """Says once what dropout in the wrapped model does not do."""
         if self in _looked_for_noise:
@@ -186,6 +221,14 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "regularise with weight decay or `keras_curvature.CurvaturePenalty`.",
                 stacklevel=2,
             )
+
+
+def _is_piecewise_linear(f: FlatFunction, z: Tensor) -> bool:
+    try:
+        switches(f, z)
+    except Exception:  # an op that may curve, or one that training will tell of, or not
+        return False
+    return True
 
 
 def _indexes(columns: Columns) -> tuple[int, ...] | None:
