@@ -134,7 +134,7 @@ def run_chunked(
         halved_from: from how many examples on halves are faster.
         constants: arrays that all examples share.
     """
-    if not compilation.is_eager():
+    if not running.has_numbers(bound.f, tensors):
         with naming_what_is_missing(bound.f):
             return running.in_graph(
                 lambda *some: compute(*some, *constants), tensors, size, signature, halved_from

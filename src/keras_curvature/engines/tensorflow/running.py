@@ -13,7 +13,7 @@ from keras_curvature.engines.tensorflow import (
     parallel_halves,
     shared_functions,
 )
-from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
+from keras_curvature.engines.tensorflow.compilation import compiled, is_eager, standing_alone
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.private import inside_xla, watched_by_tapes
 
@@ -118,3 +118,8 @@ def devices(strategy: tf.distribute.Strategy | None) -> int:
 def as_called(f: FlatFunction) -> Callable[..., list[tf.Tensor]]:
     """From a point and the other inputs to the outputs one by one, a few times."""
     return f.apart
+
+
+def has_numbers(f: FlatFunction, tensors: Sequence[tf.Tensor]) -> bool:
+    """Whether the model and its inputs have numbers, and are no part of a graph."""
+    return is_eager()
