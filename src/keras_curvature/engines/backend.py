@@ -13,7 +13,8 @@ from keras_curvature.engines.tensorflow.flat_function import FlatFunction, flatt
 from keras_curvature.engines.tensorflow.interpreter import Interpreter, run
 from keras_curvature.engines.tensorflow.linear_regions import switches
 from keras_curvature.engines.tensorflow.own_call import NotAsTracedError, require_as_traced
-from keras_curvature.engines.tensorflow.private import datasets_behind, unobserved
+from keras_curvature.engines.tensorflow.private import datasets_behind, unobserved, unoptimised
+from keras_curvature.engines.tensorflow.taylor.batch_independence import examples_apart
 from keras_curvature.engines.tensorflow.tracing import trace, unnoticed
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "NotAsTracedError",
     "activity_of",
     "datasets_behind",
+    "examples_apart",
     "first_derivatives",
     "flatten",
     "layer_of",
@@ -34,5 +36,6 @@ __all__ = [
     "trace",
     "unnoticed",
     "unobserved",
+    "unoptimised",
     "value_and_jacobian",
 ]

@@ -93,6 +93,13 @@ class Evaluator:
             self.halving[key] = math.inf if self.coupled else find()
         return self.halving[key]
 
+    @property
+    def _runs_op_by_op(self) -> bool:
+        """Whether its graph takes no turns that would have to be taken one by one."""
+        f = self.f
+        plain = self.strategy is None and f.batch is None
+        return plain and not f.activity.resists_vectorising
+
     def function(
         self,
         compute: Compute,
@@ -101,6 +108,7 @@ class Evaluator:
         *,
         halved: bool = False,
         shared: bool = False,
+        once: bool = False,
     ) -> Compute:
         """`compute(*tensors, *constants)` compiled for tensors like these with any batch.
 
@@ -114,6 +122,7 @@ class Evaluator:
             constants: do not; they are the same for all examples.
             halved: in two halves side by side.
             shared: shared out over the devices of the strategy.
+            once: for a single call: not compiled where running it op by op takes less.
         """
         specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors]
         specs += [tf.TensorSpec(t.shape, t.dtype) for t in constants]
@@ -133,6 +142,8 @@ class Evaluator:
                     of_examples = distribution.shared_out(of_examples, self.strategy)
                 return of_examples(*given[:count])
 
+            if once and self._runs_op_by_op:
+                return standing_alone()(whole)
             with standing_alone():
                 self.compiled[key] = (
                     shared_functions.shared(self.f.traced, key, whole, specs)

@@ -157,6 +157,13 @@ class Engine(ABC):
             CURVATURE: tf.reduce_sum(rows * v, axis=-1),
         }
 
+    def slopes(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor
+    ) -> tf.Tensor:
+        """The slope `gᵀv` along the direction of each point, `(n, d)`, shape `(n, m)`."""
+        _, jacobian = value_and_jacobian(f, z, rest)
+        return tf.reduce_sum(jacobian * v[:, None], axis=-1)
+
     def groups(
         self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
     ) -> dict[str, tf.Tensor]:

@@ -111,6 +111,8 @@ def run_chunked(
     signature: dict[str, tf.TensorSpec],
     halved_from: float = math.inf,
     constants: Sequence[tf.Tensor] = (),
+    *,
+    once: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Runs `compute(*tensors, *constants)` on at most `size` examples at a time, on each device.
 
@@ -128,6 +130,7 @@ def run_chunked(
         signature: of the results.
         halved_from: from how many examples on halves are faster.
         constants: arrays that all examples share.
+        once: for a single call of these, see `Evaluator.function`; of one chunk.
     """
     if not tf.executing_eagerly():
         compute = with_constants(compute, constants)
@@ -143,7 +146,10 @@ def run_chunked(
 
     def run(*some: tf.Tensor) -> dict[str, tf.Tensor]:
         halved = some[0].shape[0] >= halved_from
-        function = bound.evaluator.function(compute, some, constants, halved=halved, shared=shared)
+        alone = once and some[0].shape[0] == tensors[0].shape[0]
+        function = bound.evaluator.function(
+            compute, some, constants, halved=halved, shared=shared, once=alone
+        )
         return function(*some, *constants)
 
     fitting, key = bound.evaluator.fitting, (key_of(compute), shared)

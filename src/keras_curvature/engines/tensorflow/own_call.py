@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.outputs import selector
-from keras_curvature.engines.tensorflow.private import unobserved
+from keras_curvature.engines.tensorflow.private import unobserved, unoptimised
 from keras_curvature.engines.tensorflow.side_effects import DRAW, PASSING, acts, all_needed
 from keras_curvature.engines.tensorflow.tracing import called, unnoticed
 from keras_curvature.typing import Array, Model, Output, Structure
@@ -93,7 +93,7 @@ def _own(
 
     def run(given: Sequence[tf.Tensor]) -> Array:
         fed = [tf.cast(leaf, spec.dtype) for leaf, spec in zip(given, specs, strict=True)]
-        with unobserved():
+        with unobserved(), unoptimised():
             found = pruned(*fed)
         return np.concatenate([np.reshape(y, (count, -1)).astype("float64") for y in found], 1)
 

@@ -127,6 +127,12 @@ class Taylor(Engine):
             CURVATURE: tf.transpose(curvatures, [1, 2, 0]),
         }
 
+    def slopes(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor
+    ) -> tf.Tensor:
+        """Carried forward, all outputs together."""
+        return self.along(f, z, rest, v[None])[SLOPE][:, :, 0]
+
     def groups(
         self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
     ) -> dict[str, tf.Tensor]:
