@@ -2,13 +2,13 @@
 
 from importlib.metadata import version
 
-from keras_curvature.engines import supported_backend as _backend  # noqa: F401, checked first
+from keras_curvature.engines import required_backend as _required  # noqa: F401, checked first
 
 # isort: split
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.engines.dispatch import EngineChoice
-from keras_curvature.engines.tensorflow import taylor
+from keras_curvature.engines.supported_backend import own_module as _own_module
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate
 from keras_curvature.functions.derivatives import (
     derivatives,
@@ -32,6 +32,8 @@ from keras_curvature.verification import verify
 from keras_curvature.verification.results import Check, Verification, WrongDerivativeError
 
 __version__ = version("keras-curvature")
+
+taylor = _own_module("taylor")
 
 __all__ = [
     "Check",

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-TensorLike: TypeAlias = ArrayLike | tf.Tensor
+Tensor: TypeAlias = Any
+"""A tensor of the backend that Keras runs on."""
+
+TensorLike: TypeAlias = ArrayLike | Tensor
 """A tensor or anything that becomes one."""
 
 Structure: TypeAlias = TensorLike | Sequence[Any] | Mapping[str, Any]

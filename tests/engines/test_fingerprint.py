@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 import keras_curvature as kc
-from keras_curvature.engines.tensorflow import fingerprint as prints
-from keras_curvature.engines.tensorflow.fingerprint import Same, fingerprint
+from keras_curvature.engines import fingerprint as prints
+from keras_curvature.engines.fingerprint import Same, fingerprint
 
 X = np.linspace(-1, 1, 5)[:, None]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.random_directions import rademacher, sparse_rademacher
+from keras_curvature.engines.tensorflow.random_directions import rademacher, sparse_rademacher
 
 
 def test_signs_are_fair_and_independent_of_each_other():

@@ -12,12 +12,12 @@ from cases import CASES
 from cases.flat import model_of
 from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.random_directions import rademacher
 from keras_curvature.engines.taylor.modes import Collapsed
+from keras_curvature.engines.tensorflow.random_directions import rademacher
+from keras_curvature.engines.tensorflow.summation import ADDED_UP
 from keras_curvature.engines.tensorflow.taylor.engine import Taylor, fallbacks
 from keras_curvature.engines.tensorflow.taylor.propagation import advance
 from keras_curvature.engines.tensorflow.taylor.recorded_model import record
-from keras_curvature.engines.tensorflow.taylor.summation import ADDED_UP
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets
 
 LAYERS = [c for c in CASES if c.family in ("layers", "activations") and "loop" not in c.tags]

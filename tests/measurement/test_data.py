@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -156,6 +157,22 @@ def test_r2():
     assert m.headline()["r2"] == pytest.approx(1 - 1 / 2)
     constant = measurement(X, HESSIANS, target=np.ones((2, 1)))
     assert np.isnan(constant.headline()["r2"])
+
+
+@pytest.mark.parametrize("units", ["raw", "std"])
+def test_r2_is_the_mean_of_that_of_each_output_as_keras_and_scikit_learn_take_it(units):
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=(50, 3)) * [1, 100, 1e-3]
+    value = target + rng.normal(size=(50, 3)) * [0.1, 1, 1e-3]  # the last has R² of 0
+    known = keras.metrics.R2Score()
+    known.update_state(target, value)
+    constant = np.full((50, 1), 0.1)  # the mean of 50 times 0.1 is not 0.1
+    m = measurement(
+        np.zeros((50, 1)), np.zeros((50, 1, 1)), value=np.hstack([value, constant + 1]),
+        target=np.hstack([target, constant]), output_spread=np.array([2.0, 3, 4, 1]),
+    ).in_units(units)  # fmt: skip
+    assert m.headline()["r2"] == pytest.approx(float(known.result()), abs=1e-5)  # in float32
+    assert m.headline()["r2"] < 0.8
 
 
 def test_reference_errors():

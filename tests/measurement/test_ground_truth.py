@@ -17,7 +17,8 @@ PROBABILITIES = np.exp(SCORES) / np.exp(SCORES).sum(axis=1, keepdims=True)
 
 
 def r2(value, known):
-    return 1 - ((known - value) ** 2).sum() / ((known - known.mean(axis=0)) ** 2).sum()
+    each = ((known - value) ** 2).sum(axis=0) / ((known - known.mean(axis=0)) ** 2).sum(axis=0)
+    return 1 - each.mean()
 
 
 def model(*args, **kwargs):

@@ -80,6 +80,34 @@ def test_with_known_ones_it_says_how_far_off_they_are_and_in_which_unit(units, o
     assert "does not fix" not in sentence
 
 
+KNOWN = np.full((64, 1, 1), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("piecewise linear", "scale_reference_rmse"),
+        ("partly hidden", "scale_reference_rmse"),
+        ("poor fit", "reference_rmse"),
+        ("unresolved", "reference_rmse"),
+        ("straight", "reference_rmse"),
+    ],
+)
+def test_every_verdict_says_how_far_off_the_known_ones_what_it_says_to_read_is(kind, name):
+    function, truth = CASES[kind]
+    probe = X if truth is None else (X, truth(X))
+    measurer = ExactMeasurer(
+        model_of(function), make_probe(probe), options=Options(), reference=KNOWN, units="raw"
+    )
+    measured = measurer.measure()[""]
+    found = verdict(measured, measurer.f.activity)
+    assert found.kind == kind
+    off = measured.reference_errors()[name]
+    assert f"From the known second derivatives it is off by {name} ({off:.3g} y/x²)." in (
+        found.sentence
+    )
+
+
 def test_numbers_in_a_verdict_are_those_of_the_report():
     wide = (1000 * X, hat(X))
     sentence = said(lambda x: hat(x / 1000), wide, units="std")
@@ -115,6 +143,16 @@ def test_noise_is_not_called_unlearned_and_what_neighbours_share_is(n, d):
         assert np.mean(unfinished > WORTH_LEARNING) > 0.95
     if n == 10:
         assert unfinished.max() < 0  # too few to tell
+
+
+def test_an_output_that_is_not_learned_is_not_hidden_by_a_larger_one():
+    """Pooled, R² is 0.999998 here; the mean of that of each is a half."""
+    function = lambda x: tf.concat([1000 * x**2, 0 * x], axis=1)  # noqa: E731
+    known = np.hstack([1000 * X**2, np.sin(4 * X)])
+    measurer = ExactMeasurer(model_of(function), make_probe((X, known)), options=Options())
+    found = verdict(measurer.measure()[""], measurer.f.activity)
+    assert found.kind == "poor fit"
+    assert "(R² 0.500 on the probe)" in found.sentence
 
 
 def test_a_line_worse_than_a_constant_says_nothing_of_the_data():

@@ -17,7 +17,7 @@ from benchmarks.race.networks import Array
 from benchmarks.race.peers import keras_networks
 from benchmarks.race.peers.tensorflow_recipes import training_step
 from benchmarks.race.work import Work
-from keras_curvature.engines.random_directions import rademacher
+from keras_curvature.engines.tensorflow.random_directions import rademacher
 
 
 def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:

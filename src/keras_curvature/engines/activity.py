@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+CALLING_PYTHON = {"EagerPyFunc", "PyFunc", "PyFuncStateless", "io_callback", "pure_callback"}
+"""Ops that call back into Python, which may do anything."""
+
 
 class Dependence(IntEnum):
     """How a tensor depends on the input that is differentiated."""

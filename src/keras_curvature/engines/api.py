@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError, Place
-from keras_curvature.engines.batch_coupling import TOLERANCE, draws, influence, randomness
+from keras_curvature.engines.batch_coupling import TOLERANCE, influence, randomness
 from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, forget
 from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.columns import by_index, checked_columns
@@ -40,9 +40,13 @@ from keras_curvature.engines.op_types import (
 )
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
-from keras_curvature.engines.random_directions import rademacher, sparse_rademacher
+from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.wrt import checked_wrt
+
+_random_directions = own_module("random_directions")
+rademacher = _random_directions.rademacher
+sparse_rademacher = _random_directions.sparse_rademacher
 
 __all__ = [
     "BENT",
@@ -74,7 +78,6 @@ __all__ = [
     "checked_wrt",
     "chunking",
     "differentiate",
-    "draws",
     "engine_choice",
     "estimate_laplacian",
     "flat_derivatives",

@@ -11,35 +11,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_curvature.engines import quantities
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.batch_coupling import warn_if_coupled
 from keras_curvature.engines.computation_key import key_of
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, choose, needs_float64
 from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
+from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.engines.taylor import registry
-from keras_curvature.engines.tensorflow import (
-    distribution,
-    fixed_batch,
-    parallel_halves,
-    shared_functions,
-)
-from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
-from keras_curvature.engines.tensorflow.fingerprint import fingerprint
-from keras_curvature.engines.tensorflow.flat_function import FlatFunction, flatten
-from keras_curvature.engines.tensorflow.op_emission import widened
-from keras_curvature.engines.tensorflow.private import (
-    inside_xla,
-    unobserved,
-    watched_by_tapes,
-)
-from keras_curvature.typing import Model, Structure
+from keras_curvature.engines.traced_function import TracedFunction
+from keras_curvature.typing import Model, Structure, Tensor
 
-Compute = Callable[..., dict[str, tf.Tensor]]
+compilation = own_module("compilation")
+distribution = own_module("distribution")
+fixed_batch = own_module("fixed_batch")
+flat_function = own_module("flat_function")
+running = own_module("running")
+
+Compute = Callable[..., dict[str, Tensor]]
 
 KEPT_PER_MODEL = 32
 """Traced functions kept for one model; beyond that the least recently used one goes."""
@@ -49,8 +43,8 @@ KEPT_PER_MODEL = 32
 class Evaluator:
     """A traced model with everything that has been compiled for it."""
 
-    f: FlatFunction
-    strategy: tf.distribute.Strategy | None = None
+    f: TracedFunction
+    strategy: Any = None
     """Shares each chunk out over several devices."""
 
     coupled: bool = False
@@ -70,41 +64,34 @@ class Evaluator:
             self.choices[key] = choose(asked, self.f, names)
         return self.choices[key]
 
-    def plan(self, engine: Engine, names: Collection[str]) -> tuple[int, int]:
+    def plan(self, engine: Engine[Any], names: Collection[str]) -> tuple[int, int]:
         """Examples and directions at once, settled once."""
         key = (engine.name, frozenset(names))
         if key not in self.plans:
             self.plans[key] = engine.plan(self.f, names)
         return self.plans[key]
 
-    def halved_from(self, engine: Engine, names: Collection[str]) -> float:
+    def halved_from(self, engine: Engine[Any], names: Collection[str]) -> float:
         """From how many examples on these quantities are computed in halves, settled once."""
         return self._least(
             (engine.name, frozenset(names)), lambda: engine.halved_from(self.f, names)
         )
 
-    def halved_along(self, engine: Engine, directions: int) -> float:
+    def halved_along(self, engine: Engine[Any], directions: int) -> float:
         """The same for so many directions at each example."""
         return self._least((engine.name, directions), lambda: engine.halves(self.f, directions))
 
     def _least(self, asked: Hashable, find: Callable[[], float]) -> float:
-        key = (asked, inside_xla())
+        key = (asked, compilation.inside_xla())
         if key not in self.halving:
             self.halving[key] = math.inf if self.coupled else find()
         return self.halving[key]
 
-    @property
-    def _runs_op_by_op(self) -> bool:
-        """Whether its graph takes no turns that would have to be taken one by one."""
-        f = self.f
-        plain = self.strategy is None and f.batch is None
-        return plain and not f.activity.resists_vectorising
-
     def function(
         self,
         compute: Compute,
-        tensors: Sequence[tf.Tensor],
-        constants: Sequence[tf.Tensor] = (),
+        tensors: Sequence[Tensor],
+        constants: Sequence[Tensor] = (),
         *,
         halved: bool = False,
         shared: bool = False,
@@ -112,9 +99,7 @@ class Evaluator:
     ) -> Compute:
         """`compute(*tensors, *constants)` compiled for tensors like these with any batch.
 
-        Compiled once for all models of one graph where that is known to be the same, and on first
-        use, here and not by calling a `tf.function`, which warns of retracing
-        when the same code is compiled for many models.
+        Compiled once, for all models of one graph where that is known to be the same.
 
         Args:
             compute: kept by its code and the constants in its closure, see `computation_key`.
@@ -124,38 +109,18 @@ class Evaluator:
             shared: shared out over the devices of the strategy.
             once: for a single call: not compiled where running it op by op takes less.
         """
-        specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in tensors]
-        specs += [tf.TensorSpec(t.shape, t.dtype) for t in constants]
-        count = len(tensors)
-        # A function for all models of the graph cannot be differentiated.
-        for_all = self.strategy is None and not watched_by_tapes()
-        for_all = for_all and self.f.traced.identity is not None
+        specs = running.specs_like(tensors, constants)
+        how = running.way(self.f, self.strategy, halved=halved, shared=shared)
         of = (self.f.identity, key_of(compute), registry.revision())
-        key = (*of, count, tuple(specs), halved, shared, for_all)
+        key = (*of, len(tensors), specs, how)
         if key not in self.compiled:
-
-            def whole(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-                of_examples = with_constants(compute, given[count:])
-                if halved:
-                    of_examples = parallel_halves.side_by_side(of_examples)
-                if shared:
-                    of_examples = distribution.shared_out(of_examples, self.strategy)
-                return of_examples(*given[:count])
-
-            if once and self._runs_op_by_op:
-                return standing_alone()(whole)
-            with standing_alone():
-                self.compiled[key] = (
-                    shared_functions.shared(self.f.traced, key, whole, specs)
-                    if for_all
-                    else compiled(whole, specs)
-                )
+            plainly = running.op_by_op(self.f, self.strategy, compute) if once else None
+            if plainly is not None:
+                return plainly
+            self.compiled[key] = running.function(
+                self.f, self.strategy, key, compute, specs, len(tensors), how
+            )
         return self.compiled[key]
-
-
-def with_constants(compute: Compute, constants: Sequence[tf.Tensor]) -> Compute:
-    """`compute` as a function of its first tensors, with `constants` behind them."""
-    return lambda *tensors: compute(*tensors, *constants)
 
 
 @dataclass(frozen=True)
@@ -171,19 +136,19 @@ class BoundModel:
 
     evaluator: Evaluator
     inputs: Inputs
-    result_dtype: tf.DType
+    result_dtype: Any
     asked: str
 
     @property
-    def f(self) -> FlatFunction:
-        """The model as a function of one vector."""
+    def f(self) -> Any:
+        """The model as a function of one vector: a `TracedFunction`, as the backend has it."""
         return self.evaluator.f
 
     def choice(self, names: Collection[str]) -> EngineChoice:
         """Which engine computes these quantities, and why."""
         return self.evaluator.choice(self.asked, names)
 
-    def engine_for(self, names: Collection[str]) -> Engine:
+    def engine_for(self, names: Collection[str]) -> Engine[Any]:
         """The engine that computes these quantities."""
         return ENGINES[self.choice(names).name]
 
@@ -197,7 +162,7 @@ class BoundModel:
         return (out,)
 
 
-@unobserved()
+@compilation.unobserved()
 def bind(
     model: Model, x: Structure, options: Options, *, in_float64: bool | None = None
 ) -> BoundModel:
@@ -212,7 +177,7 @@ def bind(
     """
     if in_float64 is None:
         in_float64 = needs_float64(options.engine)
-    inside = tf.float64 if in_float64 else options.narrowest
+    inside = xp.dtype_of("float64") if in_float64 else options.narrowest
     inputs = prepare(model, x)
     key = (
         inputs.specs,
@@ -226,20 +191,22 @@ def bind(
         inside.name,
     )
 
-    def make(strategy: tf.distribute.Strategy | None) -> Evaluator:
-        f = flatten(model, inputs, options.output, options.wrt, inside, options.columns)
-        any_number = fixed_batch.rows(f.fetches) is None
+    def make(strategy: Any) -> Evaluator:
+        f = flat_function.flatten(
+            model, inputs, options.output, options.wrt, inside, options.columns
+        )
+        any_number = fixed_batch.rows(f) is None
         return Evaluator(f, strategy, any_number and warn_if_coupled(f, inputs.leaves))
 
     evaluator = _evaluator(model, key, make)
-    whole = evaluator.f
-    dtype = widened(whole.native, options.narrowest)
-    batch = fixed_batch.size(inputs, whole.fetches, coupled=evaluator.coupled)
+    whole: Any = evaluator.f
+    dtype = xp.widened(whole.native, options.narrowest)
+    batch = fixed_batch.size(inputs, whole, coupled=evaluator.coupled)
     if batch is None:
         return BoundModel(evaluator, inputs, dtype, options.engine)
     placed = fixed_batch.placed(inputs, batch)
 
-    def make_again(strategy: tf.distribute.Strategy | None) -> Evaluator:
+    def make_again(strategy: Any) -> Evaluator:
         f = dataclasses.replace(whole, batch=batch)
         return Evaluator(f, strategy, warn_if_coupled(f, placed.leaves))
 
@@ -247,7 +214,7 @@ def bind(
     return BoundModel(evaluator, placed, dtype, options.engine)
 
 
-MakeEvaluator = Callable[[tf.distribute.Strategy | None], Evaluator]
+MakeEvaluator = Callable[[Any], Evaluator]
 
 _evaluators: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Evaluator]]
 _evaluators = weakref.WeakKeyDictionary()

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-import tensorflow as tf
+from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.typing import Tensor
 
-from keras_curvature.engines.tensorflow.private import inside_xla
+compilation = own_module("compilation")
 
 MEMORY_BUDGET = 512 * 2**20
 """Bytes that the intermediate results of one chunk may take, by estimate.
@@ -31,15 +33,15 @@ less than half of what this allows for.
 WHOLE = sys.maxsize
 """A size that means the whole batch at once, also in a graph that does not know its size."""
 
-Chunk = Callable[..., dict[str, tf.Tensor]]
+Chunk = Callable[..., dict[str, Tensor]]
 
 
-def rows_at_once(numbers_per_row: int, dtype: tf.DType) -> int:
+def rows_at_once(numbers_per_row: int, dtype: Any) -> int:
     """How many rows fit into the memory budget, if each holds that many numbers."""
-    return max(1, MEMORY_BUDGET // (LIVE_COPIES * dtype.size * max(1, numbers_per_row)))
+    return max(1, MEMORY_BUDGET // (LIVE_COPIES * xp.itemsize(dtype) * max(1, numbers_per_row)))
 
 
-def rows_forward(activations: int, widest: int, inputs: int, dtype: tf.DType) -> int:
+def rows_forward(activations: int, widest: int, inputs: int, dtype: Any) -> int:
     """How many rows fit if they go through the model once, forward.
 
     Args:
@@ -49,7 +51,7 @@ def rows_forward(activations: int, widest: int, inputs: int, dtype: tf.DType) ->
         dtype: of the numbers.
     """
     active = min(LIVE_COPIES * activations, LIVE_WIDTHS * widest)
-    return max(1, MEMORY_BUDGET // (dtype.size * max(1, active + 4 * inputs)))
+    return max(1, MEMORY_BUDGET // (xp.itemsize(dtype) * max(1, active + 4 * inputs)))
 
 
 def counted(examples: int) -> str:
@@ -57,14 +59,14 @@ def counted(examples: int) -> str:
     return f"{examples} example{'s' * (examples != 1)}"
 
 
-def at_once(asked: int | None, planned: int, batch: tf.Tensor) -> int:
+def at_once(asked: int | None, planned: int, batch: Tensor) -> int:
     """How many examples go through together: as many as asked for, or else as planned.
 
     In a graph for XLA that does not know its batch all of them, unless asked otherwise: in a
     loop over chunks whose size is not known the derivative of a reshape cannot be compiled, and
     chunks of a planned size would be filled up with far more than the batch.
     """
-    if asked is None and inside_xla() and batch.shape[0] is None:
+    if asked is None and compilation.inside_xla() and batch.shape[0] is None:
         return WHOLE
     return asked or planned
 
@@ -88,7 +90,7 @@ def watched_by(watcher: Callable[[int, int], None]) -> Iterator[None]:
         _watcher.reset(token)
 
 
-def eagerly(compute: Chunk, tensors: Sequence[tf.Tensor], size: int) -> dict[str, tf.Tensor]:
+def eagerly(compute: Chunk, tensors: Sequence[Tensor], size: int) -> dict[str, Tensor]:
     """Calls `compute` on slices of `tensors` and joins the results."""
     n = int(tensors[0].shape[0])
     if n <= size:
@@ -99,12 +101,12 @@ def eagerly(compute: Chunk, tensors: Sequence[tf.Tensor], size: int) -> dict[str
         parts.append(compute(*(tensor[start : start + size] for tensor in tensors)))
         if watcher is not None:
             watcher(min(start + size, n), n)
-    return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+    return {name: xp.concatenate([part[name] for part in parts], axis=0) for name in parts[0]}
 
 
 def as_fits(
-    compute: Chunk, tensors: Sequence[tf.Tensor], size: int, smaller: Callable[[int], None]
-) -> dict[str, tf.Tensor]:
+    compute: Chunk, tensors: Sequence[Tensor], size: int, smaller: Callable[[int], None]
+) -> dict[str, Tensor]:
     """`eagerly`, with half as many examples at a time for as long as the memory runs out.
 
     Args:
@@ -114,64 +116,20 @@ def as_fits(
         smaller: told each new size.
 
     Raises:
-        tf.errors.ResourceExhaustedError: if there is not enough memory for one example.
+        MemoryError: in the backend's own form, if there is not enough memory for one example.
     """
     size = min(size, int(tensors[0].shape[0]))
     while True:
         try:
             return eagerly(compute, tensors, size)
-        except tf.errors.ResourceExhaustedError as error:
+        except compilation.OUT_OF_MEMORY as error:
             if size == 1:
-                raise tf.errors.ResourceExhaustedError(
-                    error.node_def,
-                    error.op,
-                    f"The memory does not suffice for one example at a time: {error.message}",
+                raise compilation.saying(
+                    "The memory does not suffice for one example at a time", error
                 ) from error
         # Outside of `except`, whose traceback would keep the tensors that did not fit.
         size = even(size, -(-size // 2))
         smaller(size)
-
-
-def filled_up(tensor: tf.Tensor, rows: Any) -> tf.Tensor:
-    """`tensor` with copies of its last row behind it, as many as make it `rows`.
-
-    Not gathered, for the gradient of that is `IndexedSlices`, which would come out at the user's.
-    """
-    missing = rows - tf.shape(tensor)[0]
-    return tf.concat([tensor, tf.repeat(tensor[-1:], missing, axis=0)], axis=0)
-
-
-def in_graph(
-    compute: Chunk,
-    tensors: Sequence[tf.Tensor],
-    size: int,
-    signature: dict[str, tf.TensorSpec],
-) -> dict[str, tf.Tensor]:
-    """The same inside a `tf.function`, as a loop over chunks of equal size.
-
-    The last chunk is filled up with copies of the last example, which are cut off again.
-    """
-    n = tensors[0].shape[0]
-    if size == WHOLE or (n is not None and n <= size):
-        return compute(*tensors)
-    count = tf.shape(tensors[0])[0] if n is None else n
-    if not (n is None and inside_xla()):  # where the size of a chunk has to be a number
-        size = even(count, tf.minimum(size, count) if n is None else size)
-    chunks = -(-count // size)
-
-    def stacked(tensor: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(filled_up(tensor, chunks * size), [chunks, size, *tensor.shape[1:]])
-
-    found = tf.map_fn(
-        lambda given: compute(*given),
-        [stacked(tensor) for tensor in tensors],
-        fn_output_signature=signature,
-        parallel_iterations=1,
-    )
-    return {
-        name: tf.reshape(part, [-1, *signature[name].shape[1:]])[:count]
-        for name, part in found.items()
-    }
 
 
 def plan(rows: int, per_example: int, directions: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.activity import NotDifferentiableError, Place
@@ -12,12 +13,14 @@ from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.finite_difference import FiniteDifference
 from keras_curvature.engines.options import ENGINE_NAMES
 from keras_curvature.engines.quantities import BY_REVERSE_MODE, HESSIAN, PRODUCT
-from keras_curvature.engines.tensorflow.flat_function import FlatFunction
-from keras_curvature.engines.tensorflow.nested import Nested
-from keras_curvature.engines.tensorflow.taylor import engine as taylor
+from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.engines.traced_function import TracedFunction
 
-ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (taylor.Taylor(), Nested(), FiniteDifference())
+nested = own_module("nested")
+taylor = own_module("taylor.engine")
+
+ENGINES: dict[str, Engine[Any]] = {
+    engine.name: engine for engine in (taylor.Taylor(), nested.Nested(), FiniteDifference())
 }
 assert tuple(ENGINES) == ENGINE_NAMES
 
@@ -48,7 +51,7 @@ class EngineChoice:
         return text
 
 
-def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
+def choose(asked: str, f: TracedFunction, names: Collection[str]) -> EngineChoice:
     """Settles `engine="auto"`: Taylor propagation, unless it would do more work.
 
     The nested engine is taken for whole Hessians of models with loops, branches, ops
@@ -76,7 +79,7 @@ def choose(asked: str, f: FlatFunction, names: Collection[str]) -> EngineChoice:
     return EngineChoice("taylor", ENGINES["taylor"].why, fallbacks)
 
 
-def _against_taylor(f: FlatFunction, names: Collection[str], asked: str) -> str:
+def _against_taylor(f: TracedFunction, names: Collection[str], asked: str) -> str:
     """Why Taylor propagation cannot compute these quantities, or `""`.
 
     Raises:
@@ -124,7 +127,7 @@ def needs_float64(asked: str) -> bool:
 
 
 @contextlib.contextmanager
-def naming_what_is_missing(f: FlatFunction) -> Iterator[None]:
+def naming_what_is_missing(f: TracedFunction) -> Iterator[None]:
     """Says in the user's words where TensorFlow has no second derivative."""
     try:
         yield

@@ -9,21 +9,23 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.engines import chunking
-from keras_curvature.engines.bound_model import BoundModel, Compute, bind, with_constants
+from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.bound_model import BoundModel, Compute, bind
 from keras_curvature.engines.computation_key import key_of
 from keras_curvature.engines.dispatch import EngineChoice, naming_what_is_missing
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.inputs import numbers_in
-from keras_curvature.engines.layout import unflatten
+from keras_curvature.engines.layout import fits, unflatten
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
-from keras_curvature.engines.random_directions import rademacher
-from keras_curvature.engines.tensorflow import distribution, parallel_halves
-from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
-from keras_curvature.typing import Model, Structure
+from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.typing import Model, Structure, Tensor
+
+compilation = own_module("compilation")
+random_directions = own_module("random_directions")
+running = own_module("running")
 
 
 def differentiate(
@@ -32,12 +34,13 @@ def differentiate(
     """Named derivatives of `model` at `x`, in the user's structure."""
     bound = bind(model, x, options)
     engine = bound.engine_for(names)
-    direction = as_direction(bound, v) if ALONG_V & set(names) else None
-    found = flat_derivatives(bound, engine, tuple(names), direction, options.batch_size)
-    return {
-        name: unflatten(tf.cast(found[name], bound.result_dtype), *bound.layouts(name))
-        for name in names
-    }
+    with compilation.computing_in(bound.f.dtype):
+        direction = as_direction(bound, v) if ALONG_V & set(names) else None
+        found = flat_derivatives(bound, engine, tuple(names), direction, options.batch_size)
+        return {
+            name: unflatten(xp.cast(found[name], bound.result_dtype), *bound.layouts(name))
+            for name in names
+        }
 
 
 def estimate_laplacian(
@@ -47,20 +50,22 @@ def estimate_laplacian(
     bound = bind(model, x, options)
     engine = bound.engine_for((LAPLACIAN,))
     f, leaves = bound.f, bound.inputs.leaves
-    count = tf.shape(leaves[0])[0] if leaves[0].shape[0] is None else leaves[0].shape[0]
-    signs = rademacher([count, directions, f.inputs.width], seed)
+    count = xp.lengths(leaves[0])[0] if leaves[0].shape[0] is None else leaves[0].shape[0]
+    signs = random_directions.rademacher([count, directions, f.inputs.width], seed)
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         z, rest = f.point(tensors[:-1])
-        along = tf.cast(tf.transpose(tensors[-1], [1, 0, 2]), z.dtype)
+        along = xp.cast(xp.transpose(tensors[-1], [1, 0, 2]), z.dtype)
         return {LAPLACIAN: engine.trace(f, z, rest, along)}
 
     planned = max(1, engine.rows_along(f) // (directions + 2))
     size = chunking.at_once(options.batch_size, planned, leaves[0])
-    signature = {LAPLACIAN: tf.TensorSpec([None, f.outputs.width], f.dtype)}
+    signature = {LAPLACIAN: xp.spec([None, f.outputs.width], f.dtype)}
     halved_from = bound.evaluator.halved_along(engine, directions)
-    found = run_chunked(bound, compute, (*leaves, signs), size, signature, halved_from)
-    return unflatten(tf.cast(found[LAPLACIAN], bound.result_dtype), *bound.layouts(LAPLACIAN))
+    with compilation.computing_in(f.dtype):
+        found = run_chunked(bound, compute, (*leaves, signs), size, signature, halved_from)
+        estimate = xp.cast(found[LAPLACIAN], bound.result_dtype)
+        return unflatten(estimate, *bound.layouts(LAPLACIAN))
 
 
 def engine_choice(
@@ -73,24 +78,24 @@ def engine_choice(
 
 def flat_derivatives(
     bound: BoundModel,
-    engine: Engine,
+    engine: Engine[Any],
     names: tuple[str, ...],
-    v: tf.Tensor | None,
+    v: Tensor | None,
     batch_size: int | None,
-) -> dict[str, tf.Tensor]:
+) -> dict[str, Tensor]:
     """Named derivatives with inputs and outputs laid flat, as `quantities.compute` gives them."""
     f = bound.f
     examples, directions_at_once = bound.evaluator.plan(engine, names)
     leaves = bound.inputs.leaves
     count, along_v = len(leaves), v is not None
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         z, rest = f.point(tensors[:count])
         direction = tensors[-1] if along_v else None
         return engine.compute(f, z, rest, direction, names, directions_at_once)
 
     signature = {
-        name: tf.TensorSpec(
+        name: xp.spec(
             [None, *(layout.width for layout in bound.layouts(name))],
             f.dtype,
         )
@@ -102,18 +107,18 @@ def flat_derivatives(
     return run_chunked(bound, compute, tensors, size, signature, halved_from)
 
 
-@unobserved()
+@compilation.unobserved()
 def run_chunked(
     bound: BoundModel,
     compute: Compute,
-    tensors: Sequence[tf.Tensor],
+    tensors: Sequence[Tensor],
     size: int,
-    signature: dict[str, tf.TensorSpec],
+    signature: dict[str, Any],
     halved_from: float = math.inf,
-    constants: Sequence[tf.Tensor] = (),
+    constants: Sequence[Tensor] = (),
     *,
     once: bool = False,
-) -> dict[str, tf.Tensor]:
+) -> dict[str, Tensor]:
     """Runs `compute(*tensors, *constants)` on at most `size` examples at a time, on each device.
 
     From `halved_from` examples on in two halves side by side, where there is one device; in a
@@ -132,19 +137,17 @@ def run_chunked(
         constants: arrays that all examples share.
         once: for a single call of these, see `Evaluator.function`; of one chunk.
     """
-    if not tf.executing_eagerly():
-        compute = with_constants(compute, constants)
-        count = tensors[0].shape[0]
-        if inside_xla() and count is not None and halved_from <= count <= size:
-            compute = parallel_halves.side_by_side(compute)
+    if not compilation.is_eager():
         with naming_what_is_missing(bound.f):
-            return chunking.in_graph(compute, tensors, size, signature)
-    strategy, devices = bound.evaluator.strategy, 1
-    shared = strategy is not None and not distribution.in_one()
+            return running.in_graph(
+                lambda *some: compute(*some, *constants), tensors, size, signature, halved_from
+            )
+    devices = running.devices(bound.evaluator.strategy)
+    shared = devices > 1
     if shared:
-        devices, halved_from = distribution.count(strategy), math.inf
+        halved_from = math.inf
 
-    def run(*some: tf.Tensor) -> dict[str, tf.Tensor]:
+    def run(*some: Tensor) -> dict[str, Tensor]:
         halved = some[0].shape[0] >= halved_from
         alone = once and some[0].shape[0] == tensors[0].shape[0]
         function = bound.evaluator.function(
@@ -168,7 +171,7 @@ def run_chunked(
         return chunking.as_fits(run, tensors, size, smaller)
 
 
-def as_direction(bound: BoundModel, v: Structure | None) -> tf.Tensor:
+def as_direction(bound: BoundModel, v: Structure | None) -> Tensor:
     """The direction as `(n, d)`: one per example, or one for all of them."""
     layout = bound.f.inputs
     dtype = bound.f.dtype
@@ -178,11 +181,11 @@ def as_direction(bound: BoundModel, v: Structure | None) -> tf.Tensor:
         )
     alone = len(layout.shapes) == 1 and not isinstance(v, Mapping)
     parts = [_only(v)] if alone else layout.in_order(v, "`v`")
-    leaves = [tf.cast(tf.convert_to_tensor(numbers_in(leaf, "v")), dtype) for leaf in parts]
+    leaves = [xp.cast(xp.array(numbers_in(leaf, "v")), dtype) for leaf in parts]
     shapes = [tuple(leaf.shape) for leaf in leaves]
     batch = bound.inputs.leaves[0].shape[0]
     if shapes == list(layout.shapes):
-        return tf.repeat(layout.join(leaves), tf.shape(bound.inputs.leaves[0])[0], axis=0)
+        return xp.repeat(layout.join(leaves), xp.lengths(bound.inputs.leaves[0])[0], axis=0)
     wanted = [(batch, *shape) for shape in layout.shapes]
     if not _compatible(wanted, shapes):
         raise ValueError(
@@ -200,5 +203,5 @@ def _only(v: Structure) -> Any:
 
 def _compatible(wanted: list[Any], shapes: list[Any]) -> bool:
     return len(wanted) == len(shapes) and all(
-        tf.TensorShape(a).is_compatible_with(b) for a, b in zip(wanted, shapes, strict=True)
+        fits(a, b) for a, b in zip(wanted, shapes, strict=True)
     )

@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.tensorflow.first_derivatives import row_gradients, tiled
-from keras_curvature.engines.tensorflow.flat_function import FlatFunction
+from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.engines.traced_function import TracedFunction
+from keras_curvature.typing import Tensor
+
+first_derivatives = own_module("first_derivatives")
 
 RELATIVE_STEP = float(np.finfo(np.float64).eps ** (1 / 3))
 """Where rounding, ~eps / h, meets truncation, ~h**2 (Press et al., Numerical Recipes, 5.7)."""
 
 
 @dataclass(frozen=True)  # equal to itself in a key
-class FiniteDifference(Engine):
+class FiniteDifference(Engine[TracedFunction]):
     """`Hv = (g(x + hv) - g(x - hv)) / 2h` with exact gradients `g`."""
 
     name = "finite_difference"
@@ -31,25 +34,27 @@ class FiniteDifference(Engine):
 
     def products(
         self,
-        f: FlatFunction,
-        rows: tf.Tensor,
-        others: Sequence[tf.Tensor],
-        seeds: tf.Tensor,
-        directions: tf.Tensor,
-    ) -> tf.Tensor:
+        f: TracedFunction,
+        rows: Tensor,
+        others: Sequence[Tensor],
+        seeds: Tensor,
+        directions: Tensor,
+    ) -> Tensor:
         """Differences of gradients at a tiny step."""
-        k = tf.shape(directions)[0]
+        k = xp.lengths(directions)[0]
         steps = _tiny_steps(rows, directions)[..., None]
-        moved = tf.stack([rows + steps * directions, rows - steps * directions])
-        points = tf.reshape(moved, [-1, f.inputs.width])
-        others = [tiled(tensor, 2 * k) for tensor in others]
-        gradients = row_gradients(f, points, others, tiled(seeds, 2 * k))
-        ahead, behind = tf.unstack(tf.reshape(gradients, tf.shape(moved)), num=2)
+        moved = xp.stack([rows + steps * directions, rows - steps * directions])
+        points = xp.reshape(moved, [-1, f.inputs.width])
+        others = [first_derivatives.tiled(tensor, 2 * k) for tensor in others]
+        gradients = first_derivatives.row_gradients(
+            f, points, others, first_derivatives.tiled(seeds, 2 * k)
+        )
+        ahead, behind = xp.unstack(xp.reshape(gradients, xp.lengths(moved)), num=2)
         return (ahead - behind) / (2 * steps)
 
 
-def _tiny_steps(z: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
+def _tiny_steps(z: Tensor, directions: Tensor) -> Tensor:
     """How far to go along each of `(k, n, d)`, in units of its length, `(k, n)`."""
-    size = 1 + tf.reduce_max(tf.abs(z), axis=1)
-    length = tf.reduce_max(tf.abs(directions), axis=2)
-    return RELATIVE_STEP * size / tf.where(length > 0, length, tf.ones_like(length))
+    size = 1 + xp.max(xp.abs(z), axis=1)
+    length = xp.max(xp.abs(directions), axis=2)
+    return RELATIVE_STEP * size / xp.where(length > 0, length, xp.ones_like(length))

@@ -12,12 +12,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_curvature.engines.layout import keys_in_order
+from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.layout import fits, keys_in_order
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.masks import mask_of, packed
-from keras_curvature.typing import Model, Structure
+from keras_curvature.typing import Model, Structure, Tensor
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Inputs:
         batch: how many examples the model's inputs say that it takes at a time, or `None`.
     """
 
-    leaves: tuple[tf.Tensor, ...]
-    specs: tuple[tf.TensorSpec, ...]
+    leaves: tuple[Tensor, ...]
+    specs: tuple[Any, ...]
     structure: Any
     names: tuple[str, ...]
     columns: tuple[tuple[str, ...] | None, ...]
@@ -80,9 +80,9 @@ def prepare(model: Model, x: Structure) -> Inputs:
         tensors.append(tensor)
         specs.append(spec)
     masks = {i: mask_of(leaf) for i, leaf in enumerate(leaves) if mask_of(leaf) is not None}
-    for mask in map(tf.convert_to_tensor, masks.values()):
+    for mask in map(xp.array, masks.values()):
         tensors.append(mask)
-        specs.append(tf.TensorSpec([None, *mask.shape[1:]], mask.dtype))
+        specs.append(xp.spec([None, *mask.shape[1:]], mask.dtype))
     _require_one_batch(tensors)
     batch = next((t.shape[0] for t in declared if t.shape[0] is not None), None)
     _require_whole_batches(tensors[0].shape[0], batch)
@@ -158,23 +158,23 @@ def _by_key(model: keras.Model, declared: Sequence[Any]) -> dict[str, Any]:
     return made_of if isinstance(made_of, dict) else {tensor.name: tensor for tensor in declared}
 
 
-def _convert(model: Model, leaf: Any, declared: Any) -> tuple[tf.Tensor, tf.TensorSpec]:
+def _convert(model: Model, leaf: Any, declared: Any) -> tuple[Tensor, Any]:
     takes_text = declared is None or declared.dtype == "string"
-    tensor = tf.convert_to_tensor(leaf if takes_text and is_text(leaf) else numbers_in(leaf, "x"))
-    if tensor.shape.rank == 0 or tensor.shape[0] == 0:
+    tensor = xp.array(leaf if takes_text and is_text(leaf) else numbers_in(leaf, "x"))
+    if tensor.ndim == 0 or tensor.shape[0] == 0:
         raise ValueError(
             "`x` must hold at least one example, with the batch as the first axis. "
             f"Received: shape {tuple(tensor.shape)}."
         )
     _require_fitting(tensor, declared)
     native = _native_dtype(model, tensor, declared)
-    return tensor, tf.TensorSpec([None, *tensor.shape[1:]], native)
+    return tensor, xp.spec([None, *tensor.shape[1:]], native)
 
 
 def is_text(value: Any) -> bool:
     """Whether an array or tensor holds strings, which a model may take beside numbers."""
-    if tf.is_tensor(value):
-        return value.dtype == tf.string
+    if xp.is_tensor(value):
+        return bool(xp.is_string(value.dtype))
     array = np.asarray(value) if isinstance(value, (np.ndarray, list, tuple)) else None
     if array is None or array.dtype.kind not in "SUO":
         return False
@@ -194,13 +194,13 @@ def numbers_in(value: Any, what: str) -> Any:
         TypeError: for anything else.
     """
     array, dtype = value, None
-    if not isinstance(value, (tf.RaggedTensor, tf.SparseTensor, keras.KerasTensor)):
+    if xp.is_dense(value) and not isinstance(value, keras.KerasTensor):
         try:
-            array = value if tf.is_tensor(value) else np.asarray(value)
-            dtype = tf.as_dtype(array.dtype)
+            array = value if xp.is_tensor(value) else np.asarray(value)
+            dtype = xp.dtype_of(array.dtype)
         except (TypeError, ValueError):  # NumPy's and TensorFlow's own say less
             dtype = None
-    if dtype is None or not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+    if dtype is None or not xp.is_numeric(dtype):
         given = getattr(array, "dtype", "unknown")
         raise TypeError(
             f"`{what}` must hold numbers: dense arrays or tensors of floats, integers or "
@@ -209,21 +209,21 @@ def numbers_in(value: Any, what: str) -> Any:
     return array
 
 
-def _native_dtype(model: Model, tensor: tf.Tensor, declared: Any) -> tf.DType:
+def _native_dtype(model: Model, tensor: Tensor, declared: Any) -> Any:
     """The dtype in which the model itself would take this array."""
     if declared is not None:
-        return tf.as_dtype(declared.dtype)
+        return xp.dtype_of(declared.dtype)
     own = tensor.dtype
-    if own.is_floating and isinstance(model, keras.Layer):
-        return tf.as_dtype(model.variable_dtype)
+    if xp.is_floating(own) and isinstance(model, keras.Layer):
+        return xp.dtype_of(model.variable_dtype)
     return own
 
 
-def _require_fitting(tensor: tf.Tensor, declared: Any) -> None:
+def _require_fitting(tensor: Tensor, declared: Any) -> None:
     if declared is None:
         return
-    wanted = tf.TensorShape([None, *declared.shape[1:]])
-    if not wanted.is_compatible_with(tensor.shape):
+    wanted = (None, *declared.shape[1:])
+    if not fits(wanted, tensor.shape):
         raise ValueError(
             f"`x` must have shape {_spelled(wanted)} to fit the model's input "
             f"{declared.name!r}. Received: shape {tuple(tensor.shape)}. "
@@ -236,12 +236,12 @@ def _require_fitting(tensor: tf.Tensor, declared: Any) -> None:
         )
 
 
-def _spelled(shape: tf.TensorShape) -> str:
+def _spelled(shape: Sequence[int | None]) -> str:
     sizes = ["n", *("any" if size is None else str(size) for size in shape[1:])]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
-def _require_one_batch(tensors: Sequence[tf.Tensor]) -> None:
+def _require_one_batch(tensors: Sequence[Tensor]) -> None:
     batches = {tensor.shape[0] for tensor in tensors} - {None}
     if len(batches) > 1:
         raise ValueError(

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
-import tensorflow as tf
 
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.columns import Subset
+from keras_curvature.typing import Tensor
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,16 @@ class Layout:
         """How many columns there are."""
         return sum(self.sizes)
 
-    def join(self, leaves: Sequence[tf.Tensor]) -> tf.Tensor:
+    def join(self, leaves: Sequence[Tensor]) -> Tensor:
         """Lays tensors `(batch, *shape)` side by side, `(batch, width)`."""
-        flat = [tf.reshape(leaf, [-1, size]) for leaf, size in zip(leaves, self.sizes, strict=True)]
-        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
+        flat = [xp.reshape(leaf, [-1, size]) for leaf, size in zip(leaves, self.sizes, strict=True)]
+        return flat[0] if len(flat) == 1 else xp.concatenate(flat, axis=1)
 
-    def split(self, matrix: tf.Tensor) -> list[tf.Tensor]:
+    def split(self, matrix: Tensor) -> list[Tensor]:
         """The tensors `(batch, *shape)` in the columns of `(batch, width)`."""
-        parts = tf.split(matrix, self.sizes, axis=1) if len(self.shapes) > 1 else [matrix]
+        parts = xp.split(matrix, self.sizes, axis=1) if len(self.shapes) > 1 else [matrix]
         return [
-            tf.reshape(part, [-1, *shape]) for part, shape in zip(parts, self.shapes, strict=True)
+            xp.reshape(part, [-1, *shape]) for part, shape in zip(parts, self.shapes, strict=True)
         ]
 
     def pack(self, leaves: Sequence[Any]) -> Any:
@@ -145,7 +146,7 @@ def _in_a_dict(structure: Any) -> bool:
     return (isinstance(structure, dict) and len(parts) > 1) or any(map(_in_a_dict, parts))
 
 
-def unflatten(tensor: tf.Tensor, *layouts: Layout) -> Any:
+def unflatten(tensor: Tensor, *layouts: Layout) -> Any:
     """Unfolds `(batch, width_1, width_2, …)` into structures of arrays.
 
     Args:
@@ -160,9 +161,9 @@ def unflatten(tensor: tf.Tensor, *layouts: Layout) -> Any:
 
 def _unfold(tensor: Any, axis: int, layouts: Sequence[Layout], shape: list[int]) -> Any:
     if not layouts:
-        return tensor if _has(tensor, shape) else tf.reshape(tensor, [-1, *shape])
+        return tensor if _has(tensor, shape) else xp.reshape(tensor, [-1, *shape])
     layout, *rest = layouts
-    parts = tf.split(tensor, layout.sizes, axis=axis) if len(layout.shapes) > 1 else [tensor]
+    parts = xp.split(tensor, layout.sizes, axis=axis) if len(layout.shapes) > 1 else [tensor]
     return layout.pack(
         [
             _unfold(part, axis + 1, rest, [*shape, *part_shape])
@@ -171,5 +172,12 @@ def _unfold(tensor: Any, axis: int, layouts: Sequence[Layout], shape: list[int])
     )
 
 
-def _has(tensor: tf.Tensor, shape: list[int]) -> bool:
-    return tensor.shape.rank == len(shape) + 1 and tensor.shape[1:].as_list() == shape
+def _has(tensor: Tensor, shape: list[int]) -> bool:
+    return tensor.ndim == len(shape) + 1 and list(tensor.shape[1:]) == shape
+
+
+def fits(wanted: Sequence[int | None], shape: Sequence[int | None]) -> bool:
+    """Whether shapes agree wherever both are known."""
+    return len(wanted) == len(shape) and all(
+        a == b or a is None or b is None for a, b in zip(wanted, shape, strict=True)
+    )

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-import tensorflow as tf
 
+from keras_curvature.engines.arrays import xp
 from keras_curvature.typing import Model
 
 LOSS = "loss"
@@ -76,14 +76,14 @@ def loss_by_example(given: Any) -> Loss:
 
     def each(y: Any, predicted: Any) -> Any:
         with _unreduced(loss):
-            values = tf.convert_to_tensor(loss(y, predicted))
-        if values.shape.rank == 0:
+            values = xp.array(loss(y, predicted))
+        if values.ndim == 0:
             raise ValueError(
                 "The loss must give a number for each example, not one for the whole batch. "
                 f"Received: {given!r}. Leave its mean over the batch out."
             )
-        flat = tf.reshape(values, [tf.shape(values)[0], -1])
-        total = tf.reduce_sum if sums else tf.reduce_mean
+        flat = xp.reshape(values, [xp.lengths(values)[0], -1])
+        total = xp.sum if sums else xp.mean
         return total(flat, axis=1, keepdims=True)
 
     return each
@@ -112,8 +112,8 @@ class _OfFunction(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Calls the function."""
-        if tf.is_tensor(y_true) and tf.is_tensor(y_pred):
-            rank, other = y_true.shape.rank, y_pred.shape.rank
+        if xp.is_tensor(y_true) and xp.is_tensor(y_pred):
+            rank, other = y_true.ndim, y_pred.ndim
             if rank + 1 == other and y_pred.shape[-1] == 1:
                 y_true = y_true[..., None]
             elif rank == other + 1 and y_true.shape[-1] == 1:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras.src.backend import get_keras_mask, set_keras_mask
+
+from keras_curvature.engines.arrays import xp
 
 
 def mask_of(tensor: Any) -> Any:
@@ -25,7 +26,7 @@ def masked(tensor: Any, mask: Any) -> Any:
     if isinstance(tensor, keras.KerasTensor):
         copy = keras.KerasTensor(tensor.shape, tensor.dtype)
     else:
-        copy = tf.identity(tensor)
+        copy = xp.copy(tensor)
     set_keras_mask(copy, mask)
     return copy
 

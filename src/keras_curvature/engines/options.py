@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import tensorflow as tf
-
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.columns import checked_columns
 from keras_curvature.engines.wrt import checked_wrt
 from keras_curvature.typing import Columns, Output, Wrt
@@ -46,6 +46,6 @@ class Options:
             raise ValueError(f"`batch_size` must be at least 1. Received: {size}.")
 
     @property
-    def narrowest(self) -> tf.DType:
+    def narrowest(self) -> Any:
         """The narrowest float dtype of the results."""
-        return tf.as_dtype(self.dtype or "float32")
+        return xp.dtype_of(self.dtype or "float32")

@@ -10,32 +10,31 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.layout import keys_in_order
 from keras_curvature.engines.losses import LOSS, is_loss
-from keras_curvature.typing import Model, Output
+from keras_curvature.typing import Model, Output, Tensor
 
 
-def predicted(scores: tf.Tensor) -> tf.Tensor:
+def predicted(scores: Tensor) -> Tensor:
     """The predicted class's score, the largest.
 
     At another point another class may be the largest: a kink, which counts in the curvature
     over a distance.
     """
-    return tf.reduce_max(scores, axis=-1, keepdims=True)
+    return xp.max(scores, axis=-1, keepdims=True)
 
 
-def margin(scores: tf.Tensor) -> tf.Tensor:
+def margin(scores: Tensor) -> Tensor:
     """How far the largest score is above the second largest: 0 on the decision boundary."""
-    largest = tf.reduce_max(scores, axis=-1, keepdims=True)
-    chosen = tf.one_hot(tf.argmax(scores, axis=-1), scores.shape[-1], True, False, dtype=tf.bool)
-    lowest = tf.constant(scores.dtype.min, scores.dtype)
-    others = tf.where(chosen, lowest, scores)
-    return largest - tf.reduce_max(others, axis=-1, keepdims=True)
+    largest = xp.max(scores, axis=-1, keepdims=True)
+    chosen = xp.one_hot(xp.argmax(scores, axis=-1), scores.shape[-1])
+    others = xp.where(chosen, xp.lowest(scores.dtype), scores)
+    return largest - xp.max(others, axis=-1, keepdims=True)
 
 
-OF_A_CLASSIFIER: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+OF_A_CLASSIFIER: dict[str, Callable[[Tensor], Tensor]] = {
     "predicted": predicted,
     "margin": margin,
 }
@@ -81,7 +80,7 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
             f"`output` must name one of the model's outputs {names}, or be one of "
             f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."
         )
-    size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].shape.rank else 1
+    size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].ndim else 1
     if size is not None and not -size <= output < size:
         known = output_names(model, outputs, leaves) or size
         what = f"the model's outputs {known}" if several else "the output's last axis"

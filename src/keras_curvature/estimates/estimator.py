@@ -179,7 +179,7 @@ def _sampled(
 
 
 def _from_products(
-    engine: Engine,
+    engine: Engine[Any],
     f: FlatFunction,
     z: tf.Tensor,
     rest: Sequence[tf.Tensor],
@@ -256,7 +256,9 @@ def _eigenvalues(
     )
 
 
-def _plan(f: FlatFunction, engine: Engine, directions: int, by_products: bool) -> tuple[int, int]:
+def _plan(
+    f: FlatFunction, engine: Engine[Any], directions: int, by_products: bool
+) -> tuple[int, int]:
     """Examples and directions at once."""
     if not by_products:
         return max(1, engine.rows_along(f) // (2 * directions + 1)), directions

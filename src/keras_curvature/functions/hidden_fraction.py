@@ -123,7 +123,7 @@ def _random(h: Array) -> Array:
 
 def _along(
     bound: BoundModel,
-    engine: Engine,
+    engine: Engine[Any],
     start: Array,
     end: Array,
     rest: Sequence[tf.Tensor],

@@ -233,7 +233,7 @@ class Measurer(ABC):
         target = self._targets[i]
         return spread_of(value if target is None else target)
 
-    def _on_segments(self, engine: Engine, pieces: int, size: int) -> dict[str, tf.Tensor]:
+    def _on_segments(self, engine: Engine[Any], pieces: int, size: int) -> dict[str, tf.Tensor]:
         f = self.f
 
         def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:

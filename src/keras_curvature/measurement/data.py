@@ -92,8 +92,7 @@ class Measurement(ABC):
             "hidden_fraction": self.segments.hidden_fraction(),
         }
         if self.target is not None:
-            # Of the data: each of several outputs counts by its variance, whatever the units.
-            numbers["r2"] = statistics.r2(self.value * self.unit, self.target * self.unit)
+            numbers["r2"] = statistics.r2(self.value, self.target)
         return numbers
 
     def reference_errors(self) -> dict[str, float]:
@@ -110,6 +109,10 @@ class Measurement(ABC):
 
     def interactions(self) -> Array | None:
         """Mean |Hessian| in standard units, `(d, d)`, where the Hessian was taken."""
+        return None
+
+    def carriers(self) -> int | None:
+        """How few points have most of an estimated mean square; `None` of an exact one."""
         return None
 
     def straightness(self) -> float:
@@ -144,6 +147,7 @@ class ExactMeasurement(Measurement):
             points where they were not taken.
         inside: whether they were taken and the window of the point stays inside the probe's
             range in that input, shape `(n, d)`. Averages use these points only.
+        scaled_share: of the probe's points, at which they were taken.
         reference: known second derivatives, shape `(n, m, d)`, or `None`.
         feature_names: one name per input, length `d`.
         held: the same on a line or a grid, all other inputs held at a central probe point; `None`
@@ -164,6 +168,7 @@ class ExactMeasurement(Measurement):
     inside: NDArray[np.bool_]
     reference: Array | None
     feature_names: tuple[str, ...]
+    scaled_share: float = 1.0
     held: ExactMeasurement | None = None
     example_shape: tuple[int, ...] | None = None
     ends: Array | None = None
@@ -270,6 +275,8 @@ class ExactMeasurement(Measurement):
             "zero_fraction": float(np.mean(np.all(entries == 0, axis=-1))),
             "nonfinite_fraction": float(np.mean(~np.all(np.isfinite(entries), axis=-1))),
         }
+        numbers["slope_change_standard_error"] = self.segments.slope_change_error()
+        numbers |= self._scale_errors()
         standard = self.in_units("std").hessian
         if self.hessian is None or standard is None:
             return numbers
@@ -280,6 +287,20 @@ class ExactMeasurement(Measurement):
             numbers |= dict.fromkeys((*unknown, "interaction_fraction"), float("nan"))
             return numbers
         return numbers | {"interaction_fraction": statistics.interaction_fraction(standard)}
+
+    def _scale_errors(self) -> dict[str, float]:
+        """Standard errors of what is taken at the scale, where that is at some of the points."""
+        if self.scaled_share == 1:
+            return {}
+        of_mean, of_square = (
+            statistics.error_of_column_means(self.inside[:, None], values, self.scaled_share)
+            for values in (self.scale_diagonal, self.scale_diagonal**2)
+        )
+        root = self.averages()["scale_rms"]
+        return {
+            "scale_mean_standard_error": of_mean,
+            "scale_rms_standard_error": of_square / (2 * root) if root > 0 else of_square,
+        }
 
     def feature_curvature(self) -> dict[str, float]:
         """Mean |second derivative| along each input, in standard units.

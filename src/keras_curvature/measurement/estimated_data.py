@@ -19,24 +19,23 @@ class EstimatedMeasurement(Measurement):
     With `v` whose entries are independent with the first four moments of a normal distribution,
 
     - `E[vᵀHv] = tr H` (Hutchinson 1990), and `E[(gᵀv)²] = |g|²`;
-    - `Var[vᵀHv] = 2 |H|_F²`, so that the difference of two independent estimates of the trace,
-      which knows nothing of the trace, tells the size of the Hessian: `E[q (a − b)² / 4] = |H|_F²`
-      for the means `a`, `b` over `q` directions each.
+    - `Var[vᵀHv] = 2 |H|_F²`, so that half the sample variance over the directions at a point,
+      the mean of `(vᵀHv − wᵀHw)² / 4` over all pairs of them, is an unbiased estimate of `|H|_F²`.
+      Over `k` directions its own variance is `|H|_F⁴` times `2 / (k − 1)` where many directions
+      bend alike, and up to `12 / k` more where one does.
 
     Both are unbiased at every point, and their means over the probe have standard errors. What
     would be biased (the mean of |trace|, its percentiles and signs, the largest one) is not
     computed.
 
     Attributes:
-        traces: two independent estimates of each Hessian's trace, `(n, m, 2)`.
-        directions: behind each of the two.
+        traces: `vᵀHv` along each of `k` directions, `(n, m, k)`.
         squared_slopes: an estimate of each gradient's squared length, `(n, m)`.
         scale_traces: change of slope over the window along two directions, which estimates
             the trace too, at some of the points, `(s, m, 2)`.
     """
 
     traces: Array
-    directions: int
     squared_slopes: Array
     scale_traces: Array
 
@@ -51,7 +50,7 @@ class EstimatedMeasurement(Measurement):
             "mean": mean(statistics.by_point(self.traces.mean(axis=2))),
             "rms": root_mean(self._squared_norms),
             "scale_mean": mean(statistics.by_point(self.scale_traces.mean(axis=2))),
-            "scale_rms": root_mean(_squared_norms(self.scale_traces, 1)),
+            "scale_rms": root_mean(_squared_norms(self.scale_traces)),
         }
 
     def detail(self) -> dict[str, float]:
@@ -61,18 +60,25 @@ class EstimatedMeasurement(Measurement):
         return {
             "mean_standard_error": statistics.error_of_mean(t),
             "rms_standard_error": statistics.error_of_root(norms),
+            "rms_points": float(self.carriers()),
             "scale_mean_standard_error": statistics.error_of_sample(self.scale_traces),
+            "scale_rms_standard_error": statistics.error_of_root(_squared_norms(self.scale_traces)),
+            "slope_change_standard_error": self.segments.slope_change_error(),
             "normalized_rms": size / steepness if steepness > 0 else float("nan"),
             "zero_fraction": float(np.mean(np.all(t == 0, axis=2))),
             "nonfinite_fraction": float(np.mean(~np.isfinite(t).all(axis=2))),
         }
 
+    def carriers(self) -> int:
+        """How few points have most of the mean of ‖Hessian‖²."""
+        return statistics.carriers(self._squared_norms)
+
     @property
     def _squared_norms(self) -> Array:
-        return _squared_norms(self.traces, self.directions)
+        return _squared_norms(self.traces)
 
 
-def _squared_norms(traces: Array, directions: int) -> Array:
+def _squared_norms(traces: Array) -> Array:
     """Squared Frobenius norm of the Hessian at each finite point, mean of its outputs, `(n,)`."""
-    difference = traces[..., 0] - traces[..., 1]
-    return statistics.by_point(directions * difference**2 / 4)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return statistics.by_point(traces.var(axis=2, ddof=1) / 2)

@@ -176,6 +176,7 @@ class ExactMeasurer(Measurer):
             **self._derivatives(found, part),
             scale=self._scale,
             inside=self._inside,
+            scaled_share=len(self._scaled) / self.probe.size,
             segments=segments.segments_of(found, part),
             target=self._targets[i],
             reference=self._references[i],
@@ -194,6 +195,7 @@ class ExactMeasurer(Measurer):
             measured,
             **self._derivatives(found, part, HELD),
             inside=_inside(self._grid, self._scale, np.arange(len(self._grid))),
+            scaled_share=1.0,
             target=None,
             reference=None,
             multiscale=None,
@@ -213,7 +215,7 @@ class ExactMeasurer(Measurer):
         }
 
     @property
-    def _directional(self) -> Engine:
+    def _directional(self) -> Engine[Any]:
         """Computes what is taken along lines."""
         return self._bound.engine_for((DIRECTIONAL,))
 

@@ -57,10 +57,28 @@ class Segments:
         2019; in one input it is the total variation of the derivative). NaN where there is no way
         between points: of one point alone, or the same one many times.
         """
+        changes, lengths = self._changes()
+        return float(changes.sum() / lengths.sum()) if lengths.any() else float("nan")
+
+    def slope_change_error(self) -> float:
+        """Standard error of `slope_change` over other choices of the segments; NaN for one alone.
+
+        Of a ratio, to first order (Cochran, Sampling Techniques, 1977, section 6.4). A segment and
+        the one after it share a point, so that what they have in common counts too.
+        """
+        changes, lengths = self._changes()
+        count = len(lengths)
+        if count < 2 or not lengths.any():
+            return float("nan")
+        off = changes - changes.sum() / lengths.sum() * lengths
+        shared = max(0.0, 2 * np.sum(off[1:] * off[:-1]))
+        return float(np.sqrt((np.sum(off**2) + shared) * count / (count - 1)) / lengths.sum())
+
+    def _changes(self) -> tuple[Array, Array]:
+        """|Change of slope| along each segment where it is known, mean of outputs, and lengths."""
         changes = np.abs(np.diff(self.slopes, axis=1)).sum(axis=1)
         known = np.isfinite(changes).all(axis=1)
-        length = self.lengths[known].sum()
-        return float(changes[known].mean(axis=1).sum() / length) if length > 0 else float("nan")
+        return changes[known].mean(axis=1), self.lengths[known]
 
     def hidden_fraction(self) -> float:
         """Share of the change of slope that the exact second derivative does not see.

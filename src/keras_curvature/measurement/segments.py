@@ -7,6 +7,7 @@ really changes, and how much of that the exact second derivative accounts for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,8 +22,8 @@ from keras_curvature.typing import Array
 SEGMENTS, PIECES = 20, 6
 """Straight lines between probe points, and the pieces that each is cut into.
 
-Enough that the mean over segments settles within a few per cent, and few against the rows
-that the Hessian takes.
+Few against the rows that the Hessian takes. Where the curvature is uneven `slope_change` is still a
+tenth to a third off its mean over all lines, as its standard error says.
 """
 
 
@@ -48,7 +49,7 @@ can be believed there.
 
 
 def along(
-    engine: Engine,
+    engine: Engine[Any],
     f: FlatFunction,
     start: tf.Tensor,
     end: tf.Tensor,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -110,7 +111,7 @@ def grid(z: Array) -> Array | None:
 
 
 def along(
-    engine: Engine,
+    engine: Engine[Any],
     f: FlatFunction,
     z: tf.Tensor,
     rest: Sequence[tf.Tensor],

@@ -20,6 +20,9 @@ milliseconds, and the fewest, of which a standard error means something."""
 JOINT_SHAPE = ("joint_convex_fraction", "joint_concave_fraction", "joint_convexity_violation")
 """What Hessians say of all inputs together, where they see what bends."""
 
+CARRIED = 0.9
+"""Share of a mean square; few points that have it leave a standard error little to go by."""
+
 PARTLY_HIDDEN = 0.05
 """Hidden fraction from which a function is called partly piecewise linear."""
 
@@ -47,6 +50,21 @@ def mean_where(used: NDArray[np.bool_], values: Array) -> Array:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
+def error_of_column_means(used: NDArray[np.bool_], values: Array, share: float) -> float:
+    """Standard error of the sum of what `mean_where` gives, over other choices of the points.
+
+    To first order each point moves a mean by its distance from it over the number of values used
+    (Cochran, Sampling Techniques, 1977, section 6.4). Nothing is left to chance at a `share` of 1.
+    """
+    used = used & np.isfinite(values)
+    points = int(used.any(axis=(1, 2)).sum())
+    if points < 2:
+        return float("nan")
+    away = np.where(used, values - mean_where(used, values), 0.0).sum(axis=1)
+    moved = (away / np.maximum(used.sum(axis=(0, 1)), 1)).sum(axis=1)
+    return float(np.sqrt((1 - share) * points / (points - 1) * np.sum(moved**2)))
+
+
 def spread_of(value: Array) -> Array:
     """Standard deviation of the finite values of each output, 1 where it is 0."""
     columns = [finite(column) for column in value.T]
@@ -65,25 +83,29 @@ def deviations(x: Array, spread: Array) -> Array:
 
 
 def r2(value: Array, target: Array) -> float:
-    """Coefficient of determination of the finite values, all outputs together."""
+    """Coefficient of determination of the finite values, the mean of those of each output.
+
+    As Keras and scikit-learn take it by default: pooled, one output of large variance would hide
+    that no other is learned. An output that is known to be constant has none.
+    """
     known = np.isfinite(value)
-    residual = ((value - target)[known] ** 2).sum()
-    about_mean = ((target - target.mean(axis=0))[known] ** 2).sum()
-    return float(1 - residual / about_mean) if about_mean > 0 else float("nan")
+    residual = np.where(known, (value - target) ** 2, 0.0).sum(axis=0)
+    about_mean = np.where(known, (target - target.mean(axis=0)) ** 2, 0.0).sum(axis=0)
+    varies = (np.ptp(target, axis=0) > 0) & (about_mean > 0)
+    return mean(1 - residual[varies] / about_mean[varies])
 
 
 def adjusted_r2(columns: Array, y: Array) -> float:
     """That of a least-squares fit, noise discounted."""
     n, parameters = columns.shape
     fitted = columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
-    about_mean = ((y - y.mean(axis=0)) ** 2).sum()
-    if about_mean == 0:
+    if not (np.ptp(y, axis=0) > 0).any():
         return 1.0
-    return float(1 - ((y - fitted) ** 2).sum() / about_mean * (n - 1) / (n - parameters))
+    return 1 - (1 - r2(fitted, y)) * (n - 1) / (n - parameters)
 
 
 def unlearned(x: Array, value: Array, target: Array) -> float:
-    """Share of the variance of the known values that the model has still to learn, at least.
+    """Share of the variance of each output that the model has still to learn, at least, their mean.
 
     Noise is independent from point to point; what is not learned is not. So the mean product of
     the errors at each point and at the one nearest to it is the mean square of the latter, less
@@ -100,13 +122,14 @@ def unlearned(x: Array, value: Array, target: Array) -> float:
     rows = np.linspace(0, len(x) - 1, min(len(x), NEIGHBOURS)).round().astype(int)
     rows = rows[np.isfinite(value[rows]).all(axis=1)]
     x, error, target = x[rows], (value - target)[rows], target[rows]
-    about_mean = ((target - target.mean(axis=0)) ** 2).sum() if len(rows) else 0.0
-    if len(rows) < FEWEST_NEIGHBOURS or about_mean == 0:
+    varies = np.ptp(target, axis=0) > 0 if len(rows) else np.zeros(1, bool)
+    if len(rows) < FEWEST_NEIGHBOURS or not varies.any():
         return -1.0
+    error = error[:, varies] / target[:, varies].std(axis=0)
     squares = (x**2).sum(axis=1)
     distances = squares[:, None] + squares - 2 * x @ x.T
     np.fill_diagonal(distances, np.inf)
-    products = (error * error[distances.argmin(axis=1)]).sum(axis=1) / (about_mean / len(rows))
+    products = (error * error[distances.argmin(axis=1)]).mean(axis=1)
     return float(products.mean() - 2 * products.std() * np.sqrt(2 / len(rows)))
 
 
@@ -161,10 +184,12 @@ def by_point(values: Array) -> Array:
 def error_of_mean(traces: Array) -> float:
     """Standard error of the mean trace over the probe: of the random directions, not of the probe.
 
-    Half the difference of two estimates is as far off 0 as their mean is off the truth.
+    Args:
+        traces: along each direction, `(n, m, k)`.
     """
-    halves = by_point((traces[..., 0] - traces[..., 1]) / 2)
-    return float(np.sqrt(np.sum(halves**2)) / len(halves)) if len(halves) else float("nan")
+    with np.errstate(invalid="ignore", over="ignore"):
+        variances = finite(traces.mean(axis=1).var(axis=1, ddof=1)) / traces.shape[2]
+    return float(np.sqrt(np.sum(variances)) / len(variances)) if len(variances) else float("nan")
 
 
 def error_of_sample(traces: Array) -> float:
@@ -174,7 +199,17 @@ def error_of_sample(traces: Array) -> float:
 
 
 def error_of_root(squares: Array) -> float:
-    """Standard error of a root mean square; differences between the points count too."""
+    """Standard error of a root mean square, of the points as a sample and of what each is off by.
+
+    At the same points it is an upper bound on average, and about twice too large where their
+    squares differ most. That is what covers: too small a root comes with too small an error.
+    """
     if len(squares) < 2 or not squares.any():
         return float("nan")
     return float(squares.std(ddof=1) / np.sqrt(len(squares)) / (2 * np.sqrt(squares.mean())))
+
+
+def carriers(squares: Array) -> int:
+    """The fewest points whose squares make up `CARRIED` of their sum."""
+    sums = np.cumsum(np.sort(squares)[::-1])
+    return int(np.searchsorted(sums, CARRIED * sums[-1])) + 1 if squares.any() else len(squares)

@@ -212,7 +212,7 @@ def slope_differences(
 
 
 def exact_and_averaged(
-    engine: Engine,
+    engine: Engine[Any],
     f: FlatFunction,
     z: tf.Tensor,
     rest: Sequence[tf.Tensor],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from keras_curvature.typing import Units
 
 CURVATURE, SLOPE_OVER_CURVATURE, SHARE, SCORE, SECONDS = "y/x²", "1/x", "0 to 1", "", "s"
+COUNT = "points"
 SLOPE = "y/x"
 
 IN_DEVIATIONS = {CURVATURE: "σy/σx²", SLOPE: "σy/σx", SLOPE_OVER_CURVATURE: "1/σx"}
@@ -48,6 +49,10 @@ class Meaning:
 _AT_SCALE = (
     "(f(x + h eᵢ) − 2 f(x) + f(x − h eᵢ)) / h² along each input, over the points whose window "
     "x ± h eᵢ lies inside the probe's range"
+)
+_OF_SOME = (
+    "Standard error over other choices of the points at which it is taken, and other draws of the "
+    "random directions, where there are such"
 )
 _EIGENVALUES = "Eigenvalues of the exact Hessian at every point"
 _JOINT = "of all inputs jointly; not a number from a hidden_fraction of 0.05 on"
@@ -94,7 +99,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "r2": Meaning(
         "fit on the probe: 1 is perfect, 0 no better than a mean",
-        "1 − Σ (f − y)² / Σ (y − mean of y)²",
+        "1 − Σ (f − y)² / Σ (y − mean of y)²; of several outputs the mean of that of each whose y "
+        "varies",
         SCORE,
     ),
     # reference
@@ -162,20 +168,39 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "mean_standard_error": Meaning(
         "sampling error of mean",
-        "Standard error over other draws of the random directions v: √ of the sum over n points of "
-        "((a − b) / 2)², over n, for the means a and b over each half of them of vᵀ Hessian v",
+        "Standard error over other draws of the k random directions v at these points: √ of the "
+        "sum over n points of the variance of vᵀ Hessian v over its v, over k, over n",
         CURVATURE,
     ),
     "rms_standard_error": Meaning(
         "sampling error of rms",
-        "Standard error of rms, from the standard deviation over the points of q (a − b)² / 4, for "
-        "halves of q directions each",
+        "Standard error over other draws of the random directions and of the points: standard "
+        "deviation over the n points of ‖Hessian‖² as estimated at each, half the variance of vᵀ "
+        "Hessian v over its v, over √n and 2 rms",
         CURVATURE,
+    ),
+    "rms_points": Meaning(
+        "points that have 90 % of rms²; few: trust errors less",
+        "The fewest points of the probe whose ‖Hessian‖², as estimated at each, add up to 90 % of "
+        "that of all",
+        COUNT,
     ),
     "scale_mean_standard_error": Meaning(
         "sampling error of scale_mean",
-        "Standard error over other draws of the random directions and of the points: standard "
-        "deviation over the points where it is taken, over √ of their number",
+        f"{_OF_SOME}: standard deviation, over the points where it is taken, of what each adds, "
+        "over √ of their number; of exact differences times √(1 − their share of the probe)",
+        CURVATURE,
+    ),
+    "scale_rms_standard_error": Meaning(
+        "sampling error of scale_rms",
+        f"{_OF_SOME}: the same of scale_rms², over 2 scale_rms",
+        CURVATURE,
+    ),
+    "slope_change_standard_error": Meaning(
+        "sampling error of slope_change",
+        "Standard error over other choices of the lines: √ of the sum of r² over n lines, and of "
+        "2 r r′ of each and the next, with which it shares a point, over Σ length, for r = Σ "
+        "|change of the slope along the line| − slope_change · length",
         CURVATURE,
     ),
     "normalized_rms": Meaning(

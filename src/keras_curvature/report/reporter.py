@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity
+from keras_curvature.engines.api import Activity
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.shape import Kept
 from keras_curvature.report import shape
-from keras_curvature.report import verdict as verdicts
-from keras_curvature.report.data import Report, Verdict
+from keras_curvature.report.data import Report
 from keras_curvature.report.scale_profile import profile_of
+from keras_curvature.report.verdict import verdict
 from keras_curvature.typing import Output, Units
 
 
@@ -60,16 +60,10 @@ class Reporter:
             features=measurement.feature_curvature(),
             changes=measurement.feature_changes(),
             interactions=measurement.interactions(),
-            verdict=self._said(verdicts.verdict(measurement, self.activity, index, self.units)),
+            verdict=verdict(measurement, self.activity, index, self.units, self.asked),
             method=self.method,
             units=self.units,
             scale_profile=profile_of(measurement),
             shape=shape.entries(kept, self.units),
             example_shape=None if (exact := measurement.by_input) is None else exact.example_shape,
         )
-
-    def _said(self, verdict: Verdict) -> Verdict:
-        """The verdict, of a classifier's best classes without blaming its activations."""
-        if isinstance(self.asked, str) and self.asked in OF_A_CLASSIFIER:
-            return verdicts.between_classes(verdict, self.activity, self.asked)
-        return verdict

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keras_curvature.engines.api import Activity, Dependence, may_kink
+import numpy as np
+
+from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity, Dependence, may_kink
 from keras_curvature.measurement import statistics
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.report.text import percent
-from keras_curvature.typing import Units
+from keras_curvature.typing import Output, Units
 
 STRAIGHT = 0.05
 """Slope change, in standard units, below which a function looks like a straight line.
@@ -32,9 +34,24 @@ GOOD_FIT = 1 - WORTH_LEARNING
 HIDDEN = 0.5
 """Hidden fraction from which a function is called piecewise linear."""
 
+KINKED = ("piecewise linear", "partly hidden")
+"""Kinds of verdicts on what the exact second derivative does not see all of."""
+
+
+FEW_POINTS = 10
+"""Points that carry the estimated rms below which its standard error says little.
+
+With 8 directions two of these errors reach the exact one in 92 to 94 of 100 draws if all points are
+alike, in 72 to 87 if one has nearly all of the curvature, and in 88 to 94 if three have.
+"""
+
 
 def verdict(
-    measurement: Measurement, activity: Activity, output: int = 0, units: Units = "raw"
+    measurement: Measurement,
+    activity: Activity,
+    output: int = 0,
+    units: Units = "raw",
+    asked: Output = None,
 ) -> Verdict:
     """Says in a few short sentences what the numbers of one output mean.
 
@@ -43,17 +60,29 @@ def verdict(
         activity: what is known of the model's graph.
         output: which of the model's outputs this is.
         units: in which its numbers are told.
+        asked: the `output` that was asked for; of a classifier's best classes activations are not
+            blamed for what lies between them.
     """
     early = _without_numbers(measurement, activity, output)
     if early is not None:
         return early
     shown = measurement.in_units(units)
     numbers = shown.headline() | shown.reference_errors()
+    said = _said(measurement, activity, numbers, units)
+    if isinstance(asked, str) and asked in OF_A_CLASSIFIER:
+        said = _between_classes(said, activity, asked)
+    more = f"{_against_known(said.kind, numbers, units)}{_carried(measurement)}"
+    return Verdict(said.kind, f"{said.sentence}{more}")
+
+
+def _said(
+    measurement: Measurement, activity: Activity, numbers: Mapping[str, float], units: Units
+) -> Verdict:
+    """What the numbers amount to."""
     fit = numbers.get("r2")
     fitted = "" if fit is None else f" (R² {fit:.3f} on the probe)"
     if not measurement.straightness() >= STRAIGHT:
-        said = _straight(fit, fitted, measurement.gain_of_a_parabola())
-        return Verdict(said.kind, f"{said.sentence}{_against_known(numbers, units)}")
+        return _straight(fit, fitted, measurement.gain_of_a_parabola())
     kinked = _kinked(numbers, units, fitted)
     if kinked is not None and any(may_kink(place.op_type) for place in activity.active):
         return kinked
@@ -63,12 +92,12 @@ def verdict(
         more = _unlearned(measurement)
         if fit < 0 or more >= WORTH_LEARNING:
             return _poor_fit(fitted, fit, more)
-    return _smooth(numbers, units, fitted)
+    return _smooth(numbers, fitted)
 
 
-def between_classes(v: Verdict, activity: Activity, output: str) -> Verdict:
+def _between_classes(v: Verdict, activity: Activity, output: str) -> Verdict:
     """The same of the best class or of a margin, which have kinks where another class is best."""
-    if v.kind not in ("piecewise linear", "partly hidden"):
+    if v.kind not in KINKED:
         return v
     if not any(may_kink(place.op_type) for place in activity.active if place.layer):
         return Verdict(
@@ -167,14 +196,14 @@ def _poor_fit(fitted: str, fit: float, more: float) -> Verdict:
     )
 
 
-def _smooth(numbers: Mapping[str, float], units: Units, fitted: str) -> Verdict:
+def _smooth(numbers: Mapping[str, float], fitted: str) -> Verdict:
     seen = percent(1 - numbers["hidden_fraction"])
     said = (
         f"Smooth: the model's exact second derivative accounts for {seen} of its change of slope"
         f"{fitted}."
     )
     if "reference_rmse" in numbers:
-        return Verdict("smooth", f"{said}{_against_known(numbers, units)}")
+        return Verdict("smooth", said)
     return Verdict(
         "smooth",
         f"{said} A fit of values does not fix derivatives: reference= checks them, slopes as "
@@ -182,11 +211,25 @@ def _smooth(numbers: Mapping[str, float], units: Units, fitted: str) -> Verdict:
     )
 
 
-def _against_known(numbers: Mapping[str, float], units: Units) -> str:
+def _against_known(kind: str, numbers: Mapping[str, float], units: Units) -> str:
+    """How far what is to be read, at points or over a distance, is from what is known."""
     if "reference_rmse" not in numbers:
         return ""
-    off = _told("reference_rmse", numbers, units)
+    at_scale = kind in KINKED and np.isfinite(numbers["scale_reference_rmse"])
+    off = _told("scale_reference_rmse" if at_scale else "reference_rmse", numbers, units)
     return f" From the known second derivatives it is off by {off}."
+
+
+def _carried(measurement: Measurement) -> str:
+    """That an estimate hangs on few points, which a standard error of all hardly sees."""
+    carriers, points = measurement.carriers(), len(measurement.value)
+    if carriers is None or carriers >= min(FEW_POINTS, points / 2):
+        return ""
+    return (
+        f" {carriers} of {points} probe points carr{'ies' if carriers == 1 else 'y'} "
+        f"{percent(statistics.CARRIED)} of the estimated rms²: it may be off by more than its "
+        "standard error says. Give more directions."
+    )
 
 
 def _told(name: str, numbers: Mapping[str, float], units: Units) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import tensorflow as tf
-
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.taylor.jets import Base, Composite, Jet, Pair, plus, times
+from keras_curvature.typing import Tensor
 
 MOST_BASES = 4
 """Bases up to which a function is composed: two of a normalisation, and what joins them."""
@@ -23,14 +24,14 @@ class Argument:
     """How an elementwise op depends on one of its inputs: `slope` times the input's jet."""
 
     jet: Jet
-    slope: tf.Tensor | None
+    slope: Tensor | None
 
 
-Bends = Mapping[Pair, tf.Tensor]
+Bends = Mapping[Pair, Tensor]
 
 
 def compose(
-    value: tf.Tensor, arguments: Sequence[Argument], bends: Bends
+    value: Tensor, arguments: Sequence[Argument], bends: Bends
 ) -> tuple[Composite, Bends] | None:
     """An op's result as a function of what its arguments are functions of.
 
@@ -54,7 +55,7 @@ def compose(
     slopes = [
         _total([part[p] for part in parts if p in part], value.dtype) for p in range(len(bases))
     ]
-    inherited: dict[Pair, tf.Tensor] = {}
+    inherited: dict[Pair, Tensor] = {}
     for argument in arguments:
         composite = argument.jet.composite
         place = [_index(bases, base) for base in composite.bases]
@@ -71,18 +72,18 @@ def added(one: Bends, other: Bends) -> Bends:
     return total
 
 
-def _is_worth_it(value: tf.Tensor, arguments: Sequence[Argument], bases: Sequence[Base]) -> bool:
+def _is_worth_it(value: Tensor, arguments: Sequence[Argument], bases: Sequence[Base]) -> bool:
     """Whether the bases have at most one among them of the result's own size."""
-    shape = value.shape.as_list()
-    if len(bases) == 1 and all(a.jet.value.shape.as_list() == shape for a in arguments):
+    shape = list(value.shape)
+    if len(bases) == 1 and all(list(a.jet.value.shape) == shape for a in arguments):
         return True
     if len(bases) > MOST_BASES or None in shape[1:]:
         return False
-    if any(a.jet.value.shape.as_list()[:1] != shape[:1] for a in arguments):
+    if any(list(a.jet.value.shape)[:1] != shape[:1] for a in arguments):
         return False
-    if any(a.jet.value.shape.rank != len(shape) for a in arguments):
+    if any(a.jet.value.ndim != len(shape) for a in arguments):
         return False
-    wide = sum(base.first.shape[2:].as_list() == shape[1:] for base in bases)
+    wide = sum(list(base.first.shape[2:]) == shape[1:] for base in bases)
     return wide <= 1 and len(shape) > 1
 
 
@@ -90,7 +91,7 @@ def _index(bases: Sequence[Base], base: Base) -> int:
     return next(i for i, other in enumerate(bases) if other is base)
 
 
-def _slopes(jet: Jet, bases: Sequence[Base]) -> dict[int, tf.Tensor | None]:
+def _slopes(jet: Jet, bases: Sequence[Base]) -> dict[int, Tensor | None]:
     """The derivatives of an argument by its bases."""
     function = jet.composite
     return {
@@ -99,16 +100,16 @@ def _slopes(jet: Jet, bases: Sequence[Base]) -> dict[int, tf.Tensor | None]:
     }
 
 
-def _total(slopes: Sequence[tf.Tensor | None], dtype: tf.DType) -> tf.Tensor | None:
+def _total(slopes: Sequence[Tensor | None], dtype: Any) -> Tensor | None:
     if len(slopes) == 1:
         return slopes[0]
-    one = tf.ones([], dtype)
+    one = xp.ones([], dtype)
     return functools.reduce(plus, [one if slope is None else slope for slope in slopes])
 
 
-def _own(inner: Sequence[Mapping[int, tf.Tensor | None]], bends: Bends) -> Bends:
+def _own(inner: Sequence[Mapping[int, Tensor | None]], bends: Bends) -> Bends:
     """`Σ h_ij (Σ s_iP P') (Σ s_jQ Q')` of arguments `i, j` and bases `P, Q`, pair by pair."""
-    found: dict[Pair, tf.Tensor] = {}
+    found: dict[Pair, Tensor] = {}
     for (i, j), bend in bends.items():
         for p, left in inner[i].items():
             for q, right in inner[j].items():
@@ -120,7 +121,7 @@ def _own(inner: Sequence[Mapping[int, tf.Tensor | None]], bends: Bends) -> Bends
     return found
 
 
-def _add(bends: dict[Pair, tf.Tensor], pair: Pair, bend: tf.Tensor | None) -> None:
+def _add(bends: dict[Pair, Tensor], pair: Pair, bend: Tensor | None) -> None:
     i, j = sorted(pair)
     total = plus(bends.get((i, j)), bend)
     assert total is not None

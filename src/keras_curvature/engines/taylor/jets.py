@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import tensorflow as tf
+from keras_curvature.engines.arrays import xp
+from keras_curvature.typing import Tensor
 
 Pair = tuple[int, int]
 
@@ -30,8 +31,8 @@ class Base:
             matrix the matrix.
     """
 
-    first: tf.Tensor
-    second: tf.Tensor | None = None
+    first: Tensor
+    second: Tensor | None = None
     is_identity: bool = False
 
 
@@ -49,8 +50,8 @@ class Composite:
     """
 
     bases: tuple[Base, ...]
-    slopes: tuple[tf.Tensor | None, ...]
-    bends: Mapping[Pair, tf.Tensor]
+    slopes: tuple[Tensor | None, ...]
+    bends: Mapping[Pair, Tensor]
 
 
 @dataclass(eq=False)
@@ -62,7 +63,7 @@ class Jet:
         of: its derivatives where they are worked out, or the function that it is of others.
     """
 
-    value: tf.Tensor
+    value: Tensor
     of: Base | Composite
 
     @property
@@ -77,53 +78,53 @@ class Jet:
         return Composite((self.of,), (None,), {}) if isinstance(self.of, Base) else self.of
 
 
-def times(a: tf.Tensor | None, b: tf.Tensor | None) -> tf.Tensor | None:
+def times(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """`a * b`, where `None` is 1."""
     if a is None:
         return b
     return a if b is None else a * b
 
 
-def plus(a: tf.Tensor | None, b: tf.Tensor | None) -> tf.Tensor | None:
+def plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """`a + b`, where `None` is 0."""
     if a is None:
         return b
     return a if b is None else a + b
 
 
-def is_shared(stack: tf.Tensor, value: tf.Tensor) -> bool:
+def is_shared(stack: Tensor, value: Tensor) -> bool:
     """Whether a stack of `value` holds one slice for all examples."""
-    return bool(value.shape.rank) and stack.shape[1] == 1 and value.shape[0] != 1
+    return bool(value.ndim) and stack.shape[1] == 1 and value.shape[0] != 1
 
 
-def sizes(tensor: tf.Tensor, start: int = 0) -> list[int | tf.Tensor]:
+def sizes(tensor: Tensor, start: int = 0) -> list[int | Tensor]:
     """The sizes of a tensor's axes from `start` on, as numbers where they are known."""
-    known = tensor.shape[start:].as_list()
+    known = list(tensor.shape[start:])
     if None not in known:
         return known
-    actual = tf.shape(tensor)
+    actual = xp.lengths(tensor)
     return [actual[start + i] if size is None else size for i, size in enumerate(known)]
 
 
-def spread(stack: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+def spread(stack: Tensor, value: Tensor) -> Tensor:
     """The stack with all axes of `value` in full."""
     if not is_shared(stack, value):
         return stack
-    return tf.broadcast_to(stack, [stack.shape[0], *sizes(value)])
+    return xp.broadcast_to(stack, [stack.shape[0], *sizes(value)])
 
 
-def lift(stack: tf.Tensor, rank: int) -> tf.Tensor:
+def lift(stack: Tensor, rank: int) -> Tensor:
     """The stack of a tensor that is broadcast to `rank` axes."""
-    missing = rank + 1 - stack.shape.rank
+    missing = rank + 1 - stack.ndim
     if missing == 0:
         return stack
-    return tf.reshape(stack, [stack.shape[0], *[1] * missing, *sizes(stack, 1)])
+    return xp.reshape(stack, [stack.shape[0], *[1] * missing, *sizes(stack, 1)])
 
 
-def stretch(stack: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+def stretch(stack: Tensor, value: Tensor) -> Tensor:
     """The stack of something that is broadcast to the shape of `value`; stays shared."""
-    stack = lift(stack, value.shape.rank)
-    if not value.shape.rank or stack.shape[2:].as_list() == value.shape[1:].as_list():
+    stack = lift(stack, value.ndim)
+    if not value.ndim or list(stack.shape[2:]) == list(value.shape[1:]):
         return stack
     first = [1] if is_shared(stack, value) else sizes(value)[:1]
-    return tf.broadcast_to(stack, [stack.shape[0], *first, *sizes(value, 1)])
+    return xp.broadcast_to(stack, [stack.shape[0], *first, *sizes(value, 1)])

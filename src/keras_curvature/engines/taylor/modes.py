@@ -19,8 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import tensorflow as tf
-
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.taylor.chain_rule import Argument, Bends, added, compose
 from keras_curvature.engines.taylor.contractions import narrowed, widened
 from keras_curvature.engines.taylor.jets import (
@@ -32,12 +31,11 @@ from keras_curvature.engines.taylor.jets import (
     stretch,
     times,
 )
-from keras_curvature.engines.tensorflow.compilation import stands_alone
-from keras_curvature.engines.tensorflow.taylor.summation import summed, summed_squares
+from keras_curvature.typing import Tensor
 
-Map = Callable[[tf.Tensor], tf.Tensor]
+Map = Callable[[Tensor], Tensor]
 
-Gradients = Mapping[Any, tf.Tensor | None]
+Gradients = Mapping[Any, Tensor | None]
 """By the reference of a tensor of shape `(n, …)`: the gradients of all outputs by it,
 `(m, n, …)`, or `None` for 0."""
 
@@ -53,8 +51,8 @@ class Pointwise:
         adjoint: the transposed of `apply`, on weights that have the outputs in front.
     """
 
-    a: tf.Tensor
-    b: tf.Tensor
+    a: Tensor
+    b: Tensor
     apply: Map
     adjoint: Map
 
@@ -70,10 +68,10 @@ class Bilinear:
         summed: the same summed over the directions where that is cheaper, with one slice.
     """
 
-    a: tf.Tensor
-    b: tf.Tensor
-    apply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    summed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    a: Tensor
+    b: Tensor
+    apply: Callable[[Tensor, Tensor], Tensor]
+    summed: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 Term = Pointwise | Bilinear
@@ -103,12 +101,12 @@ class Mode(ABC):
         return self.directions
 
     @abstractmethod
-    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    def contract(self, a: Tensor, b: Tensor) -> Tensor:
         """The products of two stacks, direction by direction or summed."""
 
     @abstractmethod
     def finish(
-        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+        self, value: Tensor, first: Tensor, second: Tensor | None, terms: Sequence[Term]
     ) -> Jet:
         """The jet of an op's result.
 
@@ -135,7 +133,7 @@ class Mode(ABC):
             jet.of = Base(stretch(first, value), None if second is None else stretch(second, value))
         return jet
 
-    def elementwise(self, value: tf.Tensor, arguments: Sequence[Argument], bends: Bends) -> Jet:
+    def elementwise(self, value: Tensor, arguments: Sequence[Argument], bends: Bends) -> Jet:
         """The jet of an elementwise function of several arguments.
 
         Args:
@@ -160,7 +158,7 @@ class Mode(ABC):
         assert first is not None
         return self.finish(value, first, second, terms)
 
-    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+    def bent(self, value: Tensor, function: Composite, own: Bends) -> Jet:
         """The jet of a function with the second derivatives that an op adds to it."""
         return Jet(value, replace(function, bends=added(function.bends, own)))
 
@@ -168,16 +166,16 @@ class Mode(ABC):
 class PerDirection(Mode):
     """One second derivative per direction."""
 
-    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    def contract(self, a: Tensor, b: Tensor) -> Tensor:
         """The products, direction by direction."""
-        return tf.square(a) if a is b else a * b
+        return xp.square(a) if a is b else a * b
 
-    def multiply(self, term: Bilinear) -> tf.Tensor:
+    def multiply(self, term: Bilinear) -> Tensor:
         """The products, direction by direction."""
         return term.apply(term.a, term.b)
 
     def finish(
-        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+        self, value: Tensor, first: Tensor, second: Tensor | None, terms: Sequence[Term]
     ) -> Jet:
         """Adds the terms up."""
         for term in terms:
@@ -196,17 +194,17 @@ class Collapsed(PerDirection):
         """One sum."""
         return 1
 
-    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    def contract(self, a: Tensor, b: Tensor) -> Tensor:
         """The sum of the products."""
-        if a is b and a.dtype.is_floating and stands_alone():
-            return summed_squares(a)
-        return summed(super().contract(a, b))
+        if a is b:
+            return xp.sum_of_squares_over_directions(a)
+        return xp.sum_over_directions(a * b)
 
-    def multiply(self, term: Bilinear) -> tf.Tensor:
+    def multiply(self, term: Bilinear) -> Tensor:
         """The sum of the products."""
         if term.summed is not None:
             return term.summed(term.a, term.b)
-        return summed(super().multiply(term))
+        return xp.sum_over_directions(super().multiply(term))
 
 
 class FirstOrder(Mode):
@@ -214,17 +212,17 @@ class FirstOrder(Mode):
 
     has_second = False
 
-    def contract(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    def contract(self, a: Tensor, b: Tensor) -> Tensor:
         """Never needed."""
         raise AssertionError
 
     def finish(
-        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+        self, value: Tensor, first: Tensor, second: Tensor | None, terms: Sequence[Term]
     ) -> Jet:
         """Leaves the terms out."""
         return Jet(value, Base(first))
 
-    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+    def bent(self, value: Tensor, function: Composite, own: Bends) -> Jet:
         """Leaves the bends out."""
         return Jet(value, function)
 
@@ -239,7 +237,7 @@ class Adjoint(FirstOrder):
         self,
         directions: int,
         gradients: Gradients,
-        contraction: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor],
+        contraction: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     ) -> None:
         """Makes a mode.
 
@@ -252,19 +250,19 @@ class Adjoint(FirstOrder):
         super().__init__(directions)
         self._gradients = gradients
         self._contraction = contraction
-        self._weights: dict[Pair, tuple[tuple[Base, Base], tf.Tensor]] = {}
-        self._total: tf.Tensor | None = None
+        self._weights: dict[Pair, tuple[tuple[Base, Base], Tensor]] = {}
+        self._total: Tensor | None = None
 
-    def gradient(self, tensor: tf.Tensor) -> tf.Tensor | None:
+    def gradient(self, tensor: Tensor) -> Tensor | None:
         """The gradients of the outputs by a tensor, `(m, n, …)`, or `None` for 0."""
-        return self._gradients[tensor.ref()]
+        return self._gradients[xp.key(tensor)]
 
     def learn(self, gradients: Gradients) -> None:
         """Adds the gradients by more tensors."""
         self._gradients = {**self._gradients, **gradients}
 
     def finish(
-        self, value: tf.Tensor, first: tf.Tensor, second: tf.Tensor | None, terms: Sequence[Term]
+        self, value: Tensor, first: Tensor, second: Tensor | None, terms: Sequence[Term]
     ) -> Jet:
         """Contracts the terms with the gradients."""
         gradient = self.gradient(value) if terms else None
@@ -273,7 +271,7 @@ class Adjoint(FirstOrder):
                 self._add(self._contracted(term, gradient))
         return super().finish(value, first, second, terms)
 
-    def bent(self, value: tf.Tensor, function: Composite, own: Bends) -> Jet:
+    def bent(self, value: Tensor, function: Composite, own: Bends) -> Jet:
         """Keeps the weights of the op's own second derivatives with the bases."""
         gradient = self.gradient(value) if own else None
         if gradient is not None:
@@ -285,7 +283,7 @@ class Adjoint(FirstOrder):
                 self._weights[key] = (pair, weight if known is None else known[1] + weight)
         return super().bent(value, function, own)
 
-    def total(self) -> tf.Tensor | None:
+    def total(self) -> Tensor | None:
         """The second derivatives of the outputs, or `None` where all are 0."""
         for (one, other), weight in self._weights.values():
             a, b = (widened(base.first, weight) for base in (one, other))
@@ -295,30 +293,26 @@ class Adjoint(FirstOrder):
         self._weights = {}
         return self._total
 
-    def _contracted(self, term: Term, gradient: tf.Tensor) -> tf.Tensor:
+    def _contracted(self, term: Term, gradient: Tensor) -> Tensor:
         if isinstance(term, Pointwise):
             found = self._contraction(term.a, term.b, term.adjoint(gradient))
             if term.a is term.b:
                 return found
             return (found + self._contraction(term.b, term.a, term.adjoint(gradient))) / 2
         parts = []
-        for weight in tf.unstack(gradient):
-            with tf.GradientTape() as tape:
-                tape.watch(term.a)
-                product = term.apply(term.a, term.b)
-            back = tape.gradient(product, term.a, tf.broadcast_to(weight, tf.shape(product)))
+        for back in xp.pulled_back(lambda a: term.apply(a, term.b), term.a, xp.unstack(gradient)):
             one_way = self._contraction(term.a, back, None)
             parts.append(one_way + self._contraction(back, term.a, None))
-        return tf.concat(parts, axis=1)
+        return xp.concatenate(parts, axis=1)
 
-    def _add(self, part: tf.Tensor) -> None:
+    def _add(self, part: Tensor) -> None:
         self._total = part if self._total is None else self._total + part
 
 
-def _scaling(factor: tf.Tensor) -> tuple[Map, Map]:
+def _scaling(factor: Tensor) -> tuple[Map, Map]:
     return lambda stack: factor * stack, lambda weight: _weighted(factor, weight)
 
 
-def _weighted(bend: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+def _weighted(bend: Tensor, gradient: Tensor) -> Tensor:
     """Nothing comes of what no output depends on, be it infinite: what a `where` leaves out."""
-    return tf.math.multiply_no_nan(bend, gradient)
+    return xp.multiply_no_nan(bend, gradient)

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import tensorflow as tf
-
 from keras_curvature.engines import op_types
 from keras_curvature.engines.op_types import EVERY_INPUT, SMOOTH, Curve, Switches, Traits
 from keras_curvature.engines.taylor.jets import Jet
 from keras_curvature.engines.taylor.modes import Mode
+from keras_curvature.typing import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +27,20 @@ class Step:
         environment: what stood for the tensors of the op's graph by then.
     """
 
-    op: tf.Operation
-    inputs: Sequence[tf.Tensor]
-    outputs: Sequence[tf.Tensor]
-    again: Callable[[Sequence[Any]], Sequence[tf.Tensor]]
+    op: Any
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    again: Callable[[Sequence[Any]], Sequence[Tensor]]
     interpreter: Any
     environment: Any
 
-    def with_operand(self, operand: tf.Tensor, index: int = 0) -> tf.Tensor:
+    def with_operand(self, operand: Tensor, index: int = 0) -> Tensor:
         """The op's first result for another operand."""
         inputs = list(self.inputs)
         inputs[index] = operand
         return self.again(inputs)[0]
 
-    def with_operand_and(self, operand: tf.Tensor, argument: tf.Tensor) -> tf.Tensor:
+    def with_operand_and(self, operand: Tensor, argument: Tensor) -> Tensor:
         """The op's first result for another operand and another second argument."""
         return self.again([operand, argument, *self.inputs[2:]])[0]
 
@@ -148,11 +147,11 @@ def require_function(what: str, given: object) -> None:
         raise TypeError(f"`{what}` must be a function of tensors. Received: {given!r}.")
 
 
-Keeps = Callable[[tf.Operation], bool]
+Keeps = Callable[[Any], bool]
 """From an op of a traced graph to whether it does."""
 
 
-def always(op: tf.Operation) -> bool:
+def always(op: Any) -> bool:
     """Whatever its arguments are."""
     return True
 
@@ -204,6 +203,6 @@ class Rule:
         return self.with_traits(vectorises=True)
 
 
-def never(op: tf.Operation) -> bool:
+def never(op: Any) -> bool:
     """Whatever its arguments are, or nobody has looked."""
     return False

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.op_types import EVERY_INPUT, Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, plus, sizes, spread
@@ -20,11 +19,12 @@ from keras_curvature.engines.taylor.registry import (
     never,
     require_function,
 )
+from keras_curvature.typing import Tensor
 
-Derivative = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Derivative = Callable[[Tensor, Tensor], Tensor]
 """From an op's input and output to a derivative, all of one shape."""
 
-OnStack = Callable[[Step, tf.Tensor], tf.Tensor]
+OnStack = Callable[[Step, Tensor], Tensor]
 """A linear op on a stack: from `(s, *shape of the input)` to `(s, *shape of the output)`."""
 
 
@@ -117,7 +117,7 @@ def linear(
 
 def linear_in(
     which: Sequence[int] | None,
-    on_stack: Callable[[Step, int, tf.Tensor], tf.Tensor],
+    on_stack: Callable[[Step, int, Tensor], Tensor],
     keeps_batch: Keeps = always,
 ) -> Rule:
     """A sum of linear functions of single inputs; other inputs must not be active.
@@ -137,7 +137,7 @@ def linear_in(
                 raise NotImplementedError(f"{step.op.type} by its argument {i}")
             base = mode.settle(jet).base
 
-            def act(stack: tf.Tensor, i: int = i) -> tf.Tensor:
+            def act(stack: Tensor, i: int = i) -> Tensor:
                 whole = stack if keeps_batch(step.op) else spread(stack, step.inputs[i])
                 return on_stack(step, i, whole)
 
@@ -149,7 +149,7 @@ def linear_in(
     return Rule(propagate, Traits(linear_in=EVERY_INPUT if which is None else which), keeps_batch)
 
 
-def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch: Keeps) -> Rule:
+def joining(on_stacks: Callable[[Step, list[Tensor]], Tensor], keeps_batch: Keeps) -> Rule:
     """Lays several inputs side by side; a constant's stack is 0.
 
     Args:
@@ -164,11 +164,11 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch
         values = [step.inputs[i] for i in parts]
         stays = keeps_batch(step.op)
 
-        def joined(stacks: Sequence[tf.Tensor | None], count: int) -> tf.Tensor:
+        def joined(stacks: Sequence[Tensor | None], count: int) -> Tensor:
             pairs = list(zip(stacks, values, strict=True))
             shared = stays and all(stack is None or is_shared(stack, x) for stack, x in pairs)
             whole = [
-                tf.zeros([count, *([1, *sizes(x, 1)] if shared else sizes(x))], x.dtype)
+                xp.zeros([count, *([1, *sizes(x, 1)] if shared else sizes(x))], x.dtype)
                 if stack is None
                 else stack
                 if shared
@@ -186,7 +186,7 @@ def joining(on_stacks: Callable[[Step, list[tf.Tensor]], tf.Tensor], keeps_batch
 
 
 def parting(
-    on_stack: Callable[[Step, tf.Tensor], Sequence[tf.Tensor]],
+    on_stack: Callable[[Step, Tensor], Sequence[Tensor]],
     keeps_batch: Keeps,
     operand: int = 0,
 ) -> Rule:
@@ -220,40 +220,35 @@ def parting(
 def folding(operand: int = 0) -> Rule:
     """A linear op that treats the examples along the first axis alike: more examples do."""
 
-    def on_stack(step: Step, index: int, stack: tf.Tensor) -> tf.Tensor:
+    def on_stack(step: Step, index: int, stack: Tensor) -> Tensor:
         return unfold(step.with_operand(fold(stack), index), stack)
 
     return linear_in((operand,), on_stack)
 
 
-def fold(stack: tf.Tensor) -> tf.Tensor:
+def fold(stack: Tensor) -> Tensor:
     """Lays the directions out as more examples."""
-    return tf.reshape(stack, [-1, *sizes(stack, 2)])
+    return xp.reshape(stack, [-1, *sizes(stack, 2)])
 
 
-def unfold(folded: tf.Tensor, stack: tf.Tensor) -> tf.Tensor:
+def unfold(folded: Tensor, stack: Tensor) -> Tensor:
     """The stack that was folded and gone through an op."""
     examples = -1 if stack.shape[1] is None else stack.shape[1]
     if folded.shape[0] is not None:
         examples = folded.shape[0] // stack.shape[0]
-    return tf.reshape(folded, [stack.shape[0], examples, *sizes(folded, 1)])
+    return xp.reshape(folded, [stack.shape[0], examples, *sizes(folded, 1)])
 
 
-def as_it_is(step: Step, stack: tf.Tensor) -> tf.Tensor:
+def as_it_is(step: Step, stack: Tensor) -> Tensor:
     """Ops that do not mind another axis in front."""
     return step.with_operand(stack)
 
 
-def slicewise(step: Step, index: int, stack: tf.Tensor) -> tf.Tensor:
+def slicewise(step: Step, index: int, stack: Tensor) -> Tensor:
     """Any linear op, direction after direction."""
     if stack.shape[0] <= UNROLLED:
-        return tf.stack([step.with_operand(slice_, index) for slice_ in tf.unstack(stack)])
-    y = step.outputs[0]
-    return tf.map_fn(
-        lambda slice_: step.with_operand(slice_, index),
-        stack,
-        fn_output_signature=tf.TensorSpec(y.shape, y.dtype),
-    )
+        return xp.stack([step.with_operand(slice_, index) for slice_ in xp.unstack(stack)])
+    return xp.map_slices(lambda slice_: step.with_operand(slice_, index), stack, step.outputs[0])
 
 
 UNROLLED = 4
@@ -266,10 +261,10 @@ def slicewise_linear(operand: int = 0) -> Rule:
 
 
 def product(
-    apply: Callable[[Step, tf.Tensor, tf.Tensor], tf.Tensor],
+    apply: Callable[[Step, Tensor, Tensor], Tensor],
     left: OnStack,
     right: OnStack,
-    summed: Callable[[Step, tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    summed: Callable[[Step, Tensor, Tensor], Tensor] | None = None,
 ) -> Rule:
     """A bilinear function of two inputs.
 
@@ -292,10 +287,10 @@ def product(
         terms = []
         if len(whole) == 2:
 
-            def together(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+            def together(a: Tensor, b: Tensor) -> Tensor:
                 return apply(step, a, b)
 
-            def total(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+            def total(a: Tensor, b: Tensor) -> Tensor:
                 assert summed is not None
                 return summed(step, a, b)
 
@@ -307,10 +302,10 @@ def product(
 
 
 def normalised(
-    deviation: Callable[[Step, tf.Tensor], tf.Tensor],
-    scaled: Callable[[Step, tf.Tensor], tf.Tensor],
-    apply: Callable[[Step, tf.Tensor], tf.Tensor],
-    adjoint: Callable[[Step, tf.Tensor], tf.Tensor],
+    deviation: Callable[[Step, Tensor], Tensor],
+    scaled: Callable[[Step, Tensor], Tensor],
+    apply: Callable[[Step, Tensor], Tensor],
+    adjoint: Callable[[Step, Tensor], Tensor],
 ) -> Rule:
     """A function with `y' = scaled(t)` and `y'' = apply(t * t) + scaled(t'')`.
 

@@ -13,6 +13,9 @@ import tensorflow as tf
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 
+unoptimised = private.unoptimised
+"""Here too, where it is looked for in every backend."""
+
 
 def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> Any:
     """The concrete function of `call` for tensors like `specs`.
@@ -82,9 +85,14 @@ def weight_for(placeholder: Any, variable: tf.Variable) -> tf.Variable:
     return _weights.get({}).get(placeholder, variable)
 
 
+def is_eager() -> bool:
+    """Whether what is called now has numbers, and is no part of a graph that is being built."""
+    return bool(tf.executing_eagerly())
+
+
 def require_eager(function: str) -> None:
     """Raises ValueError in a graph: what a function does next depends on numbers there are not."""
-    if not tf.executing_eagerly():
+    if not is_eager():
         raise ValueError(
             f"`{function}` must be called eagerly, as what it does depends on the data. Received: "
             "a call while a `tf.function` is traced. Call it outside, or in a Keras callback."
@@ -107,3 +115,17 @@ def standing_alone() -> Iterator[None]:
 def stands_alone() -> bool:
     """Whether ops without a kernel for XLA may be used."""
     return _standing_alone.get() and not inside_xla()
+
+
+OUT_OF_MEMORY = tf.errors.ResourceExhaustedError
+"""What is raised where the memory runs out."""
+
+
+def saying(what: str, error: tf.errors.ResourceExhaustedError) -> Exception:
+    """The error with words before its own."""
+    return OUT_OF_MEMORY(error.node_def, error.op, f"{what}: {error.message}")
+
+
+def computing_in(dtype: tf.DType) -> contextlib.AbstractContextManager[None]:
+    """Tensors have the dtype that they are given: nothing to be done for it."""
+    return contextlib.nullcontext()

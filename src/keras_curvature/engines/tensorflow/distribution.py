@@ -8,8 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.chunking import filled_up
 from keras_curvature.engines.tensorflow import private
+from keras_curvature.engines.tensorflow.graph_chunks import filled_up
 
 Compute = Callable[..., dict[str, tf.Tensor]]
 

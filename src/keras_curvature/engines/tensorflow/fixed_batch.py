@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,27 +24,27 @@ Compute = Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]]
 """From tensors of one batch to tensors of one batch."""
 
 
-def rows(outputs: Sequence[tf.Tensor]) -> int | None:
+def rows(f: Any) -> int | None:
     """How many rows outputs have, where that does not depend on the number of examples."""
-    return next((y.shape[0] for y in outputs if y.shape[0] is not None), None)
+    return next((y.shape[0] for y in f.fetches if y.shape[0] is not None), None)
 
 
-def size(inputs: Inputs, outputs: Sequence[tf.Tensor], *, coupled: bool) -> int | None:
+def size(inputs: Inputs, f: Any, *, coupled: bool) -> int | None:
     """How many examples a model takes at a time, or `None` for any number.
 
     Args:
         inputs: a batch.
-        outputs: of the traced model.
+        f: the traced model.
         coupled: whether examples have been seen to influence each other.
 
     Raises:
         ValueError: for outputs that have rows for anything else than the examples.
     """
-    count, found = inputs.leaves[0].shape[0], rows(outputs)
+    count, found = inputs.leaves[0].shape[0], rows(f)
     if found is None:  # What depends on the whole batch is a function of one example alone.
         return 1 if coupled and count == 1 else None
     wanted = inputs.batch or count
-    if found != wanted or any(y.shape[0] != wanted for y in outputs):
+    if found != wanted or any(y.shape[0] != wanted for y in f.fetches):
         raise ValueError(not_a_row_each(found, count))
     return found
 

@@ -11,21 +11,28 @@ import keras
 import tensorflow as tf
 
 from keras_curvature.engines import chunking
-from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError
-from keras_curvature.engines.columns import by_index, checked_columns
+from keras_curvature.engines.activity import Activity
+from keras_curvature.engines.fingerprint import Same
+from keras_curvature.engines.flattening import (
+    layer_names,
+    layout_of_inputs,
+    names_of_outputs,
+    require_differentiable,
+    require_floats,
+    require_numbers,
+    shape_of,
+    wanted_of,
+)
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import Layout, side_by_side
-from keras_curvature.engines.losses import labels_of
-from keras_curvature.engines.outputs import output_names, selector
+from keras_curvature.engines.outputs import selector
 from keras_curvature.engines.tensorflow.activity_analysis import activity_of
-from keras_curvature.engines.tensorflow.fingerprint import Same
+from keras_curvature.engines.tensorflow.arrays import widened
 from keras_curvature.engines.tensorflow.fixed_batch import by_batch
 from keras_curvature.engines.tensorflow.graph_ops import needed
 from keras_curvature.engines.tensorflow.interpreter import run
-from keras_curvature.engines.tensorflow.op_emission import widened
-from keras_curvature.engines.tensorflow.side_effects import PYTHON, all_needed
-from keras_curvature.engines.tensorflow.tracing import Trace, find_layer, trace
-from keras_curvature.engines.wrt import chosen_inputs
+from keras_curvature.engines.tensorflow.side_effects import DRAW, all_needed
+from keras_curvature.engines.tensorflow.tracing import Trace, trace
 from keras_curvature.typing import Columns, Model, Output, Wrt
 
 
@@ -117,6 +124,11 @@ class FlatFunction:
         outputs = (y.dtype for op in all_needed(self.fetches) for y in op.outputs)
         return min((self.native, *(d for d in outputs if d.is_floating)), key=lambda d: d.size)
 
+    @functools.cached_property
+    def draws(self) -> bool:
+        """Whether an output needs random numbers."""
+        return any("Random" in op.type or op.type == DRAW for op in all_needed(self.fetches))
+
     @property
     def input_names(self) -> tuple[str, ...]:
         """One per array in `z`."""
@@ -193,25 +205,19 @@ def flatten(
             cannot be differentiated; the message names the op and the layer.
         TypeError: for an integer input, or `output`, `wrt` of a wrong type.
     """
-    points = _names_of_points(model, inputs)
-    layer = wrt if isinstance(wrt, str) and wrt not in points else None
-    chosen = [] if layer else chosen_inputs(points, wrt, _layer_names(model))
-    if layer:
-        find_layer(model, layer)
-    tap: str | int | None = layer
-    picked = checked_columns(columns)
-    if picked is not None:
-        names_of = None
-        if layer is None:
-            tap = _only(chosen, points, picked)
-            names_of = inputs.columns[tap]
-        picked = by_index(picked, names_of, points)
+    wanted = wanted_of(model, inputs, wrt, columns)
     selected = selector(model, output)
 
     def traced_for(batch: int | None) -> Trace:
         specs = [tf.TensorSpec([batch, *spec.shape[1:]], spec.dtype) for spec in inputs.specs]
         return trace(
-            model, specs, inputs.structure, selected, tap, columns=picked, masked=inputs.masked
+            model,
+            specs,
+            inputs.structure,
+            selected,
+            wanted.tap,
+            columns=wanted.columns,
+            masked=inputs.masked,
         )
 
     try:
@@ -222,15 +228,14 @@ def flatten(
         traced = traced_for(inputs.batch)
     # The labels of a loss come behind the points, masks behind both.
     inside = traced.tap
-    source = (inside.tensor,) if inside else tuple(traced.inputs[i] for i in chosen)
-    names = [layer] if layer else [points[i] for i in chosen]
-    _require_floats(source, names)
-    _require_numbers(traced.outputs)
+    source = (inside.tensor,) if inside else tuple(traced.inputs[i] for i in wanted.chosen)
+    require_floats(source, wanted.names)
+    require_numbers(traced.outputs)
     ends = [*source, *keras.tree.flatten(traced.outputs)]
     floats = [tensor.dtype for tensor in ends if tensor.dtype.is_floating]
     native = max(floats, key=lambda float_dtype: float_dtype.size)
-    report = activity_of(traced, source, _layer_names(model))
-    _require_differentiable(report)
+    report = activity_of(traced, source, layer_names(model))
+    require_differentiable(report)
     return FlatFunction(
         traced=traced,
         source=source,
@@ -238,122 +243,15 @@ def flatten(
         native=native,
         dtype=widened(native, dtype),
         inputs=replace(
-            _layout_of_inputs(model, inputs, wrt, source, names),
+            layout_of_inputs(model, inputs, wrt, source, wanted.names),
             subset=inside.subset if inside else None,
-            beside=not layer and len(chosen) < len(points),
+            beside=wanted.beside,
         ),
         outputs=side_by_side(
-            [_shape(t, "output") for t in keras.tree.flatten(traced.outputs)],
+            [shape_of(t, "output") for t in keras.tree.flatten(traced.outputs)],
             traced.outputs,
-            _names_of_outputs(model, traced.outputs, output),
+            names_of_outputs(model, traced.outputs, output),
         ),
         activity=report,
-        layer=layer,
+        layer=wanted.layer,
     )
-
-
-def _only(chosen: Sequence[int], names: Sequence[str], columns: Sequence[int | str]) -> int:
-    """The input that columns are of."""
-    if len(chosen) > 1:
-        own = all(column in names for column in columns)
-        do = f"These are inputs: `wrt={list(columns)}`" if own else "Choose it with `wrt`"
-        raise ValueError(
-            f"`columns` are of one input at a time. Received: {list(columns)} of the inputs "
-            f"{[names[i] for i in chosen]}. {do}."
-        )
-    return chosen[0]
-
-
-def _layout_of_inputs(
-    model: Model, inputs: Inputs, wrt: Wrt, source: Sequence[tf.Tensor], names: Sequence[str]
-) -> Layout:
-    """How what is differentiated by lies and is nested; a list in `wrt` has an order."""
-    shapes = tuple(_shape(tensor, "input") for tensor in source)
-    if wrt is None:
-        structure = inputs.structure[0] if labels_of(model) else inputs.structure
-        return side_by_side(shapes, structure, names)
-    indexes = 0 if isinstance(wrt, (int, str)) else {name: i for i, name in enumerate(names)}
-    return Layout(shapes, indexes, tuple(names))
-
-
-def _names_of_points(model: Model, inputs: Inputs) -> list[str]:
-    """The names of the inputs that are no labels."""
-    return list(inputs.names)[: len(inputs.names) - labels_of(model)]
-
-
-def _names_of_outputs(model: Model, outputs: Any, output: Output) -> tuple[str, ...]:
-    leaves = keras.tree.flatten(outputs)
-    if len(leaves) == 1:
-        return ("",)
-    # What a function makes of the outputs may have another order than theirs.
-    names = output_names(None if callable(output) else model, outputs, leaves)
-    return tuple(names or (f"output_{i}" for i in range(len(leaves))))
-
-
-def _layer_names(model: Model) -> list[str]:
-    if not isinstance(model, keras.Layer):
-        return []
-    return [layer.name for layer in model._flatten_layers(include_self=False)]
-
-
-def _require_floats(source: Sequence[tf.Tensor], names: Sequence[str]) -> None:
-    for tensor, name in zip(source, names, strict=True):
-        if not tensor.dtype.is_floating:
-            raise TypeError(
-                f"The input {name!r} has dtype {tensor.dtype.name}, which has no derivative. "
-                "Give `wrt` the name of a layer with a float output that it goes through, "
-                'for token ids the embedding: `wrt="embedding"`, or of a float input beside it.'
-            )
-
-
-def _require_numbers(outputs: Any) -> None:
-    for tensor in keras.tree.flatten(outputs):
-        if tensor.dtype.is_complex or tensor.dtype == tf.string:
-            raise TypeError(
-                f"The output must be of real numbers. Received: dtype {tensor.dtype.name}. Of "
-                "complex ones take the part that is meant: `output=tf.math.real`."
-            )
-
-
-def _require_differentiable(report: Activity) -> None:
-    if report.acting:
-        first = report.acting[0]
-        raise NotDifferentiableError(
-            f"The model calls back into Python ({first}), where no derivative can "
-            "be followed. Write this part with `keras.ops` or TensorFlow ops."
-            if first.op_type in PYTHON
-            else f"The output needs what {first} takes from outside of the model and what is gone "
-            "then, so that it could not be looked at without changing what comes next. Hand it to "
-            "the model as an input.",
-            report.acting,
-        )
-    if Dependence.UNKNOWN in report.dependence:
-        raise NotDifferentiableError(
-            f"TensorFlow has no derivative for {_listed(report.unknown)}, which the output depends "
-            "on. Replace the op, or choose `wrt` behind it; where 0 is meant, say so with "
-            "`tf.stop_gradient`, or with zeros from a gradient written by hand.",
-            report.unknown,
-        )
-    meant = all(place.op_type == "StopGradient" for place in report.cuts)
-    if Dependence.CUT in report.dependence and not meant:
-        raise NotDifferentiableError(
-            "The output depends on the input only through ops without a derivative: "
-            f"{_listed(report.cuts)}. Choose `output` before or `wrt` behind them.",
-            report.cuts,
-        )
-
-
-def _listed(places: Sequence[Any]) -> str:
-    shown = ", ".join(str(place) for place in places[:3])
-    return shown + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-
-
-def _shape(tensor: tf.Tensor, what: str) -> tuple[int, ...]:
-    shape = tensor.shape
-    if shape.rank is None or shape.rank == 0 or None in shape[1:]:
-        raise ValueError(
-            f"The model's {what} must have a batch axis and known sizes after it. "
-            f"Received: shape {shape} of {tensor.name!r}. Where a raw TensorFlow op loses "
-            "the shape, set it with `tf.ensure_shape`."
-        )
-    return tuple(int(size) for size in shape[1:])

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import distribution, private
+from keras_curvature.engines.tensorflow.arrays import widened
 from keras_curvature.engines.tensorflow.compilation import weight_for
 from keras_curvature.engines.tensorflow.dtype_sensitive_ops import deciding
 from keras_curvature.engines.tensorflow.gradient_overrides import (
@@ -44,7 +45,6 @@ from keras_curvature.engines.tensorflow.op_emission import (
     emit_plainly,
     listed,
     widen,
-    widened,
 )
 from keras_curvature.engines.tensorflow.op_patterns import is_lifted_stop
 from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient

@@ -17,7 +17,7 @@ from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 
 
 @dataclass(frozen=True)  # equal to itself in a key
-class Nested(Engine):
+class Nested(Engine[FlatFunction]):
     """Reverse mode over reverse mode."""
 
     name = "nested"

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import private
+from keras_curvature.engines.tensorflow.arrays import widened
 from keras_curvature.engines.tensorflow.dtype_sensitive_ops import has_own_dtype
 
 NARROWEST = tf.float16
@@ -19,15 +20,6 @@ def widen(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Casts a float tensor to `dtype` where that is wider."""
     wide = widened(tensor.dtype, dtype)
     return tensor if wide == tensor.dtype else tf.cast(tensor, wide)
-
-
-def widened(narrow: tf.DType, dtype: tf.DType) -> tf.DType:
-    """The dtype that stands for `narrow` in an evaluation in `dtype`."""
-    if narrow.is_floating and narrow.size < dtype.size:
-        return dtype
-    if narrow == tf.complex64 and dtype == tf.float64:
-        return tf.complex128
-    return narrow
 
 
 def emit_plainly(op: tf.Operation, inputs: Sequence[Any], dtype: tf.DType) -> list[Any]:

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.inputs import Inputs, prepare
+from keras_curvature.engines.keras_calls import called, unnoticed
 from keras_curvature.engines.outputs import selector
 from keras_curvature.engines.tensorflow.private import recorded, unobserved, unoptimised
 from keras_curvature.engines.tensorflow.side_effects import DRAW, PASSING, acts, all_needed
-from keras_curvature.engines.tensorflow.tracing import called, unnoticed
 from keras_curvature.typing import Array, Model, Output, Structure
 
 MOST_EXAMPLES = 64

@@ -12,10 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_curvature.engines.activity import CALLING_PYTHON
 from keras_curvature.engines.tensorflow.graph_ops import functions_of, needed
-
-PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
-"""Calls back into Python, which may do anything."""
 
 TAKING = (
     "IteratorGetNext",
@@ -55,7 +53,7 @@ def all_needed(fetches: Sequence[tf.Tensor]) -> Iterator[tf.Operation]:
 
 def acts(op: tf.Operation) -> bool:
     """Whether an op cannot give its result without doing something else."""
-    return op.type in PYTHON or op.type.startswith(TAKING)
+    return op.type in CALLING_PYTHON or op.type.startswith(TAKING)
 
 
 def without_effect(op: tf.Operation, inputs: Sequence[Any]) -> list[Any] | None:

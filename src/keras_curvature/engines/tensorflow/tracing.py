@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from keras_curvature.engines.columns import Subset, subset_of
+from keras_curvature.engines.keras_calls import (
+    called,
+    replaced_call,
+    require_tensors,
+    tap_message,
+    tapping,
+    unnoticed,
+)
 from keras_curvature.engines.masks import packed
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.compilation import compiled
@@ -106,14 +110,18 @@ def trace(
         given = list(leaves)
         if isinstance(tap, int):
             given[tap] = _tapped(given[tap], columns, "the input", taps)
+
+        def tapped(output: tf.Tensor) -> tf.Tensor:
+            return _tapped(output, columns, f"the output of {tap!r}", taps)
+
         inputs = packed(structure, given, masked)
         with (
             private.recorded(),
             noting_scopes(model, scopes),
-            tapping(model, tap, columns, taps),
+            tapping(model, tap, tapped),
         ):
             outputs = select(called(model, inputs, training))
-        _require_tensors(outputs)
+        require_tensors(outputs)
         shape.append(keras.tree.map_structure(lambda _: None, outputs))
         return [tf.identity(leaf) for leaf in keras.tree.flatten(outputs)]
 
@@ -125,7 +133,7 @@ def trace(
         _explain(error, model)
         raise
     if tap is not None and len(taps) != 1:
-        raise ValueError(_tap_message(tap, len(taps)))
+        raise ValueError(tap_message(tap, len(taps)))
     graph = concrete.graph
     _keep_gradients(graph)
     captures = tuple(graph.captures)
@@ -174,54 +182,6 @@ def _explain(error: Exception, model: Callable[..., Any]) -> None:
         ) from error
 
 
-def _require_tensors(outputs: Any) -> None:
-    leaves = keras.tree.flatten(outputs)
-    if not leaves or any(leaf is None for leaf in leaves):
-        shown = keras.tree.map_structure(_word, outputs)
-        raise TypeError(
-            f"The output must be a tensor or a structure of tensors. Received: {shown}. Choose "
-            "the part that is meant by its name or index, or by a function: `output=...`."
-        )
-
-
-def _word(leaf: Any) -> str | None:
-    return None if leaf is None else "a tensor"
-
-
-def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
-    """The output of a model, in inference mode or in training."""
-    if isinstance(model, keras.Layer):
-        return model(inputs, training=training)
-    return model(inputs)
-
-
-@contextlib.contextmanager
-def unnoticed(model: Any) -> Iterator[None]:
-    """Keeps a trace and whatever goes on around it from each other.
-
-    The symbolic activity losses of the trace must not reach the user's loss, those that were
-    there before must stay, and the layers called next must not take over `training=False`. Random
-    numbers that the model's Python code draws are given back: what it draws next is the same.
-    """
-    layers = model._flatten_layers() if isinstance(model, keras.Layer) else []
-    losses = [(layer, list(layer._losses), set(layer._loss_ids)) for layer in layers]
-    context = global_state.get_global_attribute("current_call_ctx")
-    global_state.set_global_attribute("current_call_ctx", None)
-    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    seeded = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
-    try:
-        yield
-    finally:
-        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
-        if global_state.get_global_attribute(GLOBAL_SEED_GENERATOR) is seeded:
-            random.setstate(drawn)  # else Keras has drawn a seed for good
-        global_state.set_global_attribute("current_call_ctx", context)
-        for layer, values, identities in losses:
-            layer._losses[:] = values
-            layer._loss_ids.clear()
-            layer._loss_ids.update(identities)
-
-
 def _keep_gradients(graph: tf.Graph) -> None:
     """A model's own gradients go with its trace, those in its functions too."""
     for op in graph.get_operations():
@@ -251,55 +211,3 @@ def _noting(layer: keras.Layer, found: dict[str, str]) -> Callable[..., Any]:
         return original(*args, **kwargs)
 
     return call
-
-
-@contextlib.contextmanager
-def tapping(
-    model: Any, tap: str | int | None, columns: Sequence[int] | None, found: list[Tap]
-) -> Iterator[None]:
-    """Makes the layer named `tap` leave its output in `found` when it is called."""
-    if not isinstance(tap, str):
-        yield
-        return
-    layer = find_layer(model, tap)
-    original = layer.call
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return _tapped(original(*args, **kwargs), columns, f"the output of {tap!r}", found)
-
-    with replaced_call(layer, call):
-        yield
-
-
-@contextlib.contextmanager
-def replaced_call(layer: keras.Layer, call: Callable[..., Any]) -> Iterator[None]:
-    """Makes a layer use `call` in the place of its own, past Keras's attribute tracking."""
-    before = layer.__dict__.get("call")
-    layer.__dict__["call"] = call
-    try:
-        yield
-    finally:
-        if before is None:
-            del layer.__dict__["call"]
-        else:
-            layer.__dict__["call"] = before
-
-
-def find_layer(model: Any, name: str) -> keras.Layer:
-    """The layer called `name` anywhere inside `model`."""
-    layers = model._flatten_layers(include_self=False) if isinstance(model, keras.Layer) else []
-    by_name = {layer.name: layer for layer in layers}
-    if name not in by_name:
-        raise ValueError(
-            f"`wrt` must name one of the model's inputs or layers. Received: {name!r}. "
-            f"The layers are {sorted(by_name)}. For a column of an input take `columns=`."
-        )
-    return by_name[name]
-
-
-def _tap_message(tap: str | int, times: int) -> str:
-    return (
-        f"`wrt={tap!r}` names a layer that the model calls {times} times in one forward pass; "
-        "a derivative needs one output. "
-        + ("Give each use its own layer." if times else "The model never calls it.")
-    )

@@ -57,7 +57,7 @@ ADJOINTS = 16
 
 
 @dataclass(frozen=True)  # equal to itself in a key
-class Taylor(Engine):
+class Taylor(Engine[FlatFunction]):
     """Second-order Taylor propagation."""
 
     name = "taylor"
@@ -132,22 +132,6 @@ class Taylor(Engine):
     ) -> tf.Tensor:
         """Carried forward, all outputs together."""
         return self.along(f, z, rest, v[None])[SLOPE][:, :, 0]
-
-    def groups(
-        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], groups: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """The second order is summed within each group: `g k + g + 1` forward passes."""
-        recorded = record(f, z, rest)
-        found = [
-            recorded.push(recorded.start(some), Collapsed(some.shape[0]))
-            for some in tf.unstack(groups)
-        ]
-        count = groups.shape[1]
-        return {
-            VALUE: recorded.value,
-            SLOPE: tf.stack([tf.reduce_mean(first**2, axis=0) for first, _ in found], axis=2),
-            CURVATURE: tf.stack([second[0] for _, second in found], axis=2) / count,
-        }
 
     def directions(self, f: FlatFunction, names: Collection[str]) -> int:
         """As many as the narrowest tensor of a linear beginning is wide."""

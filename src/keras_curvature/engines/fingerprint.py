@@ -11,7 +11,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+
+from keras_curvature.engines.arrays import xp
+from keras_curvature.typing import Tensor
 
 LARGEST_CONSTANT = 2**16
 """Bytes of an attribute up to which it is compared by value: this is done in every call."""
@@ -88,17 +90,19 @@ def _constant(value: Any, adapts: bool) -> Hashable:
         return tuple((str(key), _constant(item, adapts)) for key, item in value.items())
     if isinstance(value, (np.ndarray, np.generic)):
         return _array(np.asarray(value))
-    if isinstance(value, tf.Tensor):
+    if isinstance(value, xp.Array):
         return _tensor(value, adapts)
     if isinstance(value, keras.Layer) or not callable(value):
         return _NOTHING  # layers come themselves
     return Same(value)
 
 
-def _tensor(value: tf.Tensor, adapts: bool) -> Hashable:
-    known = hasattr(value, "numpy") and value.dtype.is_numpy_compatible
-    if known and np.prod(value.shape) * value.dtype.size <= LARGEST_CONSTANT:
-        return _array(value.numpy())
+def _tensor(value: Tensor, adapts: bool) -> Hashable:
+    if (
+        xp.has_numbers(value)
+        and np.prod(value.shape) * xp.itemsize(value.dtype) <= LARGEST_CONSTANT
+    ):
+        return _array(np.asarray(value))
     return Same(value) if adapts else _NOTHING
 
 
@@ -117,4 +121,4 @@ def _bookkeeping() -> frozenset[str]:
 
 def _variables(layer: keras.Layer) -> tuple[Same, ...]:
     """The layer's variables; another answer for those that Keras has yet to create."""
-    return tuple(Same(getattr(variable, "_value", variable)) for variable in layer.variables)
+    return tuple(Same(xp.holder_of(variable)) for variable in layer.variables)

@@ -1,0 +1,1 @@
+"""Derivatives of JAX programs: tracing, interpreting, and two exact engines."""

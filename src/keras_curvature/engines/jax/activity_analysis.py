@@ -1,0 +1,77 @@
+"""Which operations of a program a derivative passes through, and where it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras_curvature.engines.activity import CALLING_PYTHON, Activity, Dependence, Place
+from keras_curvature.engines.jax.arrays import is_floating
+from keras_curvature.engines.jax.program import Operation, Slot
+from keras_curvature.engines.op_types import traits_of
+
+
+def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> Activity:
+    """What is known of a traced model.
+
+    Args:
+        traced: the model.
+        sources: the slots that it is differentiated by.
+        layers: the names of its layers.
+    """
+    program = traced.program
+    state = dict.fromkeys(sources, Dependence.ACTIVE)
+    active: list[Place] = []
+    cuts: list[Place] = []
+    acting: list[Place] = []
+    sizes: list[int] = [_size(program.avals[s]) for s in sources]
+    resists = False
+    for instruction in program.needed(traced.outputs, [*sources]):
+        operation = instruction.operation
+        found = max(
+            (state.get(x, Dependence.NONE) for x in instruction.inputs if isinstance(x, Slot)),
+            default=Dependence.NONE,
+        )
+        place = place_of(operation, layers)
+        if operation.type in CALLING_PYTHON:
+            acting.append(place)
+        floats = [s for s in instruction.outputs if is_floating(program.avals[s].dtype)]
+        if found == Dependence.ACTIVE:
+            if traits_of(operation.type).ends or not floats:
+                cuts.append(place)
+                found = Dependence.CUT
+            else:
+                active.append(place)
+                resists |= operation.type in ("cond", "scan", "while")
+        for slot in instruction.outputs:
+            mine = found if slot in floats else min(found, Dependence.CUT)
+            state[slot] = mine
+        sizes += [_size(program.avals[s]) for s in floats]
+    dependence = tuple(
+        state.get(y, Dependence.NONE) if isinstance(y, Slot) else Dependence.NONE
+        for y in traced.outputs
+    )
+    return Activity(
+        dependence=dependence,
+        active=tuple(active),
+        cuts=tuple(cuts),
+        acting=tuple(acting),
+        unknown=(),
+        mended=(),
+        rankless=(),
+        resists_vectorising=resists,
+        activations=sum(sizes),
+        widest=max(sizes, default=1),
+    )
+
+
+def place_of(operation: Operation, layers: Sequence[str]) -> Place:
+    """The operation and the layer that it came from."""
+    inside = [part for part in operation.scope.split("/") if part in layers]
+    return Place(operation.type, operation.name, inside[-1] if inside else "")
+
+
+def _size(aval: Any) -> int:
+    """Numbers for each example."""
+    return math.prod(aval.shape[1:])

@@ -1,0 +1,64 @@
+"""What JAX does with a computation: when it has numbers, in which precision, and out of memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+OUT_OF_MEMORY = jax.errors.JaxRuntimeError
+"""What is raised where the memory runs out, and for other reasons."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def saying(what: str, error: Exception) -> Exception:
+    """The error with words before its own."""
+    return OUT_OF_MEMORY(f"{what}: {error}")
+
+
+def inside_xla() -> bool:
+    """Whether XLA compiles a batch of unknown size: never, JAX knows all sizes."""
+    return False
+
+
+@contextlib.contextmanager
+def unobserved() -> Iterator[None]:
+    """Nothing that JAX does is recorded by anybody."""
+    yield
+
+
+@contextlib.contextmanager
+def unoptimised() -> Iterator[None]:
+    """JAX compiles for the process, not for a seed: there is nothing to leave out."""
+    yield
+
+
+@contextlib.contextmanager
+def computing_in(dtype: Any) -> Iterator[None]:
+    """Has float64 mean float64, whether or not the user has switched it on."""
+    with jax.enable_x64(True) if jnp.dtype(dtype) == "float64" else contextlib.nullcontext():
+        yield
+
+
+def is_eager(tensors: Any = ()) -> bool:
+    """Whether there are numbers: JAX traces nothing here."""
+    probe = jnp.zeros(())
+    return not any(isinstance(x, jax.core.Tracer) for x in (probe, *jax.tree.leaves(tensors)))
+
+
+def require_eager(function: str) -> None:
+    """Raises ValueError while JAX traces: what a function does next depends on numbers."""
+    if not is_eager():
+        raise ValueError(
+            f"`{function}` must be called eagerly, as what it does depends on the data. Received: "
+            "a call inside of `jax.jit`. Call it outside, or in a Keras callback."
+        )
+
+
+def not_converted(function: F) -> F:
+    """The function: nothing rewrites it."""
+    return function

@@ -1,0 +1,38 @@
+"""First derivatives by JAX, of the model as it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from keras_curvature.engines.jax.flat_function import FlatFunction
+
+
+def value_and_jacobian(f: FlatFunction, z: Any, rest: Sequence[Any]) -> tuple[Any, Any]:
+    """Value `(n, m)` and Jacobian `(n, m, d)`."""
+    y, pull = jax.vjp(lambda z: f(z, rest), z)
+    m = f.outputs.width
+    seeds = jnp.broadcast_to(jnp.eye(m, dtype=y.dtype)[:, None], (m, *y.shape))
+    return y, jnp.transpose(jax.vmap(lambda seed: pull(seed)[0])(seeds), (1, 0, 2))
+
+
+def per_output(f: FlatFunction, z: Any, rest: Sequence[Any]) -> tuple[Any, list[Any], Any]:
+    """Repeats every example once per output, each with the one-hot seed of that output."""
+    m = f.outputs.width
+    seeds = jnp.tile(jnp.eye(m, dtype=z.dtype), (z.shape[0], 1))
+    if m == 1:
+        return z, list(rest), seeds
+    return jnp.repeat(z, m, axis=0), [jnp.repeat(r, m, axis=0) for r in rest], seeds
+
+
+def row_gradients(f: FlatFunction, z: Any, rest: Sequence[Any], seeds: Any) -> Any:
+    """The gradient of `seed . f` at each row, in the shape of `z`."""
+    return jax.grad(lambda z: jnp.sum(f(z, rest) * seeds))(z)
+
+
+def tiled(tensor: Any, times: int) -> Any:
+    """The whole batch, `times` times over."""
+    return jnp.tile(tensor, (times, *[1] * (tensor.ndim - 1)))

@@ -1,0 +1,226 @@
+"""A model as a function from one vector to one vector per example, ready for the engines."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+
+from keras_curvature.engines import chunking
+from keras_curvature.engines.activity import Activity
+from keras_curvature.engines.flattening import (
+    layer_names,
+    layout_of_inputs,
+    names_of_outputs,
+    require_differentiable,
+    require_floats,
+    require_numbers,
+    shape_of,
+    wanted_of,
+)
+from keras_curvature.engines.inputs import Inputs
+from keras_curvature.engines.jax import activity_analysis, arrays
+from keras_curvature.engines.jax.interpreter import run
+from keras_curvature.engines.jax.program import Slot
+from keras_curvature.engines.jax.tracing import Trace, trace, variables_of
+from keras_curvature.engines.layout import Layout, side_by_side
+from keras_curvature.engines.outputs import selector
+from keras_curvature.typing import Columns, Model, Output, Wrt
+
+_weights: ContextVar[Mapping[int, Sequence[Any]]] = ContextVar("weights")
+
+
+@dataclass(frozen=True, eq=False)
+class FlatFunction:
+    """`f(z, rest)`: `z` of shape `(batch, width)` to `(batch, outputs)`.
+
+    Attributes:
+        traced_for: traces the model for so many examples.
+        model: read for its weights.
+        chosen: the indexes of the inputs that `z` stands for; empty where it is inside.
+        native: the widest float dtype among the model's own inputs and outputs.
+        dtype: the dtype of `z` and of the result; narrower floats inside become this one.
+        inputs: how the arrays lie in `z`.
+        outputs: how the arrays lie in the result.
+        activity: what is known of the program.
+        layer: whose output `z` is or is part of, `None` of the model's inputs.
+        batch: how many examples it takes at a time, if not any number.
+    """
+
+    traced_for: Callable[[int], Trace]
+    model: Any
+    chosen: tuple[int, ...]
+    native: Any
+    dtype: Any
+    inputs: Layout
+    outputs: Layout
+    activity: Activity
+    layer: str | None = field(default=None, kw_only=True)
+    batch: int | None = field(default=None, kw_only=True)
+    identity: Hashable = field(default_factory=object, kw_only=True)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it computes the same from the same variables."""
+        if not isinstance(other, FlatFunction):
+            return NotImplemented
+        return self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def weights(self) -> list[Any]:
+        """The values of the model's variables: those of the computation at hand, or of now."""
+        given = _weights.get({}).get(id(self.model))
+        return [v.value for v in variables_of(self.model)] if given is None else list(given)
+
+    @contextmanager
+    def with_weights(self, values: Sequence[Any]) -> Iterator[None]:
+        """The model has these weights for as long as this lasts."""
+        token = _weights.set({**_weights.get({}), id(self.model): values})
+        try:
+            yield
+        finally:
+            _weights.reset(token)
+
+    def __call__(self, z: Any, rest: Sequence[Any]) -> Any:
+        """The outputs side by side."""
+        return self.outputs.join(self.apart(z, rest))
+
+    def apart(self, z: Any, rest: Sequence[Any]) -> list[Any]:
+        """The outputs one by one."""
+        traced = self.traced_for(z.shape[0])
+        found = run(traced.program, self.feeds(traced, z, rest), traced.outputs, self.dtype)
+        return [jnp.asarray(y, z.dtype) for y in found]
+
+    def sources(self, traced: Trace) -> tuple[Slot, ...]:
+        """The slots that `z` stands for."""
+        if traced.tap is not None:
+            return (traced.tap,)
+        return tuple(traced.inputs[i] for i in self.chosen)
+
+    def feeds(self, traced: Trace, z: Any, rest: Sequence[Any]) -> dict[Slot, Any]:
+        """What is given to the program: weights, the other inputs, and the parts of `z`."""
+        sources = self.sources(traced)
+        others = [slot for slot in traced.inputs if slot not in sources]
+        feeds = self._given_weights(traced) | dict(zip(others, rest, strict=True))
+        for slot, part in zip(sources, self.inputs.split(z), strict=True):
+            feeds[slot] = self._wide(part, traced.aval(slot).dtype)
+        return feeds
+
+    def point(self, leaves: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+        """The `z` and the `rest` of a batch of the model's inputs."""
+        traced = self.traced_for(leaves[0].shape[0])
+        given = {
+            slot: self._wide(leaf, traced.aval(slot).dtype)
+            for slot, leaf in zip(traced.inputs, leaves, strict=True)
+        }
+        sources = self.sources(traced)
+        rest = tuple(value for slot, value in given.items() if slot not in sources)
+        if traced.tap is None:
+            found = [given[slot] for slot in sources]
+        else:
+            feeds = self._given_weights(traced) | given
+            found = run(traced.program, feeds, sources, self.dtype)
+        return self.inputs.join([jnp.asarray(x, self.dtype) for x in found]), rest
+
+    def _given_weights(self, traced: Trace) -> dict[Slot, Any]:
+        pairs = zip(traced.weights, self.weights(), strict=True)
+        return {slot: self._wide(value, value.dtype) for slot, value in pairs}
+
+    def _wide(self, value: Any, dtype: Any) -> Any:
+        return jnp.asarray(value, arrays.widened(dtype, self.dtype))
+
+    def rows_at_once(self, vectors: int = 2) -> int:
+        """How many rows fit into memory that carry so many points or directions each."""
+        numbers = self.activity.activations + vectors * self.inputs.width
+        return chunking.rows_at_once(numbers, self.dtype)
+
+    def rows_forward(self) -> int:
+        """How many rows with a direction each fit if they go through once, forward."""
+        found = self.activity
+        return chunking.rows_forward(found.activations, found.widest, self.inputs.width, self.dtype)
+
+    @property
+    def draws(self) -> bool:
+        """Whether an output needs random numbers."""
+        return False
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """One per array in `z`."""
+        return self.inputs.names
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """One per array in the result, `""` if there is but one."""
+        return self.outputs.names
+
+
+def flatten(
+    model: Model,
+    inputs: Inputs,
+    output: Output,
+    wrt: Wrt,
+    dtype: Any,
+    columns: Columns = None,
+) -> FlatFunction:
+    """Traces `model` and lays its inputs and outputs flat.
+
+    Raises:
+        ValueError: if the output or what to differentiate by is unknown, or if the model
+            cannot be differentiated; the message names the op and the layer.
+        TypeError: for an integer input, or `output`, `wrt` of a wrong type.
+    """
+    wanted = wanted_of(model, inputs, wrt, columns)
+    selected = selector(model, output)
+
+    @functools.cache
+    def traced_for(count: int) -> Trace:
+        specs = [jax.ShapeDtypeStruct((count, *s.shape[1:]), s.dtype) for s in inputs.specs]
+        return trace(
+            model,
+            specs,
+            inputs.structure,
+            selected,
+            wanted.tap,
+            columns=wanted.columns,
+            masked=inputs.masked,
+        )
+
+    traced = traced_for(inputs.leaves[0].shape[0])
+    slots = (traced.tap,) if traced.tap is not None else [traced.inputs[i] for i in wanted.chosen]
+    source = [traced.aval(slot) for slot in slots]
+    outputs = keras.tree.pack_sequence_as(traced.structure, list(map(traced.aval, traced.outputs)))
+    require_floats(source, wanted.names)
+    require_numbers(outputs)
+    leaves = keras.tree.flatten(outputs)
+    floats = [x.dtype for x in (*source, *leaves) if arrays.is_floating(x.dtype)]
+    native = max(floats, key=arrays.itemsize)
+    report = activity_analysis.activity_of(traced, slots, layer_names(model))
+    require_differentiable(report)
+    return FlatFunction(
+        traced_for=traced_for,
+        model=model,
+        chosen=wanted.chosen,
+        native=native,
+        dtype=arrays.widened(native, dtype),
+        inputs=replace(
+            layout_of_inputs(model, inputs, wrt, source, wanted.names),
+            subset=traced.subset,
+            beside=wanted.beside,
+        ),
+        outputs=side_by_side(
+            [shape_of(y, "output") for y in leaves],
+            outputs,
+            names_of_outputs(model, outputs, output),
+        ),
+        activity=report,
+        layer=wanted.layer,
+    )

@@ -1,0 +1,213 @@
+"""Runs a flat program, in a wider dtype than it was traced in where one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import ClosedJaxpr
+
+from keras_curvature.engines.jax.arrays import is_floating, widened
+from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot, flattened
+
+OWN_DTYPE = {
+    "bitcast_convert_type",
+    "random_bits",
+    "random_unwrap",
+    "reduce_precision",
+    "threefry2x32",
+}
+"""What means something else in another dtype, and gets the one that it was traced in."""
+
+DTYPES = ("new_dtype", "dtype", "preferred_element_type", "out_dtype", "index_dtype")
+"""Parameters that name a dtype."""
+
+Values = dict[Slot, Any]
+
+
+def run(
+    program: Program, given: Mapping[Slot, Any], fetches: Sequence[Any], dtype: Any
+) -> list[Any]:
+    """What `fetches` are where `given` are known.
+
+    Args:
+        program: it is part of.
+        given: by slot.
+        fetches: slots, or constants.
+        dtype: narrower floats become this one.
+    """
+    values = run_through(program.needed(fetches, given), given, dtype)
+    return [read(fetch, values, dtype) for fetch in fetches]
+
+
+def run_through(
+    instructions: Iterable[Instruction],
+    given: Mapping[Slot, Any],
+    dtype: Any,
+    added: Mapping[Slot, Any] | None = None,
+) -> Values:
+    """The values of all slots that some instructions write, and of those that are given.
+
+    Args:
+        instructions: in order.
+        given: by slot.
+        dtype: narrower floats become this one.
+        added: to the values of some slots where they are written.
+    """
+    values: Values = dict(given)
+    for instruction in instructions:
+        inputs = [read(x, values, dtype) for x in instruction.inputs]
+        outputs = emit(instruction.operation, inputs, dtype)
+        for slot, output in zip(instruction.outputs, outputs, strict=True):
+            values[slot] = output + added[slot] if added and slot in added else output
+    return values
+
+
+def read(source: Any, values: Values, dtype: Any) -> Any:
+    """The value of a slot, or a constant in the dtype of the evaluation."""
+    if isinstance(source, Slot):
+        return values[source]
+    wide = widened(jnp.result_type(source), dtype)
+    return jnp.asarray(source, wide)
+
+
+def emit(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    """The results of one operation on other inputs."""
+    special = SPECIAL.get(operation.primitive.name)
+    if special is not None:
+        return special(operation, inputs, dtype)
+    if operation.type in OWN_DTYPE:
+        return _in_own_dtype(operation, inputs, dtype)
+    found = operation.primitive.bind(*inputs, **widened_params(operation.params, dtype))
+    return list(found) if operation.primitive.multiple_results else [found]
+
+
+def widened_params(params: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+    """Parameters with wider dtypes in the place of narrower ones."""
+    return {
+        name: widened(value, dtype) if name in DTYPES and value is not None else value
+        for name, value in params.items()
+    }
+
+
+def _in_own_dtype(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    given = [
+        jnp.asarray(x, aval.dtype) if is_floating(x.dtype) and hasattr(aval, "dtype") else x
+        for x, aval in zip(inputs, operation.avals, strict=True)
+    ]
+    found = operation.primitive.bind(*given, **operation.params)
+    found = list(found) if operation.primitive.multiple_results else [found]
+    return [jnp.asarray(y, widened(y.dtype, dtype)) for y in found]
+
+
+def as_function(closed: Any, dtype: Any) -> Any:
+    """A closed jaxpr as a function of its arguments, evaluated in a dtype."""
+    program = flattened(closed)
+
+    def function(*args: Any) -> list[Any]:
+        given = dict(zip(program.arguments, args, strict=True))
+        return run(program, given, program.results, dtype)
+
+    return function
+
+
+def _wide(x: Any, dtype: Any) -> Any:
+    x = jnp.asarray(x)
+    return jnp.asarray(x, widened(x.dtype, dtype))
+
+
+def _scan(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    p = operation.params
+    consts, carry, xs = parts_of_scan(p, inputs)
+    body = as_function(p["jaxpr"], dtype)
+    kept = len(carry)
+
+    def step(carry: Any, x: Any) -> Any:
+        found = body(*consts, *carry, *x)
+        return tuple(found[:kept]), tuple(found[kept:])
+
+    carry, ys = lax.scan(
+        step, tuple(carry), tuple(xs), length=p["length"], reverse=p["reverse"], unroll=p["unroll"]
+    )
+    return [*carry, *ys]
+
+
+def parts_of_scan(params: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Constants, what is carried, and what is gone through."""
+    a, b = params["num_consts"], params["num_consts"] + params["num_carry"]
+    return inputs[:a], inputs[a:b], inputs[b:]
+
+
+def _while(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    p = operation.params
+    a, b = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
+    goes_on, body = (as_function(p[name], dtype) for name in ("cond_jaxpr", "body_jaxpr"))
+    found = lax.while_loop(
+        lambda carry: goes_on(*inputs[:a], *carry)[0],
+        lambda carry: tuple(body(*inputs[a:b], *carry)),
+        tuple(inputs[b:]),
+    )
+    return list(found)
+
+
+def _cond(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    index, *operands = inputs
+    branches = [as_function(branch, dtype) for branch in operation.params["branches"]]
+    return list(lax.switch(index, branches, *operands))
+
+
+def _custom_jvp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    """A function with a derivative that its author wrote."""
+    p = operation.params
+    function = jax.custom_jvp(as_function(p["call_jaxpr"], dtype))
+
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+        constants = (False,) * len(primals)
+        jaxpr, consts, zeros = p["jvp_jaxpr_fun"].call_wrapped(*constants)
+        found = as_function(ClosedJaxpr(jaxpr, consts), dtype)(*primals, *tangents)
+        count = len(zeros)
+        outs, along = found[:count], iter(found[count:])
+        return outs, [
+            jnp.zeros_like(y) if zero else next(along) for y, zero in zip(outs, zeros, strict=True)
+        ]
+
+    function.defjvp(jvp)
+    return list(function(*inputs))
+
+
+def _custom_vjp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    """A function with a gradient that its author wrote."""
+    p = operation.params
+    plain = as_function(p["call_jaxpr"], dtype)
+    function = jax.custom_vjp(plain)
+    shapes = [jnp.asarray(x) for x in inputs]
+
+    def forward(*args: Any) -> Any:
+        jaxpr, consts = p["fwd_jaxpr_thunk"](*(False,) * len(args))
+        found = as_function(ClosedJaxpr(jaxpr, consts), dtype)(*args)
+        _, kept = p["out_trees"]()[:2]
+        count = kept.num_leaves
+        return found[count:], found[:count]
+
+    def backward(kept: Any, upstream: Any) -> Any:
+        found = p["bwd"](*kept, *upstream)
+        return tuple(
+            jnp.asarray(g, x.dtype) if getattr(g, "shape", None) == x.shape else jnp.zeros_like(x)
+            for g, x in zip(found, shapes, strict=True)
+        )
+
+    function.defvjp(forward, backward)
+    return list(function(*inputs))
+
+
+SPECIAL = {
+    "cond": _cond,
+    "custom_jvp_call": _custom_jvp,
+    "custom_vjp_call": _custom_vjp,
+    "scan": _scan,
+    "while": _while,
+}
+"""Operations that hold programs of their own."""

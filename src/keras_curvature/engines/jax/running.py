@@ -1,0 +1,91 @@
+"""How what is computed of examples is run: as part of what JAX traces, or compiled for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from keras_curvature.engines.chunking import WHOLE, even
+from keras_curvature.engines.jax.compilation import computing_in
+from keras_curvature.engines.jax.flat_function import FlatFunction
+
+Compute = Callable[..., dict[str, Any]]
+
+
+def way(f: FlatFunction, strategy: None, *, halved: bool, shared: bool) -> None:
+    """There is one way."""
+
+
+def specs_like(tensors: Sequence[Any], constants: Sequence[Any]) -> tuple[Hashable, ...]:
+    """Of arrays with any number of examples, and of constants behind them."""
+    return (
+        *((tuple(x.shape[1:]), str(x.dtype)) for x in tensors),
+        *((tuple(x.shape), str(x.dtype)) for x in constants),
+    )
+
+
+def function(
+    f: FlatFunction,
+    strategy: None,
+    key: Hashable,
+    compute: Compute,
+    specs: Sequence[Any],
+    count: int,
+    how: None,
+) -> Compute:
+    """`compute` compiled, with the weights that the model has when it is called."""
+
+    @jax.jit
+    def whole(weights: Sequence[Any], given: Sequence[Any]) -> dict[str, Any]:
+        with f.with_weights(weights):
+            return compute(*given)
+
+    def run(*given: Any) -> dict[str, Any]:
+        with computing_in(f.dtype):
+            return whole(f.weights(), given)
+
+    return run
+
+
+def op_by_op(f: FlatFunction, strategy: None, compute: Compute) -> None:
+    """For a single call: compiled too, as JAX is slow op by op."""
+
+
+def keeps_examples_apart(f: FlatFunction) -> bool:
+    """Whether that is known without trying: never."""
+    return False
+
+
+def in_graph(
+    compute: Compute,
+    tensors: Sequence[Any],
+    size: int,
+    signature: dict[str, Any],
+    halved_from: float,
+) -> dict[str, Any]:
+    """`compute` as part of what JAX traces, as a loop over chunks of equal size."""
+    n = tensors[0].shape[0]
+    if size == WHOLE or n <= size:
+        return compute(*tensors)
+    size = even(n, size)
+    chunks = -(-n // size)
+
+    def stacked(x: Any) -> Any:
+        missing = chunks * size - n
+        whole = jnp.concatenate([x, jnp.repeat(x[-1:], missing, axis=0)]) if missing else x
+        return jnp.reshape(whole, (chunks, size, *x.shape[1:]))
+
+    found = lax.map(lambda given: compute(*given), [stacked(x) for x in tensors])
+    return {
+        name: jnp.reshape(part, (chunks * size, *part.shape[2:]))[:n]
+        for name, part in found.items()
+    }
+
+
+def devices(strategy: None) -> int:
+    """Over how many devices examples are shared out from here."""
+    return 1

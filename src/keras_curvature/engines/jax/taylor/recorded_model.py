@@ -1,0 +1,137 @@
+"""A model that has run on a batch, ready for jets to be pushed through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from keras_curvature.engines.jax.flat_function import FlatFunction
+from keras_curvature.engines.jax.interpreter import Values, read, run_through
+from keras_curvature.engines.jax.program import Instruction, Slot
+from keras_curvature.engines.jax.taylor.propagation import propagate
+from keras_curvature.engines.jax.taylor.structure import Cut, active_instructions, linear_entry
+from keras_curvature.engines.jax.tracing import Trace
+from keras_curvature.engines.taylor.jets import Base, Jet, spread
+from keras_curvature.engines.taylor.modes import Gradients, Mode
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedModel:
+    """What a model did on a batch.
+
+    Attributes:
+        f: the model.
+        traced: as it is for so many examples.
+        z: the batch, `(n, d)`.
+        given: what was fed.
+        values: of all slots.
+        needed: the instructions that the outputs take.
+        active: those of them that depend on `z`.
+    """
+
+    f: FlatFunction
+    traced: Trace
+    z: Any
+    given: Mapping[Slot, Any]
+    values: Values
+    needed: tuple[Instruction, ...]
+    active: tuple[Instruction, ...]
+
+    @property
+    def sources(self) -> tuple[Slot, ...]:
+        """The slots that `z` stands for."""
+        return self.f.sources(self.traced)
+
+    @property
+    def value(self) -> Any:
+        """The outputs laid flat, `(n, m)`."""
+        return self._outputs(self.values)
+
+    def _outputs(self, values: Values) -> Any:
+        found = [read(y, values, self.f.dtype) for y in self.traced.outputs]
+        return self.f.outputs.join([jnp.asarray(y, self.z.dtype) for y in found])
+
+    def entry(self) -> Cut | None:
+        """The narrowest result of the model's linear beginning."""
+        return linear_entry(self.active, self.sources, self.traced.outputs, self.traced.program)
+
+    def axes(self) -> Any:
+        """The unit vectors, `(d, d)`."""
+        return jnp.eye(self.f.inputs.width, dtype=self.z.dtype)
+
+    def start(self, directions: Any = None) -> dict[Slot, Jet]:
+        """The jets of the sources, for directions `(k, n or 1, d)` or, for `None`, all axes."""
+        rows = self.axes()[:, None] if directions is None else directions
+        k, examples, d = rows.shape
+        parts = self.f.inputs.split(jnp.reshape(rows, (-1, d)))
+        first = self.values[self.sources[0]]
+        alone = directions is None and len(self.sources) == 1 and first.ndim == 2
+        found = {}
+        for slot, part in zip(self.sources, parts, strict=True):
+            x = self.values[slot]
+            stack = jnp.reshape(part, (k, examples, *part.shape[1:])).astype(x.dtype)
+            found[slot] = Jet(x, Base(stack, None, alone))
+        return found
+
+    def push(
+        self,
+        jets: Mapping[Slot, Jet],
+        mode: Mode,
+        instructions: Sequence[Instruction] | None = None,
+    ) -> tuple[Any, Any]:
+        """Pushes jets through to the outputs.
+
+        Returns:
+            First derivatives `(k, n, m)`, second ones `(k or 1, n, m)`.
+        """
+        active = dict(jets)
+        steps = self.active if instructions is None else instructions
+        propagate(steps, self.values, active, mode, self.f.dtype)
+        found = [active.get(y) if isinstance(y, Slot) else None for y in self.traced.outputs]
+        bases = [None if jet is None else mode.settle(jet).base for jet in found]
+        return (
+            self._flat([None if b is None else b.first for b in bases], mode.directions),
+            self._flat([None if b is None else b.second for b in bases], mode.slices),
+        )
+
+    def _flat(self, stacks: Sequence[Any], count: int) -> Any:
+        columns = []
+        n = self.z.shape[0]
+        for stack, y, size in zip(stacks, self.traced.outputs, self.f.outputs.sizes, strict=True):
+            if stack is None:
+                columns.append(jnp.zeros((count, n, size), self.z.dtype))
+            else:
+                whole = jnp.reshape(spread(stack, self.values[y]), (count, n, size))
+                columns.append(whole.astype(self.z.dtype))
+        return jnp.concatenate(columns, axis=2) if len(columns) > 1 else columns[0]
+
+    def gradients(self) -> Gradients:
+        """The gradients of the outputs by every result on the way.
+
+        By the gradients of what would be added to each: 0.
+        """
+        slots = [s for instruction in self.active for s in instruction.outputs]
+        zeros = {s: jnp.zeros_like(self.values[s]) for s in slots}
+
+        def outputs(added: Mapping[Slot, Any]) -> Any:
+            return self._outputs(run_through(self.needed, self.given, self.f.dtype, added))
+
+        value, pull = jax.vjp(outputs, zeros)
+        m = value.shape[1]
+        seeds = jnp.broadcast_to(jnp.eye(m, dtype=value.dtype)[:, None], (m, *value.shape))
+        found = jax.vmap(lambda seed: pull(seed)[0])(seeds)
+        return {id(self.values[s]): found[s] for s in slots}
+
+
+def record(f: FlatFunction, z: Any, rest: Sequence[Any]) -> RecordedModel:
+    """Runs a model and keeps what it did."""
+    traced = f.traced_for(z.shape[0])
+    given = f.feeds(traced, z, rest)
+    needed = traced.program.needed(traced.outputs, given)
+    values = run_through(needed, given, f.dtype)
+    active = active_instructions(needed, f.sources(traced), traced.program)
+    return RecordedModel(f, traced, z, given, values, tuple(needed), tuple(active))

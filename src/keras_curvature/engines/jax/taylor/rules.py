@@ -1,0 +1,363 @@
+"""How each of JAX's primitives hands derivatives on: the list of what Taylor propagation knows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from keras_curvature.engines.jax.taylor import jvp, scan
+from keras_curvature.engines.jax.taylor.jvp import vmapped
+from keras_curvature.engines.op_types import EVERY_INPUT, OWN, Curve, Traits, difference, itself
+from keras_curvature.engines.taylor import elementwise as formulas
+from keras_curvature.engines.taylor.chain_rule import Argument
+from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, spread
+from keras_curvature.engines.taylor.modes import Mode
+from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never, register
+from keras_curvature.engines.taylor.rule_constructors import (
+    elementwise,
+    identity,
+    linear_in,
+    nothing,
+    partials,
+    product,
+)
+
+
+def _moved(on_stack: Callable[[Step, Any], Any]) -> Rule:
+    """A linear function of the first input whose stack may hold one slice for all examples."""
+    return linear_in((0,), lambda step, i, stack: on_stack(step, stack))
+
+
+def _linear(*which: int) -> Rule:
+    """A linear function of single inputs, of all examples."""
+    return linear_in(which or None, lambda step, i, stack: vmapped(step, stack, i), never)
+
+
+def _behind(axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(axis + 1 for axis in axes)
+
+
+def _transposed(step: Step, stack: Any) -> Any:
+    order = step.op.params["permutation"]
+    stack = stack if order[0] == 0 else spread(stack, step.inputs[0])
+    return jnp.transpose(stack, (0, *_behind(order)))
+
+
+def _summed(step: Step, stack: Any) -> Any:
+    axes = step.op.params["axes"]
+    stack = spread(stack, step.inputs[0]) if 0 in axes else stack
+    return jnp.sum(stack, axis=_behind(axes))
+
+
+def _sized(step: Step, stack: Any, shape: Sequence[int]) -> tuple[int, ...]:
+    """A result's shape for a stack, which may hold one slice for all examples."""
+    examples = 1 if is_shared(stack, step.inputs[0]) else shape[0]
+    return (stack.shape[0], examples, *shape[1:])
+
+
+def _leads(step: Step) -> bool:
+    x, y = step.inputs[0], step.outputs[0]
+    return bool(x.ndim and y.ndim) and x.shape[0] == y.shape[0]
+
+
+def _reshaped(step: Step, stack: Any) -> Any:
+    y = step.outputs[0]
+    if not _leads(step):
+        stack = spread(stack, step.inputs[0])
+        return jnp.reshape(stack, (stack.shape[0], *y.shape))
+    return jnp.reshape(stack, _sized(step, stack, y.shape))
+
+
+def _broadcast(step: Step, stack: Any) -> Any:
+    places, y = step.op.params["broadcast_dimensions"], step.outputs[0]
+    leads = bool(places) and places[0] == 0 and _leads(step)
+    stack = stack if leads else spread(stack, step.inputs[0])
+    shape = _sized(step, stack, y.shape) if leads else (stack.shape[0], *y.shape)
+    return lax.broadcast_in_dim(stack, shape, (0, *_behind(places)))
+
+
+def _left(step: Step, stack: Any) -> Any:
+    """A product with a constant on the right, of all directions at once where none is apart."""
+    (over, _), (apart, _) = step.op.params["dimension_numbers"]
+    a, b = step.inputs
+    if apart or 0 in over:
+        return jax.vmap(step.with_operand)(spread(stack, a))
+    numbers = ((_behind(over), step.op.params["dimension_numbers"][0][1]), ((), ()))
+    return lax.dot_general(stack, b, numbers, precision=step.op.params["precision"])
+
+
+def _right(step: Step, stack: Any) -> Any:
+    return jax.vmap(lambda x: step.with_operand(x, 1))(spread(stack, step.inputs[1]))
+
+
+def _both(step: Step, a: Any, b: Any) -> Any:
+    return jax.vmap(lambda x, y: step.again([x, y])[0])(a, b)
+
+
+def _both_summed(step: Step, a: Any, b: Any) -> Any:
+    """The sum over the directions is one more axis to contract."""
+    (left, right), (one, other) = step.op.params["dimension_numbers"]
+    numbers = (((0, *_behind(left)), (0, *_behind(right))), (_behind(one), _behind(other)))
+    return lax.dot_general(a, b, numbers, precision=step.op.params["precision"])[None]
+
+
+def matrix_product() -> Rule:
+    """`dot_general`."""
+    plain = product(_both, _left, _right, _both_summed)
+
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        (over, behind), (apart, _) = step.op.params["dimension_numbers"]
+        a, b = jets
+        _, w = step.inputs
+        whole = isinstance(a and a.of, Base) and a is not None and a.base.is_identity
+        if b is None and whole and not apart and (over, behind) == ((1,), (0,)) and w.ndim == 2:
+            return [Jet(step.outputs[0], Base(w[:, None]))]
+        return plain.propagate(step, jets, mode)
+
+    return replace(plain, propagate=propagate)
+
+
+def _folded(step: Step, i: int, stack: Any) -> Any:
+    """A primitive that treats the examples along the first axis alike: more examples do."""
+    whole = spread(stack, step.inputs[i])
+    flat = jnp.reshape(whole, (-1, *whole.shape[2:]))
+    found = step.with_operand(flat, i)
+    return jnp.reshape(found, (whole.shape[0], -1, *found.shape[1:]))
+
+
+def convolution() -> Rule:
+    """`conv_general_dilated`."""
+
+    def left(step: Step, stack: Any) -> Any:
+        if step.op.params["dimension_numbers"].lhs_spec[0] != 0:
+            return vmapped(step, spread(stack, step.inputs[0]))
+        return _folded(step, 0, stack)
+
+    return product(_both, left, _right)
+
+
+def _piecewise(word: str, instead: str, switches: Any = None) -> Rule:
+    rule = Rule(functools.partial(jvp.propagate, piecewise_linear=True))
+    return rule.kinked(word, instead, switches)
+
+
+def by_power() -> Rule:
+    """`x ** n` for an integer n."""
+
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        (x,), (jet,), n = step.inputs, jets, step.op.params["y"]
+        assert jet is not None
+        first = n * lax.integer_pow(x, n - 1) if n else jnp.zeros_like(x)
+        second = n * (n - 1) * lax.integer_pow(x, n - 2) if n not in (0, 1) else None
+        bends = {} if second is None else {(0, 0): second}
+        return [mode.elementwise(step.outputs[0], [Argument(jet, first)], bends)]
+
+    return Rule(propagate, Traits(is_pointwise=True))
+
+
+def selection() -> Rule:
+    """`select_n`: each entry comes from one of the cases."""
+
+    def taken(step: Step, i: int, stack: Any) -> Any:
+        which = step.inputs[0]
+        chosen = which == (bool(i - 1) if which.dtype == bool else i - 1)
+        return jnp.where(chosen, spread(stack, step.inputs[i]), jnp.zeros((), stack.dtype))
+
+    return replace(
+        linear_in(EVERY_INPUT, taken, never),
+        traits=Traits(linear_in=range(1, 99)),
+    ).kinked("where", "a smooth transition", lambda *inputs: [])
+
+
+def power(x: Any, p: Any, y: Any) -> Any:
+    """`x ** p`, with 0 where a factor of 0 meets an infinite power."""
+    p = jnp.asarray(p, x.dtype)
+
+    def times(power_of_x: Any, factor: Any) -> Any:
+        factor = jnp.broadcast_to(factor, power_of_x.shape)
+        return jnp.where(factor == 0, 0, power_of_x * factor)
+
+    log = jnp.log(jnp.where(x > 0, x, 1))
+    steep = jnp.where((x == 0) & (p <= 1), jnp.log(x), log)
+    mixed = lax.pow(x, p - 1) * (1 + p * steep)
+    first, second = times(lax.pow(x, p - 1), p), times(lax.pow(x, p - 2), p * (p - 1))
+    return [first, y * log], {(0, 0): second, (0, 1): mixed, (1, 1): y * log * log}
+
+
+def slope_of_tanh(x: Any) -> Any:
+    """`1 - tanh²`, of which digits are left where `tanh` rounds to 1."""
+    s = lax.logistic(-2 * jnp.abs(x))
+    return 4 * s * (1 - s)
+
+
+def sum_of_exponentials(a: Any, b: Any, y: Any) -> Any:
+    """`log(exp(a) + exp(b))`."""
+    one, other = lax.logistic(a - b), lax.logistic(b - a)
+    bend = one * other
+    return [one, other], {(0, 0): bend, (0, 1): -bend, (1, 1): bend}
+
+
+def larger(a: Any, b: Any, y: Any) -> Any:
+    """`max`; the first argument wins a tie, but 0, of which `relu` is flat."""
+    first = jnp.asarray(a > b, y.dtype)
+    return [first, 1 - first], {}
+
+
+def smaller(a: Any, b: Any, y: Any) -> Any:
+    """`min`."""
+    first = jnp.asarray(a < b, y.dtype)
+    return [first, 1 - first], {}
+
+
+def _sigmoid_bend(x: Any, y: Any) -> Any:
+    rest = lax.logistic(-x)
+    return y * rest * (rest - y)
+
+
+def _beside(step: Step, i: int, stack: Any) -> Any:
+    """One part of a concatenation: 0 in the place of the others."""
+    axis = step.op.params["dimension"]
+    before = sum(x.shape[axis] for x in step.inputs[:i])
+    after = sum(x.shape[axis] for x in step.inputs[i + 1 :])
+    widths = [(0, 0)] * stack.ndim
+    widths[axis + 1] = (before, after)
+    return jnp.pad(stack, widths)
+
+
+LINEAR: dict[str, Rule] = {
+    "add": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
+    "add_any": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
+    "broadcast_in_dim": _moved(_broadcast),
+    "concatenate": linear_in(None, _beside, never),
+    "convert_element_type": _moved(lambda step, stack: stack.astype(step.outputs[0].dtype)),
+    "copy": identity(),
+    "copy_p": identity(),
+    "cumsum": _linear(0),
+    "dynamic_slice": _linear(0),
+    "dynamic_update_slice": _linear(0, 1),
+    "expand_dims": _moved(_reshaped),
+    "fft": _linear(0),
+    "gather": _linear(0),
+    "imag": _linear(0),
+    "neg": _moved(lambda step, stack: -stack),
+    "pad": _linear(0, 1),
+    "real": _linear(0),
+    "reduce_sum": _moved(_summed),
+    "reduce_window_sum": linear_in((0,), lambda step, i, stack: vmapped(step, stack, i), never),
+    "reshape": _moved(_reshaped),
+    "rev": _linear(0),
+    "scatter": _linear(0, 2),
+    "scatter-add": _linear(0, 2),
+    "slice": _linear(0),
+    "squeeze": _moved(_reshaped),
+    "sub": partials(lambda a, b, y: ([None, -jnp.ones((), y.dtype)], {}), linear_in=EVERY_INPUT),
+    "transpose": _moved(_transposed),
+}
+
+PIECEWISE_LINEAR: dict[str, Rule] = {
+    "abs": elementwise(lambda x, y: jnp.sign(x)).kinked("abs", "sqrt(x**2 + c)", itself),
+    "clamp": _piecewise("clip", "a sigmoid or tanh"),
+    "cummax": _piecewise("cumulative maximum", "logsumexp"),
+    "cummin": _piecewise("cumulative minimum", "logsumexp"),
+    "max": partials(larger).kinked("maximum", "logsumexp", difference),
+    "min": partials(smaller).kinked("minimum", "-logsumexp of -x", difference),
+    "reduce_max": _piecewise("maximum over an axis", "a mean or logsumexp"),
+    "reduce_min": _piecewise("minimum over an axis", "a mean or logsumexp"),
+    "reduce_window_max": _piecewise("max pooling", "average pooling"),
+    "reduce_window_min": _piecewise("min pooling", "average pooling"),
+    "rem": _piecewise("remainder", "a sine and a cosine"),
+    "select_n": selection(),
+    "sort": _piecewise("sorting", "softmax weights"),
+    "top_k": _piecewise("sorting", "softmax weights"),
+}
+
+ELEMENTWISE: dict[str, Rule] = {
+    "acos": elementwise(
+        lambda x, y: -lax.rsqrt(1 - x * x), lambda x, y: -x * lax.rsqrt(1 - x * x) ** 3
+    ),
+    "acosh": elementwise(
+        lambda x, y: lax.rsqrt(x * x - 1), lambda x, y: -x * lax.rsqrt(x * x - 1) ** 3
+    ),
+    "asin": elementwise(
+        lambda x, y: lax.rsqrt(1 - x * x), lambda x, y: x * lax.rsqrt(1 - x * x) ** 3
+    ),
+    "asinh": elementwise(
+        lambda x, y: lax.rsqrt(1 + x * x), lambda x, y: -x * lax.rsqrt(1 + x * x) ** 3
+    ),
+    "atan": elementwise(lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2),
+    "atan2": partials(formulas.angle_of),
+    "atanh": elementwise(lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2),
+    "cos": elementwise(lambda x, y: -jnp.sin(x), lambda x, y: -y),
+    "cosh": elementwise(lambda x, y: jnp.sinh(x), lambda x, y: y),
+    "digamma": elementwise(
+        lambda x, y: lax.polygamma(jnp.ones_like(x), x),
+        lambda x, y: lax.polygamma(jnp.full_like(x, 2), x),
+    ),
+    "div": partials(formulas.quotient, linear_in=(0,)),
+    "erf": elementwise(
+        lambda x, y: formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
+        lambda x, y: -2 * x * formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
+    ).smooth("gelu or erf"),
+    "erfc": elementwise(
+        lambda x, y: -formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
+        lambda x, y: 2 * x * formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
+    ).smooth("gelu or erf"),
+    "erf_inv": elementwise(
+        lambda x, y: jnp.exp(y * y) / formulas.TWO_OVER_ROOT_PI,
+        lambda x, y: 2 * y * jnp.exp(2 * y * y) / formulas.TWO_OVER_ROOT_PI**2,
+    ),
+    "exp": elementwise(lambda x, y: y, lambda x, y: y).smooth("exp"),
+    "exp2": elementwise(lambda x, y: LOG_2 * y, lambda x, y: LOG_2**2 * y).smooth("exp"),
+    "expm1": elementwise(lambda x, y: jnp.exp(x), lambda x, y: jnp.exp(x)),
+    "integer_pow": by_power(),
+    "lgamma": elementwise(
+        lambda x, y: lax.digamma(x), lambda x, y: lax.polygamma(jnp.ones_like(x), x)
+    ),
+    "log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)),
+    "log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
+    "logistic": elementwise(lambda x, y: y * lax.logistic(-x), _sigmoid_bend).smooth("sigmoid"),
+    "logaddexp": partials(sum_of_exponentials).smooth("softplus"),
+    "mul": partials(lambda a, b, y: ([b, a], {(0, 1): jnp.ones((), y.dtype)}), is_multilinear=True),
+    "pow": partials(power),
+    "rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
+    "sin": elementwise(lambda x, y: jnp.cos(x), lambda x, y: -y),
+    "sinh": elementwise(lambda x, y: jnp.cosh(x), lambda x, y: y),
+    "sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)),
+    "square": elementwise(lambda x, y: 2 * x, lambda x, y: jnp.full((), 2, x.dtype)),
+    "tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
+    "tanh": elementwise(
+        lambda x, y: slope_of_tanh(x), lambda x, y: -2 * y * slope_of_tanh(x)
+    ).smooth("tanh"),
+}
+
+LOG_2 = 0.6931471805599453
+
+OF_WHOLE_ROWS: dict[str, Rule] = {
+    "conv_general_dilated": convolution(),
+    "dot_general": matrix_product(),
+    "scan": Rule(scan.propagate),
+}
+
+WITHOUT_DERIVATIVE: dict[str, Rule] = {
+    **dict.fromkeys(
+        ("argmax", "argmin", "ceil", "eq", "floor", "is_finite", "ne", "nextafter",
+         "population_count", "round", "stop_gradient"),
+        nothing(),
+    ),
+    **dict.fromkeys(("ge", "gt", "le", "lt"), nothing(switches=difference)),
+    "sign": nothing(switches=itself),
+}  # fmt: skip
+
+
+for _rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE, OF_WHOLE_ROWS, WITHOUT_DERIVATIVE):
+    for _op_type, _rule in _rules.items():
+        register(_op_type, _rule)
+        OWN[_op_type] = _rule.traits
+
+__all__ = ["Base", "Curve", "Jet"]

@@ -1,0 +1,186 @@
+"""What a model's program allows: where it begins linearly, and whether examples stay in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+
+from keras_curvature.engines.jax.arrays import is_floating
+from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
+from keras_curvature.engines.op_types import traits_of
+from keras_curvature.engines.taylor.jets import Base, Jet
+from keras_curvature.engines.taylor.registry import lookup
+
+
+def active_instructions(
+    instructions: Iterable[Instruction], sources: Sequence[Slot], program: Program
+) -> list[Instruction]:
+    """Those that depend on the sources by a derivative."""
+    active, found = set(sources), []
+    for instruction in instructions:
+        floats = [s for s in instruction.outputs if is_floating(program.avals[s].dtype)]
+        depends = any(x in active for x in instruction.inputs if isinstance(x, Slot))
+        if depends and floats and not traits_of(instruction.operation.type).ends:
+            active.update(floats)
+            found.append(instruction)
+    return found
+
+
+def batch_leads(instructions: Sequence[Instruction], sources: Sequence[Slot]) -> bool:
+    """Whether every result on the way has the examples along its first axis, in order."""
+    active = set(sources)
+    for instruction in instructions:
+        reached = [
+            i for i, x in enumerate(instruction.inputs) if isinstance(x, Slot) and x in active
+        ]
+        if not keeps_batch(instruction.operation, reached):
+            return False
+        active.update(instruction.outputs)
+    return True
+
+
+def keeps_batch(operation: Operation, reached: Collection[int]) -> bool:
+    """Whether an operation hands on examples along the first axis, in order."""
+    if lookup(operation.type) is None or not operation.results[0].shape:
+        return False
+    n = operation.results[0].shape[0]
+    given = [operation.avals[i] for i in reached]
+    if any(not aval.shape or aval.shape[0] != n for aval in given):
+        return False
+    test = KEEPING.get(operation.type)
+    return test is None or test(operation, reached)
+
+
+def _product_keeps(operation: Operation, reached: Collection[int]) -> bool:
+    (left, _), (one, other) = operation.params["dimension_numbers"]
+    if one:
+        return one[0] == 0 and other[0] == 0
+    return 0 not in left and 1 not in reached
+
+
+def _axis_apart(name: str) -> Any:
+    def test(operation: Operation, reached: Collection[int]) -> bool:
+        axes = operation.params[name]
+        return 0 not in (axes if isinstance(axes, (tuple, list)) else (axes,))
+
+    return test
+
+
+def _whole_slice(operation: Operation, reached: Collection[int]) -> bool:
+    p = operation.params
+    strides = p["strides"] or (1,)
+    return p["start_indices"][0] == 0 and strides[0] == 1
+
+
+def _gather_keeps(operation: Operation, reached: Collection[int]) -> bool:
+    numbers = operation.params["dimension_numbers"]
+    size = operation.params["slice_sizes"][0]
+    whole = size == operation.avals[0].shape[0] and 0 not in numbers.start_index_map
+    return bool(whole and numbers.offset_dims[:1] == (0,) and 0 not in numbers.collapsed_slice_dims)
+
+
+def _never(operation: Operation, reached: Collection[int]) -> bool:
+    return False
+
+
+def _window_keeps(operation: Operation, reached: Collection[int]) -> bool:
+    return bool(operation.params["window_dimensions"][0] == 1)
+
+
+KEEPING = {
+    "broadcast_in_dim": lambda op, reached: op.params["broadcast_dimensions"][:1] == (0,),
+    "concatenate": _axis_apart("dimension"),
+    "conv_general_dilated": lambda op, reached: (
+        op.params["dimension_numbers"].lhs_spec[0] == 0
+        and op.params["dimension_numbers"].out_spec[0] == 0
+        and 1 not in reached
+    ),
+    "cumlogsumexp": _axis_apart("axis"),
+    "cummax": _axis_apart("axis"),
+    "cummin": _axis_apart("axis"),
+    "cumprod": _axis_apart("axis"),
+    "cumsum": _axis_apart("axis"),
+    "dot_general": _product_keeps,
+    "dynamic_slice": _never,
+    "dynamic_update_slice": _never,
+    "fft": lambda op, reached: len(op.params["fft_lengths"]) < len(op.avals[0].shape),
+    "gather": _gather_keeps,
+    "pad": lambda op, reached: op.params["padding_config"][0] == (0, 0, 0),
+    "reduce_max": _axis_apart("axes"),
+    "reduce_min": _axis_apart("axes"),
+    "reduce_sum": _axis_apart("axes"),
+    "reduce_window_max": _window_keeps,
+    "reduce_window_min": _window_keeps,
+    "reduce_window_sum": _window_keeps,
+    "rev": _axis_apart("dimensions"),
+    "scan": _never,
+    "scatter": _never,
+    "scatter-add": _never,
+    "slice": _whole_slice,
+    "sort": _axis_apart("dimension"),
+    "transpose": lambda op, reached: op.params["permutation"][0] == 0,
+}
+"""From an operation and the inputs that depend on the point to whether the examples stay."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A result on which everything depends, and that depends linearly on the point.
+
+    Attributes:
+        slot: of shape `(n, *shape)`.
+        before: the instructions up to it.
+        after: those behind it.
+        width: how many numbers it has per example.
+    """
+
+    slot: Slot
+    before: tuple[Instruction, ...]
+    after: tuple[Instruction, ...]
+    width: int
+
+    def start(self, value: Any, rows: Any) -> dict[Slot, Jet]:
+        """The jet of the result for directions `(k, width)` of its own."""
+        stack = jnp.reshape(rows, (rows.shape[0], 1, *value.shape[1:]))
+        return {self.slot: Jet(value, Base(stack))}
+
+
+def linear_entry(
+    instructions: Sequence[Instruction],
+    sources: Sequence[Slot],
+    results: Sequence[Any],
+    program: Program,
+) -> Cut | None:
+    """The narrowest result that a model's linear beginning goes through, if there is one."""
+    last_use: dict[Any, float] = {y: math.inf for y in results if isinstance(y, Slot)}
+    for position, instruction in enumerate(instructions):
+        for x in instruction.inputs:
+            if isinstance(x, Slot):
+                last_use[x] = max(position, last_use.get(x, 0))
+    active: list[Slot] = list(sources)
+    best: Cut | None = None
+    for position, instruction in enumerate(instructions):
+        reached = [
+            i for i, x in enumerate(instruction.inputs) if isinstance(x, Slot) and x in active
+        ]
+        if reached:
+            operation = instruction.operation
+            traits = traits_of(operation.type)
+            if lookup(operation.type) is None or traits.is_piecewise:
+                break
+            if not traits.is_linear_in(reached) or not keeps_batch(operation, reached):
+                break
+            active += instruction.outputs
+        waiting = [s for s in active if last_use.get(s, -1) > position]
+        if len(waiting) == 1:
+            width = math.prod(program.avals[waiting[0]].shape[1:])
+            if best is None or width <= best.width:
+                behind = position + 1
+                best = Cut(
+                    waiting[0], tuple(instructions[:behind]), tuple(instructions[behind:]), width
+                )
+    return best

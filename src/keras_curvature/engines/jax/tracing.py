@@ -1,0 +1,130 @@
+"""From a Keras model to the flat program of one call of it in inference mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+
+from keras_curvature.engines.columns import Subset, subset_of
+from keras_curvature.engines.jax.program import Program, Slot, flattened
+from keras_curvature.engines.keras_calls import (
+    called,
+    require_tensors,
+    tap_message,
+    tapping,
+    unnoticed,
+)
+from keras_curvature.engines.masks import packed
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One call of a model on so many examples.
+
+    Attributes:
+        program: what it does.
+        weights: the slots of the model's variables.
+        inputs: those of the flattened inputs, and of the masks behind them.
+        tap: that of what was asked for inside of the program, or `None`.
+        outputs: slots, or constants, one for each of the model's outputs.
+        structure: of the outputs.
+        subset: the columns that are tapped, where they are not all.
+    """
+
+    program: Program
+    weights: tuple[Slot, ...]
+    inputs: tuple[Slot, ...]
+    tap: Slot | None
+    outputs: tuple[Any, ...]
+    structure: Any
+    subset: Subset | None
+
+    def aval(self, source: Any) -> Any:
+        """Shape and dtype of a slot or of a constant."""
+        return self.program.avals[source] if isinstance(source, Slot) else jnp.asarray(source)
+
+
+def variables_of(model: Any) -> list[Any]:
+    """The Keras variables of a model or layer; a function has none that are known."""
+    return list(model.variables) if isinstance(model, keras.Layer) else []
+
+
+def trace(
+    model: Callable[..., Any],
+    specs: Sequence[Any],
+    structure: Any,
+    select: Callable[[Any], Any],
+    tap: str | int | None = None,
+    *,
+    columns: Sequence[int] | None = None,
+    masked: Sequence[int] = (),
+    training: bool = False,
+) -> Trace:
+    """Traces `select(model(inputs))`.
+
+    Args:
+        model: a Keras model or layer, or any function of an array.
+        specs: one per flattened input, and one per mask.
+        structure: the inputs' structure, anything in place of the leaves.
+        select: applied to the model's output.
+        tap: name of a layer, or index of an input some of whose columns are differentiated by.
+        columns: of what is tapped; the others are held. `None` for all of a layer's output.
+        masked: for each mask, the index of the input that it is of.
+        training: the mode in which a Keras model is called.
+    """
+    variables = variables_of(model)
+    noted: list[Any] = []
+    shapes: list[Any] = []
+
+    def tapped(whole: Any, what: str) -> Any:
+        if columns is None or not jnp.issubdtype(whole.dtype, jnp.floating):
+            noted.append(None)
+            taps.append(whole)
+            return whole
+        subset = subset_of(columns, whole.shape, what)
+        chosen = jnp.stack([whole[:, i] for i in subset.indexes], axis=1)
+        noted.append(subset)
+        taps.append(chosen)
+        parts = [whole[:, i] for i in range(subset.count)]
+        for place, i in enumerate(subset.indexes):
+            parts[i] = chosen[:, place]
+        return jnp.stack(parts, axis=1)
+
+    taps: list[Any] = []
+
+    def call(values: Sequence[Any], leaves: Sequence[Any]) -> list[Any]:
+        given = list(leaves)
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            if isinstance(tap, int):
+                given[tap] = tapped(given[tap], "the input")
+            inputs = packed(structure, given, masked)
+            with tapping(model, tap, lambda y: tapped(y, f"the output of {tap!r}")):
+                outputs = select(called(model, inputs, training))
+        require_tensors(outputs)
+        shapes.append(keras.tree.map_structure(lambda _: None, outputs))
+        return [*taps[:1], *map(jnp.asarray, keras.tree.flatten(outputs))]
+
+    abstract = [jax.ShapeDtypeStruct(tuple(s.shape), s.dtype) for s in specs]
+    weights = [jax.ShapeDtypeStruct(v.value.shape, v.value.dtype) for v in variables]
+    with unnoticed(model):
+        closed = jax.make_jaxpr(call)(weights, abstract)
+    if tap is not None and len(taps) != 1:
+        raise ValueError(tap_message(tap, len(taps)))
+    program = flattened(closed)
+    count = len(variables)
+    found = list(program.results)
+    inside = found.pop(0) if tap is not None else None
+    return Trace(
+        program=program,
+        weights=program.arguments[:count],
+        inputs=program.arguments[count:],
+        tap=inside,
+        outputs=tuple(found),
+        structure=shapes[-1],
+        subset=noted[0] if noted else None,
+    )

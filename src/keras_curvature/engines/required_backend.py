@@ -1,0 +1,14 @@
+"""Says at the import of the library which of Keras's backends it needs."""
+
+from __future__ import annotations
+
+from keras_curvature.engines.supported_backend import BACKEND
+
+SUPPORTED = ("tensorflow",)
+
+if BACKEND not in SUPPORTED:
+    raise ImportError(
+        f"keras_curvature needs Keras's backend 'tensorflow'. Received: {BACKEND!r}. Set the "
+        "environment variable KERAS_BACKEND=tensorflow before Keras is imported, or "
+        '"backend" in ~/.keras/keras.json; models saved with another backend can be loaded.'
+    )
