@@ -718,12 +718,13 @@ def linear():
     ids=["relu", "linear", "silu"],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    ("first_after", "steps"), [(0.0, [0, 2]), (1e9, [2])], ids=["long", "short"]
+    ("first_after", "steps"), [(0.0, [1, 2]), (1e9, [2])], ids=["long", "short"]
 )
-def test_a_diagnosis_beside_the_first_and_last_pictures_goes_with_the_verdict(
+def test_a_diagnosis_beside_the_second_and_the_last_pictures_goes_with_the_verdict(
     build, verdict, kinds, first_after, steps, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(schedule, "FIRST_AFTER", first_after)
+    monkeypatch.setattr(schedule, "PICTURE_SHARE", np.inf)
     monitor = kc.CurvatureMonitor(PROBE, tmp_path)
     fit(monitor, model=compiled(build()), epochs=2)
     assert monitor.reports[""].verdict.kind == verdict

@@ -142,7 +142,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
         reports: the last `Report` by the name of the output, `""` if there is but one; print it.
-        diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found beside the first
+        diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found beside the second
             pictures, and in the end what it found after training; `print` it.
         faults: with `on_error="warn"`, what has gone wrong, one entry per kind.
         verification: with `verify`, what was found; `print` it.
@@ -420,9 +420,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 training.writer.close()
             # Once more, into a new file: that helps if the old one was deleted.
             self._attempt(step, "write the log", lambda: training.write(step, found))
+        again = budget.begun  # with the first pictures it would hold up a short training
         if budget.allows():
             self._attempt(step, "draw", lambda: training.picture(found, pictures))
-            if self._diagnosed_step < 0:
+            if again and self._diagnosed_step < 0:
                 self._diagnose(training)
         elif not training.described:
             self._attempt(step, "describe", lambda: training.describe(found, pictures))
