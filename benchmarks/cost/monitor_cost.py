@@ -97,7 +97,7 @@ def main() -> None:
     arguments = parser.parse_args()
     clock = time.process_time if arguments.cpu else time.perf_counter
     print("run   epoch alone   rest of a watched one   monitor   added   monitor's first")
-    shares = []
+    shares, usual = [], []
     for run in range(arguments.repeats):
         bare, _ = fit(arguments.activation, arguments.epochs, None, clock)
         with tempfile.TemporaryDirectory() as log_dir:
@@ -105,6 +105,7 @@ def main() -> None:
         first, *later = taken
         rest = [epoch - own for epoch, own in zip(watched, later, strict=True)][1:]
         shares.append(sum(later[1:]) / sum(rest))
+        usual.append(statistics.median(later[1:]) / statistics.median(rest))
         print(
             f"{run:3d}   {statistics.median(bare[1:]):9.3f} s"
             f"   {statistics.median(rest):19.3f} s   {1e3 * statistics.mean(later[1:]):4.0f} ms"
@@ -112,6 +113,7 @@ def main() -> None:
             flush=True,
         )
     print(f"median added: {100 * statistics.median(shares):.1f} % of an epoch after the first")
+    print(f"without pictures, the usual epoch: {100 * statistics.median(usual):.1f} %")
 
 
 if __name__ == "__main__":
