@@ -5,7 +5,7 @@ import os
 import pytest
 
 # Read by the libraries once, when they are imported.
-os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["KERAS_BACKEND"] = os.environ.get("TEST_BACKEND", "tensorflow")
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -89,7 +89,10 @@ Code = Annotated[
         "--code", help="A Python file with layers of the model's own. It is run. May be repeated."
     ),
 ]
-Output = Annotated[str | None, typer.Option(help="Which output, an index or a name.")]
+Output = Annotated[
+    str | None,
+    typer.Option(help="Which output, an index or a name; for report also loss, as compiled."),
+]
 Wrt = Annotated[
     str | None,
     typer.Option(
@@ -185,13 +188,13 @@ def report(
         _require_png(picture)
         points = probes.read(probe, y, x)
         wanted = commands.shape_of(shape, points.names or ())
-        net, points = commands.model_for(points, model, code or ())
+        net, points = commands.model_for(points, model, asked, code or (), may_be_loss=True)
         asked = asked.of(points)
         distance = "auto" if scale is None else scale
         monitor = commands.measured(
             net, points, asked, scale=distance, units=units.value, shape=wanted, log_dir=log_dir
         )
-        diagnosis = monitor.diagnosis or commands.diagnosed(net, points.x, asked, distance)
+        diagnosis = commands.diagnosis_of(monitor, net, points.x, asked, distance)
         if picture is not None:
             _draw(monitor, picture, theme.value, model.name)
         if json:
@@ -234,7 +237,7 @@ def diagnose(
     asked = _asked(output, wrt, columns, Engine.auto, dtype, batch_size)
     with _told(context.obj):
         points = probes.read(probe, y, x)
-        net, points = commands.model_for(points, model, code or ())
+        net, points = commands.model_for(points, model, asked, code or ())
         asked = asked.of(points)
         found = commands.diagnosed(net, points.x, asked, "auto" if scale is None else scale)
         typer.echo(printing.as_json(printing.diagnosis_data(found)) if json else str(found))
@@ -263,7 +266,7 @@ def verify(
     asked = _asked(output, wrt, columns, engine, dtype, batch_size)
     with _told(context.obj):
         points = probes.read(probe, y, x)
-        net, points = commands.model_for(points, model, code or ())
+        net, points = commands.model_for(points, model, asked, code or ())
         asked = asked.of(points)
         found = commands.verified(net, points.x, asked, seed)
         typer.echo(printing.as_json(printing.verification_data(found)) if json else str(found))
@@ -295,7 +298,7 @@ def compare(
     names = [a.name, b.name] if a.name != b.name else [str(a), str(b)]
     with _told(context.obj):
         points = probes.read(probe, y, x)
-        pairs = [commands.model_for(points, path, code or ()) for path in (a, b)]
+        pairs = [commands.model_for(points, path, asked, code or ()) for path in (a, b)]
         asked = asked.of(points)
         distance = "auto" if scale is None else scale
         monitors = [

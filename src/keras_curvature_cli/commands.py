@@ -13,6 +13,9 @@ from keras_curvature_cli.faults import UnusableError
 from keras_curvature_cli.progress import doing
 from keras_curvature_cli.starting import start
 
+LOSS = "loss"
+"""`--output` for the loss that the model was compiled with."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -66,31 +69,67 @@ class Asked:
 
 
 def model_for(
-    probe: probes.ProbeFile, path: Path, code: Sequence[Path] = ()
+    probe: probes.ProbeFile,
+    path: Path,
+    asked: Asked,
+    code: Sequence[Path] = (),
+    *,
+    may_be_loss: bool = False,
 ) -> tuple[Any, probes.ProbeFile]:
     """The model in a file, and the probe as it takes it.
 
     Args:
         probe: what was read.
         path: of the model.
+        asked: what the options say.
         code: Python files that define layers of its own.
+        may_be_loss: whether the command can differentiate the loss.
+
+    Raises:
+        UnusableError: for a probe that does not fit, and a loss that there is not.
     """
     models.require_loadable(path)
     if "keras_curvature" not in sys.modules:
         start()
     with doing(f"Loading {path.name}"):
-        model = models.load(path, code)
-    return model, _fitted(model, probe, path.name)
+        model = models.load(path, code, compiled=may_be_loss and asked.output == LOSS)
+    probe = _fitted(model, probe, path.name)
+    if _is_loss(model, asked):
+        _require_loss(model, probe, path.name, may_be_loss)
+    return model, probe
+
+
+def _is_loss(model: Any, asked: Asked) -> bool:
+    """Whether the loss is asked for, and not an output of that name."""
+    return asked.output == LOSS and LOSS not in (getattr(model, "output_names", None) or ())
+
+
+def _require_loss(model: Any, probe: probes.ProbeFile, name: str, may_be_loss: bool) -> None:
+    if not may_be_loss:
+        raise UnusableError(
+            "--output loss is for `report` alone: the other commands take no labels. Leave it out, "
+            f"to look at {name} itself."
+        )
+    if probe.y is None:
+        raise UnusableError("--output loss needs labels: name them with --y.")
+    if model.loss is None:
+        raise UnusableError(
+            f"--output loss is the loss that a model was compiled with, and {name} was saved "
+            "without one. Call `model.compile` before `model.save`."
+        )
 
 
 def _fitted(model: Any, probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
     """Says it in the words of the files; what else does not fit the library says itself."""
     inputs: list[Any] = list(getattr(model, "inputs", None) or [])
     if isinstance(probe.x, dict) and probe.names is None and 0 < len(inputs) < len(probe.x):
-        count = "one input" if len(inputs) == 1 else f"{len(inputs)} inputs"
+        own = [tensor.name for tensor in inputs if tensor.name in probe.x]
+        points = own if len(own) == len(inputs) else list(probe.x)[: len(inputs)]
+        y = next(array for array in probe.x if array not in points)
         raise UnusableError(
-            f"{name} takes {count}, and the probe has the arrays {', '.join(probe.x)}. Keep only "
-            "the points, with known values call them x and y, or name these with --y."
+            f"{name} takes {_inputs(len(inputs))}, and the probe has the arrays "
+            f"{', '.join(probe.x)}. Say which are the points and which the known values, for "
+            f"example --x {','.join(points)} --y {y}; arrays called x and y are these."
         )
     if len(inputs) > 1:
         return _by_name(inputs, probe, name)
@@ -98,7 +137,8 @@ def _fitted(model: Any, probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
         text = [column for column, array in probe.x.items() if array.dtype.kind == "U"]
         raise UnusableError(
             f"{name} takes one input of numbers, and of the columns {', '.join(probe.names)} "
-            f"these are text: {', '.join(text)}. Name the columns that it takes: --x a,b."
+            f"these are text: {', '.join(text)}. Name the columns that it takes, and no others, "
+            "with --x."
         )
     if isinstance(probe.x, dict):
         return probe
@@ -106,9 +146,9 @@ def _fitted(model: Any, probe: probes.ProbeFile, name: str) -> probes.ProbeFile:
         return probe
     if probe.names is not None and len(inputs[0].shape) == 2:
         raise UnusableError(
-            f"{name} takes {inputs[0].shape[1]} inputs, and the probe has {len(probe.names)} "
-            f"columns for them: {', '.join(probe.names)}. Name columns of known values with --y, "
-            "or those that it takes with --x."
+            f"{name} takes {_inputs(inputs[0].shape[1])}, and the probe has "
+            f"{len(probe.names)} columns for them: {', '.join(map(_named, probe.names))}. Name "
+            "columns of known values with --y, or those that it takes with --x."
         )
     raise UnusableError(
         f"{name} takes points of shape {_shown(inputs[0].shape)}, where n is their number. The "
@@ -120,12 +160,16 @@ def _by_name(inputs: Sequence[Any], probe: probes.ProbeFile, name: str) -> probe
     """The columns of a table as the inputs that have their names."""
     if isinstance(probe.x, dict) and probe.names is None:
         return probe
+    if probe.by_habit and {tensor.name for tensor in inputs} == {"x", "y"}:
+        return probes.ProbeFile({"x": probe.x, "y": probe.y})
     sizes = {tensor.name: tuple(tensor.shape[1:]) for tensor in inputs}
     if set(probe.names or ()) != set(sizes) or not set(sizes.values()) <= {(), (1,)}:
+        others = [column for column in probe.names or () if column not in sizes]
         raise UnusableError(
             f"{name} takes {len(inputs)} inputs: {', '.join(sizes)}. Give an .npz file with an "
             "array for each, by these names, or a table with a column for each that is one number; "
-            "name other columns with --y, or these with --x."
+            f"name other columns with --y{' ' * bool(others)}{','.join(others)}, or these with "
+            f"--x {','.join(sizes)}."
         )
     columns = probe.x
     if not isinstance(columns, dict):
@@ -133,6 +177,14 @@ def _by_name(inputs: Sequence[Any], probe: probes.ProbeFile, name: str) -> probe
     return probes.ProbeFile(
         {column: array.reshape(-1, *sizes[column]) for column, array in columns.items()}, probe.y
     )
+
+
+def _inputs(count: int) -> str:
+    return "one input" if count == 1 else f"{count} inputs"
+
+
+def _named(column: str) -> str:
+    return column or "one without a name, as pandas writes its index (`index=False` leaves it out)"
 
 
 def _fits(given: Sequence[int], wanted: Sequence[int | None]) -> bool:
@@ -195,6 +247,13 @@ def measured(
         monitor.on_epoch_begin(0)
         monitor.on_train_end()
     return monitor
+
+
+def diagnosis_of(monitor: Any, model: Any, x: Any, asked: Asked, scale: Any) -> Any:
+    """The `Diagnosis` of what a monitor has measured; of a loss that of the model inside."""
+    if _is_loss(model, asked):
+        return diagnosed(model, x, replace(asked, output=None), scale)
+    return monitor.diagnosis or diagnosed(model, x, asked, scale)
 
 
 def diagnosed(model: Any, x: Any, asked: Asked, scale: Any) -> Any:

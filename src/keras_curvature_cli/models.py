@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ def require_loadable(path: Path) -> None:
         raise UnusableError(f"There is no file {path}.")
 
 
-def load(path: Path, code: Sequence[Path] = ()) -> Any:
-    """Loads a model without its optimizer and without running code from the file.
+def load(path: Path, code: Sequence[Path] = (), *, compiled: bool = False) -> Any:
+    """Loads a model without running code from the file.
 
     Args:
         path: of the model.
         code: Python files that define layers and functions of the model's own. They are run.
+        compiled: with its loss, and so with the metrics and the optimizer.
 
     Raises:
         UnusableError: for a file that cannot be loaded safely, or run.
@@ -40,12 +42,14 @@ def load(path: Path, code: Sequence[Path] = ()) -> Any:
 
     own = {name: value for file in code for name, value in _defined_in(file).items()}
     try:
-        return keras.saving.load_model(path, own, compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            return keras.saving.load_model(path, own, compile=compiled, safe_mode=True)
     except Exception as error:
         raise UnusableError(
             f"Keras cannot load {path} in safe mode, in which no code from the file is run "
-            f"(Lambda layers of Python code are such): {_first_line(error)}. Of a layer or "
-            "function of your own give the Python file that defines it: --code layers.py."
+            f"(Lambda layers of Python code are such): {_first_line(error)}. Of a layer, "
+            "loss or function of your own give the Python file that defines it: --code layers.py."
         ) from error
 
 

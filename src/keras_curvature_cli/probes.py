@@ -38,11 +38,14 @@ class ProbeFile:
             columns `(n, 1)`, some of them text.
         y: known values of the function there, or `None`.
         names: of the columns, where the file has some.
+        by_habit: whether arrays called x and y were taken for these unasked: a model may have
+            inputs of these names.
     """
 
     x: Any
     y: Any = None
     names: tuple[str, ...] | None = None
+    by_habit: bool = False
 
     @property
     def points(self) -> Any:
@@ -65,7 +68,10 @@ def read(path: Path, y: str | None = None, x: str | None = None) -> ProbeFile:
     """
     probe = _reader(path)(path)
     there = probe.names or tuple(probe.x if isinstance(probe.x, dict) else ())
-    values, known = probe.y, tuple((y or "").split(","))
+    pair = set(there) == {"x", "y"} and probe.names is None
+    by_habit = pair and y is None and x is None
+    y = "y" if by_habit else y
+    values, known = None, tuple((y or "").split(","))
     points = there
     if y is not None and set(known) <= set(there):
         values = _numbers_only(_chosen(probe, known)[0], y)
@@ -76,7 +82,10 @@ def read(path: Path, y: str | None = None, x: str | None = None) -> ProbeFile:
             f"Received: {y!r}."
         )
     elif y is not None:
-        values = _reader(Path(y))(Path(y)).x
+        values = _only(_reader(Path(y))(Path(y)).x)
+        if isinstance(values, dict):
+            raise UnusableError(f"--y {y} must hold one array. Received: {', '.join(values)}.")
+        points = ("x",) if pair else there
     if x is not None:
         points = tuple(x.split(","))
         if not set(points) <= set(there):
@@ -86,9 +95,10 @@ def read(path: Path, y: str | None = None, x: str | None = None) -> ProbeFile:
     if there and not points:
         raise UnusableError("--y names all columns: none is left for x.")
     if points == there:
-        return ProbeFile(probe.x, values, probe.names)
+        whole = probe.x if probe.names is not None else _only(probe.x)
+        return ProbeFile(whole, values, probe.names)
     chosen, names = _chosen(probe, points)
-    return ProbeFile(chosen, values, names)
+    return ProbeFile(chosen, values, names, by_habit)
 
 
 def _chosen(probe: ProbeFile, wanted: Sequence[str]) -> tuple[Any, tuple[str, ...] | None]:
@@ -120,6 +130,7 @@ def _reader(path: Path) -> Callable[[Path], ProbeFile]:
     if path.suffix.lower() not in readers:
         raise UnusableError(
             f"A probe must be a file that ends in {', '.join(readers)}. Received: {path}."
+            + (" The model comes first." if path.suffix == ".keras" else "")
         )
     if not path.is_file():
         raise UnusableError(f"There is no file {path}.")
@@ -142,9 +153,7 @@ def _npz(path: Path) -> ProbeFile:
             arrays = {name: archive[name] for name in archive.files}
         except ValueError as error:
             raise _not_numbers(path) from error
-    if set(arrays) == {"x", "y"}:
-        return ProbeFile(arrays["x"], arrays["y"])
-    return ProbeFile(_only(arrays))
+    return ProbeFile(arrays)
 
 
 def _loaded(path: Path) -> Any:
@@ -280,6 +289,7 @@ def _is_text(array: np.ndarray) -> bool:
     return all(isinstance(entry, str) for entry in array.flat)
 
 
-def _only(arrays: dict[str, Any]) -> Any:
-    """The array itself, if there is but one."""
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+def _only(arrays: Any) -> Any:
+    """The array itself, if there is but one in a dict."""
+    alone = isinstance(arrays, dict) and len(arrays) == 1
+    return next(iter(arrays.values())) if alone else arrays

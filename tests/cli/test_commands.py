@@ -54,6 +54,9 @@ def files(tmp_path_factory):
     directory = tmp_path_factory.mktemp("files")
     net("silu").save(directory / "silu.keras")
     net("relu").save(directory / "relu.keras")
+    line = net("linear")
+    line.compile("adam", "mse")
+    line.save(directory / "line.keras")
     net("silu", outputs=3).save(directory / "three.keras")
     sides = [keras.Input((2,), name=name) for name in ("left", "right")]
     square = keras.layers.Multiply()([sides[0], *sides])
@@ -79,7 +82,9 @@ def files(tmp_path_factory):
     np.savez(directory / "more.npz", left=X, right=RIGHT, known=X)
     np.savez(directory / "abc.npz", a=X, b=X, c=Y)
     np.save(directory / "flat.npy", X[:, 0])
+    np.savez(directory / "named.npz", features=X, target=Y)
     table = np.hstack([X, Y])
+    np.savetxt(directory / "i.csv", table, delimiter=",", header=",b,price", comments="")
     np.savetxt(directory / "t.csv", table, delimiter=",", header="a,b,price", comments="")
     return directory
 
@@ -120,6 +125,17 @@ def test_several_inputs_are_the_arrays_of_their_names(run):
     assert "each input once" in run("verify", "two.keras", "two.npz", "--wrt", "left,0").output
 
 
+def test_inputs_called_x_and_y_are_the_arrays_of_their_names(run, files):
+    """Elsewhere y are known values."""
+    x, y = (keras.Input((1,), name=name) for name in "xy")
+    keras.Model([x, y], keras.layers.Multiply()([x, x, y])).save(files / "plane.keras")
+    np.savez(files / "plane.npz", x=X[:, :1], y=X[:, 1:])
+    result = run("report", "plane.keras", "plane.npz", "--units", "raw", "--json")
+    numbers = json.loads(result.stdout)["outputs"][""]["numbers"]
+    assert numbers["mean"] == pytest.approx(2 * X[:, 1].mean(), rel=1e-5)
+    assert "r2" not in numbers
+
+
 def test_columns_of_the_points_go_by_the_names_in_the_file(run):
     table = ["silu.keras", "t.csv", "--y", "price"]
     model = keras.models.load_model("silu.keras")
@@ -152,6 +168,16 @@ def test_columns_are_the_inputs_of_their_names_text_among_them(run):
     assert len(report["features"]) == 1
     for command in ("diagnose", "verify"):
         assert run(command, *table).exit_code == 0
+
+
+def test_the_loss_is_the_one_that_the_model_was_compiled_with(run):
+    """The squared error of a straight line bends by twice its squared slope."""
+    result = run("report", "line.keras", "xy.npz", "--units", "raw", "--output", "loss", "--json")
+    found = json.loads(result.stdout)
+    first, _, second, _ = net("linear").get_weights()
+    expected = 2 * ((first @ second) ** 2).sum()
+    assert found["outputs"][""]["numbers"]["mean"] == pytest.approx(expected, rel=1e-4)
+    assert found["diagnosis"]["model"] == "linear"
 
 
 def test_report_as_json_is_what_the_library_says(run):
@@ -363,7 +389,11 @@ MISTAKES = {
         "to one or several of",
     ),
     "a column": (["report", "silu.keras", "t.csv", "--x", "a,c"], 2, "--x must be names in t.csv"),
-    "a column more": (["report", "towns.keras", "towns.csv"], 2, "takes 2 inputs: town, width"),
+    "a column more": (
+        ["report", "towns.keras", "towns.csv"],
+        2,
+        "--y price, or these with --x town,width",
+    ),
     "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),
     "nan": (["report", "silu.keras", "nan.npy"], 2, "NaN or infinite"),
     "columns": (["verify", "silu.keras", "t.csv"], 2, "a, b, price. Name columns"),
@@ -380,8 +410,30 @@ MISTAKES = {
         2,
         "takes 2 inputs: left, right. Give an",
     ),
+    "which is y": (["report", "silu.keras", "named.npz"], 2, "--x features --y target;"),
+    "which is y of three": (["report", "two.keras", "more.npz"], 2, "--x left,right --y known;"),
+    "an index of pandas": (["report", "silu.keras", "i.csv"], 2, "`index=False` leaves it out), b"),
+    "no loss": (
+        ["report", "silu.keras", "xy.npz", "--output", "loss"],
+        2,
+        "silu.keras was saved without one. Call `model.compile`",
+    ),
+    "loss without labels": (
+        ["report", "line.keras", "x.npy", "--output", "loss"],
+        2,
+        "name them with --y",
+    ),
+    "loss elsewhere": (
+        ["diagnose", "line.keras", "xy.npz", "--output", "loss"],
+        2,
+        "for `report` alone",
+    ),
     "the second": (["compare", "silu.keras", "two.keras", "x.npy"], 2, "two.keras takes 2 inputs"),
-    "output": (["report", "silu.keras", "x.npy", "--output", "nine"], 2, "`output` must name"),
+    "output": (
+        ["report", "silu.keras", "x.npy", "--output", "nine"],
+        2,
+        "must be an index",
+    ),
     "wrt": (["report", "silu.keras", "x.npy", "--wrt", "nine"], 2, "`wrt` must name"),
     "columns by name": (
         ["verify", "silu.keras", "t.csv", "--y", "price", "--columns", "c"],

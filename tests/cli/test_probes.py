@@ -36,9 +36,19 @@ def test_npy(save):
     np.testing.assert_array_equal(read(save("x.npy", X)).points, X)
 
 
-@pytest.mark.parametrize("content", [{"x": X, "y": Y}, {"inputs": X, "y": Y}])
-def test_npz_with_known_values(save, content):
-    probe = read(save("xy.npz", content), None if "x" in content else "y")
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ({"x": X, "y": Y}, {}),
+        ({"x": X, "y": Y}, {"y": "y"}),
+        ({"x": X, "y": Y}, {"y": "y", "x": "x"}),
+        ({"y": X, "x": Y}, {"y": "x", "x": "y"}),
+        ({"inputs": X, "y": Y}, {"y": "y"}),
+    ],
+    ids=str,
+)
+def test_npz_with_known_values(save, content, options):
+    probe = read(save("xy.npz", content), **options)
     np.testing.assert_array_equal(probe.points[0], X)
     np.testing.assert_array_equal(probe.points[1], Y)
 
@@ -114,6 +124,12 @@ def test_points_are_the_columns_or_arrays_asked_for_in_that_order(save):
 def test_known_values_in_another_file(save):
     probe = read(save("x.npy", X), str(save("y.npy", Y)))
     np.testing.assert_array_equal(probe.y, Y)
+    for name, content in (("xy.npz", {"x": X, "y": X}), ("one.npz", {"anything": X})):
+        probe = read(save(name, content), str(save("known.npz", {"known": Y})))
+        np.testing.assert_array_equal(probe.x, X)
+        np.testing.assert_array_equal(probe.y, Y)
+    with pytest.raises(UnusableError, match="must hold one array"):
+        read(save("x.npy", X), str(save("ab.npz", {"a": X, "b": Y})))
 
 
 def test_parquet(tmp_path):
@@ -147,6 +163,7 @@ class Harmful:
 
 UNUSABLE = {
     "missing": (None, None, "There is no file"),
+    "model.keras": ("", None, "Received: .*model.keras. The model comes first"),
     "x.txt": ("1 2", None, "must be a file that ends in .npy, .npz, .csv, .parquet"),
     "damaged.npy": (b"\x93NUMPY\x01", None, "damaged|cannot be read"),
     "empty.npy": (b"", None, "cannot be read|damaged"),

@@ -86,6 +86,10 @@ def test_of_a_dict_a_model_takes_what_it_has_inputs_for(kind, more, recwarn):
     assert not [one for one in recwarn if "structure" in str(one.message)]
 
 
+def with_columns(count):
+    return keras.Sequential([keras.Input((count,)), layers.Dense(1)], name="columns")
+
+
 LISTS = {"names": ["b", "a"], "indexes": (1, 0), "one": ["b"], "mixed": [-1, "a"]}
 
 
@@ -140,8 +144,121 @@ def by(wrt):
     return kc.hessian(joined("list"), [A, B], wrt=wrt)
 
 
+class Frame:
+    """Stands in for a data frame."""
+
+    def __init__(self, **columns):
+        self.by_name, self.columns = columns, list(columns)
+
+    def __getitem__(self, name):
+        return self.by_name[name]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.stack(list(self.by_name.values()), axis=1)
+
+
+def outputs_in_another_order():
+    x = keras.Input((1,))
+    return keras.Model(x, {"u": x**2, "a": x**3})
+
+
+FRAME = Frame(v=A[:, 1], w=B[:, 0, 0], u=A[:, 0])
+
+
+@pytest.mark.parametrize("kind", ["of a list", "of a dict"])
+def test_of_a_data_frame_a_model_takes_the_columns_of_its_names(kind):
+    hessian = kc.hessian(with_keys(kind), FRAME, dtype="float64")
+    for one, other, truth in (("u", "u", -np.sin(A[:, 0])), ("u", "v", 2 * A[:, 1])):
+        np.testing.assert_allclose(hessian[one][other][:, 0, 0, 0], truth, atol=1e-12)
+
+
+def test_an_index_counts_where_keras_keeps_the_order():
+    u, v = A[:, :1], A[:, 1:]
+    for given in ({"u": u, "v": v}, [u, v]):
+        model = with_keys("of a list" if isinstance(given, list) else "of a dict")
+        found = kc.hessian_diagonal(model, given, wrt=1, dtype="float64")
+        np.testing.assert_allclose(found[:, 0, 0], 2 * u[:, 0], atol=1e-12)
+        if isinstance(given, dict):  # after the same was asked in an order that counts
+            with pytest.raises(ValueError, match=r"must name inputs by \['u', 'v'\].*Received: 1"):
+                kc.hessian_diagonal(model, {"v": v, "u": u}, wrt=1, dtype="float64")
+
+
 WRONG = {
-    "too few": (lambda: kc.hessian(joined("list"), [A]), ValueError, "takes 2 inputs"),
+    "too few": (
+        lambda: kc.hessian(joined("list"), [A]),
+        ValueError,
+        r"takes 2 inputs, \['a', 'b'\]. Received: 1 array of shape \(5, 2\).*\{'a': \.\.\., 'b'",
+    ),
+    "x and y": (
+        lambda: kc.verify(with_columns(2), (A, A)),
+        ValueError,
+        r"takes one input, an array of shape \(n, 2\). Received: 2 arrays.* tuple \(x, y\)",
+    ),
+    "a dict for one": (
+        lambda: kc.hessian(with_columns(2), {"x": A}),
+        ValueError,
+        r"with \['x'\]. Give the points",
+    ),
+    "a frame that lacks an input": (
+        lambda: kc.hessian(with_keys("of a dict"), Frame(u=A[:, 0], b=A[:, 0])),
+        ValueError,
+        r"\['u', 'v'\].*the columns \['u', 'b'\], without \['v'\].*\{'u': \.\.\., 'v'",
+    ),
+    "a frame for wide inputs": (
+        lambda: kc.hessian(joined("dict"), Frame(a=A[:, 0], b=A[:, 0])),
+        ValueError,
+        r"inputs \['a', 'b'\] are no single numbers",
+    ),
+    "text in a frame": (
+        lambda: kc.hessian(with_columns(2), Frame(age=A[:, 0], town=np.array(list("abcde")))),
+        TypeError,
+        r"hold none: \{'town': '<U1'\}.*drop\(columns=\['town'\]\)",
+    ),
+    "a symbolic tensor": (
+        lambda: kc.hessian(with_columns(2), keras.Input((2,))),
+        TypeError,
+        "DerivativeOutput",
+    ),
+    "a model for points": (
+        lambda: kc.hessian(with_columns(2), with_columns(2)),
+        TypeError,
+        "the model 'columns' in",
+    ),
+    "points for a model": (
+        lambda: kc.verify(A, with_columns(2)),
+        TypeError,
+        r"an array, \(5, 2\). The model comes first",
+    ),
+    "ragged lists": (
+        lambda: kc.hessian(with_columns(2), [[1.0, 2.0], [3.0]]),
+        TypeError,
+        "must hold numbers",
+    ),
+    "an index into a dict in another order": (
+        lambda: kc.hessian(joined("dict"), {"b": B, "a": A}, wrt=[0]),
+        ValueError,
+        r"must name inputs by \['a', 'b'\].*Received: 0",
+    ),
+    "an index into outputs in another order": (
+        lambda: kc.hessian(outputs_in_another_order(), A[:, :1], output=0),
+        ValueError,
+        r"one of the names \['a', 'u'\].*Received: 0",
+    ),
+    "a name where there is no choice": (
+        lambda: kc.hessian(with_columns(2), A, output="y"),
+        ValueError,
+        "be an index into the last axis of the model's one",
+    ),
+    "no such layer": (
+        lambda: kc.hessian(joined("list"), [A, B], wrt="c"),
+        ValueError,
+        r"inputs are \['a', 'b'\], the layers \[",
+    ),
+    "a scale by name of one array": (
+        lambda: kc.scale_curvature(with_columns(2), A, {"x0": 1, "x1": 1}),
+        ValueError,
+        "Of one array give one array",
+    ),
     "other names": (lambda: kc.hessian(joined("dict"), {"a": A, "c": B}), ValueError, "called"),
     "other lengths": (lambda: kc.hessian(joined("list"), [A, B[:3]]), ValueError, "same number"),
     "no such input": (lambda: kc.hessian(joined("list"), [A, B], wrt=2), ValueError, "index into"),

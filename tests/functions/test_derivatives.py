@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -347,6 +348,11 @@ ERRORS = {
         TypeError,
         r"Received: \[\]",
     ),
+    "a sum over the batch": (
+        lambda: kc.hessian(lambda x: tf.reduce_sum(x**2), np.zeros((2, 3))),
+        ValueError,
+        r"shape \(\).*leave the sum or mean over the batch out",
+    ),
     "unbuilt": (
         lambda: kc.hessian(keras.Sequential([keras.layers.Dense(1)]), np.zeros((2, 3))),
         ValueError,
@@ -429,6 +435,13 @@ NOT_MODELS = {
         "The function calls `predict`.* Call the model itself",
     ),
     "to NumPy": (lambda model: lambda x: model(x).numpy(), "hands a tensor to NumPy"),
+    "to math": (lambda model: math.sin, "or to `math`.*keras.ops"),
+    "of two arguments": (
+        lambda model: lambda t, x: t * x,
+        r"function\(\*given\)",
+    ),
+    "of a list": (lambda model: lambda given: sum(given), "takes apart.*Received: one array"),
+    "of a dict": (lambda model: lambda given: given["x"], "takes apart.*Received: one array"),
     "class": (lambda model: keras.Sequential, "must be a Keras model .*Received: <class"),
     "list": (lambda model: model.layers, r"must be a Keras model .*Received: \[<Dense"),
     "name": (lambda model: model.name, "must be a Keras model .*Received: 'met'"),

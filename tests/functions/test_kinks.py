@@ -302,7 +302,7 @@ def test_what_is_not_piecewise_linear_is_refused_by_name(case):
         kc.kinks(make(), -1, 1)
 
 
-@pytest.mark.parametrize("ends", [(1, 1), (1, -1), (np.nan, 1), (0, np.inf)])
+@pytest.mark.parametrize("ends", [(1, 1), (1, -1), (np.nan, 1), (0, np.inf), ([0], [1])])
 def test_ends_must_be_finite_and_increasing(ends):
     with pytest.raises(ValueError, match="low < high"):
         kc.kinks(tf.abs, *ends)

@@ -192,7 +192,9 @@ def test_it_is_saved_and_loaded(tmp_path):
 WRONG = {
     "negative": ({"strength": -1.0}, ValueError, "at least 0"),
     "not a number": ({"strength": float("nan")}, ValueError, "finite"),
+    "a word": ({"strength": "high"}, ValueError, "finite number.*'high'"),
     "directions": ({"strength": 1.0, "directions": 0}, ValueError, "at least 1"),
+    "half a direction": ({"strength": 1.0, "directions": 1.5}, ValueError, "an int of at least 1"),
     "scale": ({"strength": 1.0, "scale": -0.1}, ValueError, "positive"),
     "output": ({"strength": 1.0, "output": "z"}, ValueError, "'z'"),
 }

@@ -304,7 +304,8 @@ def test_the_wrapped_model_need_not_be_built(name, kind):
 WRONG = {
     "no names": (lambda: kc.DerivativeOutput(network(), []), ValueError, "one or some of"),
     "unknown name": (lambda: kc.DerivativeOutput(network(), "hesian"), ValueError, "'hesian'"),
-    "no layer": (lambda: kc.DerivativeOutput(np.sin, "value"), ValueError, "Layer"),
+    "no layer": (lambda: kc.DerivativeOutput(np.sin, "value"), TypeError, "Lambda\\(function"),
+    "names of nothing": (lambda: kc.DerivativeOutput(network(), None), ValueError, "one or some"),
     "unknown engine": (
         lambda: kc.DerivativeOutput(network(), "value", engine="magic"),
         ValueError,

@@ -227,6 +227,48 @@ def test_dropout_has_no_effect_and_that_is_said():
         kc.DerivativeOutput(network(*NETWORKS["recurrent"]), "value")(X, training=True)
 
 
+def straight():
+    return network(lambda dtype: layers.Dense(4, "relu"))
+
+
+LINES = {
+    "second derivatives": (lambda: kc.DerivativeOutput(straight(), ["value", "laplacian"]), "silu"),
+    "one of them": (lambda: kc.DerivativeOutput(straight(), "hessian"), "silu"),
+    "a penalty": (lambda: kc.CurvaturePenalty(straight(), 1.0), "scale='auto'"),
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_straight_pieces_train_nothing_and_that_is_said_once(case):
+    make, instead = LINES[case]
+    layer = make()
+    layer(X)  # outside of training a second derivative of 0 may be what is wanted
+    with pytest.warns(UserWarning, match=f"straight between kinks.*{instead}"):
+        layer(X, training=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer(X, training=True)
+
+
+BENDS = {
+    "slopes": lambda: kc.DerivativeOutput(straight(), ["value", "jacobian"]),
+    "differences": lambda: kc.DerivativeOutput(straight(), "laplacian", engine="finite_difference"),
+    "a penalty of differences": lambda: kc.CurvaturePenalty(straight(), 1.0, scale="auto"),
+    "a square of pieces": lambda: kc.DerivativeOutput(
+        network(lambda dtype: layers.Dense(4, "relu"), lambda dtype: layers.Lambda(tf.square)),
+        "laplacian",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BENDS)
+def test_nothing_is_said_where_they_train(case):
+    layer = BENDS[case]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer(X, training=True)
+
+
 def regularised():
     squares = keras.regularizers.L2(0.01)
     return dense(kernel_regularizer=squares, activity_regularizer=squares)

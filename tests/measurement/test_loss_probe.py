@@ -131,8 +131,9 @@ def test_inputs_keep_their_names_and_whole_numbers_are_converted():
         np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-5)  # float32
     whole = laplacians(model, (x, CLASS)).mean()
     assert monitor.history["mean"] == pytest.approx([whole], rel=1e-4)
-    with pytest.raises(ValueError, match="wrt"):
-        untrained(model, (x, CLASS), output="loss", wrt="y")
+    for wrt in ("y", 0):  # the model was made of b and a, in this order
+        with pytest.raises(ValueError, match="`wrt` must name"):
+            untrained(model, (x, CLASS), output="loss", wrt=wrt)
 
 
 @pytest.mark.slow
@@ -181,6 +182,8 @@ def test_an_output_of_that_name_comes_first():
 
 
 SQUARED = keras.losses.MeanSquaredError()
+BINARY = "binary_crossentropy"
+CATEGORICAL = keras.losses.CategoricalFocalCrossentropy()
 
 
 def two_outputs():
@@ -197,6 +200,14 @@ def two_outputs():
         (two_outputs, ["mse", "mse"], (X, [VALUE, VALUE]), "loss", "one output and one loss"),
         (two_outputs, None, (X, [VALUE, VALUE]), SQUARED, r"outputs \['.*with `output='dense"),
         (linear, lambda y, p: keras.ops.mean(p - y), (X, ONE_HOT), "loss", "for each example"),
+        (linear, SPARSE, (X, ONE_HOT), "loss", r"number of the class.*shape \(12, 4\).*np.argmax"),
+        (lambda: Linear(WEIGHTS), SPARSE, (X, ONE_HOT), "loss", "number of the class"),
+        (linear, SPARSE, (X, CLASS + 1), "loss", r"from 0 to 3\. Received: 4 in `y`"),
+        (linear, SPARSE, (X, CLASS + 0.5), "loss", r"from 0 to 3"),
+        (linear, "categorical_crossentropy", (X, CLASS), "loss", r"to_categorical\(y, 4\)"),
+        (linear, None, (X, CLASS[:, None]), CATEGORICAL, r"one-hot labels, shape \('n', 4\)"),
+        (linear, BINARY, (X, ONE_HOT[:, :1]), "loss", r"shape \('n', 4\)\. Received: `y` of shape"),
+        (linear, "mse", (X, CLASS), "loss", r"shape \('n', 4\)\. Received: `y` of shape \(12,\)"),
     ],
 )
 def test_what_is_missing_is_told_before_training(make, compiled, probe, output, said):
@@ -204,6 +215,13 @@ def test_what_is_missing_is_told_before_training(make, compiled, probe, output, 
     model.compile("sgd", compiled)
     with pytest.raises(ValueError, match=said):
         untrained(model, probe, output=output)
+
+
+def test_labels_to_be_ignored_are_numbers_of_no_class():
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1, **BY_LOGITS)
+    y = np.where(np.arange(N) == 3, -1, CLASS)
+    expected = np.where(y < 0, 0, of_cross_entropy())
+    np.testing.assert_allclose(laplacians(linear(), (X, y), loss)[:, 0], expected, rtol=1e-6)
 
 
 def test_functions_without_labels_say_where_they_are():

@@ -91,7 +91,7 @@ WRONG = {
     "nothing like it": (0, TypeError, "dict of functions"),
     "an array": (X, TypeError, "dict of functions"),
     "no function": ({"a": 3}, TypeError, "Received: 'a': 3"),
-    "no inputs of three": ({"a": first}, ValueError, "over which two of the 3 inputs"),
+    "no inputs of three": ({"a": first}, ValueError, r"maps=\{'a': \(function, \('"),
     "an unknown input": ({"a": (first, ("x0", "time"))}, ValueError, "Received: .'x0', 'time'"),
     "one input twice": ({"a": (first, (1, "x1"))}, ValueError, "two different inputs"),
     "one input": ({"a": (first, ("x1",))}, ValueError, "two different inputs"),

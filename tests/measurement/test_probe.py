@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.columns import Subset
 from keras_curvature.engines.layout import side_by_side
-from keras_curvature.measurement.probe import feature_names, make_probe
+from keras_curvature.measurement.probe import feature_names, fitted, make_probe
 
 X = np.arange(6.0).reshape(3, 2)
 Y = np.ones((3, 1))
@@ -21,8 +21,11 @@ class Frame:
 
     columns = ["age", "bmi"]
 
+    def __init__(self, values=X):
+        self.values = values
+
     def __array__(self, dtype=None, copy=None):
-        return X
+        return self.values
 
 
 class Batches(keras.utils.PyDataset):
@@ -110,6 +113,7 @@ BAD = {
     "empty": (np.zeros((0, 2)), ValueError, "at least one example"),
     "a number": (np.float64(3), ValueError, "at least one example"),
     "nan": (np.array([[1.0], [np.nan]]), ValueError, r"infinite, the first at index \(1, 0\)"),
+    "nan in a frame": (Frame(X * [[1], [1], [np.nan]]), ValueError, r"\(2, 0\), in column 'age'"),
     "infinite y": ((X, np.full((3, 1), np.inf)), ValueError, "`probe's y` holds 3 value"),
     "text": (np.array(["a"]), TypeError, "must hold numbers"),
     "lengths": ([X, X[:2]], ValueError, "same number of examples"),
@@ -141,6 +145,38 @@ def test_bad_probes(case):
     given, error, message = BAD[case]
     with pytest.raises(error, match=message):
         make_probe(given)
+
+
+def taking(*names):
+    inputs = [keras.Input((1,), name=name) for name in names]
+    return keras.Model(inputs, sum(inputs[1:], inputs[0]))
+
+
+def test_columns_of_a_frame_are_the_inputs_of_their_names():
+    probe = fitted(make_probe((Frame(), Y)), taking("bmi", "age"))
+    assert {name: column.tolist() for name, column in probe.x.items()} == {
+        "age": X[:, :1].tolist(), "bmi": X[:, 1:].tolist(),
+    }  # fmt: skip
+    assert probe.columns is None
+    assert fitted(make_probe(Frame()), taking("bmi")).columns == ("age", "bmi")
+
+
+UNFIT = {
+    "a tuple of inputs": (
+        (Y, Y),
+        ["t", "x"],
+        r"as a tuple must be \(x, y\).*\{'t': ..., 'x': ...\}",
+    ),
+    "a list of x and y": ([Y, Y], ["x"], r"list of two.*go in a tuple: \(x, y\)"),
+    "other columns": (Frame(), ["age", "bp"], r"columns \['age', 'bmi'\], without \['bp'\]"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_a_probe_that_does_not_fit_the_model(case):
+    given, names, message = UNFIT[case]
+    with pytest.raises(ValueError, match=message):
+        fitted(make_probe(given), taking(*names))
 
 
 def test_reading_leaves_the_order_of_a_training_and_random_numbers_as_they_were():

@@ -77,10 +77,18 @@ def test_the_next_training_goes_on_where_the_last_one_ended():
     assert monitor.reports[""].headline["rms"] == rms(model)
 
 
+def test_before_a_training_it_is_of_the_network_that_was_given():
+    model = network()
+    monitor = kc.CurvatureMonitor(PROBE, units="raw", model=model)
+    assert monitor.measure()[""].headline["rms"] == rms(model)
+
+
 def test_without_a_model_or_an_epoch_it_says_what_to_do():
     monitor = kc.CurvatureMonitor(PROBE)
     with pytest.raises(ValueError, match=r"monitor\.measure\(model\)"):
         monitor.measure()
+    with pytest.raises(ValueError, match=r"measure\(model\)`, the one with 'net' inside"):
+        kc.CurvatureMonitor(PROBE, model="net").measure()
     with pytest.raises(ValueError, match=r"pass the monitor to `model\.fit`"):
         monitor.summary()
     train(monitor, epochs=2, initial_epoch=2)

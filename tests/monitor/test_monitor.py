@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import keras_curvature as kc
 from keras_curvature.monitor import schedule
+from keras_curvature.monitor.history import History, record
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 3)).astype("float32")
@@ -110,10 +111,45 @@ def test_a_name_in_logs_is_of_one_output_or_of_each(logs, logged):
     assert found >= logged if logs == "headline" else found == logged
 
 
-@pytest.mark.parametrize("logs", [["rms", "rmse"], ["mean", "feature/x9"], ["r2"]], ids=str)
-def test_a_name_in_logs_that_no_number_has_is_an_error_before_training(logs):
-    with pytest.raises(ValueError, match=rf"names among \['mean', .*'step'\].*'{logs[-1]}'"):
+@pytest.mark.parametrize(
+    ("logs", "advice"),
+    [(["rms", "rmse"], "'rms' is"), (["mean", "feature/x9"], "'feature/x"), (["r2"], "It needs")],
+    ids=str,
+)
+def test_a_name_in_logs_that_no_number_has_is_an_error_before_training(logs, advice):
+    said = rf"names among \['mean', .*'step'\].*'{logs[-1]}' in it\. {advice}"
+    with pytest.raises(ValueError, match=said):
         fit(kc.CurvatureMonitor(PROBE, logs=logs), Bomb())
+
+
+ADVICE = {
+    "curvature_rms": "Leave out what is before it: 'rms'.",
+    "curvature_scale_rms": "Leave out what is before it: 'scale_rms'.",
+    "rsm": "",
+    "rmss": "'rms' is meant?",
+    "r2": "known values",
+    "scale_reference_rmse": "`reference=`",
+    "shape_fraction": "`shape=`",
+}
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_a_name_that_no_number_has_is_understood(name):
+    history = History()
+    record(history, 0, {"mean": 1.0, "rms": 2.0, "scale_rms": 3.0})
+    with pytest.raises(KeyError, match=rf"\['step', 'mean', .*{name!r}\..*{ADVICE[name]}"):
+        history[name]
+
+
+def test_the_history_of_several_outputs_has_a_number_for_each():
+    monitor = kc.CurvatureMonitor(PROBE)
+    with pytest.raises(KeyError, match=r"nothing has been measured.*'rms'"):
+        monitor.history["rms"]
+    two_outputs().fit(X, {"price": Y, "risk": np.hstack([Y, Y])}, verbose=0, callbacks=[monitor])
+    with pytest.raises(KeyError, match=r"has its own: \['price_rms', 'risk_rms'\]"):
+        monitor.history["rms"]
+    assert "rms" not in monitor.history
+    assert copy.deepcopy(monitor.history) == monitor.history
 
 
 def test_the_numbers_are_those_of_the_model_as_it_is():
@@ -427,6 +463,9 @@ ERRORS = {
     "no such layer": (lambda: kc.CurvatureMonitor(PROBE, wrt="nope"), ValueError, "'nope'"),
     "nan": (lambda: kc.CurvatureMonitor(PROBE * np.nan), ValueError, "NaN"),
     "empty": (lambda: kc.CurvatureMonitor(PROBE[:0]), ValueError, "at least one example"),
+    "known values for a log": (
+        lambda: kc.CurvatureMonitor(PROBE, Y[:16]), TypeError, r"ndarray. Known .*as \(x, y\)",
+    ),
     "freq": (lambda: kc.CurvatureMonitor(PROBE, freq=0), ValueError, "`freq` must be"),
     "units": (lambda: kc.CurvatureMonitor(PROBE, units="feet"), ValueError, "`units` must be"),
     "logs": (lambda: kc.CurvatureMonitor(PROBE, logs="rms"), ValueError, r"\['rms', 'p95'\]"),
@@ -637,6 +676,8 @@ def test_plot_and_summary(capsys):
     with pytest.raises(ValueError, match=r"\['headline', 'all'\]. Received: 'everything'"):
         monitor.summary("everything")
     assert monitor.plot().axes
+    with pytest.raises(ValueError, match="left out: the model has one output"):
+        monitor.plot("a.png")
 
 
 def test_of_several_outputs_each_is_summed_up_or_one_by_its_name(capsys):

@@ -46,7 +46,7 @@ def test_a_reader_before_the_monitor_is_an_error_before_training(case, on_error,
     [
         ("curvature_p95", r"Ask for it: `logs=\['p95', ...\]`"),
         ("curvature_feature/x1", r"Ask for it: `logs=\['feature/x1', ...\]`"),
-        ("curvature_r2", r"is not measured here. `logs` may name \['mean', "),
+        ("curvature_r2", r"is not measured here. It needs known values.*as \(x, y\)"),
     ],
 )
 def test_a_number_that_is_not_written_cannot_be_watched(key, advice, logs, on_error):
@@ -64,6 +64,36 @@ def test_what_is_written_or_not_ours_can_be_watched(key, logs):
     train(kc.CurvatureMonitor(PROBE, logs=logs), CALLBACKS.EarlyStopping(key, mode="min"), epochs=1)
 
 
+@pytest.mark.parametrize("kind", ["EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau"])
+def test_whether_small_is_better_must_be_said(kind, tmp_path):
+    options = {"filepath": tmp_path / "a.keras"} if kind == "ModelCheckpoint" else {}
+    reader = getattr(CALLBACKS, kind)(monitor="curvature_rms", **options)
+    if getattr(reader, "monitor_op", None) is not None:
+        pytest.skip("this Keras guesses")
+    with pytest.raises(ValueError, match=r"Received: mode='auto'. Write.*mode='min'"):
+        train(kc.CurvatureMonitor(PROBE), reader, Untouched())
+
+
+PREFIXES = {
+    "none": ("rms", "curvature"),
+    "of a metric": ("val_curvature_rms", "curvature"),
+    "of the tab": ("curvature/p95", "curvature"),
+    "the usual one": ("curvature_rms", "far"),
+}
+
+
+@pytest.mark.parametrize("case", PREFIXES)
+def test_a_number_by_another_prefix_is_told_of_before_training(case):
+    key, name = PREFIXES[case]
+    number = key.split("_")[-1].split("/")[-1]
+    monitor = kc.CurvatureMonitor(PROBE, name=name)
+    with (
+        pytest.warns(UserWarning, match=f"reads {key!r}.*is called '{name}_{number}'"),
+        pytest.raises(AssertionError, match="training has started"),
+    ):
+        train(monitor, CALLBACKS.EarlyStopping(key, mode="min"), Untouched())
+
+
 def test_a_file_of_all_numbers_lacks_those_that_come_later(tmp_path):
     with pytest.warns(UserWarning, match="no column of its numbers"):
         train(CALLBACKS.CSVLogger(tmp_path / "log.csv"), kc.CurvatureMonitor(PROBE), epochs=1)
@@ -74,6 +104,11 @@ IN_ORDER = {
     "file after it": lambda path, m: [m, CALLBACKS.CSVLogger(path / "log.csv")],
     "of another number": lambda path, m: [CALLBACKS.EarlyStopping("loss"), m],
     "of a metric": lambda path, m: [CALLBACKS.EarlyStopping("curvature_penalty", mode="min"), m],
+    "of two monitors": lambda path, m: [
+        m, kc.CurvatureMonitor(PROBE, name="far"),
+        CALLBACKS.EarlyStopping("curvature_rms", mode="min"),
+        CALLBACKS.EarlyStopping("far_rms", mode="min"),
+    ],
     "of another monitor": lambda path, m: [
         kc.CurvatureMonitor(PROBE, name="far"), CALLBACKS.EarlyStopping("far_rms", mode="min"), m,
     ],

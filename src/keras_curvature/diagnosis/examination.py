@@ -24,7 +24,7 @@ from keras_curvature.engines.api import (
     Options,
     bind,
 )
-from keras_curvature.engines.backend import require_eager, unobserved
+from keras_curvature.engines.backend import only_on_tensorflow, require_eager, unobserved
 from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 
@@ -80,6 +80,7 @@ def diagnose(
         >>> report.kinds
         ('linear',)
     """
+    only_on_tensorflow("`diagnose`")
     require_eager("diagnose")
     options = Options(output, wrt, "auto", dtype, batch_size, columns)
     with warnings.catch_warnings():

@@ -19,14 +19,21 @@ from keras_curvature.engines.evaluation import (
     run_chunked,
 )
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
-from keras_curvature.engines.inputs import is_text, matched, names_of_columns, numbers_in
-from keras_curvature.engines.layout import Layout, keys_in_order, unflatten
+from keras_curvature.engines.inputs import (
+    by_column,
+    is_text,
+    matched,
+    names_of_columns,
+    numbers_in,
+)
+from keras_curvature.engines.layout import Layout, keys_in_order, unflatten, unflattened_shapes
 from keras_curvature.engines.losses import (
     LOSS,
     WithLoss,
     is_loss,
     labels_are_classes,
     loss_by_example,
+    require_labels,
 )
 from keras_curvature.engines.masks import mask_of, masked
 from keras_curvature.engines.op_types import (
@@ -73,6 +80,7 @@ __all__ = [
     "WithLoss",
     "as_direction",
     "bind",
+    "by_column",
     "by_index",
     "checked_columns",
     "checked_wrt",
@@ -98,9 +106,11 @@ __all__ = [
     "rademacher",
     "randomness",
     "registry",
+    "require_labels",
     "run_chunked",
     "selector",
     "sparse_rademacher",
     "traits_of",
     "unflatten",
+    "unflattened_shapes",
 ]

@@ -8,18 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from keras_curvature.engines.keras_calls import unnoticed
-from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.engines.supported_backend import BACKEND, own_module
 
 MODULES = {
     "FlatFunction": "flat_function",
+    "REFUSALS": "compilation",
     "Interpreter": "interpreter",
     "NotAsTracedError": "own_call",
     "activity_of": "activity_analysis",
     "datasets_behind": "private",
     "flatten": "flat_function",
+    "is_eager": "compilation",
     "keeps_examples_apart": "running",
     "layer_of": "activity_analysis",
     "not_converted": "compilation",
+    "outside": "compilation",
+    "random_in_training": "noise",
     "require_as_traced": "own_call",
     "require_eager": "compilation",
     "run": "interpreter",
@@ -32,7 +36,7 @@ MODULES = {
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["unnoticed"]
+__all__ = ["only_on_tensorflow", "unnoticed"]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,4 +45,26 @@ def __getattr__(name: str) -> Any:
         return own_module(name)
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(own_module(MODULES[name]), name)
+    try:
+        return getattr(own_module(MODULES[name]), name)
+    except (AttributeError, ImportError):
+        if BACKEND == "tensorflow":
+            raise
+        return type(name, (_NotHere,), {})
+
+
+class _NotHere:
+    """Stands for what a backend has not yet; who needs it says so first, see `only_on`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(f"There is no {type(self).__name__!r} on {BACKEND!r}.")
+
+
+def only_on_tensorflow(what: str) -> None:
+    """Raises NotImplementedError on another backend, which has not all as yet."""
+    if BACKEND != "tensorflow":
+        raise NotImplementedError(
+            f"{what} needs Keras's backend 'tensorflow' as yet. Received: {BACKEND!r}, on which "
+            "there are the derivatives' functions, `engine_choice` and `DerivativeOutput`. Save "
+            "the model, set KERAS_BACKEND=tensorflow and load it there."
+        )

@@ -13,6 +13,7 @@ from keras_curvature.typing import Tensor
 compilation = own_module("compilation")
 fixed_batch = own_module("fixed_batch")
 made_up_batch = own_module("made_up_batch")
+running = own_module("running")
 
 EXAMPLES = 4
 """How many examples are tried together and one by one."""
@@ -65,8 +66,9 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
         ValueError: if the output has not a row for each example.
     """
     z, rest = f.point([leaf[:EXAMPLES] for leaf in leaves])
+    call = running.as_called(f)
     count = int(z.shape[0])
-    for y in f.apart(z, rest):
+    for y in call(z, rest):
         if y.shape[0] != count:
             raise ValueError(fixed_batch.not_a_row_each(int(y.shape[0]), count))
     # Beside copies of itself alone an example would not show what depends on a mean over all.
@@ -74,10 +76,11 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
     # At least twice as many rows as below: what depends on their number shows too.
     times = 2 if count == 1 else 1
     rows = xp.tile(xp.concatenate([z, moved], axis=0), [times, 1])
-    together = f(rows, [_tiled(r, 2 * times) for r in rest])
+    together = f.outputs.join(call(rows, [_tiled(r, 2 * times) for r in rest]))
     # Twice the same example, for the models that fail on a batch of one.
     pairs = [[_tiled(t[i : i + 1], 2) for t in (z, *rest)] for i in range(count)]
-    alone = xp.concatenate([f(pair[0], pair[1:])[:1] for pair in pairs], axis=0)
+    found = [f.outputs.join(call(pair[0], pair[1:])) for pair in pairs]
+    alone = xp.concatenate([y[:1] for y in found], axis=0)
     return _relative(together[:count], alone)
 
 

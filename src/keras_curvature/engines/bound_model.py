@@ -184,6 +184,7 @@ def bind(
         inputs.names,
         repr(inputs.structure),
         inputs.masked,
+        inputs.counted,
         options.output,
         options.wrt,
         options.columns,

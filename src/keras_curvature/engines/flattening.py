@@ -67,9 +67,10 @@ def wanted_of(model: Model, inputs: Inputs, wrt: Wrt, columns: Columns) -> Wante
     """
     points = names_of_points(model, inputs)
     layer = wrt if isinstance(wrt, str) and wrt not in points else None
-    chosen = [] if layer else chosen_inputs(points, wrt, layer_names(model))
+    layers = layer_names(model)
+    chosen = [] if layer else chosen_inputs(points, wrt, layers, counted=inputs.counted)
     if layer:
-        find_layer(model, layer)
+        find_layer(model, layer, points)
     tap: str | int | None = layer
     picked = checked_columns(columns)
     if picked is not None:
@@ -178,7 +179,11 @@ def shape_of(tensor: Tensor, what: str) -> tuple[int, ...]:
     if not tensor.ndim or None in shape[1:]:
         raise ValueError(
             f"The model's {what} must have a batch axis and known sizes after it. "
-            f"Received: shape {shape}. Where a raw TensorFlow op loses "
-            "the shape, set it with `tf.ensure_shape`."
+            f"Received: shape {shape}. "
+            + (
+                "Where a raw TensorFlow op loses the shape, set it with `tf.ensure_shape`."
+                if tensor.ndim
+                else "Give a number for each example: leave the sum or mean over the batch out."
+            )
         )
     return tuple(int(size) for size in shape[1:])

@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,15 @@ import keras
 import numpy as np
 
 from keras_curvature.engines.arrays import xp
-from keras_curvature.engines.layout import fits, keys_in_order
+from keras_curvature.engines.layout import fits, in_own_order, keys_in_order
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.masks import mask_of, packed
-from keras_curvature.typing import Model, Structure, Tensor
+from keras_curvature.typing import Array, Model, Structure, Tensor
+
+ALONE = (
+    "Give the points alone, as an array; known values `y` go beside them only in a monitor's "
+    "probe, the tuple (x, y)."
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Inputs:
         columns: for each, the names of its columns where it came as a data frame.
         masked: for each mask, the index of the tensor that it is of.
         batch: how many examples the model's inputs say that it takes at a time, or `None`.
+        counted: whether an index means the input that a user finds by counting: the keys of a dict
+            may have been written in another order than the one in which Keras sorts them.
     """
 
     leaves: tuple[Tensor, ...]
@@ -41,6 +48,7 @@ class Inputs:
     columns: tuple[tuple[str, ...] | None, ...]
     masked: tuple[int, ...] = ()
     batch: int | None = None
+    counted: bool = True
 
     def packed(self, leaves: Sequence[Any]) -> Any:
         """Nests things in the place of the leaves as the model takes them."""
@@ -61,18 +69,15 @@ def prepare(model: Model, x: Structure) -> Inputs:
     """
     _require_model(model)
     _require_built(model)
+    given = x
     x, declared = matched(model, x)
     leaves = keras.tree.flatten(x)
     if leaves and all(isinstance(leaf, numbers.Number) for leaf in leaves):
-        x = np.asarray(x)  # nested lists of numbers are an array, not a structure
+        x = numbers_in(x, "x")  # nested lists of numbers are an array, not a structure
         leaves = [x]
     if not leaves:
         raise ValueError(f"`x` holds no array. Received: {x!r}.")
-    if declared and len(declared) != len(leaves):
-        raise ValueError(
-            f"The model takes {len(declared)} inputs ({[t.name for t in declared]}), as a list, "
-            f"tuple or dict in the model's own structure. Received {len(leaves)} arrays."
-        )
+    _require_as_many(declared, leaves)
     tensors, specs = [], []
     for i, leaf in enumerate(leaves):
         target = declared[i] if declared else None
@@ -94,6 +99,7 @@ def prepare(model: Model, x: Structure) -> Inputs:
         columns=tuple(names_of_columns(leaf) for leaf in leaves),
         masked=tuple(masks),
         batch=batch,
+        counted=_counts(model, given, x, declared),
     )
 
 
@@ -106,7 +112,9 @@ def _require_model(model: Any) -> None:
         # They are there for arrays (`predict`), or skip what Keras does around a call (`call`).
         received = f"the method `{method.__name__}` of {owner.name!r}. Give the model itself"
     elif inspect.isclass(model) or not callable(model):
-        received = repr(model)
+        is_array = hasattr(model, "shape")
+        received = f"an array, {tuple(model.shape)}. The model comes first" if is_array else ""
+        received = received or repr(model)
     else:
         return
     raise TypeError(
@@ -126,36 +134,105 @@ def _require_built(model: Model) -> None:
 def matched(model: Model, x: Structure) -> tuple[Structure, list[Any]]:
     """What a model takes of `x`, and the Keras tensors that it declares, in the same order.
 
-    Of a dict it takes what it has inputs for, by their keys. Keras itself goes by position, in the
-    order of the alphabet, where the model was made of a dict and `x` has a key too many.
+    Of a dict it takes what it has inputs for, by their keys, and of a data frame the columns that
+    have their names, where there are several. Keras itself goes by position, in the order of the
+    alphabet, where the model was made of a dict and `x` has a key too many.
 
     Returns:
         `x` and no tensors for a model that is neither functional nor Sequential.
 
     Raises:
-        ValueError: for a dict that lacks an input.
+        ValueError: for a dict or a data frame that lacks an input.
     """
-    inputs = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
-    declared = list(inputs) if inputs else []
+    declared = _declared(model)
+    if names_of_columns(x) is not None and len(declared) > 1:
+        x = by_column(model, x, _columns(x))
     if not isinstance(x, dict) or not declared:
         return x, declared
     by_key = _by_key(model, declared)
     if not set(by_key) <= set(x):
         raise ValueError(
-            f"The model's inputs are called {sorted(by_key)}. Received a dict with {sorted(x)}."
+            f"The model takes one input, {declared[0].name!r}. Received: a dict with "
+            f"{sorted(map(str, x))}. {ALONE}"
+            if len(declared) == 1
+            else f"The model's inputs are called {sorted(by_key)}. Received: a dict with "
+            f"{sorted(map(str, x))}."
         )
     taken = copy.copy(by_key)  # an `OrderedDict` for one: Keras flattens these in their own order
     taken.update({key: x[key] for key in by_key})
     return taken, list(keras.tree.flatten(by_key))
 
 
+def _declared(model: Model) -> list[Any]:
+    inputs = getattr(model, "inputs", None) if isinstance(model, keras.Model) else None
+    return list(inputs) if inputs else []
+
+
 def _by_key(model: keras.Model, declared: Sequence[Any]) -> dict[str, Any]:
     """The inputs under the keys that they have in the dict of which the model was made."""
-    try:
-        made_of = model.input
-    except (AttributeError, ValueError):  # a Sequential model has none
-        made_of = None
+    made_of = _made_of(model)
     return made_of if isinstance(made_of, dict) else {tensor.name: tensor for tensor in declared}
+
+
+def _counts(model: Model, given: Any, taken: Any, declared: Sequence[Any]) -> bool:
+    """Whether Keras has the order that the user wrote: the model's or, if it has none, of `x`."""
+    given, taken = (x[0] if labels_of(model) else x for x in (given, taken))
+    has_order = bool(declared) and not isinstance(_made_of(model), dict)
+    return in_own_order(taken) and (has_order or in_own_order(given))
+
+
+def _made_of(model: Model) -> Any:
+    try:
+        return model.input  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):  # a Sequential model has none
+        return None
+
+
+def by_column(model: Model, table: Structure, columns: Mapping[str, Any]) -> Structure:
+    """The columns of a table as the inputs that have their names.
+
+    Returns:
+        The table itself for a model that does not take several.
+
+    Raises:
+        ValueError: where an input has no column, or is more than one number.
+    """
+    declared = _declared(model)
+    if len(declared) < 2:
+        return table
+    by_key = _by_key(model, declared)
+    shapes = {key: tuple(tensor.shape[1:]) for key, tensor in by_key.items()}
+    missing = sorted(set(shapes) - set(columns))
+    wide = sorted(key for key, shape in shapes.items() if shape not in ((), (1,)))
+    if missing or wide:
+        why = f"without {missing}" if missing else f"and the inputs {wide} are no single numbers"
+        raise ValueError(
+            "A data frame must have a column of one number for each of the model's inputs, "
+            f"{list(shapes)}. Received: the columns {list(columns)}, {why}. Name the columns so, "
+            f"or give a dict: {_example(shapes)}."
+        )
+    return {key: columns[key].reshape(-1, *shape) for key, shape in shapes.items()}
+
+
+def _example(names: Iterable[str]) -> str:
+    return f"{{{', '.join(f'{name!r}: ...' for name in names)}}}"
+
+
+def _require_as_many(declared: Sequence[Any], leaves: Sequence[Any]) -> None:
+    if not declared or len(declared) == len(leaves):
+        return
+    names = [tensor.name for tensor in declared]
+    shapes = ", ".join(str(tuple(getattr(leaf, "shape", ()))) for leaf in leaves)
+    what = f"{len(leaves)} array{'s' if len(leaves) > 1 else ''} of shape {shapes}"
+    if len(names) == 1:
+        raise ValueError(
+            f"The model takes one input, an array of shape {_spelled(declared[0].shape)}. "
+            f"Received: {what}. {ALONE}"
+        )
+    raise ValueError(
+        f"The model takes {len(names)} inputs, {names}. Received: {what}. Give a dict by name, "
+        f"{_example(names)}, or a list in this order."
+    )
 
 
 def _convert(model: Model, leaf: Any, declared: Any) -> tuple[Tensor, Any]:
@@ -187,6 +264,11 @@ def names_of_columns(value: Any) -> tuple[str, ...] | None:
     return None if columns is None else tuple(str(column) for column in columns)
 
 
+def _columns(table: Any) -> dict[str, Array]:
+    """Those of a data frame by their names."""
+    return {str(name): np.asarray(table[name]) for name in table.columns}
+
+
 def numbers_in(value: Any, what: str) -> Any:
     """A dense array or tensor of real numbers.
 
@@ -201,12 +283,31 @@ def numbers_in(value: Any, what: str) -> Any:
         except (TypeError, ValueError):  # NumPy's and TensorFlow's own say less
             dtype = None
     if dtype is None or not xp.is_numeric(dtype):
-        given = getattr(array, "dtype", "unknown")
         raise TypeError(
             f"`{what}` must hold numbers: dense arrays or tensors of floats, integers or "
-            f"booleans. Received: {type(value).__name__} of dtype {given}."
+            f"booleans. Received: {_received(value, array)}."
         )
     return array
+
+
+def _received(value: Any, array: Any) -> str:
+    """What is no array of numbers, and what to do about it."""
+    if isinstance(value, keras.KerasTensor):
+        return (
+            f"the symbolic tensor {value.name!r}, which has no numbers yet. Inside of a model take "
+            "a layer, `keras_curvature.DerivativeOutput(net, ['laplacian'])(inputs)`"
+        )
+    if isinstance(value, keras.Layer):
+        return f"the model {value.name!r} in their place"
+    columns = {} if names_of_columns(value) is None else _columns(value)
+    others = {name: str(of.dtype) for name, of in columns.items() if of.dtype.kind not in "fiub"}
+    if others:
+        return (
+            f"a data frame where these columns hold none: {others}. Leave them out, "
+            f"`frame.drop(columns={list(others)})`; text that the model takes goes in a dict by "
+            "the inputs' names"
+        )
+    return f"{type(value).__name__} of dtype {getattr(array, 'dtype', 'unknown')}"
 
 
 def _native_dtype(model: Model, tensor: Tensor, declared: Any) -> Any:

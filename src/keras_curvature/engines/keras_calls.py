@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -96,14 +96,15 @@ def replaced_call(layer: keras.Layer, call: Callable[..., Any]) -> Iterator[None
             layer.__dict__["call"] = before
 
 
-def find_layer(model: Any, name: str) -> keras.Layer:
-    """The layer called `name` anywhere inside `model`."""
+def find_layer(model: Any, name: str, inputs: Sequence[str] = ()) -> keras.Layer:
+    """The layer called `name` anywhere inside `model`; `inputs` might have been meant."""
     layers = model._flatten_layers(include_self=False) if isinstance(model, keras.Layer) else []
     by_name = {layer.name: layer for layer in layers}
     if name not in by_name:
         raise ValueError(
             f"`wrt` must name one of the model's inputs or layers. Received: {name!r}. "
-            f"The layers are {sorted(by_name)}. For a column of an input take `columns=`."
+            f"The inputs are {list(inputs)}, the layers {sorted(by_name)}. For a column of an "
+            "input take `columns=`."
         )
     return by_name[name]
 

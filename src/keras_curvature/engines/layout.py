@@ -112,6 +112,7 @@ class Layout:
             raise ValueError(
                 f"{what} as a dict must have an entry for each of {list(self.names)}. Received: "
                 f"{sorted(map(str, given))}, without {missing}."
+                + (" Of one array give one array." if len(self.names) == 1 else "")
             )
         return [given[name] for name in self.names]
 
@@ -138,6 +139,12 @@ def keys_in_order(structure: Any) -> list[Any] | None:
     return list(keras.tree.flatten(keys))
 
 
+def in_own_order(structure: Any) -> bool:
+    """Whether the keys of a dict of arrays were written in the order in which Keras has them."""
+    keys = keys_in_order(structure)
+    return keys is None or keys == list(structure)
+
+
 def _in_a_dict(structure: Any) -> bool:
     """Whether arrays are told apart by the key of a dict, however deep."""
     if not isinstance(structure, (dict, list, tuple)):
@@ -157,6 +164,25 @@ def unflatten(tensor: Tensor, *layouts: Layout) -> Any:
         Nested structures of tensors `(batch, *shape_1, *shape_2, …)`.
     """
     return _unfold(tensor, 1, layouts, [])
+
+
+def unflattened_shapes(*layouts: Layout) -> Any:
+    """The shapes, without the batch, of what `unflatten` gives, nested as it nests."""
+    return _shapes(layouts, ())
+
+
+def _shapes(layouts: Sequence[Layout], shape: tuple[int, ...]) -> Any:
+    if not layouts:
+        return Shape(shape)
+    layout, *rest = layouts
+    return layout.pack([_shapes(rest, (*shape, *part)) for part in layout.shapes])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape that is no structure of numbers."""
+
+    sizes: tuple[int, ...]
 
 
 def _unfold(tensor: Any, axis: int, layouts: Sequence[Layout], shape: list[int]) -> Any:

@@ -23,7 +23,14 @@ OF_CLASSES = (
 )
 """Losses whose labels are numbers of classes or signs."""
 
+OF_CLASS_NUMBERS = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
+OF_ONE_HOT = ("categorical_crossentropy", "categorical_focal_crossentropy")
+OF_WHOLE_BATCHES = ("ctc", "dice", "tversky", "circle")
+"""Losses of Keras whose labels may have other shapes than the model's output."""
+
 HINGES = ("hinge", "squared_hinge", "categorical_hinge")
+
+Sizes = tuple[int | None, ...]
 
 Loss = Callable[[Any, Any], Any]
 """From labels and the model's output to a number for each example, `(n, 1)`."""
@@ -59,6 +66,61 @@ def labels_are_classes(loss: Any) -> bool:
     return getattr(known, "__name__", "") in ("sparse_categorical_crossentropy", *HINGES)
 
 
+def require_labels(given: Any, y: Any, scores: Sizes) -> None:
+    """Checks labels against what a loss of Keras sets them against.
+
+    Keras and TensorFlow say it of tensors in the graph, or of a training that has begun, and
+    broadcast values of a batch as large as the number of classes.
+
+    Args:
+        given: the loss, as `loss_by_example` takes it.
+        y: an array, or a tensor of which only the shape is looked at.
+        scores: the shape of the model's output.
+
+    Raises:
+        ValueError: for one-hot labels where numbers of classes belong, or the other way round, a
+            number that no class has, and values with other axes than the output.
+    """
+    loss = keras.losses.get(given)
+    function = getattr(loss, "fn", loss)
+    name = getattr(function, "__name__", "")
+    if not getattr(function, "__module__", "").startswith("keras.") or name in OF_WHOLE_BATCHES:
+        return
+    shape, per_class, classes = tuple(y.shape), tuple(scores[1:]), scores[-1]
+    numbered = _are(shape[1:], per_class[:-1]) or _are(shape[1:], (*per_class[:-1], 1))
+    if name in OF_CLASS_NUMBERS:
+        fits, needs = numbered, f"the number of the class, shape {('n', *per_class[:-1])}"
+        do = "`np.argmax(y, axis=-1)` makes them of one-hot labels"
+    elif name in OF_ONE_HOT:
+        fits, needs = _are(shape[1:], per_class), f"one-hot labels, shape {('n', *per_class)}"
+        do = f"`keras.utils.to_categorical(y, {classes})` makes them of the classes' numbers"
+    else:
+        spread = (*shape[1:], 1) if len(shape) < len(scores) and classes == 1 else shape[1:]
+        spread = shape[1:-1] if len(shape) > len(scores) and shape[-1] == 1 else spread
+        # Keras broadcasts, but for these.
+        ones = () if name.startswith("binary") else (1,)
+        fits = _are(spread, per_class, ones)
+        needs, do = f"a value for each of the output, shape {('n', *per_class)}", "Reshape `y`"
+    if not fits:
+        raise ValueError(f"The loss {name!r} needs {needs}. Received: `y` of shape {shape}. {do}.")
+    if name in OF_CLASS_NUMBERS and classes is not None and not xp.is_tensor(y):
+        meant = y[y != getattr(loss, "ignore_class", None)]
+        beyond = meant[(meant < 0) | (meant >= classes) | (meant % 1 != 0)]
+        if beyond.size:
+            raise ValueError(
+                f"The loss {name!r} needs whole numbers of classes from 0 to {classes - 1}. "
+                f"Received: {beyond[0]} in `y`."
+            )
+
+
+def _are(shape: Sizes, wanted: Sizes, free: Sizes = ()) -> bool:
+    """Whether shapes are the same as far as they are known and not free."""
+    return len(shape) == len(wanted) and all(
+        one == other or not {one, other}.isdisjoint((None, *free))
+        for one, other in zip(shape, wanted, strict=True)
+    )
+
+
 def loss_by_example(given: Any) -> Loss:
     """A loss as Keras knows them, without its mean over the batch.
 
@@ -75,6 +137,8 @@ def loss_by_example(given: Any) -> Loss:
     sums = loss.reduction == "sum"
 
     def each(y: Any, predicted: Any) -> Any:
+        if xp.is_tensor(y) and xp.is_tensor(predicted):
+            require_labels(given, y, tuple(predicted.shape))
         with _unreduced(loss):
             values = xp.array(loss(y, predicted))
         if values.ndim == 0:

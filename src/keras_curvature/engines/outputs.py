@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from keras_curvature.engines.arrays import xp
-from keras_curvature.engines.layout import keys_in_order
+from keras_curvature.engines.layout import in_own_order, keys_in_order
 from keras_curvature.engines.losses import LOSS, is_loss
 from keras_curvature.typing import Model, Output, Tensor
 
@@ -76,9 +76,12 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
             return OF_A_CLASSIFIER[output](_scores(output, leaves, names))
         if output == LOSS:
             raise ValueError(NEEDS_LABELS)
+        must = f"name one of the model's outputs {names}"
+        if not names:  # a name could be that of none
+            one, index = len(leaves) == 1, "an index into the last axis of the model's one output"
+            must = f"be {index if one else 'the index of one of the outputs, which have no names'}"
         raise ValueError(
-            f"`output` must name one of the model's outputs {names}, or be one of "
-            f"{list(OF_A_CLASSIFIER)}. Received: {output!r}."
+            f"`output` must {must}, or be one of {list(OF_A_CLASSIFIER)}. Received: {output!r}."
         )
     size = len(leaves) if several else leaves[0].shape[-1] if leaves[0].ndim else 1
     if size is not None and not -size <= output < size:
@@ -86,6 +89,12 @@ def _selected(model: Model, outputs: Any, output: int | str) -> Any:
         what = f"the model's outputs {known}" if several else "the output's last axis"
         raise ValueError(
             f"`output` must be an index of {what}, from {-size} to {size - 1}. Received: {output}."
+        )
+    if not in_own_order(outputs):
+        raise ValueError(
+            f"`output` must be one of the names {output_names(model, outputs, leaves)}: Keras "
+            "sorts the keys of a dict of outputs, which were written in another order, so that an "
+            f"index may mean another one. Received: {output}."
         )
     if several:
         return leaves[output]

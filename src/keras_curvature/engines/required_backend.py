@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from keras_curvature.engines.supported_backend import BACKEND
 
-SUPPORTED = ("tensorflow",)
+SUPPORTED = ("tensorflow", "jax")
 
 if BACKEND not in SUPPORTED:
     raise ImportError(
-        f"keras_curvature needs Keras's backend 'tensorflow'. Received: {BACKEND!r}. Set the "
-        "environment variable KERAS_BACKEND=tensorflow before Keras is imported, or "
+        f"keras_curvature needs Keras's backend 'tensorflow' or 'jax'. Received: {BACKEND!r}. Set "
+        "the environment variable KERAS_BACKEND=tensorflow before Keras is imported, or "
         '"backend" in ~/.keras/keras.json; models saved with another backend can be loaded.'
     )

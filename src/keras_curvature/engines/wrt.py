@@ -30,20 +30,31 @@ def checked_wrt(wrt: Any) -> Wrt:
     return tuple(parts) if several else wrt
 
 
-def chosen_inputs(names: Sequence[str], wrt: Wrt, layers: Collection[str]) -> list[int]:
+def chosen_inputs(
+    names: Sequence[str], wrt: Wrt, layers: Collection[str], *, counted: bool
+) -> list[int]:
     """The indexes of the inputs to differentiate by.
 
     Args:
         names: of the inputs.
         wrt: what was asked for, unless it is a layer.
         layers: names of the model's layers.
+        counted: whether the inputs are in the order in which the user wrote them.
 
     Raises:
-        ValueError: for an input that there is not, or is there twice.
+        ValueError: for an input that there is not, or is there twice, and for an index that may
+            mean another input.
     """
     if wrt is None:
         return list(range(len(names)))
     parts = [wrt] if isinstance(wrt, (int, str)) else wrt
+    index = next((part for part in parts if isinstance(part, int)), None)
+    if index is not None and not counted:
+        raise ValueError(
+            f"`wrt` must name inputs by {list(names)}: Keras sorts the keys of a dict of inputs, "
+            f"which were written in another order, so that an index may mean another one. "
+            f"Received: {index}."
+        )
     chosen = [_index(names, part, layers) for part in parts]
     twice = [names[i] for i in dict.fromkeys(chosen) if chosen.count(i) > 1]
     if twice:

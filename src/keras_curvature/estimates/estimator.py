@@ -18,7 +18,12 @@ from keras_curvature.engines.api import (
     run_chunked,
     unflatten,
 )
-from keras_curvature.engines.backend import FlatFunction, first_derivatives, not_converted
+from keras_curvature.engines.backend import (
+    FlatFunction,
+    first_derivatives,
+    not_converted,
+    only_on_tensorflow,
+)
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
 from keras_curvature.estimates import hutchinson, lanczos
 from keras_curvature.estimates.results import Eigenvalues, Estimate
@@ -109,6 +114,7 @@ def estimate(
         >>> found["eigenvalues"].value[0, 0].numpy().round(3).tolist()
         [-4.0, 2.0]
     """
+    only_on_tensorflow("`estimate`")
     wanted = _checked(names, directions, tolerance, most_products)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"`seed` must be an int. Received: {seed!r}.")

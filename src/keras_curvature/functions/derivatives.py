@@ -64,8 +64,9 @@ def derivatives(
         model: a built Keras model or layer, run in inference mode (`training=False`), or any
             function of a tensor.
         x: the batch, shape `(batch, *input_shape)`, or the list, tuple or dict of batches that
-            the model takes. Arrays or tensors. Of a dict, what the model has no input for is
-            left out.
+            the model takes. Arrays or tensors; or a data frame, where a model of several inputs
+            takes the columns of their names. Of it and of a dict, what the model has no input for
+            is left out.
         names: any of the names in the table.
         v: the direction for `"directional_curvature"` and `"hessian_vector_product"`, in the
             shape of `x` (one for each example) or of one example.
@@ -74,8 +75,9 @@ def derivatives(
             of one. The name of an output. A function of the model's output. Of a classifier
             `"predicted"`, the largest entry on the last axis, or `"margin"`, how far it is above
             the second largest; of the logits, where the model outputs them.
-        wrt: with respect to what. `None`: all inputs. The index or name of an input. A list of
-            these: a dict by the inputs' names in place of the structure of `x`. The name of a
+        wrt: with respect to what. `None`: all inputs. The name of an input, or its index, unless
+            they are a dict in another order than the alphabet's, into which Keras sorts it. A list
+            of these: a dict by the inputs' names in place of the structure of `x`. The name of a
             layer: that layer's output, the only meaningful choice for token ids.
         columns: by which columns of an input of shape `(batch, columns)`: indexes, or names where
             `x` is a data frame. The others are held. Shapes are as if the input had only these, and

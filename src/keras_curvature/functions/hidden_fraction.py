@@ -16,7 +16,7 @@ from keras_curvature.engines.api import (
     run_chunked,
     unflatten,
 )
-from keras_curvature.engines.backend import require_eager
+from keras_curvature.engines.backend import only_on_tensorflow, require_eager
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement import segments
 from keras_curvature.measurement import windows as scales
@@ -83,6 +83,7 @@ def hidden_fraction(
         >>> kc.hidden_fraction(tf.nn.silu, x)
         array([0.])
     """
+    only_on_tensorflow("`hidden_fraction`")
     if along not in ("random", "axes"):
         raise ValueError(f"`along` must be 'random' or 'axes'. Received: {along!r}.")
     require_eager("hidden_fraction")

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_curvature.engines.api import Options, bind, chunking, unflatten
 from keras_curvature.engines.backend import (
     FlatFunction,
+    only_on_tensorflow,
     require_eager,
     switches,
     value_and_jacobian,
@@ -85,11 +86,16 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
         >>> found.slope_changes[:, 0]
         array([-3.,  1.])
     """
-    low, high = float(low), float(high)
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    only_on_tensorflow("`kinks`")
+    try:
+        left, right = float(low), float(high)
+    except (TypeError, ValueError):  # Python's own do not say of what
+        left = right = math.nan
+    if not (math.isfinite(left) and math.isfinite(right) and left < right):
         raise ValueError(
             f"`low` and `high` must be finite numbers, low < high. Received: {low}, {high}."
         )
+    low, high = left, right
     require_eager("kinks")
     batch, *shape = _input_shape(model)
     x = np.resize([low, high], (2 * (batch or 1), *shape))

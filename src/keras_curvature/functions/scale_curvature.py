@@ -16,7 +16,7 @@ from keras_curvature.engines.api import (
     run_chunked,
     unflatten,
 )
-from keras_curvature.engines.backend import not_converted
+from keras_curvature.engines.backend import not_converted, only_on_tensorflow
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
 from keras_curvature.measurement.windows import (
     KERNELS,
@@ -110,6 +110,7 @@ def scale_curvature(
         ... ].numpy().tolist()
         [4.0, 2.0]
     """
+    only_on_tensorflow("`scale_curvature`")
     _require_known(of, v, kernel)
     bound = bind(
         model,

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.api import Place, traits_of
-from keras_curvature.engines.backend import activity_of, trace, unnoticed
+from keras_curvature.engines.backend import activity_of, only_on_tensorflow, trace, unnoticed
 from keras_curvature.functions.smooth_activations import (
     SMOOTH,
     Ramp,
@@ -90,6 +90,7 @@ def smooth(model: keras.Model, beta: float) -> keras.Model:
         >>> float(kc.laplacian(kc.smooth(model, beta=10.0), [[0.0]])[0, 0])
         2.5
     """
+    only_on_tensorflow("`smooth`")
     copier = _Copier(_positive(beta))
     with unnoticed(model):
         copy = copier.model(model)

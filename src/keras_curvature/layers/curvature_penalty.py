@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked
-from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.backend import FlatFunction, only_on_tensorflow
 from keras_curvature.layers.penalty import Penalty
 from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import windows
@@ -91,6 +91,7 @@ class CurvaturePenalty(Penalty):
         metric_name: str = "curvature_penalty",
         **kwargs: Any,
     ) -> None:
+        only_on_tensorflow("`CurvaturePenalty`")
         super().__init__(
             layer,
             strength,
@@ -101,8 +102,10 @@ class CurvaturePenalty(Penalty):
             metric_name=metric_name,
             **kwargs,
         )
-        if directions < 1:
-            raise ValueError(f"`directions` must be at least 1. Received: {directions!r}.")
+        if not hasattr(directions, "__index__") or directions < 1:
+            raise ValueError(
+                f"`directions` must be an int of at least 1. Received: {directions!r}."
+            )
         self.scale = scale
         self.directions = directions
         self.seed = seed
@@ -126,6 +129,8 @@ class CurvaturePenalty(Penalty):
 
     def _amount(self, inputs: Structure) -> tf.Tensor:
         """The mean squared curvature."""
+        if self.scale is None:
+            self._warn_of_lines(inputs, "Give `scale='auto'`, for differences, which see kinks.")
         x = keras.tree.map_structure(self._repeated, inputs)
         bound = bind(self.layer, x, self._options(), in_float64=False)
         z, rest = bound.f.point(bound.inputs.leaves)

@@ -6,15 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.api import differentiate, mask_of, masked, selector, unflatten
+from keras_curvature.engines.api import differentiate, mask_of, masked, selector, unflattened_shapes
+from keras_curvature.engines.backend import is_eager, not_converted
 from keras_curvature.layers.wrapper import MADE_UP, DerivativeWrapper, has_open_axes, with_masks
 from keras_curvature.typing import Columns, Output, Structure, Wrt
 
 OF_THE_OUTPUT_S_SHAPE = frozenset({quantities.VALUE, quantities.LAPLACIAN, quantities.DIRECTIONAL})
 """Where a mask of the output fits: Keras's losses weigh what has other axes by it wrongly."""
+
+FIRST_ORDER = frozenset({quantities.VALUE, quantities.JACOBIAN})
+
+SMOOTH = (
+    "Take a smooth activation, 'silu' or 'gelu', or `keras_curvature.smooth(net)`, which makes one "
+    "like it with smooth ones."
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_curvature")
@@ -66,6 +73,17 @@ class DerivativeOutput(DerivativeWrapper):
     their losses leave out the time steps that are not there. The other derivatives have more
     axes than a mask in Keras has, and carry none.
 
+    **Labels need the shape of what they are compared with.** `"jacobian"` of a model from `(n, 2)`
+    to `(n, 1)` is `(n, 1, 2)`. Keras's losses broadcast: labels `(n, 2)` are set against it as
+    `(1, n, 2)`, every example against every other, and nothing says so. Write `slopes[:, None, :]`.
+
+    **A network that is straight between kinks** (ReLU, LeakyReLU, no activation) has second
+    derivatives of 0, whatever its weights are, so that they train nothing. A warning says so once.
+
+    **Copies.** `keras.models.clone_model` copies each layer by itself, as it does with all of
+    Keras's wrappers: two layers that share a network have two in the copy. Saving and loading keeps
+    it one.
+
     **Nested outputs.** With several inputs or outputs some of what this layer outputs is nested.
     Keras trains and saves that, but exports only one tensor, a list or a dict of tensors as a
     SavedModel, whatever the layer: name the tensors flat before `model.export`, with
@@ -104,14 +122,14 @@ class DerivativeOutput(DerivativeWrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
-        wanted = (names,) if isinstance(names, str) else tuple(names)
+        wanted = (names,) if isinstance(names, str) else tuple(names or ())
         if not wanted or not set(wanted) <= set(quantities.NAMES):
             raise ValueError(
                 f"`names` must be one or some of {list(quantities.NAMES)}. Received: {names!r}."
             )
         self.names = names if isinstance(names, str) else wanted
 
-    @tf.autograph.experimental.do_not_convert
+    @not_converted
     def call(
         self,
         inputs: Structure,
@@ -121,10 +139,12 @@ class DerivativeOutput(DerivativeWrapper):
     ) -> Any:
         """Computes the derivatives."""
         inputs = with_masks(inputs, mask)
-        if not tf.executing_eagerly():
+        if not is_eager():
             self._known(inputs)
         if training:
             self._warn_of_noise(inputs)
+            if not FIRST_ORDER.issuperset(self._wanted):
+                self._warn_of_lines(inputs, SMOOTH)
         found = differentiate(self.layer, inputs, self._wanted, v, self._options())
         # What Keras gathers from a call besides its output: activity losses, masks, and what
         # training updates. A compiled graph leaves out all else of it.
@@ -146,16 +166,13 @@ class DerivativeOutput(DerivativeWrapper):
         bound = self._known(inputs, open_size)
         batch = keras.tree.flatten(inputs)[0].shape[0]
 
-        def spec(tensor: tf.Tensor) -> keras.KerasTensor:
-            return keras.KerasTensor((batch, *tensor.shape[1:]), bound.result_dtype.name)
+        def spec(shape: Any) -> keras.KerasTensor:
+            return keras.KerasTensor((batch, *shape.sizes), bound.result_dtype.name)
 
-        def specs(name: str) -> Any:
-            layouts = bound.layouts(name)
-            with tf.Graph().as_default():  # where nothing takes memory
-                one = tf.zeros([1, *(layout.width for layout in layouts)])
-                return keras.tree.map_structure(spec, unflatten(one, *layouts))
-
-        return {name: specs(name) for name in self._wanted}
+        return {
+            name: keras.tree.map_structure(spec, unflattened_shapes(*bound.layouts(name)))
+            for name in self._wanted
+        }
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shapes of the derivatives."""

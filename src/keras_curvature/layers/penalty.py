@@ -7,10 +7,10 @@ from abc import abstractmethod
 from typing import Any
 
 import keras
-import tensorflow as tf
 
+from keras_curvature.engines.backend import is_eager, not_converted
 from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
-from keras_curvature.typing import Columns, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Output, Structure, Tensor, Wrt
 
 
 class Penalty(DerivativeWrapper):
@@ -40,7 +40,11 @@ class Penalty(DerivativeWrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
-        if not 0 <= strength < math.inf:
+        try:
+            sound = 0 <= strength < math.inf
+        except TypeError:  # Python's own does not say of what
+            sound = False
+        if not sound:
             raise ValueError(
                 f"`strength` must be a finite number, at least 0. Received: {strength!r}."
             )
@@ -48,20 +52,20 @@ class Penalty(DerivativeWrapper):
         self.penalty = keras.metrics.Mean(name=metric_name)
 
     @abstractmethod
-    def _amount(self, inputs: Structure) -> tf.Tensor:
+    def _amount(self, inputs: Structure) -> Tensor:
         """What the strength multiplies, of a batch."""
 
-    @tf.autograph.experimental.do_not_convert
+    @not_converted
     def call(
         self, inputs: Structure, training: bool | None = None, mask: Structure | None = None
     ) -> Any:
         """Calls the wrapped model, and adds its penalty."""
         inputs = with_masks(inputs, mask)
         if training:
-            if not tf.executing_eagerly():
+            if not is_eager():
                 self._known(inputs)
             added = self.strength * self._amount(inputs)
-            added = tf.cast(added, keras.config.floatx())  # in which Keras adds losses up
+            added = keras.ops.cast(added, keras.config.floatx())  # in which Keras adds losses up
             self.add_loss(added)
             self.penalty.update_state(added)
         return self.layer(inputs, training=training)

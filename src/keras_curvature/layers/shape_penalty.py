@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.api import WHOLE, BoundModel, bind, run_chunked
-from keras_curvature.engines.backend import FlatFunction, tiled
+from keras_curvature.engines.backend import FlatFunction, only_on_tensorflow, tiled
 from keras_curvature.engines.quantities import CURVATURE, DIRECTIONAL, SLOPE, VALUE
 from keras_curvature.layers.penalty import Penalty
 from keras_curvature.layers.wrapper import with_masks
@@ -106,6 +106,7 @@ class ShapePenalty(Penalty):
         metric_name: str = "shape_penalty",
         **kwargs: Any,
     ) -> None:
+        only_on_tensorflow("`ShapePenalty`")
         super().__init__(
             layer,
             strength,

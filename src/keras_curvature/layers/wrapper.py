@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 
 from keras_curvature.engines.api import (
     WHOLE,
@@ -20,8 +20,17 @@ from keras_curvature.engines.api import (
     mask_of,
     masked,
 )
-from keras_curvature.engines.backend import layer_of, trace
-from keras_curvature.typing import Columns, Output, Structure, Wrt
+from keras_curvature.engines.backend import (
+    REFUSALS,
+    FlatFunction,
+    outside,
+    random_in_training,
+    switches,
+)
+from keras_curvature.typing import Columns, Output, Structure, Tensor, Wrt
+
+FINITE_DIFFERENCE = "finite_difference"
+"""The engine whose second derivatives see kinks."""
 
 EXAMPLES = 4
 """Examples in the made-up batch on which a model is traced before there are data."""
@@ -33,6 +42,7 @@ Large enough for windows and pooling, and divisible by 32 as networks that halve
 """
 
 _looked_for_noise: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
+_looked_for_lines: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
 
 
 class DerivativeWrapper(keras.layers.Wrapper):
@@ -57,6 +67,12 @@ class DerivativeWrapper(keras.layers.Wrapper):
         engine: str = "auto",
         **kwargs: Any,
     ) -> None:
+        if not isinstance(layer, keras.Layer):
+            raise TypeError(
+                f"The first argument of `{type(self).__name__}` must be a Keras model or layer. "
+                f"Received: {layer!r}. Of a function of tensors make one: "
+                "`keras.layers.Lambda(function)`."
+            )
         # The input is not cast to float16: the wrapped model says what it takes.
         super().__init__(layer, autocast=False, **kwargs)
         self.output_choice = output
@@ -131,11 +147,11 @@ class DerivativeWrapper(keras.layers.Wrapper):
         It is evaluated on a made-up batch, so that a model whose examples influence each other
         is told of here and not never: in a compiled training step there is nothing to look at.
         """
-        with tf.init_scope():
+        with outside():
             made_up = keras.tree.map_structure(lambda t: self._made_up(t, open_size), inputs)
             try:
                 return bind(self.layer, made_up, self._options(), in_float64=False)
-            except (ValueError, tf.errors.InvalidArgumentError) as error:
+            except REFUSALS as error:
                 if not has_open_axes(inputs):
                     raise
                 raise ValueError(
@@ -144,7 +160,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
                     f"`keras.Input`. It says: {error}"
                 ) from error
 
-    def _made_up(self, tensor: Any, open_size: int) -> tf.Tensor:
+    def _made_up(self, tensor: Any, open_size: int) -> Tensor:
         if None in tensor.shape[1:] and not isinstance(tensor, keras.KerasTensor):
             raise ValueError(
                 f"The data of {type(self).__name__} must have known sizes after the batch axis in "
@@ -159,12 +175,12 @@ class DerivativeWrapper(keras.layers.Wrapper):
 
         mask = mask_of(tensor)
         if mask is not None:  # everything is there
-            mask = tf.ones(shape_of(mask), mask.dtype)
-        dtype = tf.as_dtype(tensor.dtype)
-        numbers = tf.zeros(shape_of(tensor), dtype)  # a token id that every embedding has
-        if dtype.is_floating:
-            numbers = tf.cast(tf.random.stateless_normal(numbers.shape, seed=[0, 0]), dtype)
-        return masked(numbers, mask)
+            mask = keras.ops.ones(shape_of(mask), "bool")
+        numbers = np.zeros(shape_of(tensor))  # a token id that every embedding has
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        if "float" in dtype:
+            numbers = np.random.default_rng(0).normal(size=numbers.shape)
+        return masked(keras.ops.convert_to_tensor(numbers, dtype), mask)
 
     @property
     def _batch(self) -> int | None:
@@ -172,18 +188,32 @@ class DerivativeWrapper(keras.layers.Wrapper):
         declared = (tensor.shape[0] for tensor in getattr(self.layer, "inputs", None) or [])
         return next((count for count in declared if count is not None), None)
 
+    def _warn_of_lines(self, inputs: Structure, instead: str) -> None:
+        """Says once why second derivatives of straight pieces train nothing."""
+        if self in _looked_for_lines or self.engine == FINITE_DIFFERENCE:
+            return
+        _looked_for_lines.add(self)
+        with outside():
+            bound = self._known(inputs)
+            z, rest = bound.f.point(bound.inputs.leaves)
+            if rest or not _is_piecewise_linear(bound.f, z):
+                return
+        warnings.warn(
+            f"{type(self).__name__} {self.name!r} trains by second derivatives of "
+            f"{self.layer.name!r}, which are 0 whatever its weights are: it is straight between "
+            "kinks, like every network of ReLU. So they have no gradient with respect to the "
+            "weights; where nothing else has, Keras says 'No gradients provided for any variable'. "
+            f"{instead}",
+            stacklevel=2,
+        )
+
     def _warn_of_noise(self, inputs: Structure) -> None:
         """Says once what dropout in the wrapped model does not do."""
         if self in _looked_for_noise:
             return
         _looked_for_noise.add(self)
-        leaves = keras.tree.flatten(inputs)
-        specs = [tf.TensorSpec([self._batch, *t.shape[1:]], t.dtype) for t in leaves]
-        training = trace(self.layer, specs, inputs, lambda outputs: outputs, training=True)
-        noisy = [op.name for op in training.graph.get_operations() if "Random" in op.type]
-        if noisy:
-            layers = [layer.name for layer in self.layer._flatten_layers()]
-            where = layer_of(noisy[0], layers, training.scopes)
+        where = random_in_training(self.layer, inputs, self._batch)
+        if where is not None:
             warnings.warn(
                 f"The layer {where!r} in {type(self).__name__} "
                 f"{self.name!r} is random in training, which has no effect here: derivatives, and "
@@ -191,6 +221,14 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "regularise with weight decay or `keras_curvature.CurvaturePenalty`.",
                 stacklevel=2,
             )
+
+
+def _is_piecewise_linear(f: FlatFunction, z: Tensor) -> bool:
+    try:
+        switches(f, z)
+    except Exception:  # an op that may curve, or one that training will tell of, or not
+        return False
+    return True
 
 
 def _indexes(columns: Columns) -> tuple[int, ...] | None:

@@ -15,6 +15,7 @@ from keras_curvature.engines.api import (
     keys_in_order,
     loss_by_example,
     matched,
+    require_labels,
 )
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Output
@@ -48,7 +49,8 @@ def with_loss(model: keras.Model, probe: Probe, output: Output) -> tuple[WithLos
         output: `"loss"`, the one that the model was compiled with, or a loss.
 
     Raises:
-        ValueError: for a probe without labels, or a model without a loss or with several.
+        ValueError: for a probe without labels or with other ones than the loss needs, or a model
+            without a loss or with several.
     """
     if probe.y is None:
         raise ValueError(
@@ -57,6 +59,9 @@ def with_loss(model: keras.Model, probe: Probe, output: Output) -> tuple[WithLos
     _require_one_output(model, output)
     given = _compiled_loss(model) if output == LOSS else output
     labels = keras.tree.flatten(probe.y)
+    outputs = getattr(model, "outputs", None) or []
+    if len(labels) == len(outputs) == 1:
+        require_labels(given, labels[0], tuple(outputs[0].shape))
     x, points = matched(model, probe.x)
     wrapped = WithLoss(model, loss_by_example(given), _declared(points, labels), len(labels))
     return wrapped, dataclasses.replace(probe, x=[x, probe.y], y=None)

@@ -133,7 +133,7 @@ def _plane(name: str, inputs: Any, names: Sequence[str]) -> list[int]:
             return [0, 1]
         raise ValueError(
             f"`maps` must say over which two of the {len(names)} inputs {known} to draw {name!r}: "
-            f"{{{name!r}: (function, (first, second))}}."
+            f"maps={{{name!r}: (function, ({names[0]!r}, {names[1]!r}))}}."
             if len(names) > 2
             else "`maps` needs a model of two inputs or more. Received: one input."
         )

@@ -12,6 +12,7 @@ import numpy as np
 from keras_curvature.engines.api import (
     Layout,
     Options,
+    by_column,
     by_index,
     checked_columns,
     is_text,
@@ -89,18 +90,45 @@ def make_probe(given: Any) -> Probe:
     return Probe(x, y, columns, from_batches)
 
 
-def require_batches(probe: Probe, model: Model) -> None:
-    """Raises ValueError for a dataset of single examples, which only the model can tell."""
-    if not probe.from_batches:
-        return
+def fitted(probe: Probe, model: Model) -> Probe:
+    """The probe as the model takes it: columns of a data frame as the inputs of their names.
+
+    Raises:
+        ValueError: for more arrays than the model takes, or fewer, and for a dataset of single
+            examples, which only the model can tell.
+    """
+    if probe.columns is not None:
+        table: Any = probe.x
+        x = by_column(model, table, dict(zip(probe.columns, table.T, strict=True)))
+        probe = probe if x is table else replace(probe, x=x, columns=None)
     x, declared = matched(model, probe.x)
-    for leaf, tensor in zip(keras.tree.flatten(x), declared, strict=False):
-        if leaf.ndim == len(tensor.shape) - 1:
+    leaves = keras.tree.flatten(x)
+    _require_meant(probe, len(leaves), declared)
+    for leaf, tensor in zip(leaves, declared, strict=False):
+        if probe.from_batches and leaf.ndim == len(tensor.shape) - 1:
             raise ValueError(
                 f"`probe` must give batches of shape {('n', *tensor.shape[1:])}, as the model's "
                 f"input {tensor.name!r} takes. Received: elements of {leaf.ndim} axes, as of a "
                 "dataset of single examples. Batch it first: `dataset.batch(n)`."
             )
+    return probe
+
+
+def _require_meant(probe: Probe, count: int, declared: Sequence[Any]) -> None:
+    """Tuples and lists mean different things, which only the model can tell apart."""
+    if len(declared) == 1 and count == 2 and isinstance(probe.x, list):
+        raise ValueError(
+            "`probe` as a list must hold the model's inputs, and the model takes one. Received: a "
+            "list of two. Points and known values go in a tuple: (x, y)."
+        )
+    if len(declared) > 1 and count == 1 and probe.y is not None:
+        names = [tensor.name for tensor in declared]
+        example = ", ".join(f"{name!r}: ..." for name in names)
+        raise ValueError(
+            "`probe` as a tuple must be (x, y), points and known values. Received: one array x for "
+            f"a model of {len(names)} inputs, {names}. These go in a dict by name or in a list: "
+            f"{{{example}}}, with known values ({{{example}}}, y)."
+        )
 
 
 def _parted(given: Any) -> tuple[Any, Any, Any]:
@@ -142,10 +170,12 @@ def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
     array = np.array(numbers_in(leaf, what))
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
+        columns = names_of_columns(leaf)
+        column = "" if columns is None else f", in column {columns[bad[0][1]]!r}"
         raise ValueError(
             f"`{what}` holds {len(bad)} value(s) that are NaN or infinite, the first at index "
-            f"{tuple(int(i) for i in bad[0])}. Drop or fill them: no derivative means anything "
-            "there."
+            f"{tuple(int(i) for i in bad[0])}{column}. Drop or fill them: no derivative means "
+            "anything there."
         )
     array.flags.writeable = False  # TensorFlow may read from this very memory
     return array

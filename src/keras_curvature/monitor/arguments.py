@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,15 @@ def require_keras(model: Any) -> None:
             "`CurvatureMonitor` must be given to a model of Keras 3. Received: a "
             f"{type(model).__name__} of {type(model).__module__}. Build it with `keras`; the "
             "functions, `keras_curvature.laplacian` and so on, take models of tf_keras too."
+        )
+
+
+def require_directory(log_dir: Any) -> None:
+    """Raises TypeError for what can be no path, such as the known values."""
+    if not isinstance(log_dir, str | os.PathLike | None):
+        raise TypeError(
+            "`log_dir` must be the path of a directory, for example 'logs/run1'. Received: a "
+            f"{type(log_dir).__name__}. Known values go beside the points: `probe` as (x, y)."
         )
 
 

@@ -12,12 +12,13 @@ import keras
 
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.api import Options
-from keras_curvature.engines.backend import unobserved
+from keras_curvature.engines.backend import only_on_tensorflow, unobserved
 from keras_curvature.measurement.exact_or_estimated import checked_directions
 from keras_curvature.measurement.plane_maps import Maps
 from keras_curvature.measurement.probe import Names, make_probe
 from keras_curvature.measurement.shape import checked_shape
 from keras_curvature.monitor.arguments import (
+    require_directory,
     require_keras,
     require_name,
     require_one_of,
@@ -71,9 +72,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
-            takes, `(x, y)` with known values of the function, or batches of either as Keras
-            takes them: a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, a `DataLoader`.
-            They are read once, here. `(x, y, weights)` is taken too; the weights have no effect.
+            takes, a data frame with a column for each input, `(x, y)` with known values of the
+            function, or batches of either as Keras takes them: a batched `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, a `DataLoader`. They are read once, here. `(x, y, weights)` is
+            taken too; the weights have no effect.
             For a model that takes so many examples at a time (a stateful recurrent layer,
             `batch_size` in its `keras.Input`) as many, or several times as many.
         log_dir: where TensorBoard looks; a relative path begins where the process is when
@@ -182,15 +184,17 @@ class CurvatureMonitor(keras.callbacks.Callback):
         on_error: str = "raise",
         verify: bool = False,
     ) -> None:
+        only_on_tensorflow("`CurvatureMonitor`")
         super().__init__()
         require_one_of("units", units, ("auto", "raw", "std"))
         require_one_of("on_error", on_error, ("raise", "warn"))
         require_name(name)
         require_part(model)
+        require_directory(log_dir)
         self.probe = make_probe(probe)
         self.log_dir = log_dir
         self.name = name
-        self.history: History = {"step": []}
+        self.history: dict[str, list[Any]] = History()
         self.diagnosis: Diagnosis | None = None
         self.verification: Verification | None = None
         self._asked = Asked(
@@ -261,7 +265,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         `EarlyStopping(restore_best_weights=True)`.
 
         Args:
-            model: what to measure. Default: the model that `fit` was last called on.
+            model: what to measure. Default: the model that `fit` was last called on, before that
+                the network that was given as `model=`.
 
         Returns:
             The reports by the name of the output, `""` if there is but one, as `reports`.
@@ -276,11 +281,14 @@ class CurvatureMonitor(keras.callbacks.Callback):
             >>> float(monitor.measure(model)[""].headline["rms"])
             0.0
         """
-        model = self.model if model is None else model
+        part = self._asked.part
+        own = self.model if self.model is not None or isinstance(part, str) else part
+        model = own if model is None else model
         if model is None:
+            inside = "" if part is None else f", the one with {part!r} inside"
             raise ValueError(
                 "`measure` needs a model: pass the monitor to `model.fit` first, or give the model "
-                "here, `monitor.measure(model)`."
+                f"here, `monitor.measure(model)`{inside}."
             )
         require_keras(model)
         self._take(Training(self._asked, model), NOW, time.perf_counter())

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-History = dict[str, list[Any]]
-"""By name the values at each measured step; `"step"` says which these are."""
+from keras_curvature.monitor.meant import advice
 
 
-def record(history: History, step: int, numbers: dict[str, float]) -> None:
+class History(dict[str, list[Any]]):
+    """By name the values at each measured step; `"step"` says which these are."""
+
+    def __init__(self) -> None:
+        super().__init__(step=[])
+
+    def __missing__(self, name: str) -> NoReturn:
+        """Raises for a name that no number has.
+
+        Raises:
+            KeyError: with the names that there are.
+        """
+        if not self["step"]:
+            raise KeyError(
+                f"`history[...]` is empty: nothing has been measured at a step of a training yet. "
+                f"Pass the monitor to `model.fit`. Received: {name!r}."
+            )
+        raise KeyError(
+            f"`history[...]` must be the name of a number, one of {list(self)}. Received: "
+            f"{name!r}. {advice(str(name), self)}".rstrip()
+        )
+
+
+def record(history: dict[str, list[Any]], step: int, numbers: dict[str, float]) -> None:
     """Appends a step, NaN where a number is not known at it or was not before."""
     count = len(history["step"])
     for key in numbers:
@@ -17,7 +39,7 @@ def record(history: History, step: int, numbers: dict[str, float]) -> None:
         values.append(step if key == "step" else numbers.get(key, float("nan")))
 
 
-def forget_after(history: History, step: int) -> None:
+def forget_after(history: dict[str, list[Any]], step: int) -> None:
     """Drops what came after a backup from which the training goes on."""
     count = sum(measured <= step for measured in history["step"])
     for values in history.values():

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from keras_curvature.monitor.meant import advice
 from keras_curvature.report.data import ALL, HEADLINE, Reports
 
 STEP = "step"
@@ -40,7 +41,8 @@ class Logs:
             if name != STEP and not known.numbers([name]):
                 raise ValueError(
                     f"`logs` must be 'headline', 'all', None or a list of names among "
-                    f"{[*known.numbers(), STEP]}. Received: {name!r} in it."
+                    f"{[*known.numbers(), STEP]}. Received: {name!r} in it. "
+                    f"{advice(name, known.numbers())}".rstrip()
                 )
 
     def publish(self, reports: Reports, step: int, logs: dict[str, Any] | None) -> None:

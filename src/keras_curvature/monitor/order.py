@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_curvature.monitor.meant import advice
 from keras_curvature.report.metrics import MEANINGS
 
 FRAMES = 12
@@ -62,22 +63,63 @@ def require_written(
 
     Raises:
         ValueError: for a number that was measured and is not written, for one that is not
-            measured in this training, and for a name that is nearly one. What else begins with the
-            name may be another callback's.
+            measured in this training, for a name that is nearly one, and for one of which it is not
+            said whether it is better small or large. What else begins with the name may be another
+            callback's.
     """
-    for callback, key, number in _readers(_callbacks(monitor), name):
+    callbacks = _callbacks(monitor)
+    for callback, key, number in _readers(callbacks, name):
+        if number in written:
+            _require_mode(callback, key)
         close = difflib.get_close_matches(number, known, 1, 0.8)
         if number in written or (number not in {*known, *MEANINGS} and not close):
             continue
-        advice = f"which is not measured here. `logs` may name {list(known)}."
+        what = f"which is not measured here. {advice(number, known)}".rstrip()
         if close and number not in known:
-            advice = f"which there is not. `{name}_{close[0]}` is meant?"
+            what = f"which there is not. `{name}_{close[0]}` is meant?"
         if number in known:
-            advice = f"which the monitor does not write. Ask for it: `logs=[{number!r}, ...]`."
+            what = f"which the monitor does not write. Ask for it: `logs=[{number!r}, ...]`."
         raise ValueError(
-            f"`{type(callback).__name__}` reads {key!r}, {advice} Received: `logs` with "
+            f"`{type(callback).__name__}` reads {key!r}, {what} Received: `logs` with "
             f"{list(written)}."
         )
+    _warn_of_other_prefixes(monitor, name, callbacks, known)
+
+
+def _require_mode(callback: Any, key: str) -> None:
+    """Keras would say it after the first epoch."""
+    waits = getattr(callback, "monitor_op", "known") is None
+    if waits and callback.monitor == key and getattr(callback, "mode", None) == "auto":
+        kind = type(callback).__name__
+        raise ValueError(
+            f"`{kind}` must be told whether {key!r} is better when it is small or when it is "
+            f"large. Received: mode='auto'. Write `{kind}({key!r}, mode='min')`, or 'max'."
+        )
+
+
+def _warn_of_other_prefixes(
+    monitor: Any, name: str, callbacks: Sequence[Any], known: Collection[str]
+) -> None:
+    """Says what is watched in vain, unless somebody else writes a number of that name."""
+    metrics = {metric.name for part in monitor.model.metrics for metric in _parts(part)}
+    monitors = [each.name for each in callbacks if isinstance(each, type(monitor))]
+    for callback, key in _watched(callbacks):
+        number = key.removeprefix("val_")
+        for prefix in ("curvature", name):
+            number = number.removeprefix(f"{prefix}_").removeprefix(f"{prefix}/")
+        others = any(key.startswith(f"{other}_") for other in monitors)
+        if number in known and key not in metrics and not others:
+            kind = type(callback).__name__
+            warnings.warn(
+                f"`{kind}` reads {key!r}, and in `logs` the monitor's number is called "
+                f"'{name}_{number}'. Unless a metric of the model is called {key!r}, write "
+                f"`{kind}('{name}_{number}', ...)`.",
+                stacklevel=2,
+            )
+
+
+def _parts(metric: Any) -> Sequence[Any]:
+    return getattr(metric, "metrics", None) or [metric]
 
 
 def _callbacks(monitor: keras.callbacks.Callback) -> list[Any]:
@@ -92,11 +134,17 @@ def _callbacks(monitor: keras.callbacks.Callback) -> list[Any]:
 
 
 def _readers(callbacks: Sequence[Any], name: str) -> Iterator[tuple[Any, str, str]]:
-    """Each callback, a key that it says it reads in `logs`, and that without the prefix."""
+    """Each callback, a key of this prefix that it says it reads in `logs`, and that without it."""
+    for callback, key in _watched(callbacks):
+        if key.startswith(f"{name}_"):
+            yield callback, key, key.removeprefix(f"{name}_")
+
+
+def _watched(callbacks: Sequence[Any]) -> Iterator[tuple[Any, str]]:
+    """Each callback, and a key that it says it reads in `logs`."""
     for callback in callbacks:
         path = str(getattr(callback, "filepath", ""))
         in_path = [part.partition("}")[0].partition(":")[0] for part in path.split("{")[1:]]
         watched = getattr(callback, "monitor", None)
         for key in [*([watched] if isinstance(watched, str) else []), *in_path]:
-            if key.startswith(f"{name}_"):
-                yield callback, key, key.removeprefix(f"{name}_")
+            yield callback, key

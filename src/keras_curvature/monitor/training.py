@@ -28,8 +28,8 @@ from keras_curvature.measurement.probe import (
     Probe,
     columns_by_index,
     feature_names,
+    fitted,
     names_given,
-    require_batches,
 )
 from keras_curvature.measurement.shape import conditions
 from keras_curvature.measurement.slices import Slices
@@ -85,6 +85,12 @@ class Found:
         names = list(self.reports)
         name = names[0] if output == "" else output
         if name not in names:
+            if names == [""]:
+                raise ValueError(
+                    "`output` must be left out: the model has one output. Received: "
+                    f"{output!r}. Which picture `plot` draws is `picture=`; `savefig` of what it "
+                    "gives back writes it."
+                )
             raise ValueError(f"`output` must be one of {names}. Received: {output!r}.")
         return self.measurements[name], self.reports[name]
 
@@ -107,10 +113,9 @@ class Training:
     def __init__(self, asked: Asked, model: keras.Model) -> None:
         """Checks what was asked against the model that `fit` was called on."""
         self._asked, self._trained = asked, model
-        probe = asked.probe
+        network = watched(model, asked.part, asked.probe)
+        probe = given = fitted(asked.probe, network)
         options = columns_by_index(asked.options, asked.feature_names, probe)
-        network = watched(model, asked.part, probe)
-        require_batches(probe, network)
         self._subject, self._preface = network, list[str]()
         if asks_for_loss(network, options.output):
             self._subject, probe = with_loss(network, probe, options.output)
@@ -126,12 +131,12 @@ class Training:
             directions=asked.directions,
             units=asked.units,
             scale=asked.scale,
-            reference=known(asked.probe.x) if callable(known) else known,
+            reference=known(given.x) if callable(known) else known,
             names=asked.feature_names,
         )
         self.measurer = self._make()
         inputs = self.measurer.f.inputs
-        self.names = names_given(asked.feature_names, asked.probe, self.measurer.f)
+        self.names = names_given(asked.feature_names, given, self.measurer.f)
         self._all_names = self.names or feature_names(None, None, inputs)
         self._conditions = conditions(asked.shape, self._all_names, inputs)
         self.maps = PlaneMaps(asked.maps, self.measurer, self._all_names)

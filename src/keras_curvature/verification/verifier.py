@@ -14,7 +14,7 @@ from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, NotDifferentiableError, Options, bind
-from keras_curvature.engines.backend import require_eager, unobserved
+from keras_curvature.engines.backend import only_on_tensorflow, require_eager, unobserved
 from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.judging import judged, tolerance_of
@@ -75,6 +75,7 @@ def verify(
         >>> kc.verify(model, np.random.default_rng(0).normal(size=(16, 2))).ok
         True
     """
+    only_on_tensorflow("`verify`")
     require_eager("verify")
     options = Options(output, wrt, engine, dtype, batch_size, columns)
     _require_seed(seed)

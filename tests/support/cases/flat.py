@@ -75,10 +75,10 @@ def joined(leaves: Sequence[Any]) -> np.ndarray:
 
 def model_of(case: Case, dtype: str = "float64") -> keras.Model:
     """The model, kept for a while: those of all cases would fill the memory."""
-    return _built(case, dtype, twin=False)
+    return built(case, dtype, twin=False)
 
 
-def _built(case: Case, dtype: str, *, twin: bool) -> keras.Model:
+def built(case: Case, dtype: str, *, twin: bool) -> keras.Model:
     twin = twin and case.twin is not None
     return (_build if "slow" in case.tags else _build_once)(case, dtype, twin)
 
@@ -89,7 +89,7 @@ def _build(case: Case, dtype: str, twin: bool) -> keras.Model:
         return original(make, case.number, case.settle)
     if dtype == "float64" and "float32_only" in case.tags:
         raise ValueError(f"{case.id} has no float64 model.")
-    return copied(make, dtype, _built(case, "float64", twin=True))
+    return copied(make, dtype, built(case, "float64", twin=True))
 
 
 _build_once = functools.lru_cache(maxsize=16)(_build)
@@ -107,7 +107,7 @@ def flat_of(case: Case, dtype: str = "float64") -> Flat:
 
 def true_flat_of(case: Case) -> Flat:
     """The float64 function that the truth is found from."""
-    return _flattened(case, _built(case, "float64", twin=True), case.batch("float64"))
+    return _flattened(case, built(case, "float64", twin=True), case.batch("float64"))
 
 
 def _flattened(case: Case, model: keras.Model, x: Any) -> Flat:
@@ -181,7 +181,7 @@ def true_gradient(case: Case) -> np.ndarray:
     """The first derivatives in float64, `(n, m, d)`."""
     flat = true_flat_of(case)
     if case.exact is not None:
-        return case.exact(_built(case, "float64", twin=True), flat.z).gradient
+        return case.exact(built(case, "float64", twin=True), flat.z).gradient
     return truth.gradient(flat, flat.z, case.h, case.order)
 
 
@@ -192,7 +192,7 @@ def true_hessian(case: Case) -> np.ndarray:
         raise ValueError(f"{case.id} is too wide for a whole Hessian from differences.")
     flat = true_flat_of(case)
     if case.exact is not None:
-        return case.exact(_built(case, "float64", twin=True), flat.z).hessian
+        return case.exact(built(case, "float64", twin=True), flat.z).hessian
     if case.is_flat:
         n, m = true_value(case).shape
         return np.zeros((n, m, *2 * flat.z.shape[1:]))

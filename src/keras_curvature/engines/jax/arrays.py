@@ -147,6 +147,11 @@ def multiply_no_nan(a: Tensor, b: Tensor) -> Tensor:
     return jnp.where(nothing, jnp.zeros((), b.dtype), jnp.where(nothing, 1, a) * b)
 
 
+def once(tensor: Tensor | None) -> Tensor | None:
+    """A tensor that is computed once: XLA would compute a slope again for every direction."""
+    return None if tensor is None else jax.lax.optimization_barrier(tensor)
+
+
 def one_hot(indexes: Tensor, depth: int) -> Tensor:
     """Whether each of so many places is the one of an index, along a new last axis."""
     return indexes[..., None] == jnp.arange(depth)

@@ -62,3 +62,12 @@ def require_eager(function: str) -> None:
 def not_converted(function: F) -> F:
     """The function: nothing rewrites it."""
     return function
+
+
+REFUSALS = (TypeError, ValueError)
+"""What a model raises for inputs that it does not take."""
+
+
+def outside() -> contextlib.AbstractContextManager[None]:
+    """Arrays of NumPy have numbers wherever they are made."""
+    return contextlib.nullcontext()

@@ -89,3 +89,17 @@ def in_graph(
 def devices(strategy: None) -> int:
     """Over how many devices examples are shared out from here."""
     return 1
+
+
+def as_called(f: FlatFunction) -> Callable[..., list[Any]]:
+    """From a point and the other inputs to the outputs one by one, a few times.
+
+    Compiled: one operation after the other JAX would compile each.
+    """
+
+    @jax.jit
+    def call(weights: Sequence[Any], z: Any, rest: Sequence[Any]) -> list[Any]:
+        with f.with_weights(weights):
+            return f.apart(z, rest)
+
+    return lambda z, rest: call(f.weights(), z, rest)

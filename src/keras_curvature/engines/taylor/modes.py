@@ -122,7 +122,7 @@ class Mode(ABC):
         if isinstance(jet.of, Composite):
             function, value = jet.of, jet.value
             first, second = None, None
-            for base, slope in zip(function.bases, function.slopes, strict=True):
+            for base, slope in zip(function.bases, map(xp.once, function.slopes), strict=True):
                 first = plus(first, times(slope, base.first))
                 if base.second is not None:
                     second = plus(second, times(slope, base.second))

@@ -107,6 +107,11 @@ def lowest(dtype: tf.DType) -> tf.Tensor:
     return tf.constant(dtype.min, dtype)
 
 
+def once(tensor: tf.Tensor | None) -> tf.Tensor | None:
+    """A tensor that is computed once, whoever uses it: as it is."""
+    return tensor
+
+
 def one_hot(indexes: tf.Tensor, depth: int) -> tf.Tensor:
     """Whether each of so many places is the one of an index, along a new last axis."""
     return tf.one_hot(indexes, depth, True, False, dtype=tf.bool)

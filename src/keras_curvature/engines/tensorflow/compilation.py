@@ -129,3 +129,13 @@ def saying(what: str, error: tf.errors.ResourceExhaustedError) -> Exception:
 def computing_in(dtype: tf.DType) -> contextlib.AbstractContextManager[None]:
     """Tensors have the dtype that they are given: nothing to be done for it."""
     return contextlib.nullcontext()
+
+
+REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
+"""What a model raises for inputs that it does not take."""
+
+
+def outside() -> contextlib.AbstractContextManager[None]:
+    """What is done here has numbers, also where a graph is built around it."""
+    scope: contextlib.AbstractContextManager[None] = tf.init_scope()
+    return scope

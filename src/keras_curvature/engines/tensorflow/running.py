@@ -132,3 +132,8 @@ def devices(strategy: tf.distribute.Strategy | None) -> int:
     if strategy is None or distribution.in_one():
         return 1
     return distribution.count(strategy)
+
+
+def as_called(f: FlatFunction) -> Callable[..., list[tf.Tensor]]:
+    """From a point and the other inputs to the outputs one by one, a few times."""
+    return f.apart

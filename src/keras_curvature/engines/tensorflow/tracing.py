@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,7 @@ def trace(
         with tf.init_scope(), unnoticed(model), unfused(model):
             concrete = compiled(call, specs)
     except Exception as error:
-        _explain(error, model)
+        _explain(error, model, structure)
         raise
     if tap is not None and len(taps) != 1:
         raise ValueError(tap_message(tap, len(taps)))
@@ -165,7 +166,7 @@ def _tapped(
     return whole
 
 
-def _explain(error: Exception, model: Callable[..., Any]) -> None:
+def _explain(error: Exception, model: Callable[..., Any], structure: Any) -> None:
     """Raises what it means that a model or function could not be traced, where that is known."""
     names = getattr(getattr(model, "__code__", None), "co_names", ())
     for name in ("predict", "predict_on_batch", "evaluate"):
@@ -174,11 +175,25 @@ def _explain(error: Exception, model: Callable[..., Any]) -> None:
                 f"The function calls `{name}`, which takes arrays and gives arrays, where no "
                 f"derivative can be followed. Call the model itself: `net(x)`. Keras says: {error}"
             ) from error
+    said = str(error)
     to_numpy = "numpy" if isinstance(error, NotImplementedError) else "no attribute 'numpy'"
-    if isinstance(error, NotImplementedError | AttributeError) and to_numpy in str(error):
+    away = isinstance(error, NotImplementedError | AttributeError) and to_numpy in said
+    if away or "must be real number, not" in said:
         raise TypeError(
-            "The model, or the function in `output`, hands a tensor to NumPy, where no derivative "
-            f"can be followed. Write this part with `keras.ops`. TensorFlow says: {error}"
+            "The model, or the function in `output`, hands a tensor to NumPy, or to `math`, where "
+            f"no derivative can be followed. Write this part with `keras.ops`. Python says: {error}"
+        ) from error
+    if isinstance(error, TypeError) and re.search("missing .*required .*argument", said):
+        raise TypeError(
+            "The model must take one argument, `x` as it was given. Of a function of several make "
+            f"one of a list: `lambda given: function(*given)`. Python says: {error}"
+        ) from error
+    if "Iterating over a symbolic" in said or "valid indices, got '" in said:
+        given = "one array" if structure is None else f"a {type(structure).__name__} of arrays"
+        raise TypeError(
+            "The model's own code takes apart what it is given, as if it were a list or a dict, or "
+            f"loops over it. Received: {given}. Give `x` as the model takes it; as a monitor's "
+            f"probe a tuple is (x, y). TensorFlow says: {error}"
         ) from error
 
 

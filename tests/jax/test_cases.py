@@ -1,0 +1,94 @@
+"""The table of models on JAX: the same truth, the same weights, the same tolerances.
+
+Errors are relative in the Frobenius norm over the whole batch:
+`|found - truth| / max(|truth|, |gradient|)`, as on TensorFlow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cases import CASES
+from cases.weights import precision
+from keras_curvature.engines.bound_model import bind
+from keras_curvature.engines.dispatch import ENGINES
+from keras_curvature.engines.evaluation import flat_derivatives
+from keras_curvature.engines.jax.compilation import computing_in
+from keras_curvature.engines.options import Options
+
+TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
+
+TENSORFLOW_S = ("tensorflow", "differentiating", "applications")
+"""Families of raw TensorFlow ops, of its tapes, and of weights that are downloaded."""
+
+QUICK = (
+    "activations/gelu",
+    "activations/relu",
+    "activations/softmax",
+    "layers/BatchNormalization",
+    "layers/Conv2D",
+    "layers/Dense",
+    "layers/Embedding",
+    "layers/LSTM",
+    "layers/LayerNormalization",
+    "layers/MaxPooling2D",
+    "layers/MultiHeadAttention",
+    "ops/cumprod",
+    "ops/det",
+    "ops/einsum",
+    "ops/logsumexp",
+    "ops/norm",
+    "ops/scan",
+    "ops/sort",
+    "ops/while_loop",
+)
+
+
+def table():
+    for case in CASES:
+        if case.family in TENSORFLOW_S or case.tags & {"slow", "wide"}:
+            continue
+        marks = [] if case.id in QUICK else [pytest.mark.slow]
+        yield pytest.param(case, id=case.id, marks=marks)
+
+
+@pytest.fixture(scope="module")
+def model_of(truths):
+    def model(case):
+        with precision("float32"):
+            made = case.make()
+        for variable, value in zip(made.weights, truths[case.id]["weights"], strict=True):
+            variable.assign(value.astype(variable.dtype))
+        return made
+
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", ["nested", "taylor"])
+@pytest.mark.parametrize("case", [*table()])
+def test_derivatives_are_right(case, engine, dtype, model_of, truths):
+    known = truths[case.id]
+    options = Options(engine=engine, dtype=dtype, **case.kwargs)
+    bound = bind(model_of(case), case.batch("float64"), options)
+    with computing_in(dtype):
+        asked = [("value", "jacobian", "hessian"), ("hessian_diagonal",), ("laplacian",)]
+        found = {
+            name: np.asarray(array, "float64")
+            for names in asked
+            for name, array in flat_derivatives(bound, ENGINES[engine], names, None, None).items()
+        }
+    hessian = known["hessian"]
+    scale = max(np.linalg.norm(hessian), np.linalg.norm(known["jacobian"]))
+    wanted = {
+        **{name: (known[name], np.linalg.norm(known[name])) for name in ("value", "jacobian")},
+        "hessian": (hessian, scale),
+        "hessian_diagonal": (np.einsum("nmii->nmi", hessian), scale),
+        "laplacian": (np.einsum("nmii->nm", hessian), scale),
+    }
+    errors = {
+        name: np.linalg.norm(found[name] - truth) / (size or 1)
+        for name, (truth, size) in wanted.items()
+    }
+    assert max(errors.values()) < TOLERANCE[dtype], errors
