@@ -19,6 +19,7 @@ MODULES = {
     "datasets_behind": "private",
     "flatten": "flat_function",
     "is_eager": "compilation",
+    "keeps_examples_apart": "running",
     "layer_of": "activity_analysis",
     "not_converted": "compilation",
     "outside": "compilation",
@@ -30,6 +31,7 @@ MODULES = {
     "tiled": "first_derivatives",
     "trace": "tracing",
     "unobserved": "compilation",
+    "unoptimised": "compilation",
     "value_and_jacobian": "first_derivatives",
 }
 """The modules of `engines/<backend>/` that have them."""

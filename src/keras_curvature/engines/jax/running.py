@@ -51,6 +51,15 @@ def function(
     return run
 
 
+def op_by_op(f: FlatFunction, strategy: None, compute: Compute) -> None:
+    """For a single call: compiled too, as JAX is slow op by op."""
+
+
+def keeps_examples_apart(f: FlatFunction) -> bool:
+    """Whether that is known without trying: never."""
+    return False
+
+
 def in_graph(
     compute: Compute,
     tensors: Sequence[Any],

@@ -13,6 +13,9 @@ import tensorflow as tf
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 
+unoptimised = private.unoptimised
+"""Here too, where it is looked for in every backend."""
+
 
 def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> Any:
     """The concrete function of `call` for tensors like `specs`.

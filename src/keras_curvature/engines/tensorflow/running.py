@@ -16,6 +16,7 @@ from keras_curvature.engines.tensorflow import (
 from keras_curvature.engines.tensorflow.compilation import compiled, is_eager, standing_alone
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.private import inside_xla, watched_by_tapes
+from keras_curvature.engines.tensorflow.taylor.batch_independence import examples_apart
 
 Compute = Callable[..., dict[str, tf.Tensor]]
 
@@ -92,6 +93,24 @@ def function(
             return shared_functions.shared(f.traced, key, whole, specs)
         found: Compute = compiled(whole, specs)
         return found
+
+
+def op_by_op(
+    f: FlatFunction, strategy: tf.distribute.Strategy | None, compute: Compute
+) -> Compute | None:
+    """`compute` for a single call, where that takes less than compiling it.
+
+    Not where its graph takes turns, which would be taken one by one.
+    """
+    if strategy is not None or f.batch is not None or f.activity.resists_vectorising:
+        return None
+    run: Compute = standing_alone()(compute)
+    return run
+
+
+def keeps_examples_apart(f: FlatFunction) -> bool:
+    """Whether the graph tells that an output depends on its own example, and on no chance."""
+    return f.traced.identity is not None and examples_apart(f.traced)
 
 
 def in_graph(
