@@ -1,4 +1,4 @@
-"""`DerivativeOutput` on JAX: trains what autodiff inside of a layer cannot, and keeps it whole."""
+"""Layers on JAX: they train what autodiff inside of a layer cannot, and keep it whole."""
 
 from __future__ import annotations
 
@@ -74,3 +74,17 @@ def test_a_saved_model_gives_the_same_on_tensorflow(tmp_path):
     for again in (model, keras.models.load_model(tmp_path / "model.keras")):
         for name, here in again.predict(X, verbose=0).items():
             np.testing.assert_allclose(here, elsewhere[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [None, 0.1])
+def test_a_penalty_straightens(scale):
+    def curvature_after(strength):
+        keras.utils.set_random_seed(0)
+        net = keras.Sequential([keras.Input((2,)), layers.Dense(16, "tanh"), layers.Dense(1)])
+        inputs = keras.Input((2,))
+        model = keras.Model(inputs, kc.CurvaturePenalty(net, strength, scale=scale)(inputs))
+        model.compile(keras.optimizers.Adam(0.02), "mse")
+        model.fit(X, np.sin(4 * X[:, :1]), epochs=20, verbose=0)
+        return float(np.square(kc.laplacian(net, X)).mean())
+
+    assert curvature_after(1.0) < curvature_after(0.0) / 4

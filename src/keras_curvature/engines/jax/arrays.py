@@ -25,16 +25,20 @@ copy = jnp.copy
 einsum = jnp.einsum
 exp = jnp.exp
 eye = jnp.eye
+clip = jnp.clip
 max = jnp.max
 maximum = jnp.maximum
 mean = jnp.mean
+min = jnp.min
 minimum = jnp.minimum
+norm = jnp.linalg.norm
 ones = jnp.ones
 ones_like = jnp.ones_like
 repeat = jnp.repeat
 reshape = jnp.reshape
 square = jnp.square
 stack = jnp.stack
+std = jnp.std
 sum = jnp.sum
 tensordot = jnp.tensordot
 tile = jnp.tile
@@ -70,6 +74,12 @@ def cast(value: Any, dtype: Any) -> Tensor:
 def constant(value: Any, dtype: Any = None) -> Tensor:
     """An array of a number or of a NumPy array."""
     return jnp.asarray(value, dtype)
+
+
+def divide_no_nan(a: Tensor, b: Tensor) -> Tensor:
+    """The quotient, and 0 where the divisor is."""
+    nothing = b == 0
+    return jnp.where(nothing, 0, a / jnp.where(nothing, 1, b))
 
 
 def dtype_of(name: Any) -> np.dtype[Any]:

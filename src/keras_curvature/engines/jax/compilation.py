@@ -71,3 +71,7 @@ REFUSALS = (TypeError, ValueError)
 def outside() -> contextlib.AbstractContextManager[None]:
     """Arrays of NumPy have numbers wherever they are made."""
     return contextlib.nullcontext()
+
+
+LAYERS_HAVE_METRICS = False
+"""Whether Keras lets a layer update a metric while it is called: here their variables are empty."""

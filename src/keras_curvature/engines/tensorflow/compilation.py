@@ -139,3 +139,7 @@ def outside() -> contextlib.AbstractContextManager[None]:
     """What is done here has numbers, also where a graph is built around it."""
     scope: contextlib.AbstractContextManager[None] = tf.init_scope()
     return scope
+
+
+LAYERS_HAVE_METRICS = True
+"""Whether Keras lets a layer update a metric while it is called in training."""
