@@ -86,8 +86,14 @@ def array(c):
     return lambda x: tf.sin(x * np.full(1, c))
 
 
+def tensor(c):
+    """As what an adapted `Normalization` holds."""
+    held = tf.constant([c], tf.float64)
+    return lambda x: tf.sin(x * held)
+
+
 def large_tensor(c):
-    held = tf.fill([1000], tf.constant(c, tf.float64))
+    held = tf.fill([10_000], tf.constant(c, tf.float64))
     return lambda x: tf.sin(x * tf.reduce_mean(held))
 
 
@@ -121,6 +127,7 @@ ALIKE = {
     function: True,
     branch: True,
     loop: True,
+    tensor: True,
     large_tensor: False,
 }
 """How a `c` gets into `sin(c x)`; whether two models with the same one are known to be alike."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow import private
+from keras_curvature.engines.tensorflow import arrays, private
 from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
     CALLS,
@@ -27,6 +28,9 @@ NAMES = {"_gradient_op_type", "_user_specified_name"}
 
 READING = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd"}
 """Ops that depend on more than their inputs' values and attributes, and only on variables."""
+
+LARGEST_CONSTANT = 2**16
+"""Bytes of a tensor that a graph holds up to which it is compared by value."""
 
 ENTERED = CALLS | LOOPS | BRANCHES
 
@@ -48,25 +52,35 @@ def identity_of(
         variables: all that the graph captures, in the order in which it does.
 
     Returns:
-        A digest, or `None` for a graph that may depend on anything else: on a tensor or a table
-        outside of it, on random numbers, on a gradient that was written by hand.
+        A digest, or `None` for a graph that may depend on anything else: on a large tensor or a
+        table outside of it, on random numbers, on a gradient that was written by hand.
     """
     found = hashlib.sha256()
 
     def write(part: object) -> None:
         found.update(f"{part!r};".encode())
 
-    if len(graph.captures) != len(variables):
-        return None
-    for variable in variables:
-        if not private.is_plain(variable):
+    by_handle = {id(variable.handle): variable for variable in variables}
+    for outer, _ in graph.captures:
+        variable = by_handle.get(id(outer))
+        if variable is None:  # what a `Normalization` has learned, say
+            if not arrays.has_numbers(outer) or _bytes(outer) > LARGEST_CONSTANT:
+                return None
+            write((outer.dtype.name, outer.shape.as_list(), outer.numpy().tobytes()))
+        elif not private.is_plain(variable):
             return None
-        write((variable.shape.as_list(), variable.dtype.name, variable.trainable, variable.device))
+        else:
+            kept = (variable.shape.as_list(), variable.dtype.name, variable.trainable)
+            write((*kept, variable.device))
     try:
         _describe(graph, ends, write)
     except _OneOfItsKindError:
         return None
     return found.hexdigest()
+
+
+def _bytes(tensor: tf.Tensor) -> int:
+    return int(np.prod(tensor.shape)) * arrays.itemsize(tensor.dtype)
 
 
 def _describe(graph: tf.Graph, ends: Sequence[tf.Tensor], write: Write) -> None:

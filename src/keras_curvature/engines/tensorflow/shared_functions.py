@@ -58,7 +58,9 @@ def shared(
         _kept.move_to_end(key)
         return WithWeights(_kept[key], weights)
     function = compiled_for_any_weights(call, specs, traced.variables)
-    if not function.captured_inputs:  # else it depends on what only this model has
+    # Constants that the model holds are part of its identity; anything else is this model's alone.
+    constants = {id(outer) for outer, _ in traced.captures} - {id(w.handle) for w in weights}
+    if all(id(tensor) in constants for tensor in function.captured_inputs):
         _kept[key] = function
         if len(_kept) > KEPT:
             _kept.popitem(last=False)
