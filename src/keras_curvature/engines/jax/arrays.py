@@ -86,6 +86,11 @@ def is_floating(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating)
 
 
+def has_derivative(dtype: Any) -> bool:
+    """Whether numbers of a dtype have a derivative: real ones and complex ones."""
+    return jnp.issubdtype(dtype, jnp.inexact)
+
+
 def is_real(dtype: Any) -> bool:
     """Whether a dtype is one of real numbers."""
     return not jnp.issubdtype(dtype, jnp.complexfloating)

@@ -11,6 +11,8 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+from keras_curvature.engines.jax.arrays import is_real
+
 ENTERED = {
     "custom_jvp_call of what it does": "call_jaxpr",
     "checkpoint": "jaxpr",
@@ -43,6 +45,12 @@ class Operation:
     number: int
     avals: tuple[Any, ...]
     results: tuple[Any, ...]
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether complex numbers are in it, of which formulas of real ones need not hold."""
+        dtypes = [getattr(aval, "dtype", bool) for aval in (*self.avals, *self.results)]
+        return not all(map(is_real, dtypes))
 
     @property
     def name(self) -> str:
@@ -93,7 +101,7 @@ class Program:
         return found[::-1]
 
 
-WRITTEN_OUT = {"_softmax", "relu", "relu6"}
+WRITTEN_OUT = {"_softmax"}
 """Functions of JAX with a derivative of their own, which is that of what they do."""
 
 

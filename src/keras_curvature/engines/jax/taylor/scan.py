@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.interpreter import parts_of_scan, read
 from keras_curvature.engines.jax.program import Slot, flattened
 from keras_curvature.engines.taylor.jets import Base, Jet, spread
@@ -77,7 +78,7 @@ def _triple(x: Any, jet: Jet | None, mode: Mode) -> tuple[Any, Any, Any]:
 
 def _filled(triple: tuple[Any, Any, Any], mode: Mode) -> tuple[Any, Any, Any]:
     x, first, _ = triple
-    if first is not None or not jnp.issubdtype(x.dtype, jnp.floating):
+    if first is not None or not has_derivative(x.dtype):
         return triple
     zeros = jnp.zeros((mode.directions, *x.shape), x.dtype)
     return x, zeros, zeros[: mode.slices] if mode.has_second else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from keras_curvature.engines.jax.arrays import is_floating
+from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.taylor.jets import Base, Jet
@@ -22,7 +22,7 @@ def active_instructions(
     """Those that depend on the sources by a derivative."""
     active, found = set(sources), []
     for instruction in instructions:
-        floats = [s for s in instruction.outputs if is_floating(program.avals[s].dtype)]
+        floats = [s for s in instruction.outputs if has_derivative(program.avals[s].dtype)]
         depends = any(x in active for x in instruction.inputs if isinstance(x, Slot))
         if depends and floats and not traits_of(instruction.operation.type).ends:
             active.update(floats)
@@ -45,7 +45,7 @@ def batch_leads(instructions: Sequence[Instruction], sources: Sequence[Slot]) ->
 
 def keeps_batch(operation: Operation, reached: Collection[int]) -> bool:
     """Whether an operation hands on examples along the first axis, in order."""
-    if lookup(operation.type) is None or not operation.results[0].shape:
+    if lookup(operation.type) is None or operation.is_complex or not operation.results[0].shape:
         return False
     n = operation.results[0].shape[0]
     given = [operation.avals[i] for i in reached]
