@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr
 
+from keras_curvature.engines.jax import less_largest
 from keras_curvature.engines.jax.arrays import is_floating, widened
-from keras_curvature.engines.jax.gradient_overrides import OVERRIDES
-from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot, flattened
+from keras_curvature.engines.jax.gradient_overrides import OVERRIDES, logaddexp
+from keras_curvature.engines.jax.jaxprs import flattened
+from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
 
 OWN_DTYPE = {
     "bitcast_convert_type",
@@ -80,7 +82,7 @@ def emit(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
     override = OVERRIDES.get(operation.type)
     if override is not None and is_floating(operation.results[0].dtype):
         return [override(*inputs)]
-    special = SPECIAL.get(operation.primitive.name)
+    special = SPECIAL.get(operation.type) or SPECIAL.get(operation.primitive.name)
     if special is not None:
         return special(operation, inputs, dtype)
     if operation.type in OWN_DTYPE:
@@ -207,8 +209,29 @@ def _custom_vjp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list
     return list(function(*inputs))
 
 
+def _largest(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    return [less_largest.largest(inputs[0], inputs[0], operation.params["axis"])]
+
+
+def _less_largest(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    return [less_largest.shifted(*inputs, operation.params["axis"])]
+
+
+def _cumulative_logsumexp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    p = operation.params
+    return [lax.associative_scan(logaddexp, inputs[0], reverse=p["reverse"], axis=p["axis"])]
+
+
+def _passed(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    return [jnp.copy(inputs[0])]  # another array: gradients are kept by array
+
+
 SPECIAL = {
+    less_largest.LARGEST: _largest,
+    less_largest.LESS_LARGEST: _less_largest,
+    less_largest.PASSED: _passed,
     "cond": _cond,
+    "cumlogsumexp": _cumulative_logsumexp,
     "custom_jvp_call": _custom_jvp,
     "custom_vjp_call": _custom_vjp,
     "scan": _scan,

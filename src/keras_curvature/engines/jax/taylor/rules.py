@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from keras_curvature.engines.jax import less_largest
 from keras_curvature.engines.jax.gradient_overrides import LOG_2, slope_of_tanh
 from keras_curvature.engines.jax.taylor import jvp, scan
 from keras_curvature.engines.jax.taylor.jvp import vmapped
@@ -222,6 +223,17 @@ def _beside(step: Step, i: int, stack: Any) -> Any:
     return jnp.pad(stack, widths)
 
 
+def _at_largest(function: Any) -> Rule:
+    """A linear function of a row for as long as the same entry is the largest."""
+
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        x, axis = step.inputs[0], step.op.params["axis"]
+        plain = linear_in((0,), lambda step, i, stack: function(x, stack, axis), never)
+        return plain.propagate(step, [jets[0]], mode)
+
+    return Rule(propagate, Traits(linear_in=EVERY_INPUT, is_piecewise=True))
+
+
 LINEAR: dict[str, Rule] = {
     "add": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
     "add_any": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
@@ -230,6 +242,7 @@ LINEAR: dict[str, Rule] = {
     "convert_element_type": _moved(lambda step, stack: stack.astype(step.outputs[0].dtype)),
     "copy": identity(),
     "copy_p": identity(),
+    less_largest.PASSED: identity(),
     "cumsum": _linear(0),
     "dynamic_slice": _linear(0),
     "dynamic_update_slice": _linear(0, 1),
@@ -253,6 +266,8 @@ LINEAR: dict[str, Rule] = {
 }
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
+    less_largest.LARGEST: _at_largest(less_largest.largest),
+    less_largest.LESS_LARGEST: _at_largest(less_largest.less_largest),
     "abs": elementwise(lambda x, y: formulas.where_negative(x, -1, 1)).kinked(
         "abs", "sqrt(x**2 + c)", itself
     ),

@@ -9,7 +9,8 @@ from jax import lax
 
 from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.interpreter import parts_of_scan, read
-from keras_curvature.engines.jax.program import Slot, flattened
+from keras_curvature.engines.jax.jaxprs import flattened
+from keras_curvature.engines.jax.program import Slot
 from keras_curvature.engines.taylor.jets import Base, Jet, spread
 from keras_curvature.engines.taylor.modes import Adjoint, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from keras_curvature.engines.jax import less_largest
 from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.op_types import traits_of
@@ -109,6 +110,8 @@ KEEPING = {
     "dynamic_update_slice": _never,
     "fft": lambda op, reached: len(op.params["fft_lengths"]) < len(op.avals[0].shape),
     "gather": _gather_keeps,
+    less_largest.LARGEST: lambda op, reached: op.params["axis"] != 0,
+    less_largest.LESS_LARGEST: lambda op, reached: op.params["axis"] != 0,
     "pad": lambda op, reached: op.params["padding_config"][0] == (0, 0, 0),
     "reduce_max": _axis_apart("axes"),
     "reduce_min": _axis_apart("axes"),
