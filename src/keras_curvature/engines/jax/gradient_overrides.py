@@ -6,12 +6,14 @@ of `max` at a tie as the mean of both slopes, whose square is that of neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from keras_curvature.engines.jax import less_largest
 
 Function = Callable[..., Any]
 
@@ -61,15 +63,46 @@ functions, such as `celu` and `hypot`, which have their derivatives if all are o
 neighbour of the point.
 """
 
+
+def _scatter_products(params: Mapping[str, Any], x: Any, places: Any, factors: Any) -> Any:
+    """One factor after the other: JAX has no derivative where a place has several."""
+    numbers = params["dimension_numbers"]
+    options = {"dimension_numbers": numbers, "mode": params["mode"]}
+    if params["unique_indices"] or places.ndim != 2:
+        return lax.scatter_mul(x, places, factors, **options, unique_indices=True)
+    (axis,) = set(range(factors.ndim)) - set(numbers.update_window_dims)
+
+    def multiplied(y: Any, given: Any) -> tuple[Any, None]:
+        place, factor = given
+        factor = jnp.expand_dims(factor, axis)
+        return lax.scatter_mul(y, place[None], factor, **options, unique_indices=True), None
+
+    return lax.scan(multiplied, x, (places, jnp.moveaxis(factors, axis, 0)))[0]
+
+
+def _cumulative_logsumexp(params: Mapping[str, Any], x: Any) -> Any:
+    return lax.associative_scan(logaddexp, x, reverse=params["reverse"], axis=params["axis"])
+
+
+def _of_inputs(function: Function) -> Function:
+    """Of an operation without parameters that change its meaning."""
+    return lambda params, *inputs: function(*inputs)
+
+
 OVERRIDES: dict[str, Function] = {
-    "expm1": expm1,
-    "logaddexp": logaddexp,
-    "logaddexp2": logaddexp2,
-    "logistic": logistic,
-    "max": _first_is_larger,
-    "min": _first_is_smaller,
-    "relu": _sloped(lambda x: jnp.maximum(x, 0), lambda x: x > 0),
-    "relu6": _sloped(lambda x: jnp.clip(x, 0, 6), lambda x: (x > 0) & (x < 6)),
-    "tanh": tanh,
+    "cumlogsumexp": _cumulative_logsumexp,
+    "expm1": _of_inputs(expm1),
+    less_largest.LARGEST: lambda params, x: less_largest.largest(x, x, params["axis"]),
+    less_largest.LESS_LARGEST: lambda params, *x: less_largest.shifted(*x, params["axis"]),
+    "logaddexp": _of_inputs(logaddexp),
+    "logaddexp2": _of_inputs(logaddexp2),
+    "logistic": _of_inputs(logistic),
+    "max": _of_inputs(_first_is_larger),
+    "min": _of_inputs(_first_is_smaller),
+    less_largest.PASSED: _of_inputs(jnp.copy),  # another array: gradients are kept by array
+    "relu": _of_inputs(_sloped(lambda x: jnp.maximum(x, 0), lambda x: x > 0)),
+    "relu6": _of_inputs(_sloped(lambda x: jnp.clip(x, 0, 6), lambda x: (x > 0) & (x < 6))),
+    "scatter-mul": _scatter_products,
+    "tanh": _of_inputs(tanh),
 }
-"""Operation type -> a function of real numbers in its place."""
+"""Operation type -> from its parameters and inputs, real numbers, to its result."""

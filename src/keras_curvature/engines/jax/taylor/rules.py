@@ -37,8 +37,13 @@ def _moved(on_stack: Callable[[Step, Any], Any]) -> Rule:
 
 
 def _linear(*which: int) -> Rule:
-    """A linear function of single inputs, of all examples."""
-    return linear_in(which or None, lambda step, i, stack: vmapped(step, stack, i), never)
+    """A sum of linear functions of single inputs, of all examples."""
+
+    def part(step: Step, i: int, stack: Any) -> Any:
+        inputs = [jnp.zeros_like(x) if j in which else x for j, x in enumerate(step.inputs)]
+        return jax.vmap(lambda x: step.again([*inputs[:i], x, *inputs[i + 1 :]])[0])(stack)
+
+    return linear_in(which, part, never)
 
 
 def _behind(axes: Sequence[int]) -> tuple[int, ...]:
@@ -254,7 +259,7 @@ LINEAR: dict[str, Rule] = {
     "pad": _linear(0, 1),
     "real": _linear(0),
     "reduce_sum": _moved(_summed),
-    "reduce_window_sum": linear_in((0,), lambda step, i, stack: vmapped(step, stack, i), never),
+    "reduce_window_sum": _linear(0),
     "reshape": _moved(_reshaped),
     "rev": _linear(0),
     "scatter": _linear(0, 2),
