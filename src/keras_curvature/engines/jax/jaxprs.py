@@ -5,7 +5,8 @@ A jaxpr that is called twice has the same variables twice; here each result has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
@@ -102,6 +103,20 @@ def flattened(closed: ClosedJaxpr) -> Program:
     flattening = _Flattening()
     arguments = tuple(flattening.slot(v.aval) for v in closed.jaxpr.invars)
     results = flattening.enter(closed.jaxpr, closed.consts, arguments, "")
-    return Program(
-        arguments, tuple(results), flattening.avals, tuple(rewritten(flattening.instructions))
-    )
+    instructions = rewritten(flattening.instructions)
+    read = {x for found in instructions for x in found.inputs if isinstance(x, Slot)}
+    read.update(y for y in results if isinstance(y, Slot))
+    instructions = [_of_eigenvalues(found, read) for found in instructions]
+    return Program(arguments, tuple(results), flattening.avals, tuple(instructions))
+
+
+def _of_eigenvalues(instruction: Instruction, read: Collection[Slot]) -> Instruction:
+    """JAX derives no eigenvectors unasked, whose length and phase are anybody's choice.
+
+    Eigenvalues do not depend on it.
+    """
+    operation = instruction.operation
+    if operation.type != "eig" or any(slot in read for slot in instruction.outputs[1:]):
+        return instruction
+    params = {**operation.params, "enable_eigvec_derivs": True}
+    return replace(instruction, operation=replace(operation, params=params))
