@@ -93,7 +93,9 @@ OVERRIDES: dict[str, Function] = {
     "cumlogsumexp": _cumulative_logsumexp,
     "expm1": _of_inputs(expm1),
     less_largest.LARGEST: lambda params, x: less_largest.largest(x, x, params["axis"]),
-    less_largest.LESS_LARGEST: lambda params, *x: less_largest.shifted(*x, params["axis"]),
+    less_largest.LESS_LARGEST: lambda params, x, shift: less_largest.shifted(
+        x, shift, params["axis"]
+    ),
     "logaddexp": _of_inputs(logaddexp),
     "logaddexp2": _of_inputs(logaddexp2),
     "logistic": _of_inputs(logistic),
