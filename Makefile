@@ -20,9 +20,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALL := $(PIP) install --constraint constraints.txt
 BENCH_INSTALL := $(subst $(BIN),$(BENCH_VENV)/bin,$(INSTALL))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+# In a process of its own: Keras has one backend. XLA compiles hundreds of small programs once.
+ON_JAX := TEST_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
+	$(BIN)/python tools/when_installed.py jax -m pytest tests/jax
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-browser lint format docs pictures lock clean distclean
+.PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-devices bench-halves bench-import bench-long bench-monitor
 .PHONY: bench-memory bench-survey bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
@@ -33,11 +36,15 @@ help: ## Show this list
 demo: $(VENV)/.installed ## Train on x**2 and see its curvature (examples/quadratic.py)
 	$(BIN)/python examples/quadratic.py
 
-test: $(VENV)/.installed ## Run the tests, without the slow ones
+test: $(VENV)/.installed-backends ## Run the tests, without the slow ones
 	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
+	$(ON_JAX) -m "not slow"
 
-test-all: $(VENV)/.installed test-browser ## Run all tests
+test-all: $(VENV)/.installed-backends test-browser test-backends ## Run all tests
 	$(PYTEST) -m "not browser" $(PYTEST_FLAGS)
+
+test-backends: $(VENV)/.installed-backends ## Run all tests of the other backends
+	$(ON_JAX)
 
 # CHROMIUM=/path/to/chromium if it is not found; without one the tests are skipped and say so.
 test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (needs Chromium)
@@ -129,6 +136,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) editables hatchling
 	$(INSTALL) --no-build-isolation --editable '.[docs,examples,interop,lint,test]'
+	@touch $@
+
+# JAX stays out of `make demo`, which does not need it; it has none for Python 3.10.
+$(VENV)/.installed-backends: $(VENV)/.installed
+	$(INSTALL) --no-build-isolation --editable '.[jax]'
 	@touch $@
 
 # The peers stay out of $(VENV) and of constraints.txt: nobody but the benchmark needs them.

@@ -36,6 +36,9 @@ def by_parts(x):
 
 FUNCTIONS = {
     "tanh": (tf.tanh, True),
+    "silu": (tf.nn.silu, True),
+    "silu of a mean": (lambda x: tf.nn.silu(x - tf.reduce_mean(x, axis=0)), False),
+    "as steep as the mean": (lambda x: tf.nn.silu(x, tf.reduce_mean(x)), False),
     "parts": (by_parts, True),
     "pairs": (by_pairs, False),
     "pairs at the end": (ending_in_pairs, False),

@@ -64,3 +64,20 @@ def test_a_graph_that_loses_a_rank(name):
     assert kc.jacobian(power, X, engine="taylor").shape == (2, 1, 1)
     with pytest.raises(ValueError, match=r"must know how many axes.*ensure_shape"):
         kc.laplacian(power, X, engine="taylor")
+
+
+HESSIANS = {
+    "many outputs": (lambda x: tf.tile(x, [1, 17]) ** 2, "of more than 16 outputs"),
+    "a loop": (lambda x: tf.while_loop(lambda y: y[0, 0] < 9, lambda y: [y**2 + 1], [x])[0],
+               "through StatelessWhile"),
+    "examples moved": (lambda x: tf.transpose(tf.transpose(x) ** 3), "through Transpose"),
+}  # fmt: skip
+"""Functions whose whole Hessian is left to the nested engine, and what is said of them."""
+
+
+@pytest.mark.parametrize("name", HESSIANS)
+def test_what_is_in_the_way_of_a_hessian_is_named(name):
+    function, said = HESSIANS[name]
+    choice = kc.engine_choice(function, X, ["hessian"])
+    assert choice.name == "nested"
+    assert said in choice.reason

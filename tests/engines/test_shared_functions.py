@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from collections import OrderedDict
@@ -10,11 +11,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 import keras_curvature as kc
 from keras_curvature.engines import bound_model
+from keras_curvature.engines.options import Options
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.tensorflow import shared_functions
+from keras_curvature.engines.tensorflow.private import unoptimised
 
 X = np.linspace(-1, 1, 5)[:, None]
 
@@ -221,8 +225,29 @@ def test_a_monitor_compiles_nothing_for_the_second_model(kept, tmp_path):
         model.fit(np.hstack([X, X**2]), X, verbose=0, callbacks=[monitor])
         numbers.append(monitor.history["rms"])
         counts.append(len(kept))
-    assert counts[0] == counts[1] == counts[2] > 5
+    assert counts[0] == counts[1] == counts[2] > 3
     assert numbers[0] == numbers[2] != numbers[1]
+
+
+@pytest.mark.parametrize(
+    ("function", "compiles"), [(tf.sin, False), (loop(1.0), True)], ids=["plain", "loop"]
+)
+def test_what_is_called_once_is_compiled_only_around_loops(function, compiles, kept):
+    bound = bound_model.bind(model_of(2.0, function), X, Options())
+    f = bound.f
+    compute = bound.evaluator.function(lambda x: {"y": f(x, ())}, [X], once=True)
+    np.testing.assert_allclose(compute(tf.constant(X))["y"], np.sin(2 * X), rtol=1e-12)
+    assert bool(kept) is bool(bound.evaluator.compiled) is compiles
+
+
+def test_measuring_leaves_the_options_of_functions_as_they_were():
+    before = context.context().function_call_options
+    with contextlib.suppress(KeyError), unoptimised():
+        inside = context.context().function_call_options
+        raise KeyError
+    config = tf.compat.v1.ConfigProto.FromString(inside.config_proto_serialized)
+    assert config.graph_options.rewrite_options.disable_meta_optimizer
+    assert context.context().function_call_options is before
 
 
 def test_few_functions_are_kept(monkeypatch, kept):

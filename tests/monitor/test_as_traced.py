@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_curvature as kc
 
@@ -74,9 +75,35 @@ def test_such_a_model_is_trained_without_numbers_where_faults_may_pass():
         assert fit(model_with(Drifting()), on_error="warn") == {"step": [0, 1]}
 
 
-def test_rounding_is_no_difference():
+@pytest.mark.parametrize("dtype", [None, "float64"])
+def test_rounding_is_no_difference(dtype):
     """Of a million in the model, float32 has four digits behind the point left."""
     layers = [keras.layers.Lambda(lambda x: (x + 1e6) - 1e6), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((1,)), *layers])
     model.compile("sgd", "mse")
-    assert fit(model, dtype="float64")["step"] == [0, 1]
+    assert fit(model, dtype=dtype)["step"] == [0, 1]
+
+
+@keras.saving.register_keras_serializable("tests")
+class Taped(keras.layers.Layer):
+    """The slope of `x³`, by a tape of its own."""
+
+    def call(self, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = x**3
+        return tape.gradient(y, x, unconnected_gradients="zero")
+
+
+def bending(x):
+    net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(8, "tanh"), Taped()])
+    return kc.DerivativeOutput(net, ["hessian"])(x)
+
+
+@pytest.mark.parametrize("output", [lambda x: Taped()(x), bending], ids=["a tape", "a layer"])
+def test_a_model_that_differentiates_is_called_with_its_tapes(output):
+    x = keras.Input((1,))
+    model = keras.Model(x, output(x))
+    monitor = kc.CurvatureMonitor(X)
+    monitor.measure(model)
+    assert "not compared" not in monitor.reports[""].text(numbers="all")

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_curvature as kc
+from keras_curvature.monitor import schedule
 from keras_curvature.monitor.history import History, record
 
 RNG = np.random.default_rng(0)
@@ -757,9 +758,14 @@ def linear():
      (functional, "smooth", ())],
     ids=["relu", "linear", "silu"],
 )  # fmt: skip
-def test_a_diagnosis_before_and_after_training_goes_with_the_verdict(
-    build, verdict, kinds, tmp_path
+@pytest.mark.parametrize(
+    ("first_after", "steps"), [(0.0, [1, 2]), (1e9, [2])], ids=["long", "short"]
+)
+def test_a_diagnosis_beside_the_second_and_the_last_pictures_goes_with_the_verdict(
+    build, verdict, kinds, first_after, steps, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(schedule, "FIRST_AFTER", first_after)
+    monkeypatch.setattr(schedule, "PICTURE_SHARE", np.inf)
     monitor = kc.CurvatureMonitor(PROBE, tmp_path)
     fit(monitor, model=compiled(build()), epochs=2)
     assert monitor.reports[""].verdict.kind == verdict
@@ -767,7 +773,7 @@ def test_a_diagnosis_before_and_after_training_goes_with_the_verdict(
     events = EventAccumulator(str(tmp_path / "curvature"), size_guidance={"tensors": 0})
     events.Reload()
     shown = events.Tensors("curvature-summary/diagnosis")
-    assert [event.step for event in shown] == [0, 2]
+    assert [event.step for event in shown] == steps
     for event in shown:
         text = tf.make_ndarray(event.tensor_proto).item().decode()
         assert all(kind in text.lower() for kind in kinds)

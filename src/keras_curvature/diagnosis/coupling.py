@@ -5,11 +5,15 @@ from __future__ import annotations
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.api import TOLERANCE, influence, randomness
+from keras_curvature.engines.backend import keeps_examples_apart
 
 
 def coupling(s: Subject) -> list[Finding]:
     """Whether an output depends on other examples of the batch, or on chance."""
     f = s.bound.f
+    # Where the graph has neither, the comparison that was made when it was bound is enough.
+    if keeps_examples_apart(f) and not s.bound.evaluator.coupled:
+        return []
     drift, found = randomness(f, s.leaves), influence(f, s.leaves)
     if found > TOLERANCE and f.draws:
         drift = max(drift, found)  # a generator that is left as it is draws the same twice

@@ -84,14 +84,16 @@ def lines_of(s: Subject, z: Array, rest: Sequence[tf.Tensor]) -> Lines:
     return _followed(s, z[first], ends, [tf.gather(r, first) for r in rest])
 
 
-def _followed(s: Subject, start: Array, end: Array, rest: Sequence[tf.Tensor]) -> Lines:
+def _followed(
+    s: Subject, start: Array, end: Array, rest: Sequence[tf.Tensor], *, once: bool = True
+) -> Lines:
     f = s.f64
 
     def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         start, end, *rest, spread = tensors
         return segments.along(ENGINE, f, start, end, rest, spread)
 
-    found = s.run(compute, (start, end, *rest), segments.rows_of_one(f), [s.spread])
+    found = s.run(compute, (start, end, *rest), segments.rows_of_one(f), [s.spread], once=once)
     return Lines(start, end, tuple(rest), segments.segments_of(found))
 
 
@@ -115,7 +117,7 @@ def kinks(s: Subject, lines: Lines, noise: float) -> Lines | None:
         worst = np.argmax(np.nan_to_num(found.missed), axis=1)[:, None]
         step = (found.end - found.start) / segments.PIECES
         start = found.start + worst * step
-        found = _followed(s, start, start + step, found.rest)
+        found = _followed(s, start, start + step, found.rest, once=False)
         left = found.missed.sum(axis=1)
         real = (left > least) & (left > KINK * lines.missed.max(axis=1))
         if not real.any():

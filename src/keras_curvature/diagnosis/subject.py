@@ -112,12 +112,17 @@ class Subject:
         tensors: Sequence[Any],
         rows_per_example: int = 1,
         constants: Sequence[Any] = (),
+        *,
+        once: bool = True,
     ) -> dict[str, Any]:
-        """`compute(*tensors, *constants)`, compiled once, in chunks of bounded memory."""
+        """`compute(*tensors, *constants)`, in chunks of bounded memory.
+
+        Not compiled where it is run once, as in a training of which little is asked.
+        """
         given = [tf.convert_to_tensor(tensor) for tensor in tensors]
         size = self.options.batch_size or max(1, self.f64.rows_at_once() // rows_per_example)
         shared = [tf.convert_to_tensor(constant) for constant in constants]
-        found = run_chunked(self.bound, compute, given, size, {}, constants=shared)
+        found = run_chunked(self.bound, compute, given, size, {}, constants=shared, once=once)
         arrays = {key: tensor.numpy() for key, tensor in found.items()}
         return {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 

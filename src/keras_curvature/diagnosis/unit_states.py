@@ -64,7 +64,7 @@ def look(
 
     evaluator = s.bound.evaluator
     tensors = [tf.cast(z, f.dtype), *rest]
-    function = evaluator.function(compute, tensors)
+    function = evaluator.function(compute, tensors, once=True)
     found = {name: tensor.numpy() for name, tensor in function(*tensors).items()}
     return [
         State(

@@ -22,6 +22,9 @@ DEAD = 0.9
 ENOUGH = 16
 """Examples from which a unit that is off at all of them counts as dead."""
 
+ROUNDED = float(np.finfo(np.float64).eps)
+"""Of the slope, what a second derivative over a standard deviation has to be to be seen in it."""
+
 Rows = NDArray[np.bool_]
 
 
@@ -129,7 +132,9 @@ def _unblocked(
 ) -> Finding:
     """Zeros although every part passes something on, or nothing can be seen of them."""
     wide = sample(s, s.f64)
-    small = left & ~wide.straight
+    # Less than the slope is rounded by is a straight line, however wide the exponent.
+    bent = np.abs(wide.curvature) > ROUNDED * np.abs(wide.slope)
+    small = left & ~wide.straight & bent.any(axis=1)
     if small.mean() >= WORTH_TELLING:
         return _underflow(s, small, np.abs(wide.curvature[small]).max())
     if level[left].all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError, Place
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.batch_coupling import TOLERANCE, influence, randomness
 from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, forget
 from keras_curvature.engines.chunking import WHOLE
@@ -113,4 +114,5 @@ __all__ = [
     "traits_of",
     "unflatten",
     "unflattened_shapes",
+    "xp",
 ]

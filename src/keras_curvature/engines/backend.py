@@ -14,11 +14,14 @@ MODULES = {
     "FlatFunction": "flat_function",
     "REFUSALS": "compilation",
     "Interpreter": "interpreter",
+    "LAYERS_HAVE_METRICS": "compilation",
     "NotAsTracedError": "own_call",
     "activity_of": "activity_analysis",
+    "computing_in": "compilation",
     "datasets_behind": "private",
     "flatten": "flat_function",
     "is_eager": "compilation",
+    "keeps_examples_apart": "running",
     "layer_of": "activity_analysis",
     "not_converted": "compilation",
     "outside": "compilation",
@@ -30,6 +33,7 @@ MODULES = {
     "tiled": "first_derivatives",
     "trace": "tracing",
     "unobserved": "compilation",
+    "unoptimised": "compilation",
     "value_and_jacobian": "first_derivatives",
 }
 """The modules of `engines/<backend>/` that have them."""
@@ -63,6 +67,7 @@ def only_on_tensorflow(what: str) -> None:
     if BACKEND != "tensorflow":
         raise NotImplementedError(
             f"{what} needs Keras's backend 'tensorflow' as yet. Received: {BACKEND!r}, on which "
-            "there are the derivatives' functions, `engine_choice` and `DerivativeOutput`. Save "
-            "the model, set KERAS_BACKEND=tensorflow and load it there."
+            "there are the derivatives' functions, `scale_curvature`, `engine_choice`, "
+            "`DerivativeOutput` and `CurvaturePenalty`. Save the model, set "
+            "KERAS_BACKEND=tensorflow and load it there."
         )

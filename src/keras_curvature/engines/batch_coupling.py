@@ -35,7 +35,7 @@ def warn_if_coupled(f: TracedFunction, leaves: Sequence[Tensor]) -> bool:
 
     In a graph, where there are no numbers to look at, it looks at made-up ones.
     """
-    if compilation.is_eager():
+    if running.has_numbers(f, leaves):
         return _warns(f, leaves)
     found: bool = made_up_batch.seen_by(_warns, f, leaves, EXAMPLES)
     return found

@@ -95,6 +95,7 @@ class Evaluator:
         *,
         halved: bool = False,
         shared: bool = False,
+        once: bool = False,
     ) -> Compute:
         """`compute(*tensors, *constants)` compiled for tensors like these with any batch.
 
@@ -106,12 +107,16 @@ class Evaluator:
             constants: do not; they are the same for all examples.
             halved: in two halves side by side.
             shared: shared out over the devices of the strategy.
+            once: for a single call: not compiled where running it op by op takes less.
         """
         specs = running.specs_like(tensors, constants)
         how = running.way(self.f, self.strategy, halved=halved, shared=shared)
         of = (self.f.identity, key_of(compute), registry.revision())
         key = (*of, len(tensors), specs, how)
         if key not in self.compiled:
+            plainly = running.op_by_op(self.f, self.strategy, compute) if once else None
+            if plainly is not None:
+                return plainly
             self.compiled[key] = running.function(
                 self.f, self.strategy, key, compute, specs, len(tensors), how
             )

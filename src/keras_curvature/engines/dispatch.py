@@ -72,9 +72,8 @@ def choose(asked: str, f: TracedFunction, names: Collection[str]) -> EngineChoic
     if asked != "auto":
         used = fallbacks if asked == "taylor" else ()
         return EngineChoice(asked, f"asked for: {ENGINES[asked].why}", used)
-    if HESSIAN in names and not taylor.has_adjoint(f):
-        reason = "a whole Hessian through loops, branches or many outputs takes fewer passes"
-        return EngineChoice("nested", reason)
+    if HESSIAN in names and (why := taylor.why_no_adjoint(f)):
+        return EngineChoice("nested", f"a whole Hessian {why} takes fewer passes")
     if set(names) == {PRODUCT}:
         return EngineChoice("nested", "one product takes one reverse pass over another")
     return EngineChoice("taylor", ENGINES["taylor"].why, fallbacks)

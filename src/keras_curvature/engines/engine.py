@@ -158,6 +158,11 @@ class Engine(ABC, Generic[F]):
             CURVATURE: xp.sum(rows * v, axis=-1),
         }
 
+    def slopes(self, f: F, z: Tensor, rest: Sequence[Tensor], v: Tensor) -> Tensor:
+        """The slope `gᵀv` along the direction of each point, `(n, d)`, shape `(n, m)`."""
+        _, jacobian = first_derivatives.value_and_jacobian(f, z, rest)
+        return xp.sum(jacobian * v[:, None], axis=-1)
+
     def directions(self, f: F, names: Collection[str]) -> int:
         """How many directions it goes through for named derivatives."""
         return f.inputs.width if ALONG_AXES & set(names) else 1

@@ -116,6 +116,8 @@ def run_chunked(
     signature: dict[str, Any],
     halved_from: float = math.inf,
     constants: Sequence[Tensor] = (),
+    *,
+    once: bool = False,
 ) -> dict[str, Tensor]:
     """Runs `compute(*tensors, *constants)` on at most `size` examples at a time, on each device.
 
@@ -133,8 +135,9 @@ def run_chunked(
         signature: of the results.
         halved_from: from how many examples on halves are faster.
         constants: arrays that all examples share.
+        once: for a single call of these, see `Evaluator.function`; of one chunk.
     """
-    if not compilation.is_eager():
+    if not running.has_numbers(bound.f, tensors):
         with naming_what_is_missing(bound.f):
             return running.in_graph(
                 lambda *some: compute(*some, *constants), tensors, size, signature, halved_from
@@ -146,7 +149,10 @@ def run_chunked(
 
     def run(*some: Tensor) -> dict[str, Tensor]:
         halved = some[0].shape[0] >= halved_from
-        function = bound.evaluator.function(compute, some, constants, halved=halved, shared=shared)
+        alone = once and some[0].shape[0] == tensors[0].shape[0]
+        function = bound.evaluator.function(
+            compute, some, constants, halved=halved, shared=shared, once=alone
+        )
         return function(*some, *constants)
 
     fitting, key = bound.evaluator.fitting, (key_of(compute), shared)

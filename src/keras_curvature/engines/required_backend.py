@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_curvature.engines.supported_backend import BACKEND
+from keras_curvature.engines.supported_backend import BACKEND, IS_INSTALLED
 
 SUPPORTED = ("tensorflow", "jax")
 
@@ -11,4 +11,9 @@ if BACKEND not in SUPPORTED:
         f"keras_curvature needs Keras's backend 'tensorflow' or 'jax'. Received: {BACKEND!r}. Set "
         "the environment variable KERAS_BACKEND=tensorflow before Keras is imported, or "
         '"backend" in ~/.keras/keras.json; models saved with another backend can be loaded.'
+    )
+if not IS_INSTALLED:
+    raise ImportError(
+        f"Keras's backend {BACKEND!r} was chosen and is not installed. "
+        f"Install it: pip install 'keras-curvature[{BACKEND}]'."
     )

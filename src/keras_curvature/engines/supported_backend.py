@@ -9,19 +9,19 @@ from types import ModuleType
 OTHERS = ("jax", "numpy", "openvino", "torch")
 
 
-def _backend() -> str:
+def _backend() -> tuple[str, bool]:
     try:
         import keras
 
-        return str(keras.config.backend())
+        return str(keras.config.backend()), True
     except ImportError as error:  # Keras starts its backend, which may not be installed
         backend = os.environ.get("KERAS_BACKEND") or error.name
         if backend not in OTHERS:
             raise
-        return str(backend)
+        return str(backend), False
 
 
-BACKEND = _backend()
+BACKEND, IS_INSTALLED = _backend()
 
 
 def own_module(name: str) -> ModuleType:

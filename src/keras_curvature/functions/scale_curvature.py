@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
+import keras
 
 from keras_curvature.engines.api import (
     BoundModel,
@@ -15,8 +15,9 @@ from keras_curvature.engines.api import (
     chunking,
     run_chunked,
     unflatten,
+    xp,
 )
-from keras_curvature.engines.backend import not_converted, only_on_tensorflow
+from keras_curvature.engines.backend import computing_in, not_converted
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, LAPLACIAN
 from keras_curvature.measurement.windows import (
     KERNELS,
@@ -25,7 +26,7 @@ from keras_curvature.measurement.windows import (
     resolve,
     spread,
 )
-from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Tensor, Wrt
 
 QUANTITIES = (DIAGONAL, LAPLACIAN, DIRECTIONAL)
 
@@ -110,7 +111,6 @@ def scale_curvature(
         ... ].numpy().tolist()
         [4.0, 2.0]
     """
-    only_on_tensorflow("`scale_curvature`")
     _require_known(of, v, kernel)
     bound = bind(
         model,
@@ -122,21 +122,22 @@ def scale_curvature(
     several = isinstance(scale, (list, tuple))
     if several and not scale:
         raise ValueError("`scale` is an empty list. Give at least one scale.")
-    z, _ = f.point(leaves)
-    h = [resolve(one, f.inputs, lambda: spread(z)) for one in (scale if several else [scale])]
-    given = [tf.repeat(tf.cast(tf.stack(h), z.dtype)[None], tf.shape(z)[0], axis=0)]
-    if of == DIRECTIONAL:
-        given.append(as_direction(bound, v))
-    found = _at_scales(bound, of, kernel, given, batch_size)
-    results = [unflatten(found[:, :, i], *bound.layouts(of)) for i in range(len(h))]
-    if not several:
-        return results[0]
-    return tf.nest.map_structure(lambda *parts: tf.stack(parts), *results)
+    with computing_in(f.dtype):
+        z, _ = f.point(leaves)
+        h = [resolve(one, f.inputs, lambda: spread(z)) for one in (scale if several else [scale])]
+        given = [xp.repeat(xp.cast(xp.stack(h), z.dtype)[None], xp.lengths(z)[0], axis=0)]
+        if of == DIRECTIONAL:
+            given.append(as_direction(bound, v))
+        found = _at_scales(bound, of, kernel, given, batch_size)
+        results = [unflatten(found[:, :, i], *bound.layouts(of)) for i in range(len(h))]
+        if not several:
+            return results[0]
+        return keras.tree.map_structure(lambda *parts: xp.stack(parts), *results)
 
 
 def _at_scales(
-    bound: BoundModel, of: str, kernel: str, given: Sequence[tf.Tensor], batch_size: int | None
-) -> tf.Tensor:
+    bound: BoundModel, of: str, kernel: str, given: Sequence[Tensor], batch_size: int | None
+) -> Tensor:
     """Shape `(n, m, s)`, or `(n, m, s, d)` for the diagonal, from `h` `(n, s, d)` and `v`."""
     f, leaves = bound.f, bound.inputs.leaves
     m, d, s = f.outputs.width, f.inputs.width, int(given[0].shape[1])
@@ -146,7 +147,7 @@ def _at_scales(
     examples, windows_at_once = chunking.plan(at_once, rows_each, windows)
     count, result_dtype = len(leaves), bound.result_dtype
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         z, rest = f.point(tensors[:count])
         h, *v = tensors[count:]
         if of == DIRECTIONAL:
@@ -154,11 +155,11 @@ def _at_scales(
         else:
             found = along_axes(f, z, rest, h, windows_at_once, kernel)
         if of == LAPLACIAN:
-            found = tf.reduce_sum(found, axis=-1)
-        return {"scale": tf.cast(found, result_dtype)}
+            found = xp.sum(found, axis=-1)
+        return {"scale": xp.cast(found, result_dtype)}
 
     shape = [None, m, s, d] if of == DIAGONAL else [None, m, s]
-    signature = {"scale": tf.TensorSpec(shape, result_dtype)}
+    signature = {"scale": xp.spec(shape, result_dtype)}
     size = chunking.at_once(batch_size, examples, leaves[0])
     return run_chunked(bound, compute, (*leaves, *given), size, signature)["scale"]
 

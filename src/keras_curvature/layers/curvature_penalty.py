@@ -7,15 +7,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked
-from keras_curvature.engines.backend import FlatFunction, only_on_tensorflow
+from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked, xp
+from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.layers.penalty import Penalty
 from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import windows
-from keras_curvature.typing import Columns, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Output, Structure, Tensor, Wrt
 
 
 @keras.saving.register_keras_serializable(package="keras_curvature")
@@ -91,7 +90,6 @@ class CurvaturePenalty(Penalty):
         metric_name: str = "curvature_penalty",
         **kwargs: Any,
     ) -> None:
-        only_on_tensorflow("`CurvaturePenalty`")
         super().__init__(
             layer,
             strength,
@@ -127,45 +125,43 @@ class CurvaturePenalty(Penalty):
         own = {"scale": scale, "directions": self.directions, "seed": self.seed}
         return {**super().get_config(), **own}
 
-    def _amount(self, inputs: Structure) -> tf.Tensor:
+    def _amount(self, inputs: Structure) -> Tensor:
         """The mean squared curvature."""
         if self.scale is None:
             self._warn_of_lines(inputs, "Give `scale='auto'`, for differences, which see kinks.")
         x = keras.tree.map_structure(self._repeated, inputs)
         bound = bind(self.layer, x, self._options(), in_float64=False)
         z, rest = bound.f.point(bound.inputs.leaves)
-        v = tf.cast(keras.random.normal(tf.shape(z), seed=self._random), z.dtype)
-        v /= tf.norm(v, axis=1, keepdims=True)
+        v = xp.cast(keras.random.normal(xp.lengths(z), seed=self._random), z.dtype)
+        v /= xp.norm(v, axis=1, keepdims=True)
         if self.scale is None:
             curvature = self._exact(bound, x, v)
         else:
             curvature = self._at_scale(bound.f, z, rest, v)
-        return tf.reduce_mean(tf.square(curvature))
+        return xp.mean(xp.square(curvature))
 
-    def _repeated(self, leaf: tf.Tensor) -> tf.Tensor:
+    def _repeated(self, leaf: Tensor) -> Tensor:
         """Each example as often as it gets directions, and its mask too."""
         mask = mask_of(leaf)
         if mask is not None:
             mask = self._tiled(mask)
         return masked(self._tiled(leaf), mask)
 
-    def _tiled(self, tensor: tf.Tensor) -> tf.Tensor:
+    def _tiled(self, tensor: Tensor) -> Tensor:
         """The whole batch several times over, in which each example stays in its place."""
-        return tf.tile(tensor, [self.directions, *[1] * (len(tensor.shape) - 1)])
+        return xp.tile(tensor, [self.directions, *[1] * (len(tensor.shape) - 1)])
 
-    def _exact(self, bound: BoundModel, x: Structure, v: tf.Tensor) -> tf.Tensor:
+    def _exact(self, bound: BoundModel, x: Structure, v: Tensor) -> Tensor:
         """The second derivative along `v`, `(batch, outputs)`."""
         name = quantities.DIRECTIONAL
         direction = bound.f.inputs.pack(bound.f.inputs.split(v))
         found = differentiate(self.layer, x, [name], direction, self._options())[name]
         return bound.f.outputs.join(keras.tree.flatten(found))
 
-    def _at_scale(
-        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor
-    ) -> tf.Tensor:
+    def _at_scale(self, f: FlatFunction, z: Tensor, rest: Sequence[Tensor], v: Tensor) -> Tensor:
         """The second difference along `v`, `(batch, outputs)`."""
         h = windows.resolve(self.scale, f.inputs, lambda: windows.spread(z))
-        step = tf.cast(h, z.dtype) * v
+        step = xp.cast(h, z.dtype) * v
         behind, here, ahead = f(z - step, rest), f(z, rest), f(z + step, rest)
         change = windows.second_difference(behind, here, ahead)
-        return change / tf.reduce_sum(tf.square(step), axis=1, keepdims=True)
+        return change / xp.sum(xp.square(step), axis=1, keepdims=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_curvature.engines.backend import is_eager, not_converted
+from keras_curvature.engines.backend import LAYERS_HAVE_METRICS, is_eager, not_converted
 from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
 from keras_curvature.typing import Columns, Output, Structure, Tensor, Wrt
 
@@ -67,8 +67,14 @@ class Penalty(DerivativeWrapper):
             added = self.strength * self._amount(inputs)
             added = keras.ops.cast(added, keras.config.floatx())  # in which Keras adds losses up
             self.add_loss(added)
-            self.penalty.update_state(added)
+            if LAYERS_HAVE_METRICS:
+                self.penalty.update_state(added)
         return self.layer(inputs, training=training)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The mean penalty of an epoch, where Keras lets a layer keep it."""
+        return super().metrics if LAYERS_HAVE_METRICS else []
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shapes of the wrapped model's output."""

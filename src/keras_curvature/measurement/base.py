@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -25,6 +26,7 @@ from keras_curvature.engines.backend import (
     FlatFunction,
     NotAsTracedError,
     require_as_traced,
+    unoptimised,
 )
 from keras_curvature.engines.quantities import DIRECTIONAL, VALUE
 from keras_curvature.measurement import (
@@ -42,6 +44,14 @@ from keras_curvature.measurement.statistics import spread_of
 from keras_curvature.typing import Array, Model, Units
 
 Compute = Callable[..., dict[str, tf.Tensor]]
+
+
+LARGE = 2**14
+"""Numbers in a model, for one example, from which TensorFlow's optimiser is let at its graphs.
+
+On networks of 64 to 256 units it takes as long as 30 to 70 measurements, and makes each up to 6 %
+shorter.
+"""
 
 
 class Measurer(ABC):
@@ -209,9 +219,10 @@ class Measurer(ABC):
         """Runs on so many examples at a time, or as many as the user has said."""
         size = self._options.batch_size or max(1, size)
         same = [tf.constant(constant) for constant in constants]
-        return run_chunked(
-            bound or self._bound, compute, tensors, size, {}, halved_from, constants=same
-        )
+        with unoptimised() if self.f.activity.activations < LARGE else contextlib.nullcontext():
+            return run_chunked(
+                bound or self._bound, compute, tensors, size, {}, halved_from, constants=same
+            )
 
     def _gathered(self, rows: Any) -> list[tf.Tensor]:
         """Some of the probe's points, as the model takes them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -209,8 +210,10 @@ class ExactMeasurement(Measurement):
         slope changes by one output deviation per input deviation, over one input deviation.
         Along an input that does not vary, beside others that do, they are 0.
         """
-        if units != "std":
-            return self
+        return self._in_deviations if units == "std" else self
+
+    @functools.cached_property
+    def _in_deviations(self) -> ExactMeasurement:
         s, out = statistics.deviations(self.x, self.input_spread), self.output_spread[:, None]
         hessian = self.hessian
         return dataclasses.replace(
@@ -229,7 +232,7 @@ class ExactMeasurement(Measurement):
             unit=self.unit * self.output_spread,
             changes=None if self.changes is None else self.changes / out,
             change_rows=self._standard_rows(),
-            held=None if self.held is None else self.held.in_units(units),
+            held=None if self.held is None else self.held.in_units("std"),
         )
 
     def averages(self) -> dict[str, float]:

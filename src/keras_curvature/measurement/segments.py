@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines.api import Engine
 from keras_curvature.engines.backend import FlatFunction
-from keras_curvature.engines.quantities import DIRECTIONAL, SLOPE
+from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.typing import Array
 
@@ -73,7 +73,7 @@ def along(
         return rows, [tf.repeat(r, count, axis=0) for r in rest], tf.repeat(unit, count, axis=0)
 
     z, others, u = points(knots)
-    slopes = engine.along(f, z, others, u[None])[SLOPE]
+    slopes = engine.slopes(f, z, others, u)
     z, others, u = points(gauss)
     curvature = engine.compute(f, z, others, u, (DIRECTIONAL,), 1)[DIRECTIONAL]
     curvature = tf.reshape(curvature, [-1, pieces, len(GAUSS_POINTS), m])

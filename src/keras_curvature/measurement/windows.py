@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import Engine, Layout
+from keras_curvature.engines.api import Engine, Layout, xp
 from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Tensor
 
 AUTO_FRACTION = 0.25
 """`scale="auto"` in standard deviations of an input.
@@ -26,12 +25,12 @@ RISE, BEND = "rise", "bend"
 
 def along_axes(
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    h: tf.Tensor,
+    z: Tensor,
+    rest: Sequence[Tensor],
+    h: Tensor,
     at_once: int,
     kernel: str = "triangle",
-) -> tf.Tensor:
+) -> Tensor:
     """Averages the second derivative along each input, shape `(n, m, s, d)`.
 
     Args:
@@ -42,42 +41,42 @@ def along_axes(
         at_once: how many windows of a point to go through together.
         kernel: of `KERNELS`.
     """
-    n, s, d = tf.shape(z)[0], h.shape[1], h.shape[2]
-    steps = tf.transpose(tf.reshape(h, [-1, s * d]))
+    n, s, d = xp.lengths(z)[0], h.shape[1], h.shape[2]
+    steps = xp.transpose(xp.reshape(h, [-1, s * d]))
     parts = []
     for start in range(0, s * d, at_once):
         some = steps[start : start + at_once]
-        axes = tf.one_hot(tf.range(start, start + some.shape[0]) % d, d, dtype=z.dtype)
-        directions = tf.tile(axes[:, None], [1, n, 1])
+        axes = xp.cast(xp.one_hot(xp.arange(start, start + some.shape[0]) % d, d), z.dtype)
+        directions = xp.tile(axes[:, None], [1, n, 1])
         parts.append(KERNELS[kernel](f, z, rest, directions, some))
-    return tf.reshape(tf.concat(parts, axis=2), [-1, f.outputs.width, s, d])
+    return xp.reshape(xp.concatenate(parts, axis=2), [-1, f.outputs.width, s, d])
 
 
 def along_direction(
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    h: tf.Tensor,
-    v: tf.Tensor,
+    z: Tensor,
+    rest: Sequence[Tensor],
+    h: Tensor,
+    v: Tensor,
     at_once: int,
     kernel: str = "triangle",
-) -> tf.Tensor:
+) -> Tensor:
     """The same along one direction `v` `(n, d)` per point, shape `(n, m, s)`.
 
     The window ends where `x + tv` leaves the ellipsoid with half-axes `h`, which is at `h`
     itself along an axis, and at the distance `h` where all are the same.
     """
-    length = tf.norm(v[:, None] / h, axis=2)
-    steps = tf.transpose(1 / tf.where(length > 0, length, tf.ones_like(length)))
+    length = xp.norm(v[:, None] / h, axis=2)
+    steps = xp.transpose(1 / xp.where(length > 0, length, xp.ones_like(length)))
     parts = []
     for start in range(0, h.shape[1], at_once):
         some = steps[start : start + at_once]
-        directions = tf.tile(v[None], [some.shape[0], 1, 1])
+        directions = xp.tile(v[None], [some.shape[0], 1, 1])
         parts.append(KERNELS[kernel](f, z, rest, directions, some))
-    return tf.concat(parts, axis=2)
+    return xp.concatenate(parts, axis=2)
 
 
-def resolve(scale: Any, layout: Layout, spread_of_inputs: Any) -> tf.Tensor:
+def resolve(scale: Any, layout: Layout, spread_of_inputs: Any) -> Tensor:
     """One positive number per input, shape `(d,)`, from what the user gave for one scale.
 
     Args:
@@ -95,7 +94,7 @@ def resolve(scale: Any, layout: Layout, spread_of_inputs: Any) -> tf.Tensor:
         raise ValueError(_message(scale, layout))
     if values.ndim and values.size != layout.width:
         raise ValueError(_message(scale, layout))
-    return tf.constant(np.broadcast_to(values.reshape(-1), [layout.width]))
+    return xp.array(np.broadcast_to(values.reshape(-1), [layout.width]))
 
 
 def _along_each(scale: Any, layout: Layout) -> NDArray[np.float64]:
@@ -114,11 +113,11 @@ def _along_each(scale: Any, layout: Layout) -> NDArray[np.float64]:
     return np.concatenate([np.broadcast_to(part.reshape(-1), [size]) for part, size in sized])
 
 
-def spread(z: tf.Tensor) -> tf.Tensor:
+def spread(z: Tensor) -> Tensor:
     """The standard deviation of each column, 1 where it does not vary."""
-    deviation = tf.math.reduce_std(z, axis=0)
-    varies = tf.reduce_max(z, axis=0) > tf.reduce_min(z, axis=0)
-    return tf.where(varies & (deviation > 0), deviation, tf.ones_like(deviation))
+    deviation = xp.std(z, axis=0)
+    varies = xp.max(z, axis=0) > xp.min(z, axis=0)
+    return xp.where(varies & (deviation > 0), deviation, xp.ones_like(deviation))
 
 
 def fitting(z: Array, centres: Array, scale: Array) -> tuple[Array, Array]:
@@ -162,11 +161,11 @@ def second_difference(behind: Any, here: Any, ahead: Any) -> Any:
 
 def second_differences(
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    directions: tf.Tensor,
-    steps: tf.Tensor,
-) -> tf.Tensor:
+    z: Tensor,
+    rest: Sequence[Tensor],
+    directions: Tensor,
+    steps: Tensor,
+) -> Tensor:
     """`(f(x + tv) - 2 f(x) + f(x - tv)) / t**2`, shape `(n, m, k)`.
 
     This is the second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]`
@@ -180,47 +179,47 @@ def second_differences(
         directions: `v`, shape `(k, n, d)`.
         steps: `t`, shape `(k, n)`.
     """
-    k, n = tf.shape(directions)[0], tf.shape(z)[0]
+    k, n = xp.lengths(directions)[0], xp.lengths(z)[0]
     moves = steps[..., None] * directions
-    rows = tf.concat([z[None] + moves, z[None] - moves, z[None]], axis=0)
-    y = f(tf.reshape(rows, [-1, f.inputs.width]), [tiled(r, 2 * k + 1) for r in rest])
-    y = tf.reshape(y, [2 * k + 1, n, f.outputs.width])
+    rows = xp.concatenate([z[None] + moves, z[None] - moves, z[None]], axis=0)
+    y = f(xp.reshape(rows, [-1, f.inputs.width]), [tiled(r, 2 * k + 1) for r in rest])
+    y = xp.reshape(y, [2 * k + 1, n, f.outputs.width])
     ahead, behind, here = y[:k], y[k:-1], y[-1]
     change = second_difference(behind, here, ahead)
-    return tf.transpose(change / steps[..., None] ** 2, [1, 2, 0])
+    return xp.transpose(change / steps[..., None] ** 2, [1, 2, 0])
 
 
 def slope_differences(
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    directions: tf.Tensor,
-    steps: tf.Tensor,
-) -> tf.Tensor:
+    z: Tensor,
+    rest: Sequence[Tensor],
+    directions: Tensor,
+    steps: Tensor,
+) -> Tensor:
     """`v . (g(x + tv) - g(x - tv)) / 2t` with exact gradients `g`, shape `(n, m, k)`.
 
     The second derivative along `v`, kinks included, averaged over `[x - tv, x + tv]` with
     equal weights: the fundamental theorem of calculus. Arguments as for `second_differences`.
     """
-    k, n = tf.shape(directions)[0], tf.shape(z)[0]
+    k, n = xp.lengths(directions)[0], xp.lengths(z)[0]
     moves = steps[..., None] * directions
-    rows = tf.reshape(tf.stack([z[None] + moves, z[None] - moves]), [-1, f.inputs.width])
+    rows = xp.reshape(xp.stack([z[None] + moves, z[None] - moves]), [-1, f.inputs.width])
     _, gradients = value_and_jacobian(f, rows, [tiled(r, 2 * k) for r in rest])
-    ahead, behind = tf.unstack(tf.reshape(gradients, [2, k, n, f.outputs.width, f.inputs.width]))
+    ahead, behind = xp.unstack(xp.reshape(gradients, [2, k, n, f.outputs.width, f.inputs.width]))
     change = (ahead - behind) / (2 * steps[..., None, None])
-    return tf.transpose(tf.reduce_sum(change * directions[:, :, None], axis=-1), [1, 2, 0])
+    return xp.transpose(xp.sum(change * directions[:, :, None], axis=-1), [1, 2, 0])
 
 
 def exact_and_averaged(
     engine: Engine[Any],
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    unit: tf.Tensor,
-    reach: tf.Tensor,
-    low: tf.Tensor,
-    high: tf.Tensor,
-) -> dict[str, tf.Tensor]:
+    z: Tensor,
+    rest: Sequence[Tensor],
+    unit: Tensor,
+    reach: Tensor,
+    low: Tensor,
+    high: Tensor,
+) -> dict[str, Tensor]:
     """First and second derivatives along some inputs, at points and averaged over windows.
 
     A window that would stick out of the range is moved inside, so that every point lies in one
@@ -241,21 +240,21 @@ def exact_and_averaged(
         `slope`, `curvature`, `rise` and `bend`, per standard deviation of the input, each
         `(n, m, k)`, and the `value` `(n, m)`. Over a range of no width there is no difference: 0.
     """
-    unit, reach, low, high = (tf.cast(part, z.dtype) for part in (unit, reach, low, high))
-    n, k = tf.shape(z)[0], unit.shape[0]
-    exact = engine.along(f, z, rest, tf.tile(unit[:, None], [1, n, 1]))
-    axis = tf.cast(unit != 0, z.dtype)
-    place = tf.matmul(axis, z, transpose_b=True)  # of each point on each of the inputs
-    room = (reach * tf.reduce_sum(unit, axis=1))[:, None]
-    centre = tf.clip_by_value(place, low[:, None] + room, high[:, None] - room)
+    unit, reach, low, high = (xp.cast(part, z.dtype) for part in (unit, reach, low, high))
+    n, k = xp.lengths(z)[0], unit.shape[0]
+    exact = engine.along(f, z, rest, xp.tile(unit[:, None], [1, n, 1]))
+    axis = xp.cast(unit != 0, z.dtype)
+    place = xp.matmul(axis, z, transpose_b=True)  # of each point on each of the inputs
+    room = (reach * xp.sum(unit, axis=1))[:, None]
+    centre = xp.clip(place, low[:, None] + room, high[:, None] - room)
     around = z[None] + (centre - place)[..., None] * axis[:, None]
     step = (reach[:, None] * unit)[:, None]
-    rows = tf.reshape(tf.stack([around - step, around, around + step]), [-1, f.inputs.width])
-    values = tf.reshape(f(rows, [tiled(r, 3 * k) for r in rest]), [3, k, n, f.outputs.width])
-    behind, here, ahead = tf.unstack(tf.transpose(values, [0, 2, 3, 1]))
+    rows = xp.reshape(xp.stack([around - step, around, around + step]), [-1, f.inputs.width])
+    values = xp.reshape(f(rows, [tiled(r, 3 * k) for r in rest]), [3, k, n, f.outputs.width])
+    behind, here, ahead = xp.unstack(xp.transpose(values, [0, 2, 3, 1]))
     return exact | {
-        RISE: tf.math.divide_no_nan(ahead - behind, 2 * reach),
-        BEND: tf.math.divide_no_nan(second_difference(behind, here, ahead), reach**2),
+        RISE: xp.divide_no_nan(ahead - behind, 2 * reach),
+        BEND: xp.divide_no_nan(second_difference(behind, here, ahead), reach**2),
     }
 
 

@@ -144,8 +144,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
         reports: the last `Report` by the name of the output, `""` if there is but one; print it.
-        diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found before training, and
-            in the end what it found after it; `print` it.
+        diagnosis: with a `log_dir`, what `keras_curvature.diagnose` found beside the second
+            pictures, and in the end what it found after training; `print` it.
         faults: with `on_error="warn"`, what has gone wrong, one entry per kind.
         verification: with `verify`, what was found; `print` it.
 
@@ -307,7 +307,6 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._diagnosed_step = min(self._diagnosed_step, step)
         if not self.history["step"] or step > self._ended:
             self._step(step)
-            self._diagnose(training)
         self._ended = step
         if self.reports:
             self._logs.require(self.reports)
@@ -429,8 +428,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
                 training.writer.close()
             # Once more, into a new file: that helps if the old one was deleted.
             self._attempt(step, "write the log", lambda: training.write(step, found))
+        again = budget.begun  # with the first pictures it would hold up a short training
         if budget.allows():
             self._attempt(step, "draw", lambda: training.picture(found, pictures))
+            if again and self._diagnosed_step < 0:
+                self._diagnose(training)
         elif not training.described:
             self._attempt(step, "describe", lambda: training.describe(found, pictures))
 
@@ -448,10 +450,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
         step = self.history["step"][-1]
         if step == self._diagnosed_step:
             return
+        self._diagnosed_step = step
 
         def examine() -> None:
             self.diagnosis = training.diagnose()
-            self._diagnosed_step = step
             training.writer.write_diagnosis(step, self.diagnosis)
 
         self._attempt(step, "diagnose", examine)

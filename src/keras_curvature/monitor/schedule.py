@@ -74,6 +74,11 @@ class PictureBudget:
         self._spent = 0.0
         self._last = 0.0
 
+    @property
+    def begun(self) -> bool:
+        """Whether a picture has been drawn."""
+        return self._spent > 0
+
     def allows(self) -> bool:
         """Whether one more picture, as slow as the last one, stays within the budget."""
         elapsed = self._clock() - self._start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import struct
@@ -183,10 +184,9 @@ class RunWriter:
             slices: in units of the data, if there are any.
             maps: of functions of the user's, in the same order at every step.
         """
-        probe, step = tab.packets(report, measurement, slices, maps)
-        packets = {STEPS: step}
+        packets = {STEPS: tab.step_packet(report, measurement, slices, maps)}
         if self._is_first(self._tag("-tab", report.output, PROBE)):
-            packets[PROBE] = probe
+            packets[PROBE] = tab.probe_packet(report, measurement, slices, maps)
         values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
         self._write(report.step, Summary(value=values))
 
@@ -286,6 +286,7 @@ class RunWriter:
         return True
 
 
+@functools.lru_cache(1024)  # the same ones at every step
 def tag_part(text: str) -> str:
     """Text as one part of a tag: no slash, nothing that a page or an address might obey.
 

@@ -55,13 +55,29 @@ FINDINGS, TEXT_LENGTH = 16, 600
 """Of a diagnosis: the gravest findings, and letters of each sentence."""
 
 
-def packets(
+def probe_packet(
     report: Report,
     measurement: Measurement,
     slices: Slices | None,
     maps: Sequence[PlaneMap] = (),
-) -> tuple[bytes, bytes]:
-    """What does not change while the model trains, and what was found at one step.
+) -> bytes:
+    """What does not change while the model trains; arguments as of `step_packet`."""
+    about, axes, _ = _maps(maps)
+    exact = measurement.by_input
+    if exact is not None:
+        return _exact_probe_packet(report, exact, slices, about, axes)
+    points, inputs = len(measurement.value), len(measurement.input_spread)
+    about |= {"points": points, "shown": 0, "inputs": inputs, "names": []}
+    return _still_packet(report, measurement, about, axes)
+
+
+def step_packet(
+    report: Report,
+    measurement: Measurement,
+    slices: Slices | None,
+    maps: Sequence[PlaneMap] = (),
+) -> bytes:
+    """What was found at one step.
 
     Of a model of thousands of inputs its numbers and its verdict: nothing can be drawn against
     single inputs or at single points there; the pictures of examples are on the Images dashboard.
@@ -72,16 +88,11 @@ def packets(
         slices: in units of the data, if there are any.
         maps: of functions of the user's.
     """
-    about, axes, values = _maps(maps)
+    *_, values = _maps(maps)
     exact = measurement.by_input
-    if exact is not None:
-        return (
-            _probe_packet(report, exact, slices, about, axes),
-            _step_packet(report, exact, slices, values),
-        )
-    points, inputs = len(measurement.value), len(measurement.input_spread)
-    about |= {"points": points, "shown": 0, "inputs": inputs, "names": []}
-    return _still_packet(report, measurement, about, axes), _moving_packet(report, {}, values)
+    if exact is None:
+        return _moving_packet(report, {}, values)
+    return _exact_step_packet(report, exact, slices, values)
 
 
 def _maps(maps: Sequence[PlaneMap]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -100,7 +111,7 @@ def _maps(maps: Sequence[PlaneMap]) -> tuple[dict[str, Any], dict[str, Any], dic
     return {"maps": said}, {"map_axes": axes}, {"maps": values}
 
 
-def _probe_packet(
+def _exact_probe_packet(
     report: Report,
     measurement: ExactMeasurement,
     slices: Slices | None,
@@ -156,7 +167,7 @@ def diagnosis_packet(step: int, diagnosis: Diagnosis) -> bytes:
     return pack(header, {})
 
 
-def _step_packet(
+def _exact_step_packet(
     report: Report,
     measurement: ExactMeasurement,
     slices: Slices | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,16 +25,20 @@ copy = jnp.copy
 einsum = jnp.einsum
 exp = jnp.exp
 eye = jnp.eye
+clip = jnp.clip
 max = jnp.max
 maximum = jnp.maximum
 mean = jnp.mean
+min = jnp.min
 minimum = jnp.minimum
+norm = jnp.linalg.norm
 ones = jnp.ones
 ones_like = jnp.ones_like
 repeat = jnp.repeat
 reshape = jnp.reshape
 square = jnp.square
 stack = jnp.stack
+std = jnp.std
 sum = jnp.sum
 tensordot = jnp.tensordot
 tile = jnp.tile
@@ -77,6 +82,12 @@ def cast(value: Any, dtype: Any) -> Tensor:
 def constant(value: Any, dtype: Any = None) -> Tensor:
     """An array of a number or of a NumPy array."""
     return jnp.asarray(value, dtype)
+
+
+def divide_no_nan(a: Tensor, b: Tensor) -> Tensor:
+    """The quotient, and 0 where the divisor is."""
+    nothing = b == 0
+    return jnp.where(nothing, 0, a / jnp.where(nothing, 1, b))
 
 
 def dtype_of(name: Any) -> np.dtype[Any]:
@@ -193,14 +204,31 @@ def pulled_back(
     return [pull(jnp.broadcast_to(weight, result.shape))[0] for weight in weights]
 
 
+ADDED_UP = 16
+"""Directions up to which a sum over them is written out: beyond, a loop is shorter to compile."""
+
+
 def sum_over_directions(stack: Tensor) -> Tensor:
     """The sum of a stack over its first axis, which stays, with length 1."""
-    return jnp.sum(stack, axis=0, keepdims=True)
+    return _summed(stack, lambda part: part)
 
 
 def sum_of_squares_over_directions(stack: Tensor) -> Tensor:
     """The same of its squares."""
-    return jnp.sum(jnp.square(stack), axis=0, keepdims=True)
+    return _summed(stack, jnp.square)
+
+
+def _summed(stack: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """On a CPU by additions: XLA's reduction along the first axis takes 20 to 50 times as long.
+
+    Seen at 8 and 64 directions of 512 and 128 examples with 256 units each.
+    """
+    if jax.default_backend() != "cpu" or stack.shape[0] == 1:
+        return jnp.sum(function(stack), axis=0, keepdims=True)
+    if stack.shape[0] <= ADDED_UP:
+        return functools.reduce(jnp.add, map(function, stack))[None]
+    first = function(stack[0])
+    return jax.lax.scan(lambda sum_, part: (sum_ + function(part), None), first, stack[1:])[0][None]
 
 
 def widened(narrow: Any, dtype: Any) -> Any:

@@ -32,6 +32,12 @@ def unobserved() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def unoptimised() -> Iterator[None]:
+    """JAX compiles for the process, not for a seed: there is nothing to leave out."""
+    yield
+
+
+@contextlib.contextmanager
 def computing_in(dtype: Any) -> Iterator[None]:
     """Has float64 mean float64, whether or not the user has switched it on."""
     with jax.enable_x64(True) if jnp.dtype(dtype) == "float64" else contextlib.nullcontext():
@@ -65,3 +71,7 @@ REFUSALS = (TypeError, ValueError)
 def outside() -> contextlib.AbstractContextManager[None]:
     """Arrays of NumPy have numbers wherever they are made."""
     return contextlib.nullcontext()
+
+
+LAYERS_HAVE_METRICS = False
+"""Whether Keras lets a layer update a metric while it is called: here their variables are empty."""

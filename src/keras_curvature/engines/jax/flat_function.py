@@ -51,6 +51,7 @@ class FlatFunction:
         outputs: how the arrays lie in the result.
         activity: what is known of the program.
         layer: whose output `z` is or is part of, `None` of the model's inputs.
+        constants: arrays that the model holds besides its variables.
         batch: how many examples it takes at a time, if not any number.
     """
 
@@ -63,6 +64,7 @@ class FlatFunction:
     outputs: Layout
     activity: Activity
     layer: str | None = field(default=None, kw_only=True)
+    constants: tuple[Any, ...] = field(default=(), kw_only=True)
     batch: int | None = field(default=None, kw_only=True)
     identity: Hashable = field(default_factory=object, kw_only=True)
 
@@ -223,4 +225,5 @@ def flatten(
         ),
         activity=report,
         layer=wanted.layer,
+        constants=traced.constants,
     )

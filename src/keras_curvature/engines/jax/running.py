@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from keras_curvature.engines.chunking import WHOLE, even
-from keras_curvature.engines.jax.compilation import computing_in
+from keras_curvature.engines.jax.compilation import computing_in, is_eager
 from keras_curvature.engines.jax.flat_function import FlatFunction
 
 Compute = Callable[..., dict[str, Any]]
@@ -49,6 +49,15 @@ def function(
             return whole(f.weights(), given)
 
     return run
+
+
+def op_by_op(f: FlatFunction, strategy: None, compute: Compute) -> None:
+    """For a single call: compiled too, as JAX is slow op by op."""
+
+
+def keeps_examples_apart(f: FlatFunction) -> bool:
+    """Whether that is known without trying: never."""
+    return False
 
 
 def in_graph(
@@ -94,3 +103,8 @@ def as_called(f: FlatFunction) -> Callable[..., list[Any]]:
             return f.apart(z, rest)
 
     return lambda z, rest: call(f.weights(), z, rest)
+
+
+def has_numbers(f: FlatFunction, tensors: Sequence[Any]) -> bool:
+    """Whether the model and its inputs have numbers, and JAX traces nothing around them."""
+    return is_eager((tensors, f.weights(), f.constants))

@@ -35,6 +35,7 @@ class Trace:
         outputs: slots, or constants, one for each of the model's outputs.
         structure: of the outputs.
         subset: the columns that are tapped, where they are not all.
+        constants: arrays that the model holds besides its variables.
     """
 
     program: Program
@@ -44,6 +45,7 @@ class Trace:
     outputs: tuple[Any, ...]
     structure: Any
     subset: Subset | None
+    constants: tuple[Any, ...]
 
     def aval(self, source: Any) -> Any:
         """Shape and dtype of a slot or of a constant."""
@@ -128,4 +130,5 @@ def trace(
         outputs=tuple(found),
         structure=shapes[-1],
         subset=noted[0] if noted else None,
+        constants=tuple(closed.consts),
     )

@@ -13,6 +13,9 @@ import tensorflow as tf
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.private import inside_xla, unobserved
 
+unoptimised = private.unoptimised
+"""Here too, where it is looked for in every backend."""
+
 
 def compiled(call: Callable[..., Any], specs: Sequence[tf.TensorSpec] = ()) -> Any:
     """The concrete function of `call` for tensors like `specs`.
@@ -136,3 +139,7 @@ def outside() -> contextlib.AbstractContextManager[None]:
     """What is done here has numbers, also where a graph is built around it."""
     scope: contextlib.AbstractContextManager[None] = tf.init_scope()
     return scope
+
+
+LAYERS_HAVE_METRICS = True
+"""Whether Keras lets a layer update a metric while it is called in training."""

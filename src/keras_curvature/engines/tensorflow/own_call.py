@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.keras_calls import called, unnoticed
 from keras_curvature.engines.outputs import selector
-from keras_curvature.engines.tensorflow.private import unobserved
+from keras_curvature.engines.tensorflow.private import recorded, unobserved, unoptimised
 from keras_curvature.engines.tensorflow.side_effects import DRAW, PASSING, acts, all_needed
 from keras_curvature.typing import Array, Model, Output, Structure
 
@@ -39,7 +39,8 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
 
     The model is called anew, in a graph of its own, of which only what the output is computed
     from runs. What rounding can do to the output is allowed: of the narrowest dtype in the graph,
-    and as much as the output changes when the input is changed by its rounding.
+    and as much as the output changes when the input is changed by its rounding, or where other
+    ops come to the same.
 
     Args:
         model: the model.
@@ -56,8 +57,11 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
     leaves = [tf.convert_to_tensor(leaf)[:count] for leaf in inputs.leaves]
     call, rounding = _own(model, inputs, output, count)
     own, known = call(leaves), np.asarray(values[:count], "float64")
+    with unoptimised():  # TensorFlow's optimiser changes what is rounded: (x + c) - c is x
+        others = [call(leaves)]
+    others += [call(_nudged(leaves, by)) for by in NUDGES]
     with np.errstate(invalid="ignore"):
-        conditioned = max(np.nanmax(np.abs(call(_nudged(leaves, by)) - own)) for by in NUDGES)
+        conditioned = max(np.nanmax(np.abs(other - own)) for other in others)
         apart = np.abs(own - known)
         allowed = math.sqrt(rounding) * np.nanmax(np.abs(own)) + 30 * conditioned
         wrong = np.isfinite(own) & np.isfinite(known) & (apart > allowed)
@@ -82,7 +86,7 @@ def _own(
         return list(keras.tree.flatten(outputs))
 
     specs = [tf.TensorSpec([count, *s.shape[1:]], s.dtype) for s in inputs.specs]
-    with tf.init_scope(), unnoticed(model), unobserved():
+    with tf.init_scope(), recorded(), unnoticed(model), unobserved():
         whole = tf.compat.v1.wrap_function(call, specs)
     for op in all_needed(whole.outputs):
         if acts(op) or op.type in PASSING or op.type == DRAW:

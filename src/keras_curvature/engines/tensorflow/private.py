@@ -283,6 +283,31 @@ def inside_xla() -> bool:
 
 
 @contextlib.contextmanager
+def unoptimised() -> Iterator[None]:
+    """Runs functions that are called here, in this thread, as they were traced.
+
+    Grappler looks at a function before it runs for the first time, and again whenever
+    TensorFlow has forgotten its kernels, as it does with each `tf.random.set_seed`.
+    """
+    here = context.context()
+    before = here.function_call_options
+    here.function_call_options = context.FunctionCallOptions(
+        before.executor_type, _without_grappler(before.config_proto_serialized)
+    )
+    try:
+        yield
+    finally:
+        here.function_call_options = before
+
+
+@cache
+def _without_grappler(serialized: bytes) -> tf.compat.v1.ConfigProto:
+    config = tf.compat.v1.ConfigProto.FromString(serialized)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
+
+
+@contextlib.contextmanager
 def unobserved() -> Iterator[None]:
     """Without what `tf.debugging` has called behind every op in this thread.
 

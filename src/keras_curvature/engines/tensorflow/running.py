@@ -13,9 +13,10 @@ from keras_curvature.engines.tensorflow import (
     parallel_halves,
     shared_functions,
 )
-from keras_curvature.engines.tensorflow.compilation import compiled, standing_alone
+from keras_curvature.engines.tensorflow.compilation import compiled, is_eager, standing_alone
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.private import inside_xla, watched_by_tapes
+from keras_curvature.engines.tensorflow.taylor.batch_independence import examples_apart
 
 Compute = Callable[..., dict[str, tf.Tensor]]
 
@@ -94,6 +95,24 @@ def function(
         return found
 
 
+def op_by_op(
+    f: FlatFunction, strategy: tf.distribute.Strategy | None, compute: Compute
+) -> Compute | None:
+    """`compute` for a single call, where that takes less than compiling it.
+
+    Not where its graph takes turns, which would be taken one by one.
+    """
+    if strategy is not None or f.batch is not None or f.activity.resists_vectorising:
+        return None
+    run: Compute = standing_alone()(compute)
+    return run
+
+
+def keeps_examples_apart(f: FlatFunction) -> bool:
+    """Whether the graph tells that an output depends on its own example, and on no chance."""
+    return f.traced.identity is not None and examples_apart(f.traced)
+
+
 def in_graph(
     compute: Compute,
     tensors: Sequence[tf.Tensor],
@@ -118,3 +137,8 @@ def devices(strategy: tf.distribute.Strategy | None) -> int:
 def as_called(f: FlatFunction) -> Callable[..., list[tf.Tensor]]:
     """From a point and the other inputs to the outputs one by one, a few times."""
     return f.apart
+
+
+def has_numbers(f: FlatFunction, tensors: Sequence[tf.Tensor]) -> bool:
+    """Whether the model and its inputs have numbers, and are no part of a graph."""
+    return is_eager()

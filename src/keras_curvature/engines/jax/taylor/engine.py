@@ -22,7 +22,7 @@ from keras_curvature.engines.jax.taylor.recorded_model import RecordedModel, rec
 from keras_curvature.engines.jax.taylor.structure import (
     Cut,
     active_instructions,
-    batch_leads,
+    first_mixing,
     linear_entry,
 )
 from keras_curvature.engines.quantities import (
@@ -196,17 +196,21 @@ def hessian(recorded: RecordedModel, at_once: int) -> Any:
 def _gradients(recorded: RecordedModel) -> Gradients | None:
     """The outputs' gradients, where each operation's part in a Hessian can be told by example."""
     f = recorded.f
-    leads = f.outputs.width <= ADJOINTS and batch_leads(recorded.active, recorded.sources)
-    return recorded.gradients() if leads else None
+    if f.outputs.width > ADJOINTS or first_mixing(recorded.active, recorded.sources) is not None:
+        return None
+    return recorded.gradients()
 
 
-def has_adjoint(f: FlatFunction) -> bool:
-    """Whether tangents and one reverse pass per output give all second derivatives."""
+def why_no_adjoint(f: FlatFunction) -> str:
+    """Why tangents and one reverse pass per output do not give all second derivatives, or `""`."""
+    if f.outputs.width > ADJOINTS:
+        return f"of more than {ADJOINTS} outputs"
     instructions, sources, _ = _way(f)
-    types = {instruction.operation.type for instruction in instructions}
-    if "scan" in types or any(lookup(name) is None for name in types):
-        return False
-    return f.outputs.width <= ADJOINTS and batch_leads(instructions, sources)
+    mixing = first_mixing(instructions, sources)
+    if mixing is None:
+        return ""
+    places = {place.op_name: place for place in f.activity.active}
+    return f"through {places.get(mixing.name, Place(mixing.type, mixing.name, ''))}"
 
 
 def fallbacks(f: FlatFunction) -> tuple[Place, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 
 def spanning_rows(jacobian: Any) -> Any:
@@ -22,5 +23,8 @@ def spanning_rows(jacobian: Any) -> Any:
     lower = jnp.linalg.cholesky(gram)
     there = jnp.all(jnp.isfinite(jnp.diagonal(lower)))
     safe = jnp.where(there, gram, jnp.eye(gram.shape[0], dtype=gram.dtype))
-    upper = jnp.linalg.cholesky(safe).T
-    return jnp.where(there, upper, jnp.linalg.qr(jacobian, mode="r"))
+    return lax.cond(
+        there,
+        lambda: jnp.linalg.cholesky(safe).T,
+        lambda: jnp.linalg.qr(jacobian, mode="r"),
+    )

@@ -31,17 +31,17 @@ def active_instructions(
     return found
 
 
-def batch_leads(instructions: Sequence[Instruction], sources: Sequence[Slot]) -> bool:
-    """Whether every result on the way has the examples along its first axis, in order."""
+def first_mixing(instructions: Sequence[Instruction], sources: Sequence[Slot]) -> Operation | None:
+    """The first operation whose result has not the examples along its first axis, in order."""
     active = set(sources)
     for instruction in instructions:
         reached = [
             i for i, x in enumerate(instruction.inputs) if isinstance(x, Slot) and x in active
         ]
         if not keeps_batch(instruction.operation, reached):
-            return False
+            return instruction.operation
         active.update(instruction.outputs)
-    return True
+    return None
 
 
 def keeps_batch(operation: Operation, reached: Collection[int]) -> bool:

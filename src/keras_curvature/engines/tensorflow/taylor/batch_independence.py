@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.tensorflow.graph_ops import needed
+from keras_curvature.engines.tensorflow.op_patterns import kind
 from keras_curvature.engines.tensorflow.taylor.active_path import Passage, ends_derivatives
 from keras_curvature.engines.tensorflow.taylor.structure import keeps_batch
 from keras_curvature.engines.tensorflow.tracing import Trace
@@ -38,6 +39,9 @@ def examples_apart(traced: Trace) -> bool:
 
 def _of_results(op: tf.Operation, numbers: Mapping[Any, Any]) -> dict[Any, int] | None:
     """How many numbers of each example are in each result, if they are in one piece, in order."""
+    if kind(op) == "Swish":  # each of its outputs is one input, the steepness among them
+        pairs = zip(op.inputs, op.outputs, strict=True)
+        return {y.ref(): numbers[x.ref()] for x, y in pairs if x.ref() in numbers}
     given = numbers.get(op.inputs[0].ref())
     others = [tensor for tensor in op.inputs[1:] if tensor.ref() in numbers]
     if given is not None and not others:

@@ -45,7 +45,7 @@ from keras_curvature.engines.tensorflow.taylor.rules import table  # noqa: F401,
 from keras_curvature.engines.tensorflow.taylor.structure import (
     Cut,
     as_steps,
-    batch_leads,
+    keeps_batch,
     linear_entry,
 )
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets
@@ -127,6 +127,12 @@ class Taylor(Engine[FlatFunction]):
             CURVATURE: tf.transpose(curvatures, [1, 2, 0]),
         }
 
+    def slopes(
+        self, f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor
+    ) -> tf.Tensor:
+        """Carried forward, all outputs together."""
+        return self.along(f, z, rest, v[None])[SLOPE][:, :, 0]
+
     def directions(self, f: FlatFunction, names: Collection[str]) -> int:
         """As many as the narrowest tensor of a linear beginning is wide."""
         if not ALONG_AXES & set(names):
@@ -190,12 +196,18 @@ def hessian(recorded: RecordedModel, at_once: int) -> tf.Tensor:
 
 def _gradients(recorded: RecordedModel) -> Gradients | None:
     """The outputs' gradients, where each op's part in a Hessian can be told by example."""
-    return recorded.gradients() if has_adjoint(recorded.f) else None
+    return None if why_no_adjoint(recorded.f) else recorded.gradients()
 
 
-def has_adjoint(f: FlatFunction) -> bool:
-    """Whether tangents and one reverse pass per output give all second derivatives."""
-    return f.outputs.width <= ADJOINTS and batch_leads(active_path(f))
+def why_no_adjoint(f: FlatFunction) -> str:
+    """Why tangents and one reverse pass per output do not give all second derivatives, or `""`."""
+    if f.outputs.width > ADJOINTS:
+        return f"of more than {ADJOINTS} outputs"
+    mixing = next((p.op for p in active_path(f) if not keeps_batch(p)), None)
+    if mixing is None:
+        return ""
+    known = (place for place in f.activity.active if place.op_name == mixing.name)
+    return f"through {next(known, Place(mixing.type, mixing.name, ''))}"
 
 
 def fallbacks(f: FlatFunction) -> tuple[Place, ...]:

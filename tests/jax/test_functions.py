@@ -1,0 +1,208 @@
+"""The functions on JAX: inside its transformations, in the dtype asked for, of today's weights."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_curvature as kc
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 1, (6, 3)).astype("float32")
+EXACT = ("taylor", "nested")
+
+
+def cubic(x):
+    """`Σᵢ xᵢ³ + x₀ x₁ x₂`, whose Hessian is known."""
+    return jnp.sum(x**3, axis=1, keepdims=True) + jnp.prod(x, axis=1, keepdims=True)
+
+
+def hessian_of_cubic(x):
+    found = np.zeros((len(x), 1, 3, 3))
+    for i in range(3):
+        found[:, 0, i, i] = 6 * x[:, i]
+        for j in range(3):
+            if i != j:
+                found[:, 0, i, j] = x[:, 3 - i - j]
+    return found
+
+
+@pytest.fixture
+def net():
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [keras.Input((3,)), layers.Dense(16, "tanh"), layers.Dense(16, "silu"), layers.Dense(2)]
+    )
+
+
+@pytest.mark.parametrize("engine", [*EXACT, "finite_difference"])
+def test_named_derivatives_of_a_plain_function(engine):
+    v = np.array([1.0, -2.0, 0.5])
+    names = ["hessian", "hessian_diagonal", "laplacian", "directional_curvature"]
+    names.append("hessian_vector_product")
+    found = kc.derivatives(cubic, X, names, v=v, engine=engine, dtype="float64")
+    hessian = hessian_of_cubic(X.astype("float64"))
+    wanted = {
+        "hessian": hessian,
+        "hessian_diagonal": np.einsum("nmii->nmi", hessian),
+        "laplacian": np.einsum("nmii->nm", hessian),
+        "directional_curvature": np.einsum("nmij,i,j->nm", hessian, v, v),
+        "hessian_vector_product": hessian @ v,
+    }
+    for name, truth in wanted.items():
+        assert found[name].dtype == "float64"
+        # Differences of gradients at the best step of float64 are right to 1e-9.
+        np.testing.assert_allclose(found[name], truth, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize("engine", EXACT)
+def test_float64_is_float64_behind_layers_that_keras_computes_in_float32(engine):
+    """tanh(40 x): in float32 the curvature of a saturated unit would have no digits left."""
+    net = keras.Sequential([keras.Input((1,)), layers.Dense(1, "tanh", use_bias=False)])
+    net.layers[0].kernel.assign([[8.0]])
+    x = np.array([[2.0], [0.1]])
+    t = np.tanh(8 * x)
+    truth = -128 * t / np.cosh(8 * x) ** 2
+    found = kc.laplacian(net, x, engine=engine, dtype="float64")
+    np.testing.assert_allclose(found, truth, rtol=1e-9 if engine == "taylor" else 1e-2)
+    assert not jax.config.jax_enable_x64
+    assert jnp.ones(1).dtype == "float32"
+
+
+TRANSFORMED = {
+    "jit": lambda f: jax.jit(f)(X),
+    "vmap": lambda f: jax.vmap(lambda row: f(row[None])[0])(jnp.asarray(X)),
+    "grad": lambda f: jax.jit(lambda x: f(x) + 0 * jax.grad(lambda x: f(x).sum())(x)[:, :1])(X),
+}
+
+
+@pytest.mark.parametrize("engine", EXACT)
+@pytest.mark.parametrize("how", TRANSFORMED)
+def test_inside_jax_s_own_transformations(how, engine, net):
+    def laplacian(x):
+        return kc.laplacian(net, x, engine=engine)
+
+    np.testing.assert_allclose(TRANSFORMED[how](laplacian), laplacian(X), rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_of_a_laplacian_by_the_point():
+    found = jax.grad(lambda x: kc.laplacian(cubic, x).sum())(jnp.asarray(X))
+    np.testing.assert_allclose(found, np.full(X.shape, 6.0), rtol=1e-5)
+
+
+def test_the_gradient_by_the_weights(net):
+    """Against central differences of the loss, at the step that float64 leaves 8 digits at."""
+    variables = net.trainable_variables
+
+    def loss(values):
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return jnp.mean(kc.laplacian(net, X) ** 2)
+
+    values = [variable.value for variable in variables]
+    found = jax.jit(jax.grad(loss))(values)[0][0, 0]
+    ahead, behind = (loss([values[0].at[0, 0].add(step), *values[1:]]) for step in (1e-2, -1e-2))
+    assert found == pytest.approx(float(ahead - behind) / 2e-2, rel=1e-2)
+
+
+def test_weights_are_those_of_now(net):
+    before = np.asarray(kc.laplacian(net, X))
+    net.layers[-1].kernel.assign(2 * net.layers[-1].kernel)
+    np.testing.assert_allclose(kc.laplacian(net, X), 2 * before, rtol=1e-5)
+
+
+def test_chunks_give_what_the_whole_gives(net):
+    whole = kc.hessian(net, X)
+    np.testing.assert_allclose(kc.hessian(net, X, batch_size=4), whole, rtol=1e-5, atol=1e-6)
+    chunked = jax.jit(lambda x: kc.hessian(net, x, batch_size=4))(X)
+    np.testing.assert_allclose(chunked, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_differentiated_by_can_be_chosen(net):
+    hessian = np.asarray(kc.hessian(net, X))
+    some = kc.hessian(net, X, columns=[2, 0])
+    np.testing.assert_allclose(some, hessian[:, :, [2, 0]][..., [2, 0]], rtol=1e-4, atol=1e-5)
+    inner = keras.Sequential([keras.Input((16,)), *net.layers[1:]])
+    behind = kc.hessian(net, X, wrt=net.layers[0].name)
+    np.testing.assert_allclose(behind, kc.hessian(inner, net.layers[0](X)), rtol=1e-4, atol=1e-5)
+    one = kc.hessian(net, X, output=1)
+    np.testing.assert_allclose(one, hessian[:, 1:], rtol=1e-4, atol=1e-5)
+
+
+def test_dicts_of_inputs_come_back_as_dicts():
+    inputs = {name: keras.Input((1,), name=name) for name in ("spot", "vol")}
+    product = keras.ops.square(inputs["spot"]) * inputs["vol"]
+    model = keras.Model(inputs, product)
+    x = {"spot": X[:, :1], "vol": X[:, 1:2]}
+    found = kc.hessian(model, x)
+    np.testing.assert_allclose(found["spot"]["spot"].ravel(), 2 * X[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(found["spot"]["vol"].ravel(), 2 * X[:, 0], rtol=1e-6)
+    assert not np.any(found["vol"]["vol"])
+
+
+@pytest.mark.parametrize("engine", EXACT)
+def test_a_derivative_that_its_author_wrote_counts(engine):
+    """The second derivative is that of what was written: `3 x²`, not `cos`."""
+
+    @jax.custom_jvp
+    def f(x):
+        return jnp.sin(x)
+
+    f.defjvp(lambda primals, tangents: (f(primals[0]), primals[0] ** 3 * tangents[0]))
+    found = kc.hessian_diagonal(f, X, engine=engine)
+    wanted = np.zeros((6, 3, 3))
+    for i in range(3):
+        wanted[:, i, i] = 3 * X[:, i] ** 2
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_the_model_s_state_is_as_it_was():
+    keras.utils.set_random_seed(1)
+    net = keras.Sequential(
+        [keras.Input((3,)), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(1)]
+    )
+    before = [np.asarray(v.value) for v in net.variables]
+    kc.hessian(net, X)
+    for variable, value in zip(net.variables, before, strict=True):
+        assert not isinstance(variable.value, jax.core.Tracer)
+        np.testing.assert_array_equal(variable.value, value)
+
+
+def test_coupled_examples_are_told():
+    with pytest.warns(UserWarning, match="its examples influence each other"):
+        kc.laplacian(lambda x: x - jnp.mean(x, axis=0), X)
+
+
+def test_a_derivative_that_ends_is_an_error():
+    with pytest.raises(ValueError, match=r"only through ops without a derivative: round"):
+        kc.laplacian(jnp.round, X)
+
+
+@pytest.mark.parametrize("kernel", ["triangle", "box"])
+def test_the_curvature_over_a_distance_sees_kinks(kernel):
+    """`|x|` bends by 2 at its kink: the mean over ±h is 2 / h by triangle, 1 / h by box."""
+    found = kc.scale_curvature(jnp.abs, [[0.0], [1.0]], [0.5, 0.25], kernel=kernel)
+    height = 2 if kernel == "triangle" else 1
+    wanted = [[[2.0 * height], [0.0]], [[4.0 * height], [0.0]]]
+    np.testing.assert_allclose(np.reshape(found, (2, 2, 1)), wanted, atol=1e-6)
+
+
+NOT_YET = {
+    "CurvatureMonitor": lambda net: kc.CurvatureMonitor(X),
+    "ShapePenalty": lambda net: kc.ShapePenalty(net, {0: "convex"}, 1.0),
+    "diagnose": lambda net: kc.diagnose(net, X),
+    "estimate": lambda net: kc.estimate(net, X, "laplacian"),
+    "hidden_fraction": lambda net: kc.hidden_fraction(net, X, scale=0.1),
+    "kinks": lambda net: kc.kinks(net, -1, 1),
+    "smooth": lambda net: kc.smooth(net, 1.0),
+    "verify": lambda net: kc.verify(net, X),
+}
+
+
+@pytest.mark.parametrize("name", NOT_YET)
+def test_what_is_not_there_yet_says_so(name, net):
+    with pytest.raises(NotImplementedError, match=f"`{name}` needs Keras's backend 'tensorflow'"):
+        NOT_YET[name](net)
