@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cases import CASES
+from cases import CASES, named
 from cases.weights import precision
 from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES
@@ -45,9 +45,26 @@ QUICK = (
 )
 
 
+REFUSED = {
+    "models/autograph": "tf.cast",
+    "models/exported": "only currently supported with the TensorFlow backend",
+    "models/text_beside_numbers": "JAX has no arrays of text",
+    "ops/average_pool": "inconsistent window_strides",  # Keras, where no strides are given
+    "ops/max_pool": "inconsistent window_strides",
+    "ops/rearrange": "Shapes must be 1D sequences of concrete values",  # Keras, of unknown batches
+}
+"""What Keras or JAX does not build or take: part of what it says."""
+
+OTHERWISE = {
+    "layers/MelSpectrogram": 1e-4,  # the matrix of its filters is made in float32
+    "layers/Resizing[bicubic]": 1e-3,  # TensorFlow reads its weights from a table
+}
+"""What Keras's backends compute differently, and by how much at most."""
+
+
 def table():
     for case in CASES:
-        if case.family in TENSORFLOW_S or case.tags & {"slow", "wide"}:
+        if case.family in TENSORFLOW_S or case.tags & {"slow", "wide"} or case.id in REFUSED:
             continue
         marks = [] if case.id in QUICK else [pytest.mark.slow]
         yield pytest.param(case, id=case.id, marks=marks)
@@ -91,4 +108,18 @@ def test_derivatives_are_right(case, engine, dtype, model_of, truths):
         name: np.linalg.norm(found[name] - truth) / (size or 1)
         for name, (truth, size) in wanted.items()
     }
-    assert max(errors.values()) < TOLERANCE[dtype], errors
+    assert max(errors.values()) < max(TOLERANCE[dtype], OTHERWISE.get(case.id, 0)), errors
+
+
+def _causes(error):
+    while error is not None:
+        yield str(error)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_computed_says_why(name):
+    (case,) = named(name)
+    with pytest.raises((NotImplementedError, TypeError)) as refusal:
+        bind(case.make(), case.batch("float64"), Options(**case.kwargs))
+    assert any(REFUSED[name] in cause for cause in _causes(refusal.value))

@@ -132,7 +132,9 @@ CUTTING = [
 ]
 
 WRITING = [
-    _case("scatter", _each(lambda x: ops.scatter([[4], [1], [4]], x[:3], (5,))), shape=ROW),
+    _case(
+        "scatter", _each(lambda x: ops.scatter(np.array([[4], [1], [4]]), x[:3], (5,))), shape=ROW
+    ),
     _case(
         "scatter_update",
         _each(lambda x: ops.scatter_update(x, [[1], [3]], x[:2] ** 2)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_curvature.engines.activity import CALLING_PYTHON, Activity, Dependence, Place
-from keras_curvature.engines.jax.arrays import is_floating
+from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.program import Operation, Slot
 from keras_curvature.engines.op_types import traits_of
 
@@ -36,7 +36,7 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
         place = place_of(operation, layers)
         if operation.type in CALLING_PYTHON:
             acting.append(place)
-        floats = [s for s in instruction.outputs if is_floating(program.avals[s].dtype)]
+        floats = [s for s in instruction.outputs if has_derivative(program.avals[s].dtype)]
         if found == Dependence.ACTIVE:
             if traits_of(operation.type).ends or not floats:
                 cuts.append(place)

@@ -63,7 +63,15 @@ def spec(shape: Sequence[int | None], dtype: Any) -> Spec:
 
 def array(value: Any) -> Any:
     """A JAX array as it is; anything else as a NumPy array, whose float64 JAX would round."""
-    return value if is_tensor(value) else np.asarray(value)
+    if is_tensor(value):
+        return value
+    found = np.asarray(value)
+    if is_string(found.dtype):
+        raise TypeError(
+            f"Inputs must hold numbers: JAX has no arrays of text. Received: {found.dtype}. Encode "
+            "text before the model, or take Keras's TensorFlow backend."
+        )
+    return found
 
 
 def cast(value: Any, dtype: Any) -> Tensor:
@@ -95,6 +103,11 @@ def is_tensor(value: Any) -> bool:
 def is_floating(dtype: Any) -> bool:
     """Whether numbers of a dtype have a derivative and are real."""
     return jnp.issubdtype(dtype, jnp.floating)
+
+
+def has_derivative(dtype: Any) -> bool:
+    """Whether numbers of a dtype have a derivative: real ones and complex ones."""
+    return jnp.issubdtype(dtype, jnp.inexact)
 
 
 def is_real(dtype: Any) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import ClosedJaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from keras_curvature.engines.jax.arrays import is_floating, widened
-from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot, flattened
+from keras_curvature.engines.jax.arrays import has_derivative, is_floating, widened
+from keras_curvature.engines.jax.gradient_overrides import OVERRIDES
+from keras_curvature.engines.jax.jaxprs import flattened
+from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
 
 OWN_DTYPE = {
     "bitcast_convert_type",
@@ -76,6 +78,9 @@ def read(source: Any, values: Values, dtype: Any) -> Any:
 
 def emit(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
     """The results of one operation on other inputs."""
+    override = OVERRIDES.get(operation.type)
+    if override is not None and is_floating(operation.results[0].dtype):
+        return [override(operation.params, *inputs)]
     special = SPECIAL.get(operation.primitive.name)
     if special is not None:
         return special(operation, inputs, dtype)
@@ -88,9 +93,23 @@ def emit(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
 def widened_params(params: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
     """Parameters with wider dtypes in the place of narrower ones."""
     return {
-        name: widened(value, dtype) if name in DTYPES and value is not None else value
+        name: widened(value, dtype)
+        if name in DTYPES and value is not None
+        else _widened_programs(value, dtype)
         for name, value in params.items()
     }
+
+
+def _widened_programs(value: Any, dtype: Any) -> Any:
+    """A parameter with the programs in it traced in wider dtypes."""
+    if isinstance(value, Jaxpr):
+        return _widened_programs(ClosedJaxpr(value, ()), dtype).jaxpr
+    if isinstance(value, ClosedJaxpr):
+        wide = [jax.ShapeDtypeStruct(x.shape, widened(x.dtype, dtype)) for x in value.in_avals]
+        return jax.make_jaxpr(as_function(value, dtype))(*wide)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_widened_programs(part, dtype) for part in value))
+    return value
 
 
 def _in_own_dtype(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
@@ -179,28 +198,52 @@ def _custom_jvp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list
 
 
 def _custom_vjp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
-    """A function with a gradient that its author wrote."""
+    """A function with a gradient that its author wrote: along tangents by its transposed."""
     p = operation.params
+    first = p["num_consts"]
     plain = as_function(p["call_jaxpr"], dtype)
-    function = jax.custom_vjp(plain)
-    shapes = [jnp.asarray(x) for x in inputs]
+    given = [jnp.asarray(x) for x in inputs[first:]]
+    floats = [i for i, x in enumerate(given) if has_derivative(x.dtype)]
+    function = jax.custom_jvp(lambda *args: plain(*inputs[:first], *args))
+
+    def traced() -> Any:
+        return p["fwd_jaxpr_thunk"].call_wrapped(*(True,) * len(given))
+
+    def with_inputs(kept: Iterable[Any], args: Sequence[Any]) -> list[Any]:
+        """All that is kept: JAX leaves out what is one of the inputs."""
+        rest = iter(kept)
+        return [next(rest) if i is None else args[i] for i in p["out_trees"]()[2]]
 
     def forward(*args: Any) -> Any:
-        jaxpr, consts = p["fwd_jaxpr_thunk"](*(False,) * len(args))
+        jaxpr, consts = traced()
         found = as_function(ClosedJaxpr(jaxpr, consts), dtype)(*args)
-        _, kept = p["out_trees"]()[:2]
-        count = kept.num_leaves
-        return found[count:], found[:count]
+        count = len(found) - len(operation.results)
+        return found[count:], with_inputs(found[:count], args)
 
     def backward(kept: Any, upstream: Any) -> Any:
-        found = p["bwd"](*kept, *upstream)
-        return tuple(
-            jnp.asarray(g, x.dtype) if getattr(g, "shape", None) == x.shape else jnp.zeros_like(x)
-            for g, x in zip(found, shapes, strict=True)
-        )
+        avals = [v.aval for v in traced()[0].outvars]
+        narrow = [*with_inputs(avals, operation.avals[first:]), *operation.results]
+        written: list[bool] = []
 
-    function.defvjp(forward, backward)
-    return list(function(*inputs))
+        def gradients(*args: Any) -> list[Any]:
+            found = p["bwd"].call_wrapped(*args)
+            written[:] = [isinstance(found[i], jax.Array) for i in floats]
+            return [found[i] for i, there in zip(floats, written, strict=True) if there]
+
+        found = iter(as_function(jax.make_jaxpr(gradients)(*narrow), dtype)(*kept, *upstream))
+        return [
+            next(found) if there else jnp.zeros_like(given[i])
+            for i, there in zip(floats, written, strict=True)
+        ]
+
+    @function.defjvp
+    def jvp(args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        outputs, kept = forward(*args)
+        zeros = [jnp.zeros_like(y) for y in outputs]
+        _, transposed = jax.vjp(lambda upstream: backward(kept, upstream), zeros)
+        return outputs, transposed([tangents[i] for i in floats])[0]
+
+    return list(function(*given))
 
 
 SPECIAL = {

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import keras
 
 from keras_curvature.engines.columns import Subset, subset_of
-from keras_curvature.engines.jax.program import Program, Slot, flattened
+from keras_curvature.engines.jax.jaxprs import flattened
+from keras_curvature.engines.jax.program import Program, Slot
 from keras_curvature.engines.keras_calls import (
     called,
     require_tensors,

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from keras_curvature.engines.jax.arrays import is_floating
+from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, Collapsed, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step
@@ -31,7 +31,7 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     if isinstance(mode, Adjoint) and not piecewise_linear:
         raise UnsuitedError(step.op.type)
     active = [i for i, jet in enumerate(jets) if jet is not None]
-    wanted = [i for i, y in enumerate(step.outputs) if is_floating(y.dtype)]
+    wanted = [i for i, y in enumerate(step.outputs) if has_derivative(y.dtype)]
     values = tuple(step.inputs[i] for i in active)
     bases = [mode.settle(jet).base for jet in jets if jet is not None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_curvature.engines.jax.arrays import is_floating
+from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.interpreter import Values, emit, read
 from keras_curvature.engines.jax.program import Instruction, Slot
 from keras_curvature.engines.jax.taylor import jvp
@@ -38,7 +38,7 @@ def propagate(
 def _advance(
     instruction: Instruction, values: Values, active: Active, mode: Mode, dtype: Any
 ) -> None:
-    if not any(is_floating(values[slot].dtype) for slot in instruction.outputs):
+    if not any(has_derivative(values[slot].dtype) for slot in instruction.outputs):
         return
     jets = [active.get(x) if isinstance(x, Slot) else None for x in instruction.inputs]
     found = of_step(step_of(instruction, values, dtype), jets, mode)
@@ -50,7 +50,7 @@ def _advance(
 def of_step(step: Step, jets: Jets, mode: Mode) -> Jets:
     """The jets of one operation's outputs."""
     rule = lookup(step.op.type)
-    if rule is None:
+    if rule is None or step.op.is_complex:
         return jvp.propagate(step, jets, mode)
     try:
         return rule.propagate(step, jets, mode)

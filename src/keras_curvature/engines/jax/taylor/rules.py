@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from keras_curvature.engines.jax import less_largest
+from keras_curvature.engines.jax.gradient_overrides import LOG_2, slope_of_tanh
 from keras_curvature.engines.jax.taylor import jvp, scan
 from keras_curvature.engines.jax.taylor.jvp import vmapped
 from keras_curvature.engines.op_types import EVERY_INPUT, OWN, Curve, Traits, difference, itself
@@ -35,8 +37,13 @@ def _moved(on_stack: Callable[[Step, Any], Any]) -> Rule:
 
 
 def _linear(*which: int) -> Rule:
-    """A linear function of single inputs, of all examples."""
-    return linear_in(which or None, lambda step, i, stack: vmapped(step, stack, i), never)
+    """A sum of linear functions of single inputs, of all examples."""
+
+    def part(step: Step, i: int, stack: Any) -> Any:
+        inputs = [jnp.zeros_like(x) if j in which else x for j, x in enumerate(step.inputs)]
+        return jax.vmap(lambda x: step.again([*inputs[:i], x, *inputs[i + 1 :]])[0])(stack)
+
+    return linear_in(which, part, never)
 
 
 def _behind(axes: Sequence[int]) -> tuple[int, ...]:
@@ -190,29 +197,20 @@ def power(x: Any, p: Any, y: Any) -> Any:
     return [first, y * log], {(0, 0): second, (0, 1): mixed, (1, 1): y * log * log}
 
 
-def slope_of_tanh(x: Any) -> Any:
-    """`1 - tanh²`, of which digits are left where `tanh` rounds to 1."""
-    e = jnp.exp(-2 * jnp.abs(x))
-    return 4 * e / (1 + e) ** 2
-
-
 def sum_of_exponentials(a: Any, b: Any, y: Any) -> Any:
     """`log(exp(a) + exp(b))`."""
-    one, other = lax.logistic(a - b), lax.logistic(b - a)
-    bend = one * other
+    return _shares(a, b, 1)
+
+
+def sum_of_powers_of_2(a: Any, b: Any, y: Any) -> Any:
+    """The same to the base 2."""
+    return _shares(a, b, LOG_2)
+
+
+def _shares(a: Any, b: Any, rate: float) -> Any:
+    one, other = lax.logistic(rate * (a - b)), lax.logistic(rate * (b - a))
+    bend = rate * one * other
     return [one, other], {(0, 0): bend, (0, 1): -bend, (1, 1): bend}
-
-
-def larger(a: Any, b: Any, y: Any) -> Any:
-    """`max`; the first argument wins a tie, but 0, of which `relu` is flat."""
-    first = jnp.asarray(a > b, y.dtype)
-    return [first, 1 - first], {}
-
-
-def smaller(a: Any, b: Any, y: Any) -> Any:
-    """`min`."""
-    first = jnp.asarray(a < b, y.dtype)
-    return [first, 1 - first], {}
 
 
 def _sigmoid_bend(x: Any, y: Any) -> Any:
@@ -230,6 +228,17 @@ def _beside(step: Step, i: int, stack: Any) -> Any:
     return jnp.pad(stack, widths)
 
 
+def _at_largest(function: Any) -> Rule:
+    """A linear function of a row for as long as the same entry is the largest."""
+
+    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
+        x, axis = step.inputs[0], step.op.params["axis"]
+        plain = linear_in((0,), lambda step, i, stack: function(x, stack, axis), never)
+        return plain.propagate(step, [jets[0]], mode)
+
+    return Rule(propagate, Traits(linear_in=EVERY_INPUT, is_piecewise=True))
+
+
 LINEAR: dict[str, Rule] = {
     "add": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
     "add_any": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
@@ -238,6 +247,7 @@ LINEAR: dict[str, Rule] = {
     "convert_element_type": _moved(lambda step, stack: stack.astype(step.outputs[0].dtype)),
     "copy": identity(),
     "copy_p": identity(),
+    less_largest.PASSED: identity(),
     "cumsum": _linear(0),
     "dynamic_slice": _linear(0),
     "dynamic_update_slice": _linear(0, 1),
@@ -249,7 +259,7 @@ LINEAR: dict[str, Rule] = {
     "pad": _linear(0, 1),
     "real": _linear(0),
     "reduce_sum": _moved(_summed),
-    "reduce_window_sum": linear_in((0,), lambda step, i, stack: vmapped(step, stack, i), never),
+    "reduce_window_sum": _linear(0),
     "reshape": _moved(_reshaped),
     "rev": _linear(0),
     "scatter": _linear(0, 2),
@@ -261,16 +271,26 @@ LINEAR: dict[str, Rule] = {
 }
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
-    "abs": elementwise(lambda x, y: jnp.sign(x)).kinked("abs", "sqrt(x**2 + c)", itself),
+    less_largest.LARGEST: _at_largest(less_largest.largest),
+    less_largest.LESS_LARGEST: _at_largest(less_largest.less_largest),
+    "abs": elementwise(lambda x, y: formulas.where_negative(x, -1, 1)).kinked(
+        "abs", "sqrt(x**2 + c)", itself
+    ),
     "clamp": _piecewise("clip", "a sigmoid or tanh"),
     "cummax": _piecewise("cumulative maximum", "logsumexp"),
     "cummin": _piecewise("cumulative minimum", "logsumexp"),
-    "max": partials(larger).kinked("maximum", "logsumexp", difference),
-    "min": partials(smaller).kinked("minimum", "-logsumexp of -x", difference),
+    "max": partials(formulas.chosen(jnp.greater_equal)).kinked("maximum", "logsumexp", difference),
+    "min": partials(formulas.chosen(jnp.less)).kinked("minimum", "-logsumexp of -x", difference),
     "reduce_max": _piecewise("maximum over an axis", "a mean or logsumexp"),
     "reduce_min": _piecewise("minimum over an axis", "a mean or logsumexp"),
     "reduce_window_max": _piecewise("max pooling", "average pooling"),
     "reduce_window_min": _piecewise("min pooling", "average pooling"),
+    "relu": elementwise(lambda x, y: formulas.where_positive(x, 1, 0)).kinked(
+        "relu", "softplus or silu", itself
+    ),
+    "relu6": elementwise(lambda x, y: ((x > 0) & (x < 6)).astype(x.dtype)).kinked(
+        "relu6", "silu", lambda x: [x, x - 6]
+    ),
     "rem": _piecewise("remainder", "a sine and a cosine"),
     "select_n": selection(),
     "sort": _piecewise("sorting", "softmax weights"),
@@ -323,6 +343,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
     "logistic": elementwise(lambda x, y: y * lax.logistic(-x), _sigmoid_bend).smooth("sigmoid"),
     "logaddexp": partials(sum_of_exponentials).smooth("softplus"),
+    "logaddexp2": partials(sum_of_powers_of_2).smooth("softplus"),
     "mul": partials(lambda a, b, y: ([b, a], {(0, 1): jnp.ones((), y.dtype)}), is_multilinear=True),
     "pow": partials(power),
     "rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
@@ -335,8 +356,6 @@ ELEMENTWISE: dict[str, Rule] = {
         lambda x, y: slope_of_tanh(x), lambda x, y: -2 * y * slope_of_tanh(x)
     ).smooth("tanh"),
 }
-
-LOG_2 = 0.6931471805599453
 
 OF_WHOLE_ROWS: dict[str, Rule] = {
     "conv_general_dilated": convolution(),

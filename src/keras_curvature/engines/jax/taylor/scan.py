@@ -7,8 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.interpreter import parts_of_scan, read
-from keras_curvature.engines.jax.program import Slot, flattened
+from keras_curvature.engines.jax.jaxprs import flattened
+from keras_curvature.engines.jax.program import Slot
 from keras_curvature.engines.taylor.jets import Base, Jet, spread
 from keras_curvature.engines.taylor.modes import Adjoint, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step
@@ -77,7 +79,7 @@ def _triple(x: Any, jet: Jet | None, mode: Mode) -> tuple[Any, Any, Any]:
 
 def _filled(triple: tuple[Any, Any, Any], mode: Mode) -> tuple[Any, Any, Any]:
     x, first, _ = triple
-    if first is not None or not jnp.issubdtype(x.dtype, jnp.floating):
+    if first is not None or not has_derivative(x.dtype):
         return triple
     zeros = jnp.zeros((mode.directions, *x.shape), x.dtype)
     return x, zeros, zeros[: mode.slices] if mode.has_second else None

@@ -9,7 +9,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from keras_curvature.engines.jax.arrays import is_floating
+from keras_curvature.engines.jax import less_largest
+from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.op_types import traits_of
 from keras_curvature.engines.taylor.jets import Base, Jet
@@ -22,7 +23,7 @@ def active_instructions(
     """Those that depend on the sources by a derivative."""
     active, found = set(sources), []
     for instruction in instructions:
-        floats = [s for s in instruction.outputs if is_floating(program.avals[s].dtype)]
+        floats = [s for s in instruction.outputs if has_derivative(program.avals[s].dtype)]
         depends = any(x in active for x in instruction.inputs if isinstance(x, Slot))
         if depends and floats and not traits_of(instruction.operation.type).ends:
             active.update(floats)
@@ -45,7 +46,7 @@ def first_mixing(instructions: Sequence[Instruction], sources: Sequence[Slot]) -
 
 def keeps_batch(operation: Operation, reached: Collection[int]) -> bool:
     """Whether an operation hands on examples along the first axis, in order."""
-    if lookup(operation.type) is None or not operation.results[0].shape:
+    if lookup(operation.type) is None or operation.is_complex or not operation.results[0].shape:
         return False
     n = operation.results[0].shape[0]
     given = [operation.avals[i] for i in reached]
@@ -109,6 +110,8 @@ KEEPING = {
     "dynamic_update_slice": _never,
     "fft": lambda op, reached: len(op.params["fft_lengths"]) < len(op.avals[0].shape),
     "gather": _gather_keeps,
+    less_largest.LARGEST: lambda op, reached: op.params["axis"] != 0,
+    less_largest.LESS_LARGEST: lambda op, reached: op.params["axis"] != 0,
     "pad": lambda op, reached: op.params["padding_config"][0] == (0, 0, 0),
     "reduce_max": _axis_apart("axes"),
     "reduce_min": _axis_apart("axes"),

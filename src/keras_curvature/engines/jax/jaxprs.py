@@ -1,0 +1,122 @@
+"""From a jaxpr to a flat program.
+
+A jaxpr that is called twice has the same variables twice; here each result has a slot of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from keras_curvature.engines.jax.less_largest import rewritten
+from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
+
+ENTERED = {
+    "custom_jvp_call of what it does": "call_jaxpr",
+    "checkpoint": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "jit": "jaxpr",
+    "remat2": "jaxpr",
+}
+"""Calls that mean what their program does, and the parameter that holds it."""
+
+WRITTEN_OUT = {"_softmax"}
+"""Functions of JAX with a derivative of their own, which is that of what they do."""
+
+
+def _type(eqn: Any) -> str:
+    """The primitive's name, or that of a function of JAX's with a derivative of its own."""
+    name = str(eqn.primitive.name)
+    if name != "custom_jvp_call":
+        return name
+    about = eqn.params["call_jaxpr"].jaxpr.debug_info
+    if "jax/_src/" not in about.func_src_info.replace("\\", "/"):
+        return name
+    return WRITTEN if about.func_name in WRITTEN_OUT else str(about.func_name)
+
+
+WRITTEN = "custom_jvp_call of what it does"
+
+
+SHIFTING = {"_logsumexp", "_softmax_deprecated", "log_softmax", "logsumexp"}
+"""Functions of JAX that hold a maximum while they subtract it."""
+
+
+def _is_shift(eqn: Any) -> bool:
+    if eqn.primitive.name != "stop_gradient" or eqn.source_info.traceback is None:
+        return False
+    return any(
+        frame.function_name in SHIFTING and "jax/_src/" in frame.file_name.replace("\\", "/")
+        for frame in eqn.source_info.traceback.frames
+    )
+
+
+class _Flattening:
+    def __init__(self) -> None:
+        self.avals: dict[Slot, Any] = {}
+        self.instructions: list[Instruction] = []
+
+    def slot(self, aval: Any) -> Slot:
+        slot = Slot(len(self.avals))
+        self.avals[slot] = aval
+        return slot
+
+    def enter(
+        self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any], scope: str
+    ) -> list[Any]:
+        env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+        env |= dict(zip(jaxpr.invars, args, strict=True))
+        for eqn in jaxpr.eqns:
+            inputs = [v.val if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            own = str(eqn.source_info.name_stack)
+            where = "/".join(part for part in (scope, own) if part)
+            name = _type(eqn)
+            if name in ENTERED:
+                inner = eqn.params[ENTERED[name]]
+                closed = isinstance(inner, ClosedJaxpr)
+                found = self.enter(
+                    inner.jaxpr if closed else inner, inner.consts if closed else (), inputs, where
+                )
+            else:
+                found = [self.slot(v.aval) for v in eqn.outvars]
+                operation = Operation(
+                    name,
+                    eqn.primitive,
+                    eqn.params,
+                    where,
+                    len(self.instructions),
+                    tuple(v.aval for v in eqn.invars),
+                    tuple(v.aval for v in eqn.outvars),
+                    _is_shift(eqn),
+                )
+                self.instructions.append(Instruction(operation, tuple(inputs), tuple(found)))
+            env |= dict(zip(eqn.outvars, found, strict=True))
+        return [v.val if isinstance(v, Literal) else env[v] for v in jaxpr.outvars]
+
+
+def flattened(closed: ClosedJaxpr) -> Program:
+    """A jaxpr without calls."""
+    flattening = _Flattening()
+    arguments = tuple(flattening.slot(v.aval) for v in closed.jaxpr.invars)
+    results = flattening.enter(closed.jaxpr, closed.consts, arguments, "")
+    instructions = rewritten(flattening.instructions)
+    read = {x for found in instructions for x in found.inputs if isinstance(x, Slot)}
+    read.update(y for y in results if isinstance(y, Slot))
+    instructions = [_of_eigenvalues(found, read) for found in instructions]
+    return Program(arguments, tuple(results), flattening.avals, tuple(instructions))
+
+
+def _of_eigenvalues(instruction: Instruction, read: Collection[Slot]) -> Instruction:
+    """JAX derives no eigenvectors unasked, whose length and phase are anybody's choice.
+
+    Eigenvalues do not depend on it.
+    """
+    operation = instruction.operation
+    if operation.type != "eig" or any(slot in read for slot in instruction.outputs[1:]):
+        return instruction
+    params = {**operation.params, "enable_eigvec_derivs": True}
+    return replace(instruction, operation=replace(operation, params=params))

@@ -1,0 +1,97 @@
+"""Exponentials relative to the largest of a row: how softmax and its kin keep their digits.
+
+JAX subtracts the maximum of a row for the sake of the values. The slope of the largest probability
+then is a difference of numbers of which nothing is left in float32 once it rounds to 1. Where the
+largest entry's own 0 depends on nothing, the others alone are summed up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from keras_curvature.engines.jax.program import Instruction, Slot
+
+LARGEST, LESS_LARGEST = "largest of a row", "less largest of a row"
+PASSED = "stop_gradient that is passed"
+
+ALONG = ("broadcast_in_dim", "max", "reshape", "select_n", "squeeze", "stop_gradient")
+"""What JAX does with a maximum before it subtracts it: -inf becomes 0, an axis comes back."""
+
+
+def rewritten(instructions: Sequence[Instruction]) -> list[Instruction]:
+    """The instructions, with `x - max(x)` in words of the place of the largest entry.
+
+    A maximum that JAX's own functions hold is let go: they do not depend on what they subtract.
+    """
+    writers = {slot: found for found in instructions for slot in found.outputs}
+    changed: dict[Instruction, Instruction] = {}
+    for instruction in instructions:
+        if instruction.operation.type != "sub":
+            continue
+        x, shift = instruction.inputs
+        way = _way(x, shift, writers)
+        if not way:
+            continue
+        axis = way[0].operation.params["axes"][0]
+        changed[instruction] = _as(instruction, LESS_LARGEST, axis=axis)
+        changed[way[0]] = _as(way[0], LARGEST, axis=axis)
+        for held in way[1:]:
+            if held.operation.type == "stop_gradient":
+                changed[held] = _as(held, PASSED)
+    return [changed.get(instruction, instruction) for instruction in instructions]
+
+
+def _as(instruction: Instruction, name: str, **params: Any) -> Instruction:
+    operation = replace(instruction.operation, type=name)
+    return replace(instruction, operation=replace(operation, params={**operation.params, **params}))
+
+
+def _way(x: Any, shift: Any, writers: Mapping[Slot, Instruction]) -> list[Instruction]:
+    """What makes a shift of the maximum of `x`, from the maximum on; nothing if it is none."""
+    writer = writers.get(shift) if isinstance(shift, Slot) else None
+    if writer is None:
+        return []
+    operation = writer.operation
+    if operation.type == "reduce_max":
+        alone = len(operation.params["axes"]) == 1
+        return [writer] if alone and writer.inputs[0] is x else []
+    if operation.type not in ALONG or (operation.type == "stop_gradient" and not operation.shifts):
+        return []
+    ways = [_way(x, given, writers) for given in writer.inputs]
+    return next(([*way, writer] for way in ways if way), [])
+
+
+def _places(x: Any, axis: int) -> Any:
+    """Whether an entry is the largest of its row, or the first of several."""
+    return jax.nn.one_hot(jnp.argmax(x, axis), x.shape[axis], axis=axis, dtype=bool)
+
+
+def largest(x: Any, stack: Any, axis: int) -> Any:
+    """The entries of a stack at the places of the largest entries of `x`.
+
+    Args:
+        x: the rows.
+        stack: of their shape, or with more axes in front.
+        axis: along which the rows lie in `x`.
+    """
+    chosen = jnp.where(_places(x, axis), stack, jnp.zeros((), stack.dtype))
+    return jnp.sum(chosen, axis=axis - x.ndim)
+
+
+def less_largest(x: Any, stack: Any, axis: int) -> Any:
+    """A stack less its entries at the places of the largest entries of `x`, there 0."""
+    relative = stack - jnp.expand_dims(largest(x, stack, axis), axis - x.ndim)
+    return jnp.where(_places(x, axis), jnp.zeros((), stack.dtype), relative)
+
+
+def shifted(x: Any, shift: Any, axis: int) -> Any:
+    """`x` less its largest entries, or less a shift where they are infinite."""
+    highest = jnp.expand_dims(largest(x, x, axis), axis)
+    finite = jnp.isfinite(highest)
+    relative = x - jnp.where(finite, highest, jax.lax.stop_gradient(shift))
+    return jnp.where(_places(x, axis) & finite, jnp.zeros((), x.dtype), relative)
