@@ -177,6 +177,49 @@ def test_each_output_has_its_own_and_every_entry_counts():
     assert monitor.history["both_shape/x0_convex_fraction"] == [1]
 
 
+COIN = RNG.integers(0, 2, 200)
+FROM_ONE_TO_THE_OTHER = {
+    # Change from 0 to 1 of the second input, where the first is x.
+    "alike everywhere": (lambda x, b: x + 2 * b**2 - 0.5 * b, lambda x: 1.5 + 0 * x),
+    "of either sign": (lambda x, b: x**2 + x * b + 9 * b * (1 - b), lambda x: x),
+    "none": (lambda x, b: x + b * (1 - b), lambda x: 0 * x),
+    "far from 0": (lambda x, b: 1e6 + x - b, lambda x: 0 * x - 1),
+}
+
+
+@pytest.mark.parametrize("case", FROM_ONE_TO_THE_OTHER)
+@pytest.mark.parametrize("directions", [None, 2], ids=["exact", "estimated"])
+@pytest.mark.parametrize("units", ["raw", "std"])
+def test_of_two_values_the_change_from_one_to_the_other_decides(case, directions, units):
+    formula, change = FROM_ONE_TO_THE_OTHER[case]
+    x = np.stack([X[:, 0], COIN], axis=1)
+    asked = {"x1": ("increasing", "decreasing")}
+    model = of(lambda x: formula(a(x), b(x)))
+    found, _ = shape_of(model, asked, x, directions=directions, units=units)
+    changes = change(x[:, 0])
+    unit = np.std(formula(*x.T)) if units == "std" else 1
+    for word, up in (("increasing", 1), ("decreasing", -1)):
+        entry = found["x1", word]
+        assert entry.fraction == np.mean(up * changes >= 0), word
+        worst = (-up * changes).max()
+        assert entry.worst_violation == pytest.approx(max(0, worst) / unit, rel=1e-6), word
+        assert entry.unit == {"raw": "y", "std": "σy"}[units]
+        if np.ptp(changes) and worst > 0:
+            assert entry.point == (-up * changes).argmax()
+            assert entry.at == {"x0": x[entry.point, 0], "x1": COIN[entry.point]}
+
+
+@pytest.mark.parametrize("word", ["convex", "concave", "linear"])
+@pytest.mark.parametrize("directions", [None, 2], ids=["exact", "estimated"])
+def test_a_bend_between_two_values_is_refused_before_the_training(word, directions):
+    x = np.stack([X[:, 0], COIN], axis=1)
+    model = of(lambda x: a(x) + b(x))
+    monitor = kc.CurvatureMonitor(x, shape={"x1": word}, directions=directions)
+    monitor.set_model(model)
+    with pytest.raises(ValueError, match=f"nothing bends. Received: '{word}' for 'x1', .* 0 or 1 "):
+        monitor.on_train_begin()
+
+
 NAMED = {
     "index": ({1: "convex"}, {}, "x1"),
     "from the end": ({-1: "convex"}, {}, "x1"),

@@ -59,6 +59,42 @@ def test_it_is_measured_by_the_change_of_the_output(formula, low, high):
     assert change.way == f"from {low:g} to {high:g}"
 
 
+@pytest.mark.parametrize("others", [3, 80], ids=["whole Hessian", "its diagonal"])
+def test_the_change_is_a_mean_over_all_points_of_the_probe(others):
+    """A heavy tail, of which a part of the points gives another mean."""
+    rng = np.random.default_rng(0)
+    b, x = rng.integers(0, 2, 300).astype(float), rng.exponential(size=300) ** 2
+    probe = np.column_stack([b, x, rng.normal(size=(300, others - 1))])
+    model = made_of(lambda b, x, c: b * x + c, 1 + others, 3)
+    change = untrained(model, probe, dtype="float64").reports[""].changes["x0"]
+    assert change.size == pytest.approx(x.mean() / np.std(b * x + probe[:, 2]), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_model_is_given_these_very_values(dtype):
+    """0.1 + (0.8 - 2 * 0.1) is not 0.7."""
+    probe = np.stack([np.where(COIN, 0.7, 0.1), NUMBER], axis=1).astype(dtype)
+    x = keras.Input((2,), dtype=dtype)
+    very = keras.layers.Lambda(
+        lambda x: keras.ops.cast(x[:, :1] == probe[:, 0].max(), dtype) + 0 * x[:, 1:], dtype=dtype
+    )
+    monitor = untrained(keras.Model(x, very(x)), probe, dtype=dtype, shape={0: "increasing"})
+    report = monitor.reports[""]
+    assert report.changes["x0"].size == pytest.approx(1 / COIN.std(), rel=1e-6)
+    assert report.headline["shape_fraction"] == 1
+
+
+def test_joint_shape_is_that_of_the_numbers():
+    """`b x²` and `b³ x` bend in b and x jointly; for either b they are convex in x."""
+    probe = np.stack([COIN, NUMBER], axis=1)
+    detail = untrained(made_of(lambda b, x: b * x**2 - b**3 * x), probe).reports[""].detail
+    assert detail["joint_convex_fraction"] == 1
+    assert detail["joint_concave_fraction"] == pytest.approx(np.mean(COIN == 0))
+    assert detail["joint_convexity_violation"] == 0
+    none = untrained(made_of(lambda b, c: b * c), np.stack([COIN, COIN[::-1]], axis=1))
+    assert np.isnan(none.reports[""].detail["joint_convex_fraction"])
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-2.0, 3.0)])
 def test_what_it_does_together_with_a_number_is_the_change_of_the_slope(low, high):
     """Of `c (1 − c) x² + c x²` the mixed derivative at the values is not that over the way."""
@@ -136,6 +172,7 @@ def test_history_and_text_list_it_apart():
     numbers = text.partition("Mean |second derivative|")[2].partition("\n\n")[0]
     assert "age" in numbers
     assert "sex" not in numbers
+    assert "|mixed second derivative|, σy/σx²; averaged over the way between two" in text
     assert any("Two values in the probe have sex" in said for said in monitor.reports[""].method)
 
 

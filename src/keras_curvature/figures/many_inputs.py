@@ -16,7 +16,7 @@ from keras_curvature.figures.view import counts, drawable, view_of
 from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import CHANGE, CURVATURE, IN_DEVIATIONS, MOST_FEATURES, largest
-from keras_curvature.report.pairs import why_none
+from keras_curvature.report.pairs import BETWEEN_TWO_VALUES, why_none
 from keras_curvature.report.text import labels
 from keras_curvature.typing import Array
 
@@ -30,7 +30,8 @@ ROW = 0.27
 def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
     """Curvature along each input as bars, and of each pair of inputs as a heat map.
 
-    Inputs of two values have bars of their own below: of the change from one to the other.
+    Inputs of two values have bars of their own below: of the change from one to the other. The
+    heat map has a column for each, and no row: two of them have no entry together.
     """
     exact = drawable(np.array([report.features.get(name, np.nan) for name in m.feature_names]))
     at_scale = drawable(np.array(list(m.scale_feature_curvature().values())))
@@ -38,8 +39,10 @@ def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
     order = _most_curved(exact, at_scale, pairs, np.flatnonzero(~m.has_two_values))
     cut = dict(zip(m.feature_names, labels(m.feature_names, 20), strict=True))
     names = [cut[m.feature_names[i]] for i in order]
+    sizes = largest({name: change.size for name, change in report.changes.items()})
+    two = [m.feature_names.index(name) for name, _ in sizes]
     longest = 0.075 * max(len(name) for name in cut.values())  # inches, about
-    rows, changed = len(order), min(len(report.changes), MOST_FEATURES)
+    rows, changed = len(order), len(two)
     below = max(1.15, 0.35 + longest) + (ROW * changed + 1.0 if changed else 0.0)
     figure = page(report, "", (9.2, HEADER + max(2.4, ROW * rows) + below), theme)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
@@ -56,11 +59,17 @@ def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
     if words or pairs is None:
         _explain(right, words, theme)
     elif rows:
-        _heat_map(figure, right, names, pairs[np.ix_(order, order)], theme)
+        others = [*names, *(cut[name] for name, _ in sizes)]
+        _heat_map(figure, right, others, pairs[order][:, [*order, *two]], theme)
     if changed:
-        _changes(figure, left, report, cut, theme)
+        _changes(figure, left, report, sizes, cut, theme)
     outputs = m.value.shape[1]
     notes = [f"mean over {outputs} outputs"] if outputs > 1 else []
+    notes += (
+        [f"pairs with an input of two values: {BETWEEN_TWO_VALUES}"]
+        if changed and right.images
+        else []
+    )
     foot(figure, [*counts(m, view_of(m, 0)), *notes], theme)
     return figure
 
@@ -121,10 +130,14 @@ def _heat_map(figure: Figure, axes: Axes, names: list[str], pairs: Array, theme:
 
 
 def _changes(
-    figure: Figure, above: Axes, report: Report, cut: dict[str, str], theme: Theme
+    figure: Figure,
+    above: Axes,
+    report: Report,
+    sizes: list[tuple[str, float]],
+    cut: dict[str, str],
+    theme: Theme,
 ) -> None:
     """Bars of the change of the output along each input of two values, below the others."""
-    sizes = largest({name: change.size for name, change in report.changes.items()})
     rows, values = np.arange(len(sizes)), drawable(np.array([size for _, size in sizes]))
     box, inch = above.get_position(), 1 / figure.get_figheight()
     axes = figure.add_axes((box.x0, 0.72 * inch, box.width, ROW * len(sizes) * inch))

@@ -20,6 +20,7 @@ from keras_curvature.engines.api import (
     EngineChoice,
     Options,
     bind,
+    chunking,
     run_chunked,
 )
 from keras_curvature.engines.backend import (
@@ -35,9 +36,11 @@ from keras_curvature.measurement import (
     rounding_noise,
     segments,
     shape,
+    two_valued,
     windows,
 )
 from keras_curvature.measurement.data import Measurement, Multiscale
+from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import spread_of
@@ -84,6 +87,9 @@ class Measurer(ABC):
         self._bound = bind(model, probe.x, options)
         f = self._bound.f
         points = self.points()
+        self._example_shape = f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else None
+        grid = is_grid(self._example_shape)
+        self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(points)
         self.units = _units(units, points)
         self._spread: Array = windows.spread(tf.constant(points)).numpy()
         self._scale: Array = windows.resolve(
@@ -147,6 +153,15 @@ class Measurer(ABC):
         """Each output along each input in turn; empty where there are too few or too many."""
         return {}
 
+    def require_bends(self, asked: Sequence[shape.Condition]) -> None:
+        """Refuses to look for a bend along an input of two values.
+
+        Raises:
+            ValueError: where that is asked.
+        """
+        for condition in asked:
+            shape.require_bend(condition, *self._ends[condition.index].tolist())
+
     def measure_shape(
         self, asked: Sequence[shape.Condition], names: Sequence[str]
     ) -> dict[str, tuple[shape.Kept, ...]]:
@@ -158,8 +173,12 @@ class Measurer(ABC):
         """
         if not asked:
             return {}
-        axes = sorted({condition.index for condition in asked})
-        found, reach = self._along_axes(axes)
+        every = sorted({condition.index for condition in asked})
+        two = [i for i in every if np.isfinite(self._ends[i, 0])]
+        axes = [i for i in every if i not in two]
+        found, reach = self._along_axes(axes) if axes else ({}, np.empty(0))
+        exactly = dataclasses.replace(self.f, dtype=tf.float64)
+        changed = self._changes_along(two, exactly) if two else {}
         called = dict(enumerate(names)) | {one.index: one.input for one in asked}
 
         def at(point: int) -> dict[str, float]:
@@ -169,6 +188,11 @@ class Measurer(ABC):
             return {called[i]: float(number) for i, number in enumerate(z)}
 
         def kept(condition: shape.Condition, part: slice, i: int) -> shape.Kept:
+            if condition.index in two:
+                value = changed[VALUE][:, part]
+                change = changed[two_valued.CHANGES][:, part, two.index(condition.index)]
+                spread = self._output_spread(value, i)
+                return shape.kept_from_one_to_the_other(condition, value, change, spread, at)
             k, value = axes.index(condition.index), found[VALUE][:, part]
             of_one = {key: found[key][:, part, k] for key in found.keys() - {VALUE}}
             return shape.kept(
@@ -272,6 +296,25 @@ class Measurer(ABC):
         size = engine.rows_along(f) // (5 * len(axes))
         found = self._run(compute, leaves, size, [unit, reach, low, high])
         return {key: part.numpy() for key, part in found.items()}, reach
+
+    def _changes_along(
+        self, inputs: Sequence[int], f: FlatFunction, *, rows: bool = False
+    ) -> dict[str, Array]:
+        """What `two_valued.changes` gives along these inputs of two values, at every point."""
+        leaves, inputs = self._bound.inputs.leaves, tuple(inputs)
+        places = tf.gather(f.point(leaves)[0], inputs, axis=1).numpy()
+        between = np.stack([places.min(axis=0), places.max(axis=0)], axis=1)
+        fitting = f.rows_at_once() if rows else f.rows_forward()
+        per_example = f.outputs.width if rows else 1
+        examples, at_once = chunking.plan(fitting, per_example, len(inputs))
+
+        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            *leaves, between = tensors
+            z, rest = f.point(leaves)
+            return two_valued.changes(f, z, rest, inputs, between, at_once, rows=rows)
+
+        found = self._run(compute, leaves, examples, [between])
+        return {key: part.numpy() for key, part in found.items()}
 
     def _on_scales(self, *, own: bool = False) -> dict[str, tf.Tensor]:
         """Values in float64 on the lines; those at their centres in the model's own dtype too."""

@@ -155,9 +155,10 @@ class ExactMeasurement(Measurement):
         example_shape: shape of an example, where it is one array.
         ends: the two values of each input that has no others in the probe, NaN for the rest,
             shape `(d, 2)`.
-        changes: the output at the other of these less that at the one that a point has, for the
-            `k` inputs that have them and at `s` of the points, shape `(s, m, k)`.
-        change_rows: the same of the slope along each input, over the way, `(s, m, k, d)`.
+        changes: the output at the higher of these less that at the lower one, for the `k` inputs
+            that have them, shape `(n, m, k)`.
+        change_rows: the same of the slope along each input, over the way, `(n, m, k, d)`; `None`
+            where the Hessian is.
     """
 
     x: Array
@@ -280,7 +281,7 @@ class ExactMeasurement(Measurement):
         standard = self.in_units("std").hessian
         if self.hessian is None or standard is None:
             return numbers
-        numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian)
+        numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian, ~self.has_two_values)
         if not self.segments.hidden_fraction() < statistics.PARTLY_HIDDEN:
             # The exact second derivatives are not those of the function between the points.
             unknown = (*statistics.JOINT_SHAPE, "normalized", "top_eigenvalue")
@@ -339,7 +340,7 @@ class ExactMeasurement(Measurement):
     def interactions(self) -> Array | None:
         """Mean |Hessian| in standard units, `(d, d)`, where the Hessian was taken.
 
-        With an input of two values over the way from one to the other; NaN for two of these.
+        With an input of two values averaged over the way between them; NaN for two of these.
         """
         standard, two = self.in_units("std"), np.flatnonzero(self.has_two_values)
         if standard.hessian is None:

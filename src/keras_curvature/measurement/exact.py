@@ -17,7 +17,6 @@ from keras_curvature.measurement import (
     method_text,
     segments,
     slices,
-    two_valued,
 )
 from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Measurer
@@ -26,6 +25,7 @@ from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.multiscale import scale_lines
 from keras_curvature.measurement.probe import Names, Probe, feature_names, names_given
 from keras_curvature.measurement.slices import Slices
+from keras_curvature.measurement.two_valued import CHANGE_ROWS, CHANGES
 from keras_curvature.typing import Array, Model
 
 FULL_HESSIAN_INPUTS = 64
@@ -87,15 +87,12 @@ class ExactMeasurer(Measurer):
         self._scaled = _scaled(probe.size, f.inputs.width)
         z = self.points()
         self._inside = _inside(z, self._scale, self._scaled)
-        self._example_shape = f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else None
-        grid = is_grid(self._example_shape)
-        self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(z)
         self._two_valued = tuple(np.flatnonzero(np.isfinite(self._ends[:, 0])).tolist())
         self._references = ground_truth.references(probe, reference, f)
         self._pairs = segments.pairs(probe.size)
         self._scale_lines = scale_lines(z, self._spread)
         self._centre = slices.central(self._numbers() if f.is_held else [z])
-        self._cuts = None if grid else slices.cuts(z, self._centre)
+        self._cuts = None if is_grid(self._example_shape) else slices.cuts(z, self._centre)
         self._grid = slices.grid(z) if f.is_held else None
 
     @property
@@ -140,8 +137,8 @@ class ExactMeasurer(Measurer):
             names = ", ".join(self.names[i] for i in self._two_valued)
             lines.append(
                 f"Two values in the probe have {names}: what changes from one to the other, the "
-                f"output and the slopes, at {len(self._scaled)} points, stands in the place of "
-                "second derivatives per feature; all other numbers hold these as of any input."
+                "output and the slopes, stands in the place of second derivatives per feature; all "
+                "other numbers hold these as of any input."
             )
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
@@ -167,7 +164,10 @@ class ExactMeasurer(Measurer):
         found |= self._on_segments(engine, segments.PIECES, rows // segment)
         at_scale = np.full(found[DIAGONAL].shape, np.nan)
         at_scale[self._scaled] = self._at_scale(self._gathered(self._scaled)).numpy()
-        found |= self._changes() if self._two_valued else {}
+        if self._two_valued:
+            # Rows cost as much as the Hessian, and are only read beside it.
+            changed = self._changes_along(self._two_valued, self.f, rows=self.full_hessian)
+            found |= {key: changed[key] for key in changed.keys() - {VALUE}}
         return found | {"scale": at_scale} | self._on_scales() | self._on_grid()
 
     def _measurement(self, found: dict[str, Array], part: slice, i: int) -> ExactMeasurement:
@@ -183,8 +183,8 @@ class ExactMeasurer(Measurer):
             feature_names=self.names,
             example_shape=self._example_shape,
             ends=self._ends,
-            changes=found["changes"][:, part] if self._two_valued else None,
-            change_rows=found["change_rows"][:, part] if self._two_valued else None,
+            changes=found[CHANGES][:, part] if CHANGES in found else None,
+            change_rows=found[CHANGE_ROWS][:, part] if CHANGE_ROWS in found else None,
             input_spread=self._spread,
             output_spread=self._output_spread(value, i),
             multiscale=self._multiscale(found["scales"][..., part], value[self._scale_lines.start]),
@@ -264,19 +264,6 @@ class ExactMeasurer(Measurer):
         leaves = [leaf for leaf in self._bound.inputs.leaves if leaf.dtype.is_floating]
         narrow = [leaf.numpy() for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
         return narrow or [self.points()]
-
-    def _changes(self) -> dict[str, tf.Tensor]:
-        """What moving each input of two values changes, at some of the points."""
-        f, inputs = self.f, self._two_valued
-        examples, at_once = chunking.plan(f.rows_at_once(), f.outputs.width, len(inputs))
-
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            *leaves, sums = tensors
-            z, rest = f.point(leaves)
-            return two_valued.changes(f, z, rest, inputs, sums, at_once)
-
-        sums = self._ends[list(inputs)].sum(axis=1)
-        return self._run(compute, self._gathered(self._scaled), examples, [sums])
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
         bound = self._scale_bound

@@ -16,7 +16,8 @@ UNITS = {
 SHAPE = (
     "Shape: at every point the derivative along the input, and the difference over a window of "
     "half-width h around it, moved inside the probe's range, in float64. Where one of them is of "
-    "the wrong sign, the shape is broken; that none is proves nothing between the points."
+    "the wrong sign, the shape is broken; that none is proves nothing between the points. Along an "
+    "input of two values: the change from the lower to the higher."
 )
 
 

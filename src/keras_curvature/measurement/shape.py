@@ -70,6 +70,26 @@ class Condition:
         return -sign * derivative if sign else abs(derivative)
 
 
+def require_bend(condition: Condition, low: float, high: float) -> None:
+    """Refuses a condition on the second derivative along an input of two values.
+
+    Args:
+        condition: what is asked.
+        low: the lower of the two values of its input in the probe, NaN where it has more.
+        high: the higher one.
+
+    Raises:
+        ValueError: for what two values cannot show.
+    """
+    if condition.order == 2 and np.isfinite(low):
+        raise ValueError(
+            f"`shape` must ask for 'increasing' or 'decreasing' along an input of two values, "
+            f"between which nothing bends. Received: {condition.word!r} for {condition.input!r}, "
+            f"which is {low:.6g} or {high:.6g} at each point of the probe. If it can have more "
+            "values, give a probe that has them."
+        )
+
+
 @dataclass(frozen=True)
 class Kept:
     """How well one output keeps one condition.
@@ -77,6 +97,7 @@ class Kept:
     Attributes:
         condition: what is asked.
         holds: where it holds for all entries of the output, shape `(n,)`.
+        order: of the derivative that was looked at; 0 of a change from one value to another.
         worst: the largest violation in standard deviations of input and output, 0 where there is
             none.
         unit: of that, in units of the data.
@@ -87,6 +108,7 @@ class Kept:
 
     condition: Condition
     holds: NDArray[np.bool_]
+    order: int
     worst: float
     unit: float
     point: int
@@ -191,15 +213,51 @@ def kept(
         at: the numbers of a probe point by name.
     """
     order = condition.order
-    allowed = LINEAR if condition.word == "linear" else TOLERANCE
-    size = np.abs(np.where(np.isfinite(found[VALUE]), found[VALUE], 0)).max(axis=0)
-    rounding = ROUNDING * size / of_output / reach**order
+    rounding = _rounding(found[VALUE]) / of_output / reach**order
     exact, over = (found[names[order]] / of_output for names in (AT_POINTS, OVER_WINDOWS))
     missing = np.maximum(condition.lacking(exact), condition.lacking(over) - rounding)
-    holds = (missing <= allowed).all(axis=1)
+    return _kept(condition, order, missing, of_output / of_input**order, at)
+
+
+def kept_from_one_to_the_other(
+    condition: Condition,
+    value: Array,
+    change: Array,
+    of_output: Array,
+    at: Callable[[int], Mapping[str, float]],
+) -> Kept:
+    """How well an output keeps a condition along an input of two values.
+
+    Args:
+        condition: of order 1.
+        value: of the output, `(n, m)`.
+        change: of it, from the lower value to the higher one, `(n, m)`.
+        of_output: standard deviation of each entry of the output, `(m,)`.
+        at: the numbers of a probe point by name.
+    """
+    missing = condition.lacking(change / of_output) - _rounding(value) / of_output
+    return _kept(condition, 0, missing, of_output, at)
+
+
+def _rounding(value: Array) -> Array:
+    """What a difference of values may be off by, `(m,)`."""
+    return ROUNDING * np.abs(np.where(np.isfinite(value), value, 0)).max(axis=0)
+
+
+def _kept(
+    condition: Condition,
+    order: int,
+    missing: Array,
+    unit: Array,
+    at: Callable[[int], Mapping[str, float]],
+) -> Kept:
+    """What violations `(n, m)`, in standard deviations, come to."""
+    allowed = LINEAR if condition.word == "linear" else TOLERANCE
+    holds = np.all(missing <= allowed, axis=1)
     known = np.where(np.isnan(missing), -np.inf, missing)
     point, entry = np.unravel_index(known.argmax(), known.shape)
-    worst, unit = float(missing[point, entry]), float(of_output[entry] / of_input**order)
+    worst = float(missing[point, entry])
     if worst <= allowed:
         worst = 0.0
-    return Kept(condition, holds, worst, unit, int(point), at(int(point)) if worst > 0 else {})
+    where = at(int(point)) if worst > 0 else {}
+    return Kept(condition, holds, order, worst, float(unit[entry]), int(point), where)

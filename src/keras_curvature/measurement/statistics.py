@@ -133,14 +133,15 @@ def unlearned(x: Array, value: Array, target: Array) -> float:
     return float(products.mean() - 2 * products.std() * np.sqrt(2 / len(rows)))
 
 
-def from_eigenvalues(hessian: Array, jacobian: Array) -> dict[str, float]:
-    """What the eigenvalues of Hessians `(n, m, d, d)` say."""
+def from_eigenvalues(
+    hessian: Array, jacobian: Array, numbers: NDArray[np.bool_]
+) -> dict[str, float]:
+    """What the eigenvalues of Hessians `(n, m, d, d)` say; those of `numbers` alone, of shape."""
     known = np.isfinite(hessian).all(axis=(2, 3)) & np.isfinite(jacobian).all(axis=2)
     if not known.any():
         return dict.fromkeys(("normalized", *JOINT_SHAPE, "top_eigenvalue"), float("nan"))
     eigenvalues = np.linalg.eigvalsh(hessian[known])
     largest = np.abs(eigenvalues).max(axis=1)
-    tolerance = EIGENVALUE_TOLERANCE * largest.max()
     gradient = np.linalg.norm(jacobian[known], axis=1)
     sloped = gradient > 0
     top = np.unravel_index(np.abs(eigenvalues).argmax(), eigenvalues.shape)
@@ -148,11 +149,26 @@ def from_eigenvalues(hessian: Array, jacobian: Array) -> dict[str, float]:
         "normalized": float(np.median(largest[sloped] / gradient[sloped]))
         if sloped.any()
         else float("nan"),
-        "joint_convex_fraction": float(np.mean(eigenvalues[:, 0] >= -tolerance)),
-        "joint_concave_fraction": float(np.mean(eigenvalues[:, -1] <= tolerance)),
-        "joint_convexity_violation": float(max(0.0, -eigenvalues.min())),
+        **_joint_shape(
+            eigenvalues
+            if numbers.all()
+            else np.linalg.eigvalsh(hessian[known][:, numbers][:, :, numbers])
+        ),
         "top_eigenvalue": float(eigenvalues[top]),
     }
+
+
+def _joint_shape(eigenvalues: Array) -> dict[str, float]:
+    """Of those of each Hessian, the lowest first, `(n, d)`."""
+    if not eigenvalues.size:
+        return dict.fromkeys(JOINT_SHAPE, float("nan"))
+    tolerance = EIGENVALUE_TOLERANCE * np.abs(eigenvalues).max()
+    shape = (
+        np.mean(eigenvalues[:, 0] >= -tolerance),
+        np.mean(eigenvalues[:, -1] <= tolerance),
+        max(0.0, -eigenvalues.min()),
+    )
+    return dict(zip(JOINT_SHAPE, map(float, shape), strict=True))
 
 
 def interactions(hessian: Array) -> Array:

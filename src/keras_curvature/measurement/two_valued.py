@@ -12,7 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
+from keras_curvature.engines.quantities import VALUE
 from keras_curvature.typing import Array
+
+CHANGES, CHANGE_ROWS = "changes", "change_rows"
+"""Under what names they are found."""
 
 FEWEST_POINTS = 4
 """Of a probe that can tell such an input: any input of two or three points may have two values."""
@@ -34,40 +38,51 @@ def changes(
     z: tf.Tensor,
     rest: Sequence[tf.Tensor],
     inputs: tuple[int, ...],
-    sums: tf.Tensor,
+    between: tf.Tensor,
     at_once: int,
+    *,
+    rows: bool,
 ) -> dict[str, tf.Tensor]:
-    """What moving one input from the value that it has to its other one changes.
+    """What one input at a time changes from its lower value to its higher one.
 
     Args:
         f: the function.
         z: points, shape `(n, d)`.
         rest: the function's other inputs.
         inputs: which of them have two values, `k` in number.
-        sums: of the two values of each, shape `(k,)`.
+        between: the two values of each, exactly as in `z`, shape `(k, 2)`.
         at_once: of how many inputs together.
+        rows: whether to take the slopes too.
 
     Returns:
-        `changes` of the output, `(n, m, k)`. `change_rows`, the change of the slope along each
-        input over the way, `(n, m, k, d)`: a row of the Hessian, averaged over the way from one
-        value to the other, kinks included.
+        The `value` `(n, m)` and the `changes` of it, `(n, m, k)`; with `rows` also `change_rows`,
+        the change of the slope along each input over the way, `(n, m, k, d)`: a row of the
+        Hessian, averaged over the way from one value to the other, kinks included.
     """
-    columns, sums = tf.transpose(z), tf.cast(sums, z.dtype)[:, None]
+    columns, between = tf.transpose(z), tf.cast(between, z.dtype)
     m, d = f.outputs.width, f.inputs.width
-    value, slope = value_and_jacobian(f, z, rest)
+    take = value_and_jacobian if rows else _value
+    value, *slope = take(f, z, rest)
     changed, bent = [], []
     for start in range(0, len(inputs), at_once):
         some = inputs[start : start + at_once]
-        # To the other value, `(inputs, n)`.
-        step = sums[start : start + at_once] - 2 * tf.gather(columns, some)
-        rows = z + step[..., None] * tf.one_hot(some, d, dtype=z.dtype)[:, None]
-        there, slopes = value_and_jacobian(
-            f, tf.reshape(rows, [-1, d]), [tiled(r, len(some)) for r in rest]
-        )
-        changed.append(tf.reshape(there, [len(some), -1, m]) - value)
-        bend = tf.reshape(slopes, [len(some), -1, m, d]) - slope
-        bent.append(bend / step[..., None, None])
-    return {
-        "changes": tf.transpose(tf.concat(changed, axis=0), [1, 2, 0]),
-        "change_rows": tf.transpose(tf.concat(bent, axis=0), [1, 2, 0, 3]),
-    }
+        low, high = tf.split(between[start : start + at_once], 2, axis=1)
+        own = tf.gather(columns, some)  # `(inputs, n)`
+        # Not by a step, which would round: a model may ask whether it is this very value.
+        other = tf.where(own == low, high, low)
+        axis = tf.one_hot(some, d, on_value=True, off_value=False, dtype=tf.bool)[:, None]
+        moved = tf.reshape(tf.where(axis, other[..., None], z), [-1, d])
+        there, *slopes = take(f, moved, [tiled(r, len(some)) for r in rest])
+        step = other - own
+        changed.append((tf.reshape(there, [len(some), -1, m]) - value) * tf.sign(step)[..., None])
+        if rows:
+            bend = tf.reshape(slopes[0], [len(some), -1, m, d]) - slope[0]
+            bent.append(bend / step[..., None, None])
+    found = {VALUE: value, CHANGES: tf.transpose(tf.concat(changed, axis=0), [1, 2, 0])}
+    if rows:
+        found[CHANGE_ROWS] = tf.transpose(tf.concat(bent, axis=0), [1, 2, 0, 3])
+    return found
+
+
+def _value(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tuple[tf.Tensor]:
+    return (f(z, rest),)

@@ -139,6 +139,7 @@ class Training:
         self.names = names_given(asked.feature_names, given, self.measurer.f)
         self._all_names = self.names or feature_names(None, None, inputs)
         self._conditions = conditions(asked.shape, self._all_names, inputs)
+        self.measurer.require_bends(self._conditions)
         self.maps = PlaneMaps(asked.maps, self.measurer, self._all_names)
         self.mapped: tuple[PlaneMap, ...] = ()
         self.begun, self.is_first = False, True

@@ -67,8 +67,8 @@ class Report:
         features: mean |second derivative| along each input, in standard deviations; NaN along one
             that has two values in the probe.
         interactions: mean |Hessian| in standard deviations, shape `(d, d)`, or `None`; its rows and
-            columns are in the order of `features`. With an input of two values over the way from
-            one to the other; NaN for two of these.
+            columns are in the order of `features`. With an input of two values averaged over the
+            way between them; NaN for two of these.
         verdict: the sentence.
         method: what was computed, with which engine, on how many points, and why.
         units: of all numbers but those per feature, which are in standard deviations.
@@ -174,7 +174,9 @@ class Report:
                 terminal.titled("Detail", terminal.numbers_of(self.detail, self.units)),
                 terminal.titled(terminal.features_title(self.curved), features),
                 terminal.titled(terminal.CHANGES_TITLE, terminal.changes_of(self.changes)),
-                terminal.titled(terminal.PAIRS_TITLE, terminal.pairs_of(self.pairs)),
+                terminal.titled(
+                    terminal.pairs_title(self.pairs, self.changes), terminal.pairs_of(self.pairs)
+                ),
                 terminal.titled("How it was measured", terminal.bullets(self.method)),
             ]
         elif self.units == "std":

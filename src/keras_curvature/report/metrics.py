@@ -10,8 +10,14 @@ from keras_curvature.typing import Units
 CURVATURE, SLOPE_OVER_CURVATURE, SHARE, SCORE, SECONDS = "y/x²", "1/x", "0 to 1", "", "s"
 COUNT = "points"
 SLOPE = "y/x"
+VALUE = "y"
 
-IN_DEVIATIONS = {CURVATURE: "σy/σx²", SLOPE: "σy/σx", SLOPE_OVER_CURVATURE: "1/σx"}
+IN_DEVIATIONS = {
+    CURVATURE: "σy/σx²",
+    SLOPE: "σy/σx",
+    VALUE: "σy",
+    SLOPE_OVER_CURVATURE: "1/σx",
+}
 """Units of data, and the same in standard deviations over the probe."""
 
 MOST_FEATURES = 20
@@ -55,7 +61,9 @@ _OF_SOME = (
     "random directions, where there are such"
 )
 _EIGENVALUES = "Eigenvalues of the exact Hessian at every point"
-_JOINT = "of all inputs jointly; not a number from a hidden_fraction of 0.05 on"
+_JOINT = (
+    "of all inputs but those of two values jointly; not a number from a hidden_fraction of 0.05 on"
+)
 
 MEANINGS: dict[str, Meaning] = {
     # headline
@@ -222,7 +230,7 @@ CHANGE = Meaning(
     "how much the output changes along this input, which has two values in the probe",
     "Mean over the probe of |f at the higher value of the input − f at the lower one|, all other "
     "inputs as they are, in standard deviations of the output over the probe",
-    "σy",
+    IN_DEVIATIONS[VALUE],
 )
 
 _BOTH = (
@@ -230,17 +238,19 @@ _BOTH = (
     "(convex, concave, linear), and the difference of that order over the window [x − h, x + h] "
     "around it, which is moved inside the probe's range"
 )
+_FROM_ONE = "of an input of two values, f at the higher one − f at the lower one"
 SHAPE = {
     "fraction": Meaning(
         "points where it holds, exactly and over a distance h",
         "Share of the probe's points where both have the sign that is asked, up to 10⁻⁶ in "
-        f"standard deviations (linear: are within ±0.05): {_BOTH}",
+        f"standard deviations (linear: are within ±0.05): {_BOTH}; {_FROM_ONE}",
         SHARE,
     ),
     "worst_violation": Meaning(
         "how far the worst point is from it; 0 where it holds",
-        f"The largest |derivative or difference| of a wrong sign (linear: of any): {_BOTH}",
-        f"{SLOPE} or {CURVATURE}",
+        f"The largest |derivative or difference| of a wrong sign (linear: of any): {_BOTH}; "
+        f"{_FROM_ONE}",
+        f"{SLOPE}, {CURVATURE} or {VALUE}",
     ),
 }
 """Of each entry of `shape`."""

@@ -1,10 +1,31 @@
-"""What stands in the place of the pairs of inputs where they have nothing to show."""
+"""What the number of a pair of inputs is, and what stands in its place where there is none."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
+from keras_curvature.report.metrics import FEATURE
 from keras_curvature.typing import Array
+
+BETWEEN_TWO_VALUES = "averaged over the way between two values"
+"""Of a pair with an input of two values: the change of a slope over the difference of these."""
+
+
+def measured_as(
+    pairs: Collection[tuple[str, str]], two_valued: Collection[str], size: str = "|{}|"
+) -> str:
+    """What the numbers of these pairs are, and their unit.
+
+    Args:
+        pairs: names of two inputs each.
+        two_valued: names of the inputs that have two values in the probe.
+        size: how a magnitude is written.
+    """
+    between = any(not {*pair}.isdisjoint(two_valued) for pair in pairs)
+    said = f"mean {size.format('mixed second derivative')}, {FEATURE.unit}"
+    return f"{said}; {BETWEEN_TWO_VALUES}" if between else said
 
 
 def why_none(pairs: Array | None, over: Array) -> str:

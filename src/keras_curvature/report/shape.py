@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_curvature.measurement.shape import Kept
-from keras_curvature.report.metrics import CURVATURE, SHAPE, SLOPE, Meaning
+from keras_curvature.report.metrics import CURVATURE, SHAPE, SLOPE, VALUE, Meaning
 from keras_curvature.report.text import formatted, listed, percent, plain
 from keras_curvature.typing import Units
 
@@ -76,7 +76,7 @@ def entries(kept: Sequence[Kept], units: Units) -> tuple[ShapeEntry, ...]:
             word=one.condition.word,
             fraction=float(np.mean(one.holds)),
             worst_violation=one.worst * (one.unit if units == "raw" else 1.0),
-            unit=Meaning("", "", SLOPE if one.condition.order == 1 else CURVATURE).unit_in(units),
+            unit=Meaning("", "", (VALUE, SLOPE, CURVATURE)[one.order]).unit_in(units),
             point=one.point,
             at=one.at,
         )

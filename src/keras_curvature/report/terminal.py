@@ -14,10 +14,9 @@ from keras_curvature.report.metrics import (
     Meaning,
     largest,
 )
+from keras_curvature.report.pairs import measured_as
 from keras_curvature.report.text import formatted, plain, wrapped
 from keras_curvature.typing import Units
-
-PAIRS_TITLE = f"Mean |mixed second derivative|, {FEATURE.unit}"
 
 CHANGES_TITLE = f"Mean |change of the output| along each input of two values, {CHANGE.unit}"
 
@@ -56,6 +55,12 @@ def changes_of(changes: Mapping[str, Change]) -> list[str]:
     return _aligned(
         [(plain(name, 40), formatted(size), "", changes[name].way) for name, size in sizes]
     )
+
+
+def pairs_title(pairs: Mapping[tuple[str, str], float], changes: Mapping[str, Change]) -> str:
+    """What is said of each pair of inputs."""
+    said = measured_as(pairs, changes)
+    return f"{said[0].upper()}{said[1:]}"
 
 
 def pairs_of(pairs: Mapping[tuple[str, str], float]) -> list[str]:

@@ -8,6 +8,7 @@ from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.measurement.change import Change
 from keras_curvature.report.data import Report, ScaleProfile
 from keras_curvature.report.metrics import CHANGE, FEATURE, MEANINGS, MOST_PAIRS, Meaning, largest
+from keras_curvature.report.pairs import measured_as
 from keras_curvature.report.scale_profile import read
 from keras_curvature.report.text import formatted, moment, plain
 from keras_curvature.typing import Units
@@ -28,7 +29,7 @@ def of_report(report: Report) -> str:
         "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
         _feature_sentence(report.curved),
         _change_sentence(report.changes),
-        _pair_sentence(report.pairs),
+        _pair_sentence(report.pairs, report.changes),
         _scale_profile_table(report.scale_profile),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -88,11 +89,11 @@ def _change_sentence(changes: Mapping[str, Change]) -> str:
     )
 
 
-def _pair_sentence(pairs: Mapping[tuple[str, str], float]) -> str:
+def _pair_sentence(pairs: Mapping[tuple[str, str], float], changes: Mapping[str, Change]) -> str:
     named = {f"{plain(a, 40)} × {plain(b, 40)}": size for (a, b), size in pairs.items()}
     most = ", ".join(f"{escaped(k)} {formatted(v)}" for k, v in largest(named, MOST_PAIRS))
-    unit = f"mean &#124;mixed second derivative&#124; in {FEATURE.unit}"
-    return f"Interact most: {most}; {unit}." if most else ""
+    measure = measured_as(pairs, changes, "&#124;{}&#124;")
+    return f"Interact most: {most}; {measure}." if most else ""
 
 
 def _scale_profile_table(scale_profile: ScaleProfile | None) -> str:
