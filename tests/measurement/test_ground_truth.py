@@ -126,3 +126,11 @@ def test_what_is_known_of_one_output_of_several_says_how_to_watch_it(make, what)
     with pytest.raises(ValueError, match=f"`{what}` must.*'u'.*'v'.*`output='u'`"):
         untrained(make(), probe, **options)
     assert untrained(make(), probe, output="u", **options).reports
+
+
+def test_what_is_known_must_be_numbers():
+    """A mean over these would be no number at each step of the training."""
+    known = np.zeros((32, 1, 2))
+    known[5, 0, 1] = np.nan
+    with pytest.raises(ValueError, match=r"`reference` must be finite.* nan at index \(5, 0, 1\)"):
+        untrained(both(), X, output="u", reference=known)

@@ -185,6 +185,12 @@ def _fitted(given: Any, wanted: tuple[int, ...], flat: tuple[int, ...], what: st
             else ""
         )
         raise ValueError(f"{what} must have shape {wanted}. Received: {array.shape}.{classes}")
+    unknown = np.argwhere(~np.isfinite(array))
+    if unknown.size:
+        raise ValueError(
+            f"{what} must be finite numbers. Received: {array[tuple(unknown[0])]} at index "
+            f"{tuple(unknown[0].tolist())}. Leave points without one out of the probe."
+        )
     return array.reshape(wanted[0], *flat)
 
 

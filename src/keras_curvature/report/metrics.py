@@ -76,7 +76,8 @@ MEANINGS: dict[str, Meaning] = {
     "rms": Meaning(
         "how much it bends, up and down alike",
         "√ of the mean over the probe of ‖Hessian‖², the sum of all squared exact second "
-        "derivatives; where the whole Hessian is not taken, of its diagonal",
+        "derivatives; where these are taken along the inputs only (more than 64 of them), of its "
+        "diagonal, which leaves interactions out; estimates are of the whole Hessian",
         CURVATURE,
     ),
     "scale_mean": Meaning(
@@ -85,8 +86,9 @@ MEANINGS: dict[str, Meaning] = {
         CURVATURE,
     ),
     "scale_rms": Meaning(
-        "as rms, along each input over a distance h, with kinks",
-        f"√ of the sum over the inputs of the mean square of {_AT_SCALE}",
+        "as rms, over a distance h: kinks count too",
+        f"√ of the sum over the inputs of the mean square of {_AT_SCALE}; an estimate is of the "
+        "whole Hessian over that distance, which is more where inputs interact",
         CURVATURE,
     ),
     "slope_change": Meaning(
