@@ -275,11 +275,6 @@ WRONG = {
     "no word": ({0: ()}, ValueError, r"Received: \(\) for 0"),
     "a number": ({0: 1}, TypeError, "Received: 1 for 0"),
     "among words": ({0: ("convex", 2)}, ValueError, "for 0"),
-    "opposites": (
-        {0: ("convex", "increasing", "concave")},
-        ValueError,
-        "must not ask for opposites",
-    ),
     "a float": ({0.5: "convex"}, TypeError, "0.5 among the inputs"),
     "a truth": ({True: "convex"}, TypeError, "True among the inputs"),
     "unknown input": ({"K": "convex"}, ValueError, r"\['x0', 'x1'\].* Received: 'K'"),

@@ -139,12 +139,6 @@ def checked_shape(shape: Any) -> dict[str | int, tuple[str, ...]]:
         if not words or not all(isinstance(word, str) and word in WORDS for word in words):
             raise ValueError(f"{expected} Received: {given!r} for {key!r}.")
         found[name] = tuple(dict.fromkeys(words))
-        asked = {WORDS[word] for word in found[name]}
-        if any(sign and (order, -sign) in asked for order, sign in asked):
-            raise ValueError(
-                f"`shape` must not ask for opposites along one input. Received: {given!r} for "
-                f"{key!r}. Convex and concave at once is 'linear'."
-            )
     if not found:
         raise ValueError(f"{expected} Received: an empty dict.")
     return found
