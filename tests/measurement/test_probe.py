@@ -24,8 +24,8 @@ class Frame:
     def __init__(self, values=X):
         self.values = values
 
-    def __array__(self, dtype=None, copy=None):
-        return self.values
+    def __getitem__(self, name):
+        return self.values[:, self.columns.index(name)]
 
 
 class Batches(keras.utils.PyDataset):
