@@ -8,7 +8,7 @@ import pytest
 
 import keras_curvature as kc
 from keras_curvature.engines.data_frames import as_array
-from keras_curvature.measurement.probe import make_probe
+from keras_curvature.measurement.probe import fitted, make_probe
 
 pd = pytest.importorskip("pandas")
 
@@ -60,7 +60,7 @@ def test_what_is_missing_is_nan():
     frame = pd.DataFrame({"a": pd.array([1.0, None], "Float64"), "on": pd.array([None, True])})
     np.testing.assert_array_equal(as_array(frame), [[1, np.nan], [np.nan, 1]])
     with pytest.raises(ValueError, match=r"index \(0, 1\), in column 'on'"):
-        make_probe(frame)
+        fitted(make_probe(frame), square())
 
 
 NO_NUMBERS = {
@@ -76,6 +76,28 @@ NO_NUMBERS = {
 def test_a_column_of_no_numbers_is_named_and_what_to_do(case):
     column, said = NO_NUMBERS[case]
     frame = pd.DataFrame({"a": A, "c": column})
-    for ask in (make_probe, lambda frame: kc.hessian(square(), frame)):
+    for ask in (
+        lambda frame: fitted(make_probe(frame), square()),
+        lambda frame: kc.hessian(square(), frame),
+    ):
         with pytest.raises(TypeError, match=said):
             ask(frame)
+
+
+BESIDES = {
+    "text": ["q"] * 4,
+    "booleans": ON,
+    **{name: one for name, (one, _) in NO_NUMBERS.items()},
+}
+
+
+@pytest.mark.parametrize("case", BESIDES)
+def test_what_a_model_of_named_inputs_has_no_input_for_is_left_out(case):
+    inputs = {name: keras.Input((1,), name=name) for name in ("a", "b")}
+    model = keras.Model(inputs, inputs["a"] ** 2 * inputs["b"])
+    frame = pd.DataFrame({"b": ON, "besides": BESIDES[case], "a": A})
+    monitor = kc.CurvatureMonitor(frame)
+    monitor.measure(model)
+    assert set(monitor.reports[""].features) | set(monitor.reports[""].changes) == {"a", "b"}
+    found = kc.hessian(model, frame)["a"]["a"]
+    np.testing.assert_allclose(np.ravel(found), 2.0 * ON, atol=1e-6)

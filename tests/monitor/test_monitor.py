@@ -133,6 +133,7 @@ ADVICE = {
     "curvature_scale_rms": "Write it without `curvature_`: 'scale_rms'.",
     "rsm": "Did you mean 'rms'",
     "rmss": "Did you mean 'rms'",
+    "feature/b0": "has two values only, and so a change: 'change/b0'",
     "other": "",
     "r2": "known values",
     "scale_reference_rmse": "`reference=`",
@@ -143,7 +144,7 @@ ADVICE = {
 @pytest.mark.parametrize("name", ADVICE)
 def test_a_name_that_no_number_has_is_understood(name):
     history = History()
-    record(history, 0, {"mean": 1.0, "rms": 2.0, "scale_rms": 3.0})
+    record(history, 0, {"mean": 1.0, "rms": 2.0, "scale_rms": 3.0, "change/b0": 1.0})
     with pytest.raises(
         KeyError, match=rf"no number {name!r}\..*{ADVICE[name]}.*\['step', 'mean', "
     ):

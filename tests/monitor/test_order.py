@@ -8,7 +8,7 @@ import keras
 import pytest
 
 import keras_curvature as kc
-from watched import PROBE, network, train
+from watched import PROBE, X, Y, network, train
 
 CALLBACKS = keras.callbacks
 
@@ -92,13 +92,16 @@ OTHERS = {
         [CALLBACKS.LambdaCallback(on_epoch_end=lambda e, logs: Writer().on_epoch_end(e, logs))],
         network(),
     ),
-    "a training step": lambda: ([], compiled(OwnStep(network().layers))),
+    "a training step": lambda: ([], compiled(OwnStep([keras.Input((2,)), *network().layers]))),
     "a metric": lambda: ([], compiled(network(), metrics=[penalty])),
-    "an output": lambda: (
+    "a metric of an output": lambda: (
         [],
         compiled(
-            keras.Model(i := keras.Input((2,)), {"curvature": keras.layers.Dense(1)(i)}),
-            metrics={"curvature": keras.metrics.MeanSquaredError(name="penalty")},
+            keras.Model(
+                i := keras.Input((2,)),
+                [keras.layers.Dense(1, name=name)(i) for name in ("curvature", "b")],
+            ),
+            metrics=[[keras.metrics.MeanSquaredError(name="penalty")], []],
         ),
     ),
 }
@@ -108,7 +111,9 @@ OTHERS = {
 def test_what_somebody_else_may_write_can_be_watched(case):
     others, model = OTHERS[case]()
     reader = CALLBACKS.EarlyStopping("curvature_penalty", mode="min")
-    train(kc.CurvatureMonitor(PROBE), *others, reader, model=model, epochs=1)
+    y = dict.fromkeys(model.output_names, Y) if len(model.outputs) > 1 else Y
+    fit = model.fit(X, y, verbose=0, callbacks=[kc.CurvatureMonitor(PROBE), *others, reader])
+    assert "curvature_penalty" in fit.history
 
 
 MISSPELT = {

@@ -94,9 +94,8 @@ def _nobody_else_writes(key: str, monitor: Any, callbacks: Sequence[Any]) -> boo
         bool(callbacks)
         and type(model).train_step is keras.Model.train_step
         and (metrics is None or metrics.built)
-        and key not in _metrics(model)
         # Of several outputs Keras puts the name before that of the metric.
-        and not key.startswith(tuple(f"{output}_" for output in getattr(model, "output_names", ())))
+        and not any(key == metric or key.endswith(f"_{metric}") for metric in _metrics(model))
         and not any(_may_write(callback, monitor) for callback in callbacks)
     )
 
