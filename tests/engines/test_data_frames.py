@@ -64,10 +64,10 @@ def test_what_is_missing_is_nan():
 
 
 NO_NUMBERS = {
-    "category": (pd.Categorical(list("abab")), r"'c': 'category'.*encode \['c'\].*get_dummies"),
-    "category of numbers": (pd.Categorical([1, 2, 1, 2]), r"'c': 'category'.*encode \['c'\]"),
+    "category": (pd.Categorical(list("abab")), r"'c': 'category'.*Encode \['c'\].*get_dummies"),
+    "category of numbers": (pd.Categorical([1, 2, 1, 2]), r"'c': 'category'.*Encode \['c'\]"),
     "text": (np.array(list("abab"), object), r"'c': '(object|str)'.*drop\(columns=\['c'\]\)"),
-    "dates": (pd.to_datetime(["2020-01-01"] * 4), r"'c': 'datetime64.*encode"),
+    "dates": (pd.to_datetime(["2020-01-01"] * 4), r"'c': 'datetime64.*Encode"),
     "numbers as objects": (A.astype(object), r"'c': 'object'.*`frame.astype\(\{'c': 'float32'\}\)"),
 }
 

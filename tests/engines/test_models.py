@@ -209,7 +209,7 @@ WRONG = {
     "text in a frame": (
         lambda: kc.hessian(with_columns(2), Frame(age=A[:, 0], town=np.array(list("abcde")))),
         TypeError,
-        r"are no numbers: \{'town': '<U1'\}.*encode.*drop\(columns=\['town'\]\)",
+        r"are no numbers: \{'town': '<U1'\}.*Encode.*drop\(columns=\['town'\]\)",
     ),
     "objects that are numbers": (
         lambda: kc.hessian(with_columns(2), A.astype(object)),

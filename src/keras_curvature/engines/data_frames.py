@@ -62,11 +62,11 @@ def what_to_do(table: Any) -> str:
         advice.append(f"{hidden} would be numbers by `frame.astype({cast})`")
     if text:
         advice.append(
-            f"encode {text} as for the model's training (`pd.get_dummies`), or leave out what it "
+            f"Encode {text} as for the model's training (`pd.get_dummies`), or leave out what it "
             f"does not take, `frame.drop(columns={text})`; text that it takes goes in a dict by "
             "the inputs' names"
         )
-    return f"a data frame with columns that are no numbers: {dtypes}. {'; '.join(advice)}"
+    return f"a data frame with columns that are no numbers: {dtypes}. {'. '.join(advice)}"
 
 
 def only_numbers(value: Any) -> bool:
@@ -82,7 +82,9 @@ def _columns(table: Any) -> Iterable[Any]:
     """Those of a data frame in order; of several under one name each."""
     if hasattr(table, "iloc"):
         return [table.iloc[:, i] for i in range(len(table.columns))]
-    return [table[name] for name in table.columns]
+    if hasattr(table, "__getitem__"):
+        return [table[name] for name in table.columns]
+    return list(np.asarray(table).T)
 
 
 def _kind(column: Any) -> str:
