@@ -23,8 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="The true second derivatives of a Keras model with respect to its input.",
-    epilog="Exit codes: 0 done; 1 done, and something is wrong with the model (verify, diagnose "
-    "--strict, report --strict); 2 arguments or files cannot be used; 3 it could not be computed.",
+    epilog="Exit codes: 0 done; 1 done, and something is wrong with the model (verify, also if not "
+    "judged; diagnose --strict, report --strict); 2 arguments or files cannot be used; 3 it could "
+    "not be computed.",
 )
 
 
@@ -262,7 +263,7 @@ def verify(
     batch_size: BatchSize = None,
     json: Json = False,
 ) -> None:
-    """Check the derivatives of a model against differences of its values; 1 if any is wrong."""
+    """Check a model's derivatives against its values; 1 if any is wrong or cannot be judged."""
     asked = _asked(output, wrt, columns, engine, dtype, batch_size)
     with _told(context.obj):
         points = probes.read(probe, y, x)

@@ -263,13 +263,19 @@ def test_a_shape_is_asked_for_by_column_or_index_and_can_be_a_gate(run):
     assert report["numbers"]["shape_fraction"] == 0
 
 
-def test_verify_ends_with_1_where_something_is_wrong(run, monkeypatch):
-    wrong = kc.Check("laplacian", "taylor", 0.5, 1e-3, "example 0", 8, 8, 0, 3)
+@pytest.mark.parametrize(
+    ("judged", "at_kinks", "wrong", "said"),
+    [(8, 0, 3, "WRONG in laplacian"), (0, 8, 0, "not judged")],
+)
+def test_verify_ends_with_1_where_something_is_wrong(
+    run, monkeypatch, judged, at_kinks, wrong, said
+):
+    wrong = kc.Check("laplacian", "taylor", 0.5, 1e-3, "example 0", 8, judged, at_kinks, wrong)
     found = kc.Verification("net", (wrong,), (), 1e-3, "float32", (), ("Because.",))
     monkeypatch.setattr(kc, "verify", lambda *args, **kwargs: found)
     result = run("verify", "silu.keras", "x.npy")
     assert result.exit_code == 1
-    assert "WRONG in laplacian" in result.output
+    assert said in result.output
 
 
 def test_compare(run, monkeypatch):

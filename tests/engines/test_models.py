@@ -153,9 +153,6 @@ class Frame:
     def __getitem__(self, name):
         return self.by_name[name]
 
-    def __array__(self, dtype=None, copy=None):
-        return np.stack(list(self.by_name.values()), axis=1)
-
 
 def outputs_in_another_order():
     x = keras.Input((1,))
@@ -212,7 +209,12 @@ WRONG = {
     "text in a frame": (
         lambda: kc.hessian(with_columns(2), Frame(age=A[:, 0], town=np.array(list("abcde")))),
         TypeError,
-        r"hold none: \{'town': '<U1'\}.*drop\(columns=\['town'\]\)",
+        r"are no numbers: \{'town': '<U1'\}.*Encode.*drop\(columns=\['town'\]\)",
+    ),
+    "objects that are numbers": (
+        lambda: kc.hessian(with_columns(2), A.astype(object)),
+        TypeError,
+        r'dtype object. All of them are numbers: write `.astype\("float32"\)`',
     ),
     "a symbolic tensor": (
         lambda: kc.hessian(with_columns(2), keras.Input((2,))),

@@ -24,8 +24,8 @@ class Frame:
     def __init__(self, values=X):
         self.values = values
 
-    def __array__(self, dtype=None, copy=None):
-        return self.values
+    def __getitem__(self, name):
+        return self.values[:, self.columns.index(name)]
 
 
 class Batches(keras.utils.PyDataset):
@@ -113,7 +113,6 @@ BAD = {
     "empty": (np.zeros((0, 2)), ValueError, "at least one example"),
     "a number": (np.float64(3), ValueError, "at least one example"),
     "nan": (np.array([[1.0], [np.nan]]), ValueError, r"infinite, the first at index \(1, 0\)"),
-    "nan in a frame": (Frame(X * [[1], [1], [np.nan]]), ValueError, r"\(2, 0\), in column 'age'"),
     "infinite y": ((X, np.full((3, 1), np.inf)), ValueError, "`probe's y` holds 3 value"),
     "text": (np.array(["a"]), TypeError, "must hold numbers"),
     "lengths": ([X, X[:2]], ValueError, "same number of examples"),
@@ -161,7 +160,18 @@ def test_columns_of_a_frame_are_the_inputs_of_their_names():
     assert fitted(make_probe(Frame()), taking("bmi")).columns == ("age", "bmi")
 
 
+NAN = Frame(X * [[1, 1], [1, 1], [np.nan, 1]])
+
+
+def test_a_column_that_the_model_has_no_input_for_is_left_out():
+    frame = Frame(np.concatenate([X, [[np.nan]] * 3], axis=1))
+    frame.columns = ["age", "bmi", "other"]
+    assert set(fitted(make_probe(frame), taking("bmi", "age")).x) == {"age", "bmi"}
+
+
 UNFIT = {
+    "nan in a frame": (NAN, ["x"], r"\(2, 0\), in column 'age'"),
+    "nan in a column that is an input": (NAN, ["age", "bmi"], "probe's column 'age'` holds 1"),
     "a tuple of inputs": (
         (Y, Y),
         ["t", "x"],

@@ -113,20 +113,28 @@ def test_a_name_in_logs_is_of_one_output_or_of_each(logs, logged):
 
 @pytest.mark.parametrize(
     ("logs", "advice"),
-    [(["rms", "rmse"], "'rms' is"), (["mean", "feature/x9"], "'feature/x"), (["r2"], "It needs")],
+    [
+        (["rms", "rmse"], r"Did you mean 'rms'\?"),
+        (["mean", "feature/x9"], "Did you mean 'feature/x"),
+        (["r2"], "It needs"),
+        (["rsm"], r"Did you mean 'rms'\?"),
+        (["curvature_rms"], "Write it without `curvature_`: 'rms'"),
+    ],
     ids=str,
 )
 def test_a_name_in_logs_that_no_number_has_is_an_error_before_training(logs, advice):
-    said = rf"names among \['mean', .*'step'\].*'{logs[-1]}' in it\. {advice}"
+    said = rf"`logs` has '{logs[-1]}' in it.*{advice}.*names among \['mean', .*'step'\]. Received"
     with pytest.raises(ValueError, match=said):
         fit(kc.CurvatureMonitor(PROBE, logs=logs), Bomb())
 
 
 ADVICE = {
-    "curvature_rms": "Leave out what is before it: 'rms'.",
-    "curvature_scale_rms": "Leave out what is before it: 'scale_rms'.",
-    "rsm": "",
-    "rmss": "'rms' is meant?",
+    "curvature_rms": "Write it without `curvature_`: 'rms'.",
+    "curvature_scale_rms": "Write it without `curvature_`: 'scale_rms'.",
+    "rsm": "Did you mean 'rms'",
+    "rmss": "Did you mean 'rms'",
+    "feature/b0": "has two values only, and so a change: 'change/b0'",
+    "other": "",
     "r2": "known values",
     "scale_reference_rmse": "`reference=`",
     "shape_fraction": "`shape=`",
@@ -136,8 +144,10 @@ ADVICE = {
 @pytest.mark.parametrize("name", ADVICE)
 def test_a_name_that_no_number_has_is_understood(name):
     history = History()
-    record(history, 0, {"mean": 1.0, "rms": 2.0, "scale_rms": 3.0})
-    with pytest.raises(KeyError, match=rf"\['step', 'mean', .*{name!r}\..*{ADVICE[name]}"):
+    record(history, 0, {"mean": 1.0, "rms": 2.0, "scale_rms": 3.0, "change/b0": 1.0})
+    with pytest.raises(
+        KeyError, match=rf"no number {name!r}\..*{ADVICE[name]}.*\['step', 'mean', "
+    ):
         history[name]
 
 

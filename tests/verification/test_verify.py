@@ -159,6 +159,69 @@ def test_points_on_a_kink_are_not_judged():
     assert "a kink" in str(report)
 
 
+def corner(x):
+    return tf.nn.relu(x[:, :1]) + x[:, 1:]
+
+
+NOT_JUDGED = {
+    "kinks at all examples": (corner, np.zeros((6, 2)), NAMES[1:], "within their reach"),
+    "kinks along one of two": (
+        corner, np.stack([np.zeros(6), np.arange(6.0)], axis=1), NAMES[1:], "within their reach",
+    ),
+    "bends too short": (lambda x: tf.sin(1e9 * x), X[:, :1], NAMES[1:], "less than a millionth"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_JUDGED)
+def test_what_cannot_be_judged_is_not_called_right(case):
+    function, x, names, why = NOT_JUDGED[case]
+    report = kc.verify(function, x, dtype="float64")
+    assert not report.ok
+    assert not report.complete
+    assert report.wrong == ()
+    unjudged = [check.name for check in report.checks if not check.judged]
+    assert set(unjudged) <= set(names)
+    assert "jacobian" in unjudged
+    assert "not judged" in report.headline
+    assert "right for this model" not in str(report)
+    assert why in " ".join(report.unjudged)
+
+
+def test_the_monitor_warns_of_what_cannot_be_judged():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.ReLU()])
+    model.compile("sgd", "mse")
+    x = np.zeros((6, 1))
+    with pytest.warns(UserWarning, match=r"not judged.*within their reach"):
+        model.fit(x, x, verbose=0, callbacks=[kc.CurvatureMonitor(x, verify=True)])
+
+
+def scaled_up(still):
+    """A constant column behind a normalisation that has seen it, beside one that varies."""
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(size=50), np.full(50, still)], axis=1)
+    normalise = keras.layers.Normalization(dtype="float64")
+    normalise.adapt(x)
+    double = {"dtype": "float64"}
+    hidden = keras.layers.Dense(8, "tanh", **double)
+    last = keras.layers.Dense(1, **double)
+    return keras.Sequential([keras.Input((2,), **double), normalise, hidden, last]), x
+
+
+@pytest.mark.parametrize("still", [0.0, 3.0])
+def test_a_constant_column_that_the_model_scales_up_is_judged(still):
+    model, x = scaled_up(still)
+    report = kc.verify(model, x)
+    assert report.ok, str(report)
+    assert report.complete
+    assert named(report, "hessian_diagonal").judged == 16
+
+
+def test_a_wrong_rule_is_found_behind_a_constant_column(registered):
+    registered("Tanh", WRONG_RULES["a hundredth off"])
+    model, x = scaled_up(3.0)
+    assert "laplacian" in [check.name for check in kc.verify(model, x).wrong]
+
+
 def test_a_network_of_relu_is_right_between_its_kinks():
     report = kc.verify(bent("relu"), X, dtype="float64")
     assert report.ok
@@ -176,7 +239,9 @@ def test_a_network_of_relu_is_right_between_its_kinks():
     ids=["zero", "linear", "flat", "one example"],
 )
 def test_degenerate_functions_raise_no_alarm(model, x):
-    assert kc.verify(model, x).ok
+    report = kc.verify(model, x)
+    assert report.wrong == ()
+    assert report.ok == ("not judged" not in report.headline)
 
 
 def test_many_inputs_are_checked_along_a_few():
@@ -224,6 +289,7 @@ def test_examples_that_influence_each_other_are_not_judged():
         report = kc.verify(lambda x: x - tf.reduce_mean(x**2, axis=0), X)
     assert report.checks == ()
     assert "not judged" in report.headline
+    assert not report.ok
     assert not report.complete
 
 

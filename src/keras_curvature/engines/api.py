@@ -9,6 +9,7 @@ from keras_curvature.engines.batch_coupling import TOLERANCE, influence, randomn
 from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, forget
 from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.columns import by_index, checked_columns
+from keras_curvature.engines.data_frames import columns_of, names_of_columns
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import (
@@ -24,7 +25,6 @@ from keras_curvature.engines.inputs import (
     by_column,
     is_text,
     matched,
-    names_of_columns,
     numbers_in,
 )
 from keras_curvature.engines.layout import Layout, keys_in_order, unflatten, unflattened_shapes
@@ -86,6 +86,7 @@ __all__ = [
     "checked_columns",
     "checked_wrt",
     "chunking",
+    "columns_of",
     "differentiate",
     "engine_choice",
     "estimate_laplacian",

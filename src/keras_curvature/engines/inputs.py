@@ -14,10 +14,17 @@ import keras
 import numpy as np
 
 from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.data_frames import (
+    as_array,
+    columns_of,
+    names_of_columns,
+    only_numbers,
+    what_to_do,
+)
 from keras_curvature.engines.layout import fits, in_own_order, keys_in_order
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.masks import mask_of, packed
-from keras_curvature.typing import Array, Model, Structure, Tensor
+from keras_curvature.typing import Model, Structure, Tensor
 
 ALONE = (
     "Give the points alone, as an array; known values `y` go beside them only in a monitor's "
@@ -146,7 +153,7 @@ def matched(model: Model, x: Structure) -> tuple[Structure, list[Any]]:
     """
     declared = _declared(model)
     if names_of_columns(x) is not None and len(declared) > 1:
-        x = by_column(model, x, _columns(x))
+        x = by_column(model, x, columns_of(x))
     if not isinstance(x, dict) or not declared:
         return x, declared
     by_key = _by_key(model, declared)
@@ -258,17 +265,6 @@ def is_text(value: Any) -> bool:
     return all(isinstance(entry, (str, bytes)) for entry in array.flat)
 
 
-def names_of_columns(value: Any) -> tuple[str, ...] | None:
-    """Those of a data frame."""
-    columns = getattr(value, "columns", None)
-    return None if columns is None else tuple(str(column) for column in columns)
-
-
-def _columns(table: Any) -> dict[str, Array]:
-    """Those of a data frame by their names."""
-    return {str(name): np.asarray(table[name]) for name in table.columns}
-
-
 def numbers_in(value: Any, what: str) -> Any:
     """A dense array or tensor of real numbers.
 
@@ -278,7 +274,7 @@ def numbers_in(value: Any, what: str) -> Any:
     array, dtype = value, None
     if xp.is_dense(value) and not isinstance(value, keras.KerasTensor):
         try:
-            array = value if xp.is_tensor(value) else np.asarray(value)
+            array = value if xp.is_tensor(value) else as_array(value)
             dtype = xp.dtype_of(array.dtype)
         except (TypeError, ValueError):  # NumPy's and TensorFlow's own say less
             dtype = None
@@ -299,15 +295,10 @@ def _received(value: Any, array: Any) -> str:
         )
     if isinstance(value, keras.Layer):
         return f"the model {value.name!r} in their place"
-    columns = {} if names_of_columns(value) is None else _columns(value)
-    others = {name: str(of.dtype) for name, of in columns.items() if of.dtype.kind not in "fiub"}
-    if others:
-        return (
-            f"a data frame where these columns hold none: {others}. Leave them out, "
-            f"`frame.drop(columns={list(others)})`; text that the model takes goes in a dict by "
-            "the inputs' names"
-        )
-    return f"{type(value).__name__} of dtype {getattr(array, 'dtype', 'unknown')}"
+    if names_of_columns(value) is not None:
+        return what_to_do(value) or f"a {type(value).__name__} of {names_of_columns(value)}"
+    cast = '. All of them are numbers: write `.astype("float32")`' if only_numbers(array) else ""
+    return f"{type(value).__name__} of dtype {getattr(array, 'dtype', 'unknown')}{cast}"
 
 
 def _native_dtype(model: Model, tensor: Tensor, declared: Any) -> Any:

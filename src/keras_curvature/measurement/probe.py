@@ -15,6 +15,7 @@ from keras_curvature.engines.api import (
     by_column,
     by_index,
     checked_columns,
+    columns_of,
     is_text,
     matched,
     names_of_columns,
@@ -37,12 +38,15 @@ class Probe:
         y: known values of the function there, or `None`.
         columns: names of the inputs where `x` brought some (a data frame), or `None`.
         from_batches: whether it was read in batches.
+        unfit: what is wrong with a data frame as an array. Then `x` has its columns by name: a
+            model may have no input for the one to blame.
     """
 
     x: Structure
     y: Any
     columns: tuple[str, ...] | None
     from_batches: bool = False
+    unfit: Exception | None = None
 
     @property
     def size(self) -> int:
@@ -60,16 +64,18 @@ def make_probe(given: Any) -> Probe:
 
     Raises:
         ValueError: for an empty probe, NaN or infinity in it, or `y` of another length.
-        TypeError: for something that is not numbers, and for a generator.
+        TypeError: for something that is not numbers, and for a generator. For what is wrong in a
+            data frame `fitted` raises, which knows what the model takes of it.
     """
     from_batches = batches.in_batches(given)
     x, y, weights = _parted(batches.joined(given) if from_batches else given)
     columns = names_of_columns(x)
-    x = _as_array(x)
+    x, unfit = (_as_array(x), None) if columns is None else _frame(x)
     beside = len(keras.tree.flatten(x)) > 1  # there are numbers to differentiate by, beside text
-    x = keras.tree.map_structure(
-        lambda leaf: np.array(leaf) if beside and is_text(leaf) else _numbers(leaf, "probe"), x
-    )
+    if unfit is None:
+        x = keras.tree.map_structure(
+            lambda leaf: np.array(leaf) if beside and is_text(leaf) else _numbers(leaf, "probe"), x
+        )
     leaves = keras.tree.flatten(x)
     sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves}
     if not leaves or 0 in sizes:
@@ -87,7 +93,7 @@ def make_probe(given: Any) -> Probe:
         None if part is None else _per_point(_as_array(part), what, size)
         for part, what in ((y, "y"), (weights, "weights"))
     )
-    return Probe(x, y, columns, from_batches)
+    return Probe(x, y, columns, from_batches, unfit)
 
 
 def fitted(probe: Probe, model: Model) -> Probe:
@@ -95,14 +101,24 @@ def fitted(probe: Probe, model: Model) -> Probe:
 
     Raises:
         ValueError: for more arrays than the model takes, or fewer, and for a dataset of single
-            examples, which only the model can tell.
+            examples, which only the model can tell; for NaN or infinity in a data frame.
+        TypeError: for a column of a data frame that is not numbers.
     """
     if probe.columns is not None:
         table: Any = probe.x
-        x = by_column(model, table, dict(zip(probe.columns, table.T, strict=True)))
-        probe = probe if x is table else replace(probe, x=x, columns=None)
-    x, declared = matched(model, probe.x)
-    leaves = keras.tree.flatten(x)
+        whole = probe.unfit is None
+        columns = dict(zip(probe.columns, table.T, strict=True)) if whole else table
+        x: Any = by_column(model, table, columns)
+        if x is table and probe.unfit is not None:
+            raise probe.unfit
+        if x is not table:
+            taken = {
+                name: column if is_text(column) else _numbers(column, f"probe's column {name!r}")
+                for name, column in x.items()
+            }
+            probe = replace(probe, x=taken, columns=None, unfit=None)
+    given, declared = matched(model, probe.x)
+    leaves = keras.tree.flatten(given)
     _require_meant(probe, len(leaves), declared)
     for leaf, tensor in zip(leaves, declared, strict=False):
         if probe.from_batches and leaf.ndim == len(tensor.shape) - 1:
@@ -157,6 +173,14 @@ def _per_point(given: Any, what: str, size: int) -> Any:
                 f"Give one {what} per point. Several inputs go in a list, not in a tuple."
             )
     return arrays
+
+
+def _frame(table: Any) -> tuple[Structure, Exception | None]:
+    """A data frame as an array; as its columns where it is none, and why."""
+    try:
+        return _numbers(table, "probe"), None
+    except (TypeError, ValueError) as error:
+        return {name: np.array(column) for name, column in columns_of(table).items()}, error
 
 
 def _as_array(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             and lists the faults in `faults` and on TensorBoard. What is wrong before the first
             batch raises all the same.
         verify: check the derivatives of the model against differences of its values, once before
-            training, as `keras_curvature.verify` does.
+            training, as `keras_curvature.verify` does. What these cannot judge is a warning.
 
     Attributes:
         history: dict of lists, one entry per measured step; `"step"` says which.
@@ -250,8 +251,11 @@ class CurvatureMonitor(keras.callbacks.Callback):
         training = Training(self._asked, self.model)
         if self._verifies and self.verification is None:
             self.verification = training.verify()
-            if not self.verification.ok:
+            if self.verification.wrong:
                 self._tolerance.complain(WrongDerivativeError(self.verification))
+            elif not self.verification.ok:
+                told = " ".join([f"{self.verification.headline}.", *self.verification.unjudged])
+                warnings.warn(told, stacklevel=2)
         self._close()  # a training that was broken off has left it open
         self._training = training
         training.open_log(self.log_dir, self.name)

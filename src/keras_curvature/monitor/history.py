@@ -24,10 +24,8 @@ class History(dict[str, list[Any]]):
                 f"`history[...]` is empty: nothing has been measured at a step of a training yet. "
                 f"Pass the monitor to `model.fit`. Received: {name!r}."
             )
-        raise KeyError(
-            f"`history[...]` must be the name of a number, one of {list(self)}. Received: "
-            f"{name!r}. {advice(str(name), self)}".rstrip()
-        )
+        said = " ".join(filter(None, [advice(str(name), self), "There are"]))
+        raise KeyError(f"`history` has no number {name!r}. {said} {list(self)}.")
 
 
 def record(history: dict[str, list[Any]], step: int, numbers: dict[str, float]) -> None:

@@ -39,10 +39,11 @@ class Logs:
             return
         for name in self._wanted:
             if name != STEP and not known.numbers([name]):
+                said = " ".join(filter(None, [advice(name, known.numbers()), "It"]))
                 raise ValueError(
-                    f"`logs` must be 'headline', 'all', None or a list of names among "
-                    f"{[*known.numbers(), STEP]}. Received: {name!r} in it. "
-                    f"{advice(name, known.numbers())}".rstrip()
+                    f"`logs` has {name!r} in it, which is no number's name. {said} must be "
+                    "'headline', 'all', None or a list of names among "
+                    f"{[*known.numbers(), STEP]}. Received: {list(self._wanted)}."
                 )
 
     def publish(self, reports: Reports, step: int, logs: dict[str, Any] | None) -> None:

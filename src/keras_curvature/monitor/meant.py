@@ -28,13 +28,23 @@ def advice(name: str, known: Collection[str]) -> str:
     """
     inner = [one for one in known if name.endswith((f"_{one}", f"/{one}"))]
     if inner:
-        return f"Leave out what is before it: {max(inner, key=len)!r}."
+        meant = max(inner, key=len)
+        return f"Write it without `{name.removesuffix(meant)}`: {meant!r}."
     longer = tuple(f"_{one}" for one in MEANINGS if one.endswith(f"_{name}"))
     outputs = [one for one in known if one.endswith(f"_{name}") and not one.endswith(longer)]
     if outputs and name in MEANINGS:
         return f"Each output has its own: {outputs}."
+    change = name.replace("feature/", "change/")
+    if change != name and change in known:
+        return f"That input has two values only, and so a change: {change!r}."
     need = next((need for start, need in NEEDS.items() if f"_{start}" in f"_{name}"), None)
-    close = difflib.get_close_matches(name, known, 1, 0.8)
+    close = closest(name, known)
     if close:
-        return f"{close[0]!r} is meant?"
+        return f"Did you mean {close!r}?"
     return f"It needs {need}." if need else ""
+
+
+def closest(name: str, known: Collection[str]) -> str | None:
+    """The name that is nearly this one, letters in another order included."""
+    same = [one for one in known if sorted(one) == sorted(name)]
+    return next(iter(same or difflib.get_close_matches(name, known, 1, 0.8)), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_curvature.monitor.meant import advice
+from keras_curvature.monitor.meant import advice, closest
 from keras_curvature.report.metrics import MEANINGS
 
 FRAMES = 12
@@ -64,19 +63,20 @@ def require_written(
     Raises:
         ValueError: for a number that was measured and is not written, for one that is not
             measured in this training, for a name that is nearly one, and for one of which it is not
-            said whether it is better small or large. What else begins with the name may be another
-            callback's.
+            said whether it is better small or large. What else begins with the name may be a
+            metric, or be written by the user's own code; where that is not so, it is an error too.
     """
     callbacks = _callbacks(monitor)
     for callback, key, number in _readers(callbacks, name):
         if number in written:
             _require_mode(callback, key)
-        close = difflib.get_close_matches(number, known, 1, 0.8)
-        if number in written or (number not in {*known, *MEANINGS} and not close):
+        close = closest(number, known)
+        ours = number in {*known, *MEANINGS} or close
+        if number in written or not (ours or _nobody_else_writes(key, monitor, callbacks)):
             continue
         what = f"which is not measured here. {advice(number, known)}".rstrip()
         if close and number not in known:
-            what = f"which there is not. `{name}_{close[0]}` is meant?"
+            what = f"which there is not. Did you mean '{name}_{close}'?"
         if number in known:
             what = f"which the monitor does not write. Ask for it: `logs=[{number!r}, ...]`."
         raise ValueError(
@@ -84,6 +84,37 @@ def require_written(
             f"{list(written)}."
         )
     _warn_of_other_prefixes(monitor, name, callbacks, known)
+
+
+def _nobody_else_writes(key: str, monitor: Any, callbacks: Sequence[Any]) -> bool:
+    """Whether a key is known to be in no `logs`: they are Keras's own, and what monitors write."""
+    model = monitor.model
+    metrics = getattr(model, "_compile_metrics", None)
+    return (
+        bool(callbacks)
+        and type(model).train_step is keras.Model.train_step
+        and (metrics is None or metrics.built)
+        # Of several outputs Keras puts the name before that of the metric.
+        and not any(key == metric or key.endswith(f"_{metric}") for metric in _metrics(model))
+        and not any(_may_write(callback, monitor) for callback in callbacks)
+    )
+
+
+def _may_write(callback: Any, monitor: Any) -> bool:
+    """Whether a callback may put numbers of its own into `logs`."""
+    if isinstance(callback, keras.callbacks.LambdaCallback):
+        return True
+    if isinstance(callback, type(monitor)):
+        return callback.name.startswith(f"{monitor.name}_")
+    if type(callback).__module__.partition(".")[0] == "keras":
+        return False
+    bare = keras.callbacks.Callback
+    ends = ("on_epoch_end", "on_train_batch_end", "on_batch_end")
+    return any(getattr(type(callback), end, None) is not getattr(bare, end) for end in ends)
+
+
+def _metrics(model: Any) -> set[str]:
+    return {metric.name for part in model.metrics for metric in _parts(part)}
 
 
 def _require_mode(callback: Any, key: str) -> None:
@@ -101,7 +132,7 @@ def _warn_of_other_prefixes(
     monitor: Any, name: str, callbacks: Sequence[Any], known: Collection[str]
 ) -> None:
     """Says what is watched in vain, unless somebody else writes a number of that name."""
-    metrics = {metric.name for part in monitor.model.metrics for metric in _parts(part)}
+    metrics = _metrics(monitor.model)
     monitors = [each.name for each in callbacks if isinstance(each, type(monitor))]
     for callback, key in _watched(callbacks):
         number = key.removeprefix("val_")

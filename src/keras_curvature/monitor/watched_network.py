@@ -61,6 +61,8 @@ def _names(trained: keras.Model) -> list[str]:
 
 def _build(model: keras.Model, probe: Probe) -> None:
     """Gives a model its weights, which Keras would make at its first batch."""
+    if probe.unfit is not None:
+        raise probe.unfit
     points = keras.tree.map_structure(
         lambda leaf: keras.KerasTensor((None, *leaf.shape[1:]), str(leaf.dtype)), probe.x
     )

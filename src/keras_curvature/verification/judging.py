@@ -11,14 +11,12 @@ from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.api import BoundModel
 from keras_curvature.typing import Array
 from keras_curvature.verification.answers import Answer
+from keras_curvature.verification.line_derivatives import IN_DOUBT
 from keras_curvature.verification.results import Check
 from keras_curvature.verification.truth import Lines, Truth
 
 JUDGEABLE = 1e-3
 """Doubt, relative to the size, up to which a difference may judge."""
-
-IN_DOUBT = 2.0
-"""How many times its doubt a difference may be off."""
 
 CLEAN = 1e-12
 """Rounding of values, relative to the largest, from which they are not those of float64."""
@@ -42,7 +40,7 @@ def tolerance_of(bound: BoundModel, rounding: float) -> Tolerance:
     if bound.result_dtype != tf.float64:
         return Tolerance(1e-3, "float32: of its 7 digits a second derivative keeps 3 or more")
     if rounding > CLEAN:
-        return Tolerance(1e-3, "the model rounds to float32 inside")
+        return Tolerance(1e-3, "the model's values round far more than float64 does")
     return Tolerance(1e-6, "float64; what every layer of Keras is held to by this library's tests")
 
 

@@ -10,6 +10,9 @@ from keras_curvature.measurement.windows import second_difference
 from keras_curvature.typing import Array
 from keras_curvature.verification.stencils import first_weights, second_weights
 
+IN_DOUBT = 2.0
+"""How many times its doubt a difference may be off."""
+
 ORDER = 8
 """Of the differences: with a step of 1/32 of what a function bends over they are off by 1e-13."""
 
@@ -117,12 +120,19 @@ def _best(found: Array, change: Array, rounding: Array) -> Estimate:
 
     The doubt is what halving the step changes, and what a lower order changes, and rounding. A
     smooth function is known far better than that; a kink, a jump or a pole within reach leaves
-    its trace in both changes at every step.
+    its trace in both changes at every step. Steps over which the function has reached its limits
+    agree with each other, and are in doubt by as much as shorter ones contradict them.
     """
-    rounding = np.broadcast_to(rounding[:-1], change.shape)
+    found, rounding = found[:-1], np.broadcast_to(rounding[:-1], change.shape)
     doubt = np.where(np.isfinite(change), change + rounding, np.inf)
+    contradicted = [
+        (np.abs(here - found[i:]) - IN_DOUBT * doubt[i:]).max(axis=0, initial=0.0, where=known[i:])
+        for known in [np.isfinite(found) & np.isfinite(doubt)]
+        for i, here in enumerate(found)
+    ]
+    doubt = np.fmax(doubt, contradicted)
     best = doubt.argmin(axis=0)[None]
     value, doubt, rounding = (
-        np.take_along_axis(a, best, axis=0)[0] for a in (found[:-1], doubt, rounding)
+        np.take_along_axis(a, best, axis=0)[0] for a in (found, doubt, rounding)
     )
     return Estimate(value, doubt, rounding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keras_curvature.engines.quantities import VALUE
 from keras_curvature.report.text import plain, wrapped
 
 
@@ -39,8 +40,8 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing that could be judged was wrong."""
-        return self.wrong == 0
+        """Whether some place could be judged, and none of those was wrong."""
+        return self.judged > 0 and self.wrong == 0
 
     @property
     def drowned(self) -> int:
@@ -83,56 +84,78 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing that could be judged was wrong."""
-        return all(check.ok for check in self.checks)
+        """Whether differences could judge every quantity somewhere, and found nothing wrong.
+
+        Quantities that were left out do not count.
+        """
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+    @property
+    def wrong(self) -> tuple[Check, ...]:
+        """The quantities that are wrong somewhere."""
+        return tuple(check for check in self.checks if check.wrong)
 
     @property
     def complete(self) -> bool:
-        """Whether differences could judge every quantity somewhere."""
-        return all(check.judged for check in self.checks) and not self.left_out
+        """Whether every quantity was checked, and differences could judge it somewhere."""
+        return bool(self.checks) and not (self.left_out or self._not_judged)
+
+    @property
+    def _not_judged(self) -> list[str]:
+        return [check.name for check in self.checks if not check.judged]
 
     @property
     def headline(self) -> str:
         """The verdict on one line."""
-        wrong = [check.name for check in self.checks if not check.ok]
-        verdict = "right for this model, as far as differences can tell"
-        if wrong:
-            verdict = "WRONG in " + ", ".join(wrong)
-        elif not any(check.judged for check in self.checks):
+        judged = [check.name for check in self.checks if check.judged and check.name != VALUE]
+        if self.wrong:
+            verdict = "WRONG in " + ", ".join(check.name for check in self.wrong)
+        elif not judged:
             verdict = "not judged: differences can tell nothing here"
+        elif self._not_judged:
+            verdict = f"right in {', '.join(judged)}; not judged: {', '.join(self._not_judged)}"
+        else:
+            verdict = "right for this model, as far as differences can tell"
         return f"Verification of {plain(self.model, 40)}: {verdict}"
 
     def __str__(self) -> str:
         blocks = [
             wrapped(self.headline),
             _table(self.checks),
-            [line for check in self.checks if not check.ok for line in _worst(check)],
+            [line for check in self.wrong for line in _worst(check)],
             [line for cause in self.causes for line in wrapped(plain(cause), "- ")],
             self._notes(),
             [line for sentence in self.method for line in wrapped(plain(sentence), "- ")],
         ]
         return "\n\n".join("\n".join(block) for block in blocks if block)
 
-    def _notes(self) -> list[str]:
-        notes = [
-            "Errors are relative to the largest size of each quantity. Allowed are "
-            f"{self.tolerance:.2g} ({self.because}) and the doubt of the differences themselves."
-        ]
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """What could not be judged and why, one sentence each."""
+        sentences = []
         kinked = [check for check in self.checks if check.at_kinks]
         if kinked:
             worst = max(kinked, key=lambda check: check.at_kinks / check.places)
-            notes.append(
+            sentences.append(
                 f"Not judged, at most: {worst.at_kinks} of {worst.places} places of {worst.name}, "
-                "where a kink, a jump or a pole lies within the reach of every step, so that "
-                "differences are not the derivative."
+                "where differences change with every step and so are not the derivative: a kink, "
+                "a jump or a pole lies within their reach, or the function bends on a far shorter "
+                "length than the inputs vary."
             )
         drowned = [check.name for check in self.checks if check.drowned]
         if drowned:
-            notes.append(
-                f"Rounding in the model's values drowns differences at some places of "
-                f"{', '.join(drowned)}."
+            sentences.append(
+                "Rounding in the model's values, or bends over less than a millionth of what the "
+                f"inputs vary, drown differences at some places of {', '.join(drowned)}."
             )
-        return [line for note in (*notes, *self.left_out) for line in wrapped(plain(note))]
+        return (*sentences, *self.left_out)
+
+    def _notes(self) -> list[str]:
+        allowed = (
+            "Errors are relative to the largest size of each quantity. Allowed are "
+            f"{self.tolerance:.2g} ({self.because}) and the doubt of the differences themselves."
+        )
+        return [line for note in (allowed, *self.unjudged) for line in wrapped(plain(note))]
 
 
 class WrongDerivativeError(ArithmeticError):
@@ -144,8 +167,7 @@ class WrongDerivativeError(ArithmeticError):
 
     def __init__(self, verification: Verification) -> None:
         self.verification = verification
-        wrong = [check for check in verification.checks if not check.ok]
-        worst = [line for check in wrong for line in _worst(check)]
+        worst = [line for check in verification.wrong for line in _worst(check)]
         super().__init__(" ".join([f"{verification.headline}.", *worst, *verification.causes]))
 
 
@@ -153,7 +175,7 @@ def _table(checks: tuple[Check, ...]) -> list[str]:
     rows = [("quantity", "engine", "error", "allowed", "judged")]
     for check in checks:
         numbers = (f"{check.error:.1g}", f"{check.allowed:.1g}") if check.judged else ("–", "–")
-        mark = "" if check.ok else "  WRONG"
+        mark = "  WRONG" if check.wrong else ""
         judged = f"{check.judged} of {check.places}{mark}"
         rows.append((check.name, check.engine, *numbers, judged))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]

@@ -74,9 +74,32 @@ def lines_through(s: Subject, seed: int) -> Lines:
     return Lines(s.spread * u / np.linalg.norm(u, axis=1, keepdims=True), s.v, axes)
 
 
-def truths(s: Subject, lines: Lines) -> tuple[Mapping[str, Truth], float]:
-    """What every quantity is, and how much of a value is rounding, relative to the largest."""
-    values = _values(s, lines.directions(s.spread))
+@dataclass(frozen=True, eq=False)
+class Along:
+    """What differences say along lines, arrays `(n, lines, k)`.
+
+    Attributes:
+        slope: the first derivative.
+        curvature: the second.
+        largest: value at the examples, of each of the `k` outputs.
+        rounding: in one value of each.
+    """
+
+    slope: Estimate
+    curvature: Estimate
+    largest: Array
+    rounding: Array
+
+    def sizes(self, lines: slice) -> tuple[Array, Array]:
+        """The largest slope along some lines, and the curvature that counts as none beside it."""
+        steepest = _largest(self.slope.value[:, lines], axis=(0, 1))
+        steepest = np.maximum(steepest, LEVEL * self.largest)
+        return steepest, FLOOR * steepest
+
+
+def along(s: Subject, directions: Array) -> Along:
+    """First and second differences along lines through the examples, `(n, lines, d)`."""
+    values = _values(s, directions)
     n, count, _, k = values.shape
     here = np.abs(values[:, 0, 0])
     largest = np.where(np.isfinite(here), here, 0.0).max(axis=0)
@@ -86,18 +109,22 @@ def truths(s: Subject, lines: Lines) -> tuple[Mapping[str, Truth], float]:
         Estimate(*(a.reshape(n, count, k) for a in (found.value, found.doubt, found.rounding)))
         for found in (first(flat, rounding), second(flat, rounding))
     )
+    return Along(slope, curvature, largest, rounding)
+
+
+def truths(s: Subject, lines: Lines) -> tuple[Mapping[str, Truth], float]:
+    """What every quantity is, and how much of a value is rounding, relative to the largest."""
+    found = along(s, lines.directions(s.spread))
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(largest > 0, rounding / largest, 0.0)
-    return _quantities(s, lines, slope, curvature, LEVEL * largest), float(relative.max())
+        relative = np.where(found.largest > 0, found.rounding / found.largest, 0.0)
+    return _quantities(s, lines, found), float(relative.max())
 
 
-def _quantities(
-    s: Subject, lines: Lines, slope: Estimate, curvature: Estimate, level: Array
-) -> dict[str, Truth]:
-    steepest = np.maximum(_largest(slope.value[:, :3], axis=(0, 1)), level)
+def _quantities(s: Subject, lines: Lines, found_along: Along) -> dict[str, Truth]:
+    slope, curvature = found_along.slope, found_along.curvature
+    steepest, floor = found_along.sizes(slice(3))
     mixed = _line(curvature, 1).minus(_line(curvature, 2)).times(np.array(0.25))
     along = _line(curvature, 0)
-    floor = FLOOR * steepest
     spread = s.spread[lines.axes]
     diagonal = _axes(curvature)
     found = {

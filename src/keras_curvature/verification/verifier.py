@@ -18,6 +18,7 @@ from keras_curvature.engines.backend import only_on_tensorflow, require_eager, u
 from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.judging import judged, tolerance_of
+from keras_curvature.verification.lengths import fitting
 from keras_curvature.verification.results import Check, Verification
 from keras_curvature.verification.truth import ALL_AXES, Lines, lines_through, truths
 
@@ -45,7 +46,8 @@ def verify(
     difference formulas on arbitrarily spaced grids, 1988). Of 13 steps that one is taken which
     halving the step and a lower order change least; what they still change, and rounding, is the
     doubt of the difference. Where the doubt is large (a kink within reach of all steps, or values
-    that round too much) differences are not the truth, and the place is not judged. What is off
+    that round too much) differences are not the truth, and the place is not judged. Inputs that do
+    not vary are moved over a length in which differences can judge. What is off
     elsewhere is looked into: other engines, float64 and leaving out single op rules tell why.
 
     Values of the graph that is differentiated are compared with those of another trace of the
@@ -63,7 +65,8 @@ def verify(
         seed: of the examples and the directions.
 
     Returns:
-        The errors, what is allowed and why, and the verdict in `ok`; `print` it.
+        The errors, what is allowed and why, and the verdict in `ok`, which is `False` too where
+        differences can judge a quantity nowhere; `wrong` has what is wrong. `print` it.
 
     Raises:
         ValueError: as `keras_curvature.derivatives`.
@@ -94,6 +97,7 @@ def examine(model: Model, bound: BoundModel, options: Options, seed: int = 0) ->
         if apart:
             reason = f"Nothing was checked: {apart[0].found}"
             return Verification(_name(model), (), (), 0.0, "", (reason,), ())
+        s = fitting(s)
         return _verified(s, lines_through(s, seed))
 
 
@@ -115,7 +119,7 @@ def _verified(s: Subject, lines: Lines) -> Verification:
             left_out.append(f"The {name} was not checked: {error}")
             continue
         checks.append(judged(s, lines, name, answer, truth[name], tolerance))
-    wrong = [check for check in checks if not check.ok]
+    wrong = [check for check in checks if check.wrong]
     return Verification(
         model=_name(s.model),
         checks=tuple(checks),

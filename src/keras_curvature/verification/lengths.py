@@ -1,0 +1,69 @@
+"""How far an input is moved that does not vary, so that the examples do not tell its scale."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_curvature.diagnosis.subject import Subject
+from keras_curvature.typing import Array
+from keras_curvature.verification.judging import JUDGEABLE
+from keras_curvature.verification.line_derivatives import IN_DOUBT, STEPS, Estimate
+from keras_curvature.verification.truth import Along, along
+
+SHORTER = float(STEPS[-1] / STEPS[0])
+LENGTHS = SHORTER ** np.arange(4)
+"""Each begins where the steps of the one before end.
+
+An adapted `Normalization` scales up a constant column by 1e7, and so bends over 1e-7 of it.
+"""
+
+
+def fitting(s: Subject) -> Subject:
+    """The subject with inputs that do not vary in a length over which differences can judge.
+
+    They are moved together. One length is right where a much shorter one says the same: where all
+    steps are far too long, differences may settle on another number. Where none is, at a kink,
+    they keep theirs.
+    """
+    z = s.f64.point(s.bound.inputs.leaves)[0].numpy()
+    still = z.min(axis=0) == z.max(axis=0)
+    if not still.any():
+        return s
+    scaled = [_scaled(s, still, length) for length in LENGTHS]
+    found = _along(scaled[0], still)
+    for one, shorter in itertools.pairwise(scaled):
+        before, found = found, _along(shorter, still)
+        if _agree(before, found):
+            return one
+    return s
+
+
+def _scaled(s: Subject, still: NDArray[np.bool_], length: float) -> Subject:
+    factor = np.where(still, length, 1.0)
+    return dataclasses.replace(s, spread=s.spread * factor, v=s.v * factor)
+
+
+def _along(s: Subject, still: NDArray[np.bool_]) -> Along:
+    direction = s.spread * still / np.sqrt(still.sum())
+    return along(s, np.broadcast_to(direction, (s.count, 1, len(direction))))
+
+
+def _agree(long: Along, short: Along) -> bool:
+    level, bent = long.sizes(slice(None))
+    slope, curvature = short.slope, short.curvature
+    return _same(long.slope, slope.times(np.array(1 / SHORTER)), level) and _same(
+        long.curvature, curvature.times(np.array(1 / SHORTER**2)), bent
+    )
+
+
+def _same(long: Estimate, short: Estimate, floor: Array) -> bool:
+    """Whether at half of the places one can be judged by and the other does not contradict it."""
+    with np.errstate(invalid="ignore"):
+        little = JUDGEABLE * np.maximum(np.abs(long.value).max(axis=(0, 1)), floor)
+        apart = np.abs(long.value - short.value)
+        same = apart <= IN_DOUBT * (long.doubt + short.doubt) + little
+    return float((same & (long.doubt <= little)).mean()) >= 0.5
