@@ -5,7 +5,8 @@ The one door for what is a backend's; another backend comes in by it.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from keras_curvature.engines.keras_calls import unnoticed
 from keras_curvature.engines.supported_backend import BACKEND, own_module
@@ -23,7 +24,6 @@ MODULES = {
     "is_eager": "compilation",
     "keeps_examples_apart": "running",
     "layer_of": "activity_analysis",
-    "not_converted": "compilation",
     "outside": "compilation",
     "random_in_training": "noise",
     "require_as_traced": "own_call",
@@ -38,7 +38,18 @@ MODULES = {
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["only_on_tensorflow", "unnoticed"]
+__all__ = ["not_converted", "only_on_tensorflow", "unnoticed"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def not_converted(function: F) -> F:
+    """Keeps a backend from rewriting a function that is called in a function of the user's.
+
+    Here and not among `MODULES`, which have no types: a type checker knows the decorated function.
+    """
+    kept: F = own_module("compilation").not_converted(function)
+    return kept
 
 
 def __getattr__(name: str) -> Any:
