@@ -36,7 +36,9 @@ def model_of(layer):
     return keras.Model(inputs, layer(inputs))
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    "jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
+)
 @pytest.mark.parametrize("engine", ["taylor", "nested", "finite_difference"])
 def test_it_trains_through_the_derivatives_by_these_columns(engine, jit):
     """Only the weight 3 gives the labels their slope by x1, `w x0²`, and their mixed derivative."""

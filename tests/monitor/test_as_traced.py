@@ -100,7 +100,11 @@ def bending(x):
     return kc.DerivativeOutput(net, ["hessian"])(x)
 
 
-@pytest.mark.parametrize("output", [lambda x: Taped()(x), bending], ids=["a tape", "a layer"])
+@pytest.mark.parametrize(
+    "output",
+    [lambda x: Taped()(x), pytest.param(bending, marks=pytest.mark.slow)],
+    ids=["a tape", "a layer"],
+)
 def test_a_model_that_differentiates_is_called_with_its_tapes(output):
     x = keras.Input((1,))
     model = keras.Model(x, output(x))
