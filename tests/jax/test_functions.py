@@ -114,6 +114,45 @@ def test_weights_are_those_of_now(net):
     np.testing.assert_allclose(kc.laplacian(net, X), 2 * before, rtol=1e-5)
 
 
+@pytest.mark.parametrize("engine", EXACT)
+@pytest.mark.parametrize("how", ["a Lambda", "a function"])
+def test_so_are_those_of_a_model_that_is_called_inside(how, engine, net):
+    """Keras does not count them among the variables of the model around."""
+    inputs = keras.Input((3,))
+    around = keras.Model(inputs, layers.Lambda(lambda x: net(x), output_shape=(2,))(inputs))
+    model = around if how == "a Lambda" else lambda x: net(x)
+    before = np.asarray(kc.laplacian(model, X, engine=engine))
+    net.layers[-1].kernel.assign(3 * net.layers[-1].kernel)
+    found = kc.laplacian(model, X, engine=engine)
+    np.testing.assert_allclose(found, 3 * before, rtol=1e-4, atol=1e-6)
+
+
+def root_before_its_condition(x):
+    y = jnp.sqrt(x)
+    return jnp.where(x > 0, y, 0.0)
+
+
+LEFT_OUT = {
+    "root": (lambda x: jnp.where(x > 0, jnp.sqrt(x), 0.0), [0, 0], [0.25, -1 / 32]),
+    "root before its condition": (root_before_its_condition, [0, 0], [0.25, -1 / 32]),
+    "quotient": (lambda x: jnp.where(x == 0, 1.0, 2 / x), [0, 0], [-1 / 8, 1 / 16]),
+    "logarithm of a sum": (
+        lambda x: jnp.where(x > 0, jnp.log(3 * x + x * x), x), [1, 0], [11 / 28, -65 / 784],
+    ),
+}  # fmt: skip
+"""A `where`, and its first and second derivative at 0, where it takes the other side, and at 4."""
+
+
+@pytest.mark.parametrize("engine", EXACT)
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_a_where_leaves_out_reaches_no_derivative(case, engine):
+    function, at_0, at_4 = LEFT_OUT[case]
+    names = ["jacobian", "hessian"]
+    found = kc.derivatives(function, [[0.0], [4.0]], names, engine=engine, dtype="float64")
+    both = np.stack([np.ravel(found[name]) for name in names], axis=1)
+    np.testing.assert_allclose(both, [at_0, at_4], atol=1e-12)
+
+
 def test_chunks_give_what_the_whole_gives(net):
     whole = kc.hessian(net, X)
     np.testing.assert_allclose(kc.hessian(net, X, batch_size=4), whole, rtol=1e-5, atol=1e-6)

@@ -29,12 +29,13 @@ from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.jax import activity_analysis, arrays
 from keras_curvature.engines.jax.interpreter import run
 from keras_curvature.engines.jax.program import Slot
-from keras_curvature.engines.jax.tracing import Trace, trace, variables_of
+from keras_curvature.engines.jax.tracing import Trace, trace
 from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.outputs import selector
 from keras_curvature.typing import Columns, Model, Output, Wrt
 
-_weights: ContextVar[Mapping[int, Sequence[Any]]] = ContextVar("weights")
+_weights: ContextVar[Mapping[int, Any]] = ContextVar("weights")
+"""By the identity of a variable the value that it has in the computation at hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class FlatFunction:
 
     Attributes:
         traced_for: traces the model for so many examples.
-        model: read for its weights.
+        variables: that it reads.
         chosen: the indexes of the inputs that `z` stands for; empty where it is inside.
         native: the widest float dtype among the model's own inputs and outputs.
         dtype: the dtype of `z` and of the result; narrower floats inside become this one.
@@ -56,7 +57,7 @@ class FlatFunction:
     """
 
     traced_for: Callable[[int], Trace]
-    model: Any
+    variables: tuple[Any, ...]
     chosen: tuple[int, ...]
     native: Any
     dtype: Any
@@ -78,14 +79,14 @@ class FlatFunction:
         return hash(self.identity)
 
     def weights(self) -> list[Any]:
-        """The values of the model's variables: those of the computation at hand, or of now."""
-        given = _weights.get({}).get(id(self.model))
-        return [v.value for v in variables_of(self.model)] if given is None else list(given)
+        """The values of its variables: those of the computation at hand, or of now."""
+        return list(map(_value_of, self.variables))
 
     @contextmanager
     def with_weights(self, values: Sequence[Any]) -> Iterator[None]:
-        """The model has these weights for as long as this lasts."""
-        token = _weights.set({**_weights.get({}), id(self.model): values})
+        """Its variables have these values for as long as this lasts."""
+        own = dict(zip(map(id, self.variables), values, strict=True))
+        token = _weights.set({**_weights.get({}), **own})
         try:
             yield
         finally:
@@ -133,7 +134,8 @@ class FlatFunction:
         return self.inputs.join([jnp.asarray(x, self.dtype) for x in found]), rest
 
     def _given_weights(self, traced: Trace) -> dict[Slot, Any]:
-        pairs = zip(traced.weights, self.weights(), strict=True)
+        values = map(_value_of, traced.variables)
+        pairs = zip(traced.weights, values, strict=True)
         return {slot: self._wide(value, value.dtype) for slot, value in pairs}
 
     def _wide(self, value: Any, dtype: Any) -> Any:
@@ -163,6 +165,11 @@ class FlatFunction:
     def output_names(self) -> tuple[str, ...]:
         """One per array in the result, `""` if there is but one."""
         return self.outputs.names
+
+
+def _value_of(variable: Any) -> Any:
+    given = _weights.get({}).get(id(variable))
+    return variable.value if given is None else given
 
 
 def flatten(
@@ -209,7 +216,7 @@ def flatten(
     require_differentiable(report)
     return FlatFunction(
         traced_for=traced_for,
-        model=model,
+        variables=traced.variables,
         chosen=wanted.chosen,
         native=native,
         dtype=arrays.widened(native, dtype),

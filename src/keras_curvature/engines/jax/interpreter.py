@@ -14,6 +14,7 @@ from keras_curvature.engines.jax.arrays import has_derivative, is_floating, wide
 from keras_curvature.engines.jax.gradient_overrides import OVERRIDES
 from keras_curvature.engines.jax.jaxprs import flattened
 from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
+from keras_curvature.engines.jax.unselected_values import held
 
 OWN_DTYPE = {
     "bitcast_convert_type",
@@ -62,7 +63,7 @@ def run_through(
     values: Values = dict(given)
     for instruction in instructions:
         inputs = [read(x, values, dtype) for x in instruction.inputs]
-        outputs = emit(instruction.operation, inputs, dtype)
+        outputs = emit(instruction.operation, held(instruction, inputs, values), dtype)
         for slot, output in zip(instruction.outputs, outputs, strict=True):
             values[slot] = output + added[slot] if added and slot in added else output
     return values

@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from keras_curvature.engines.jax.less_largest import rewritten
 from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
+from keras_curvature.engines.jax.unselected_values import with_guards
 
 ENTERED = {
     "custom_jvp_call of what it does": "call_jaxpr",
@@ -107,6 +108,7 @@ def flattened(closed: ClosedJaxpr) -> Program:
     read = {x for found in instructions for x in found.inputs if isinstance(x, Slot)}
     read.update(y for y in results if isinstance(y, Slot))
     instructions = [_of_eigenvalues(found, read) for found in instructions]
+    instructions = with_guards(instructions, results)
     return Program(arguments, tuple(results), flattening.avals, tuple(instructions))
 
 

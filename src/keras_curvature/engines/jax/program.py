@@ -53,6 +53,14 @@ class Slot:
     number: int
 
 
+@dataclass(frozen=True)
+class Guard:
+    """Which case of a `where` the result of an operation is, and nothing else."""
+
+    condition: Slot
+    case: int
+
+
 @dataclass(frozen=True, eq=False)
 class Instruction:
     """An operation with the slots that it reads and writes; a constant stands for itself."""
@@ -60,6 +68,7 @@ class Instruction:
     operation: Operation
     inputs: tuple[Any, ...]
     outputs: tuple[Slot, ...]
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,4 +95,6 @@ class Program:
             if written:
                 found.append(instruction)
                 wanted |= {s for s in instruction.inputs if isinstance(s, Slot)}
+                if instruction.guard is not None:
+                    wanted.add(instruction.guard.condition)
         return found[::-1]

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
+from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from keras_curvature.engines.columns import Subset, subset_of
 from keras_curvature.engines.jax.jaxprs import flattened
@@ -29,7 +30,8 @@ class Trace:
 
     Attributes:
         program: what it does.
-        weights: the slots of the model's variables.
+        weights: the slots of the variables that it reads.
+        variables: these.
         inputs: those of the flattened inputs, and of the masks behind them.
         tap: that of what was asked for inside of the program, or `None`.
         outputs: slots, or constants, one for each of the model's outputs.
@@ -40,6 +42,7 @@ class Trace:
 
     program: Program
     weights: tuple[Slot, ...]
+    variables: tuple[Any, ...]
     inputs: tuple[Slot, ...]
     tap: Slot | None
     outputs: tuple[Any, ...]
@@ -52,9 +55,25 @@ class Trace:
         return self.program.avals[source] if isinstance(source, Slot) else jnp.asarray(source)
 
 
-def variables_of(model: Any) -> list[Any]:
-    """The Keras variables of a model or layer; a function has none that are known."""
-    return list(model.variables) if isinstance(model, keras.Layer) else []
+class _Reading(keras.StatelessScope):
+    """Gives variables their values, and notes in `others` which else are read.
+
+    Those of a model that a function or a `Lambda` calls: their values would be constants.
+    """
+
+    def __init__(self, variables: Sequence[Any], values: Sequence[Any], others: list[Any]) -> None:
+        super().__init__(state_mapping=list(zip(variables, values, strict=True)))
+        self._others = others
+        self._outside = get_stateless_scope()
+
+    def get_current_value(self, variable: Any) -> Any:
+        """The value here, or else in the scope around."""
+        found = super().get_current_value(variable)
+        if found is None:
+            if not any(variable is other for other in self._others):
+                self._others.append(variable)
+            found = self._outside and self._outside.get_current_value(variable)
+        return found
 
 
 def trace(
@@ -80,7 +99,8 @@ def trace(
         masked: for each mask, the index of the input that it is of.
         training: the mode in which a Keras model is called.
     """
-    variables = variables_of(model)
+    variables = list(model.variables) if isinstance(model, keras.Layer) else []
+    others: list[Any] = []
     noted: list[Any] = []
     shapes: list[Any] = []
 
@@ -102,7 +122,7 @@ def trace(
 
     def call(values: Sequence[Any], leaves: Sequence[Any]) -> list[Any]:
         given = list(leaves)
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+        with _Reading(variables, values, others):
             if isinstance(tap, int):
                 given[tap] = tapped(given[tap], "the input")
             inputs = packed(structure, given, masked)
@@ -113,9 +133,15 @@ def trace(
         return [*taps[:1], *map(jnp.asarray, keras.tree.flatten(outputs))]
 
     abstract = [jax.ShapeDtypeStruct(tuple(s.shape), s.dtype) for s in specs]
-    weights = [jax.ShapeDtypeStruct(v.value.shape, v.value.dtype) for v in variables]
-    with unnoticed(model):
-        closed = jax.make_jaxpr(call)(weights, abstract)
+    while True:
+        weights = [jax.ShapeDtypeStruct(v.value.shape, v.value.dtype) for v in variables]
+        with unnoticed(model):
+            closed = jax.make_jaxpr(call)(weights, abstract)
+        if not others:
+            break
+        variables += others
+        for found_before in (others, noted, taps, shapes):
+            found_before.clear()
     if tap is not None and len(taps) != 1:
         raise ValueError(tap_message(tap, len(taps)))
     program = flattened(closed)
@@ -125,6 +151,7 @@ def trace(
     return Trace(
         program=program,
         weights=program.arguments[:count],
+        variables=tuple(variables),
         inputs=program.arguments[count:],
         tap=inside,
         outputs=tuple(found),
