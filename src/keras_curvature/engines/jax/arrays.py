@@ -41,6 +41,7 @@ stack = jnp.stack
 std = jnp.std
 sum = jnp.sum
 tensordot = jnp.tensordot
+take = jnp.take
 tile = jnp.tile
 transpose = jnp.transpose
 where = jnp.where
@@ -88,6 +89,16 @@ def divide_no_nan(a: Tensor, b: Tensor) -> Tensor:
     """The quotient, and 0 where the divisor is."""
     nothing = b == 0
     return jnp.where(nothing, 0, a / jnp.where(nothing, 1, b))
+
+
+def diagonal(matrices: Tensor) -> Tensor:
+    """The diagonals along the last two axes."""
+    return jnp.diagonal(matrices, axis1=-2, axis2=-1)
+
+
+def trace(matrices: Tensor) -> Tensor:
+    """Their sums."""
+    return jnp.trace(matrices, axis1=-2, axis2=-1)
 
 
 def dtype_of(name: Any) -> np.dtype[Any]:
@@ -194,6 +205,15 @@ def unstack(tensor: Tensor, num: int | None = None) -> list[Tensor]:
 def map_slices(function: Callable[[Tensor], Tensor], stack: Tensor, like: Tensor) -> Tensor:
     """`function` of one slice of a stack after the other; each result is like a given array."""
     return jax.lax.map(function, stack)
+
+
+def sum_of(part: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor:
+    """The sum of `part` over the slices of `blocks`, one after the other."""
+
+    def add(total: Tensor, block: Tensor) -> tuple[Tensor, None]:
+        return total + part(block), None
+
+    return jax.lax.scan(add, part(blocks[0]), blocks[1:])[0]
 
 
 def pulled_back(

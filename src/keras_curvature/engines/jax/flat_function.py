@@ -44,6 +44,7 @@ class FlatFunction:
 
     Attributes:
         traced_for: traces the model for so many examples.
+        examples: how many it has been traced for first.
         variables: that it reads.
         chosen: the indexes of the inputs that `z` stands for; empty where it is inside.
         native: the widest float dtype among the model's own inputs and outputs.
@@ -57,6 +58,7 @@ class FlatFunction:
     """
 
     traced_for: Callable[[int], Trace]
+    examples: int
     variables: tuple[Any, ...]
     chosen: tuple[int, ...]
     native: Any
@@ -203,7 +205,8 @@ def flatten(
             masked=inputs.masked,
         )
 
-    traced = traced_for(inputs.leaves[0].shape[0])
+    examples = inputs.leaves[0].shape[0]
+    traced = traced_for(examples)
     slots = (traced.tap,) if traced.tap is not None else [traced.inputs[i] for i in wanted.chosen]
     source = [traced.aval(slot) for slot in slots]
     outputs = keras.tree.pack_sequence_as(traced.structure, list(map(traced.aval, traced.outputs)))
@@ -216,6 +219,7 @@ def flatten(
     require_differentiable(report)
     return FlatFunction(
         traced_for=traced_for,
+        examples=examples,
         variables=traced.variables,
         chosen=wanted.chosen,
         native=native,

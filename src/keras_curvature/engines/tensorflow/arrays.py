@@ -19,6 +19,7 @@ cast = tf.cast
 copy = tf.identity
 concatenate = tf.concat
 constant = tf.constant
+diagonal = tf.linalg.diag_part
 dtype_of = tf.as_dtype
 einsum = tf.einsum
 exp = tf.exp
@@ -43,8 +44,10 @@ square = tf.square
 stack = tf.stack
 std = tf.math.reduce_std
 sum = tf.reduce_sum
+take = tf.gather
 tensordot = tf.tensordot
 tile = tf.tile
+trace = tf.linalg.trace
 transpose = tf.transpose
 unstack = tf.unstack
 where = tf.where
@@ -127,6 +130,15 @@ def map_slices(
 ) -> Any:
     """`function` of one slice of a stack after the other; each result is like a given tensor."""
     return tf.map_fn(function, stack, fn_output_signature=tf.TensorSpec(like.shape, like.dtype))
+
+
+def sum_of(part: Callable[[tf.Tensor], tf.Tensor], blocks: tf.Tensor) -> tf.Tensor:
+    """The sum of `part` over the slices of `blocks`, one after the other."""
+
+    def add(total: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        return total + part(tf.ensure_shape(block, blocks.shape[1:]))
+
+    return tf.foldl(add, blocks[1:], part(blocks[0]), parallel_iterations=1)
 
 
 def pulled_back(

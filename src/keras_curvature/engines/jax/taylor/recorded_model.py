@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from keras_curvature.engines.jax.flat_function import FlatFunction
 from keras_curvature.engines.jax.interpreter import Values, read, run_through
 from keras_curvature.engines.jax.program import Instruction, Slot
+from keras_curvature.engines.jax.taylor.gram_factor import spanning_rows
 from keras_curvature.engines.jax.taylor.propagation import propagate
 from keras_curvature.engines.jax.taylor.structure import Cut, active_instructions, linear_entry
 from keras_curvature.engines.jax.tracing import Trace
-from keras_curvature.engines.taylor.jets import Base, Jet, spread
-from keras_curvature.engines.taylor.modes import Gradients, Mode
+from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, spread
+from keras_curvature.engines.taylor.modes import Collapsed, Gradients, Mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,33 @@ class RecordedModel:
                 whole = jnp.reshape(spread(stack, self.values[y]), (count, n, size))
                 columns.append(whole.astype(self.z.dtype))
         return jnp.concatenate(columns, axis=2) if len(columns) > 1 else columns[0]
+
+    def along(self, rows: Any, mode: Mode, entry: Cut | None = None) -> tuple[Any, Any]:
+        """First and second derivatives of the outputs along directions, as `push` gives them."""
+        if entry is None:
+            return self.push(self.start(rows), mode)
+        return self.push(entry.start(self.values[entry.slot], rows), mode, entry.after)
+
+    def entry_and_jacobian(self) -> tuple[Cut, Any] | None:
+        """The linear beginning of the model and its jacobian `(d, width)`, if it has fewer rows."""
+        d = self.f.inputs.width
+        cut = self.entry()
+        if cut is None or cut.width >= d:
+            return None
+        mode = Collapsed(d)
+        active = dict(self.start())
+        propagate(cut.before, self.values, active, mode, self.f.dtype)
+        jet = active.get(cut.slot)
+        if jet is None:
+            return None
+        base = mode.settle(jet).base
+        if base.second is not None or not is_shared(base.first, self.values[cut.slot]):
+            return None
+        return cut, jnp.reshape(base.first, (d, cut.width))
+
+    def spanning_rows(self, jacobian: Any) -> Any:
+        """As few directions, along which a Laplacian is the same."""
+        return spanning_rows(jacobian)
 
     def gradients(self) -> Gradients:
         """The gradients of the outputs by every result on the way.

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_curvature.engines.taylor.jets import Base, Jet, spread
-from keras_curvature.engines.taylor.modes import Gradients, Mode
+from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, spread
+from keras_curvature.engines.taylor.modes import Collapsed, Gradients, Mode
 from keras_curvature.engines.taylor.registry import Step
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.interpreter import given
+from keras_curvature.engines.tensorflow.taylor.gram_factor import spanning_rows
 from keras_curvature.engines.tensorflow.taylor.propagation import gradients_by, propagate
 from keras_curvature.engines.tensorflow.taylor.structure import Cut, active_steps, linear_entry
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
@@ -91,6 +92,35 @@ class RecordedModel:
                 whole = tf.reshape(spread(stack, y), [count, -1, size])
                 columns.append(tf.cast(whole, self.z.dtype))
         return tf.concat(columns, axis=2) if len(columns) > 1 else columns[0]
+
+    def along(
+        self, rows: tf.Tensor | None, mode: Mode, entry: Cut | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """First and second derivatives of the outputs along directions, as `push` gives them."""
+        if entry is None:
+            return self.push(self.start(rows), mode)
+        return self.push(entry.start(rows), mode, entry.after)
+
+    def entry_and_jacobian(self) -> tuple[Cut, tf.Tensor] | None:
+        """The linear beginning of the model and its jacobian `(d, width)`, if it has fewer rows."""
+        d = self.f.inputs.width
+        cut = self.entry()
+        if cut is None or cut.width >= d or not cut.tensor.dtype.is_floating:
+            return None  # a complex beginning has no real directions that span it
+        mode = Collapsed(d)
+        active = ActiveJets(self.start())
+        propagate(cut.before, active, mode)
+        jet = active.of(cut.tensor)
+        if jet is None:
+            return None
+        base = mode.settle(jet).base
+        if base.second is not None or not is_shared(base.first, cut.tensor):
+            return None
+        return cut, tf.reshape(base.first, [d, cut.width])
+
+    def spanning_rows(self, jacobian: tf.Tensor) -> tf.Tensor:
+        """As few directions, along which a Laplacian is the same."""
+        return spanning_rows(jacobian)
 
     def gradients(self) -> Gradients:
         """The gradients of the outputs by every tensor on the way."""
