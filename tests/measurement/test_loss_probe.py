@@ -40,7 +40,7 @@ def linear(weights=WEIGHTS):
 
 def laplacians(model, probe, output="loss", **options):
     wrapped, labelled = with_loss(model, make_probe(probe), output)
-    return kc.laplacian(wrapped, labelled.x, **options).numpy()
+    return np.asarray(kc.laplacian(wrapped, labelled.x, **options))
 
 
 def of_cross_entropy(x=X, weights=WEIGHTS):

@@ -48,11 +48,13 @@ from keras_curvature.engines.op_types import (
 )
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
+from keras_curvature.engines.own_call import NotAsTracedError, require_as_traced
 from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.wrt import checked_wrt
 
 _random_directions = own_module("random_directions")
+normal = _random_directions.normal
 rademacher = _random_directions.rademacher
 sparse_rademacher = _random_directions.sparse_rademacher
 
@@ -75,6 +77,7 @@ __all__ = [
     "EngineChoice",
     "Evaluator",
     "Layout",
+    "NotAsTracedError",
     "NotDifferentiableError",
     "Options",
     "Place",
@@ -104,10 +107,12 @@ __all__ = [
     "may_kink",
     "names_of_columns",
     "needs_float64",
+    "normal",
     "numbers_in",
     "rademacher",
     "randomness",
     "registry",
+    "require_as_traced",
     "require_labels",
     "run_chunked",
     "selector",

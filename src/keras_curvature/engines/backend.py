@@ -5,7 +5,9 @@ The one door for what is a backend's; another backend comes in by it.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, TypeVar
 
 from keras_curvature.engines.keras_calls import unnoticed
@@ -16,17 +18,14 @@ MODULES = {
     "REFUSALS": "compilation",
     "Interpreter": "interpreter",
     "LAYERS_HAVE_METRICS": "compilation",
-    "NotAsTracedError": "own_call",
     "activity_of": "activity_analysis",
     "computing_in": "compilation",
-    "datasets_behind": "private",
     "flatten": "flat_function",
     "is_eager": "compilation",
     "keeps_examples_apart": "running",
     "layer_of": "activity_analysis",
     "outside": "compilation",
     "random_in_training": "noise",
-    "require_as_traced": "own_call",
     "require_eager": "compilation",
     "run": "interpreter",
     "switches": "linear_regions",
@@ -35,10 +34,17 @@ MODULES = {
     "unobserved": "compilation",
     "unoptimised": "compilation",
     "value_and_jacobian": "first_derivatives",
+    "writes_logs": "distribution",
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["not_converted", "only_on_tensorflow", "unnoticed"]
+__all__ = ["not_converted", "only_on_tensorflow", "tensorflow_datasets", "unnoticed"]
+
+
+def tensorflow_datasets() -> ModuleType:
+    """What reads datasets of TensorFlow, on every backend: whoever has one has TensorFlow."""
+    return importlib.import_module("keras_curvature.engines.tensorflow.datasets")
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -15,6 +15,10 @@ from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from keras_curvature.typing import Tensor
 
 
+class ActsError(RuntimeError):
+    """The model cannot be run without doing more than giving its output."""
+
+
 def called(model: Callable[..., Any], inputs: Any, training: bool) -> Any:
     """The output of a model, in inference mode or in training."""
     if isinstance(model, keras.Layer):

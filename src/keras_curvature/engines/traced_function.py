@@ -41,6 +41,10 @@ class TracedFunction(Protocol):
     def batch(self) -> int | None: ...  # noqa: D102
 
     @property
+    def is_held(self) -> bool:
+        """Whether the outputs depend on more than `z`: on other inputs or columns."""
+
+    @property
     def draws(self) -> bool:
         """Whether an output needs random numbers."""
 

@@ -11,22 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature.engines.api import (
     BoundModel,
     Engine,
     EngineChoice,
+    NotAsTracedError,
     Options,
     bind,
     chunking,
+    require_as_traced,
     run_chunked,
+    xp,
 )
 from keras_curvature.engines.backend import (
     FlatFunction,
-    NotAsTracedError,
-    require_as_traced,
+    computing_in,
     unoptimised,
 )
 from keras_curvature.engines.quantities import DIRECTIONAL, VALUE
@@ -44,9 +45,9 @@ from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import spread_of
-from keras_curvature.typing import Array, Model, Units
+from keras_curvature.typing import Array, Model, Tensor, Units
 
-Compute = Callable[..., dict[str, tf.Tensor]]
+Compute = Callable[..., dict[str, Tensor]]
 
 
 LARGE = 2**14
@@ -77,6 +78,7 @@ class Measurer(ABC):
     _pairs: tuple[NDArray[np.integer], NDArray[np.integer]]
     _scale_lines: multiscale.ScaleLines
 
+    @computing_in("float64")
     def __init__(
         self, model: Model, probe: Probe, options: Options, units: str, scale: Any
     ) -> None:
@@ -91,10 +93,9 @@ class Measurer(ABC):
         grid = is_grid(self._example_shape)
         self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(points)
         self.units = _units(units, points)
-        self._spread: Array = windows.spread(tf.constant(points)).numpy()
-        self._scale: Array = windows.resolve(
-            scale, f.inputs, lambda: tf.constant(self._spread)
-        ).numpy()
+        self._spread: Array = np.asarray(windows.spread(xp.constant(points)))
+        found = windows.resolve(scale, f.inputs, lambda: xp.constant(self._spread))
+        self._scale: Array = np.asarray(found)
         self._targets = ground_truth.targets(probe, options.output, f, model)
 
     @property
@@ -121,6 +122,7 @@ class Measurer(ABC):
     def method(self) -> tuple[str, ...]:
         """What is measured, how and why, one sentence each."""
 
+    @computing_in("float64")
     def measure(self) -> dict[str, Measurement]:
         """What holds now, by the name of each output (`""` if there is but one).
 
@@ -162,6 +164,7 @@ class Measurer(ABC):
         for condition in asked:
             shape.require_bend(condition, *self._ends[condition.index].tolist())
 
+    @computing_in("float64")
     def measure_shape(
         self, asked: Sequence[shape.Condition], names: Sequence[str]
     ) -> dict[str, tuple[shape.Kept, ...]]:
@@ -177,14 +180,14 @@ class Measurer(ABC):
         two = [i for i in every if np.isfinite(self._ends[i, 0])]
         axes = [i for i in every if i not in two]
         found, reach = self._along_axes(axes) if axes else ({}, np.empty(0))
-        exactly = dataclasses.replace(self.f, dtype=tf.float64)
+        exactly = dataclasses.replace(self.f, dtype=xp.dtype_of("float64"))
         changed = self._changes_along(two, exactly) if two else {}
         called = dict(enumerate(names)) | {one.index: one.input for one in asked}
 
         def at(point: int) -> dict[str, float]:
             if len(names) > shape.NAMED:
                 return {}
-            z = self.f.point(self._gathered([point]))[0].numpy()[0]
+            z = np.asarray(self.f.point(self._gathered([point]))[0])[0]
             return {called[i]: float(number) for i, number in enumerate(z)}
 
         def kept(condition: shape.Condition, part: slice, i: int) -> shape.Kept:
@@ -214,7 +217,7 @@ class Measurer(ABC):
         return dict(measured)
 
     @abstractmethod
-    def _found(self) -> dict[str, tf.Tensor]:
+    def _found(self) -> dict[str, Tensor]:
         """All arrays of a step, the outputs laid flat."""
 
     @abstractmethod
@@ -227,40 +230,41 @@ class Measurer(ABC):
         places = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
         return list(zip(self.f.output_names, places, strict=True))
 
+    @computing_in("float64")
     def points(self) -> Array:
         """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
-        return self.f.point(self._bound.inputs.leaves)[0].numpy().astype(np.float64)
+        return np.asarray(self.f.point(self._bound.inputs.leaves)[0], np.float64)
 
     def _run(
         self,
         compute: Compute,
-        tensors: Sequence[tf.Tensor],
+        tensors: Sequence[Tensor],
         size: int,
         constants: Sequence[Any] = (),
         bound: BoundModel | None = None,
         halved_from: float = math.inf,
-    ) -> dict[str, tf.Tensor]:
+    ) -> dict[str, Tensor]:
         """Runs on so many examples at a time, or as many as the user has said."""
         size = self._options.batch_size or max(1, size)
-        same = [tf.constant(constant) for constant in constants]
+        same = [xp.constant(constant) for constant in constants]
         with unoptimised() if self.f.activity.activations < LARGE else contextlib.nullcontext():
             return run_chunked(
                 bound or self._bound, compute, tensors, size, {}, halved_from, constants=same
             )
 
-    def _gathered(self, rows: Any) -> list[tf.Tensor]:
+    def _gathered(self, rows: Any) -> list[Tensor]:
         """Some of the probe's points, as the model takes them."""
-        return [tf.gather(leaf, rows) for leaf in self._bound.inputs.leaves]
+        return [xp.take(leaf, rows) for leaf in self._bound.inputs.leaves]
 
     def _output_spread(self, value: Array, i: int) -> Array:
         """The spread of the known values, or of the model's where none are known."""
         target = self._targets[i]
         return spread_of(value if target is None else target)
 
-    def _on_segments(self, engine: Engine[Any], pieces: int, size: int) -> dict[str, tf.Tensor]:
+    def _on_segments(self, engine: Engine[Any], pieces: int, size: int) -> dict[str, Tensor]:
         f = self.f
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, spread = tensors
             half = len(leaves) // 2
             start, rest = f.point(leaves[:half])
@@ -277,16 +281,16 @@ class Measurer(ABC):
             What `windows.exact_and_averaged` gives, and the windows' half-widths in standard
             deviations of the inputs.
         """
-        f = dataclasses.replace(self.f, dtype=tf.float64)
+        f = dataclasses.replace(self.f, dtype=xp.dtype_of("float64"))
         engine = self._bound.engine_for((DIRECTIONAL,))
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, unit, reach, low, high = tensors
             z, rest = f.point(leaves)
             return windows.exact_and_averaged(engine, f, z, rest, unit, reach, low, high)
 
         leaves, spread = self._bound.inputs.leaves, self._spread[axes]
-        places = tf.gather(self.f.point(leaves)[0], axes, axis=1).numpy().astype(np.float64)
+        places = np.asarray(xp.take(self.f.point(leaves)[0], axes, axis=1), np.float64)
         low, high = places.min(axis=0), places.max(axis=0)
         # Of an input that is the same everywhere the window is not moved.
         low, high = np.where(low < high, [low, high], [[-np.inf], [np.inf]])
@@ -295,39 +299,39 @@ class Measurer(ABC):
         unit[np.arange(len(axes)), axes] = spread
         size = engine.rows_along(f) // (5 * len(axes))
         found = self._run(compute, leaves, size, [unit, reach, low, high])
-        return {key: part.numpy() for key, part in found.items()}, reach
+        return {key: np.asarray(part) for key, part in found.items()}, reach
 
     def _changes_along(
         self, inputs: Sequence[int], f: FlatFunction, *, rows: bool = False
     ) -> dict[str, Array]:
         """What `two_valued.changes` gives along these inputs of two values, at every point."""
         leaves, inputs = self._bound.inputs.leaves, tuple(inputs)
-        places = tf.gather(f.point(leaves)[0], inputs, axis=1).numpy()
+        places = np.asarray(xp.take(f.point(leaves)[0], inputs, axis=1))
         between = np.stack([places.min(axis=0), places.max(axis=0)], axis=1)
         fitting = f.rows_at_once() if rows else f.rows_forward()
         per_example = f.outputs.width if rows else 1
         examples, at_once = chunking.plan(fitting, per_example, len(inputs))
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, between = tensors
             z, rest = f.point(leaves)
             return two_valued.changes(f, z, rest, inputs, between, at_once, rows=rows)
 
         found = self._run(compute, leaves, examples, [between])
-        return {key: part.numpy() for key, part in found.items()}
+        return {key: np.asarray(part) for key, part in found.items()}
 
-    def _on_scales(self, *, own: bool = False) -> dict[str, tf.Tensor]:
+    def _on_scales(self, *, own: bool = False) -> dict[str, Tensor]:
         """Values in float64 on the lines; those at their centres in the model's own dtype too."""
-        f, narrow = dataclasses.replace(self.f, dtype=tf.float64), self.f
+        f, narrow = dataclasses.replace(self.f, dtype=xp.dtype_of("float64")), self.f
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, unit = tensors
             z, rest = f.point(leaves)
             single = {"single": narrow(*narrow.point(leaves))} if own else {}
             return {"scales": multiscale.values(f, z, unit, rest), **single}
 
         rows = f.rows_forward()
-        tensors = [*self._gathered(self._scale_lines.start), tf.constant(self._scale_lines.unit)]
+        tensors = [*self._gathered(self._scale_lines.start), xp.constant(self._scale_lines.unit)]
         return self._run(compute, tensors, rows // len(multiscale.PLACES))
 
     def _multiscale(self, values: Array, single: Array) -> Multiscale:

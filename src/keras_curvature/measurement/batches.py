@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.engines.api import numbers_in
-from keras_curvature.engines.backend import datasets_behind
+from keras_curvature.engines.backend import tensorflow_datasets
 
 LARGEST = 2**30
 """Bytes beyond which batches are taken to have no end."""
@@ -23,13 +22,19 @@ LOADERS = {
 }
 """What else Keras reads, by the package and the name of its class, as Keras does."""
 
+DATASET = {"tensorflow": ("DatasetV2",)}
+"""TensorFlow's, which Keras reads on every backend."""
+
+NO_ARRAYS = {"tensorflow": ("RaggedTensor", "SparseTensor")}
+"""What such a dataset may hold that is no array."""
+
 ENDLESS = "`probe` is {what} without end. Give one that ends, for example {example}."
 
 
 def in_batches(given: Any) -> bool:
     """Whether Keras would read batches from this."""
-    known = (tf.data.Dataset, keras.utils.PyDataset, Iterator)
-    return isinstance(given, known) or _is_loader(given)
+    known = (keras.utils.PyDataset, Iterator)
+    return isinstance(given, known) or _is_a(given, DATASET) or _is_loader(given)
 
 
 def joined(given: Any) -> Any:
@@ -56,18 +61,24 @@ def joined(given: Any) -> Any:
 
 def _is_loader(given: Any) -> bool:
     """Whether this is a loader of PyTorch or Grain, which Keras knows by these names too."""
+    return _is_a(given, LOADERS)
+
+
+def _is_a(given: Any, kinds: Mapping[str, Sequence[str]]) -> bool:
+    """Whether this is of one of the kinds, each by its package and name: none has to be there."""
     return any(
         kind.__module__.startswith(package) and kind.__name__ in names
         for kind in type(given).__mro__
-        for package, names in LOADERS.items()
+        for package, names in kinds.items()
     )
 
 
 def _source(given: Any) -> Iterable[Any]:
-    if isinstance(given, tf.data.Dataset):
-        if int(given.cardinality()) == int(tf.data.INFINITE_CARDINALITY):
+    if _is_a(given, DATASET):
+        datasets = tensorflow_datasets()
+        if datasets.is_endless(given):
             raise ValueError(ENDLESS.format(what="a dataset", example="`dataset.take(1)`"))
-        return _unread(given)
+        return _complete(datasets.unread(given), datasets.ERRORS)
     if isinstance(given, keras.utils.PyDataset):
         count = given.num_batches
         if count is None:
@@ -87,26 +98,6 @@ def _parts(batch: Any) -> Any:
     return tuple(batch) if isinstance(batch, list) else batch
 
 
-def _unread(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """A copy of a dataset that shuffles, which begins as that will when it is first read."""
-    if not any(type(part).__name__ == "_ShuffleDataset" for part in datasets_behind(dataset)):
-        return dataset
-    try:
-        serialized = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=tf.data.experimental.to_variant(dataset), external_state_policy=1
-        )
-        graph = tf.compat.v1.GraphDef.FromString(serialized.numpy())
-        for node in graph.node:
-            if node.op == "ShuffleDatasetV3":
-                # The older op makes a counter of its own; the newer one is handed the dataset's.
-                node.op = "ShuffleDataset"
-                del node.input[4:]
-        copy = tf.raw_ops.DatasetFromGraph(graph_def=graph.SerializeToString())
-    except (tf.errors.OpError, ValueError):  # not everything can be written down
-        return dataset
-    return tf.data.experimental.from_variant(copy, dataset.element_spec)
-
-
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Leaves the global random numbers of Python and NumPy, which a user's code may draw, alone."""
@@ -121,31 +112,43 @@ def _undisturbed() -> Iterator[None]:
 def _read(source: Iterable[Any]) -> list[Any]:
     batches: list[Any] = []
     size = 0
-    try:
-        for batch in source:
-            arrays = keras.tree.map_structure(_array, batch)
-            size += sum(leaf.nbytes for leaf in _examples_in_front(keras.tree.flatten(arrays)))
-            batches.append(arrays)
-            if size > LARGEST:
-                raise ValueError(
-                    f"`probe` is a dataset of more than {LARGEST >> 20} MiB, or has no end. "
-                    "A probe is held in memory and looked at each time: give a part of it, for "
-                    "example `dataset.take(10)`."
-                )
-    except tf.errors.OpError as error:
-        raise ValueError(
-            f"`probe` is a dataset that failed after {len(batches)} batches. A probe is read once, "
-            f"before training, and must be complete. TensorFlow says: {error.message}"
-        ) from error
+    for batch in source:
+        arrays = keras.tree.map_structure(_array, batch)
+        size += sum(leaf.nbytes for leaf in _examples_in_front(keras.tree.flatten(arrays)))
+        batches.append(arrays)
+        if size > LARGEST:
+            raise ValueError(
+                f"`probe` is a dataset of more than {LARGEST >> 20} MiB, or has no end. A probe is "
+                "held in memory and looked at each time: give a part of it, for example "
+                "`dataset.take(10)`."
+            )
     return batches
+
+
+def _complete(dataset: Iterable[Any], errors: type[Exception]) -> Iterator[Any]:
+    """All batches of a dataset.
+
+    Raises:
+        ValueError: where it fails on the way.
+    """
+    count = 0
+    try:
+        for batch in dataset:
+            yield batch
+            count += 1
+    except errors as error:
+        raise ValueError(
+            f"`probe` is a dataset that failed after {count} batches. A probe is read once, before "
+            f"training, and must be complete. TensorFlow says: {getattr(error, 'message', error)}"
+        ) from error
 
 
 def _array(leaf: Any) -> Any:
     if leaf is None:
         return None
-    if isinstance(leaf, (tf.RaggedTensor, tf.SparseTensor)):
+    if _is_a(leaf, NO_ARRAYS):
         return numbers_in(leaf, "probe")  # which says what is wrong with it
-    return leaf.numpy() if tf.is_tensor(leaf) else np.asarray(leaf)
+    return np.asarray(leaf)
 
 
 def _examples_in_front(leaves: Sequence[Any]) -> list[Any]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.engines.api import (
     Engine,
     Options,
     run_chunked,
     sparse_rademacher,
+    xp,
 )
+from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
 from keras_curvature.measurement import method_text, multiscale, segments
 from keras_curvature.measurement.base import Measurer
@@ -24,7 +25,7 @@ from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.estimated_data import EstimatedMeasurement
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.statistics import deviations
-from keras_curvature.typing import Array, Model
+from keras_curvature.typing import Array, Model, Tensor
 
 DIRECTIONS = 8
 """Of each point, where the monitor chooses."""
@@ -77,11 +78,11 @@ class Draw:
     width: int
     seed: int
 
-    def thirds(self, examples: tf.Tensor) -> tf.Tensor:
+    def thirds(self, examples: Tensor) -> Tensor:
         """For the examples of these numbers, int8 `(n, count, d)`."""
         return sparse_rademacher([self.count, self.width], self.seed, examples)
 
-    def along(self, kept: tf.Tensor, unit: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    def along(self, kept: Tensor, unit: Tensor, dtype: Any) -> Tensor:
         """Directions `(count, n, d)`.
 
         Args:
@@ -89,9 +90,9 @@ class Draw:
             unit: of each input, `(d,)`.
             dtype: of the result.
         """
-        thirds = self.thirds(kept) if kept.shape.rank == 1 else kept
-        length = tf.cast(math.sqrt(3) * unit, dtype)
-        return tf.cast(tf.transpose(thirds, [1, 0, 2]), dtype) * length
+        thirds = self.thirds(kept) if len(kept.shape) == 1 else kept
+        length = xp.cast(math.sqrt(3) * unit, dtype)
+        return xp.cast(xp.transpose(thirds, [1, 0, 2]), dtype) * length
 
 
 class EstimatedMeasurer(Measurer):
@@ -102,6 +103,7 @@ class EstimatedMeasurer(Measurer):
     sampling error.
     """
 
+    @computing_in("float64")
     def __init__(
         self,
         model: Model,
@@ -132,7 +134,7 @@ class EstimatedMeasurer(Measurer):
         points = self.points()
         standard = self.units == "std"
         self._unit = deviations(points, self._spread) if standard else np.ones_like(self._spread)
-        self._directions: tf.Tensor | None = None
+        self._directions: Tensor | None = None
         self.choice = self._bound.choice((LAPLACIAN,))
         n = probe.size
         lines = max(LEAST_LINES, n // POINTS_PER_LINE)
@@ -179,6 +181,7 @@ class EstimatedMeasurer(Measurer):
             )
         return (*lines, *method_text.remarks(self._bound))
 
+    @computing_in("float64")
     def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
         """The last ones with their curvature over many distances, now."""
         found = {
@@ -192,7 +195,7 @@ class EstimatedMeasurer(Measurer):
             results[name] = dataclasses.replace(measured[name], multiscale=scales)
         return results
 
-    def _found(self) -> dict[str, tf.Tensor]:
+    def _found(self) -> dict[str, Tensor]:
         engine = self.engine
         lines = engine.rows_along(self.f) // (3 * PIECES * len(segments.GAUSS_POINTS))
         found = self._at_points() | self._on_segments(engine, PIECES, lines)
@@ -220,17 +223,17 @@ class EstimatedMeasurer(Measurer):
             unit=out,
         )
 
-    def _kept(self) -> tf.Tensor:
+    def _kept(self) -> Tensor:
         """The directions of all points, or, where these are too many, the points' numbers."""
         if self._directions is None:
             n, each = self.probe.size, self._draw.count * self.f.inputs.width
-            numbers = tf.range(n)
+            numbers = xp.arange(n)
             if n * each > KEPT_DRAW:
                 self._directions = numbers
             else:
                 draw = self._draw
 
-                def compute(index: tf.Tensor) -> dict[str, tf.Tensor]:
+                def compute(index: Tensor) -> dict[str, Tensor]:
                     return {"drawn": draw.thirds(index)}
 
                 size = max(1, DRAWN_AT_ONCE // each)
@@ -238,43 +241,43 @@ class EstimatedMeasurer(Measurer):
                 self._directions = found["drawn"]
         return self._directions
 
-    def _at_points(self) -> dict[str, tf.Tensor]:
+    def _at_points(self) -> dict[str, Tensor]:
         f, engine, draw = self.f, self.engine, self._draw
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, kept, unit = tensors
             z, rest = f.point(leaves)
             found = engine.along(f, z, rest, draw.along(kept, unit, z.dtype))
-            return {**found, SLOPE: tf.reduce_mean(found[SLOPE] ** 2, axis=2)}
+            return {**found, SLOPE: xp.mean(found[SLOPE] ** 2, axis=2)}
 
         size = engine.rows_along(f) // (2 * draw.count + 1)
         halved_from = self._bound.evaluator.halved_along(engine, draw.count)
         tensors = self._at_all_points()
         return self._run(compute, tensors, size, [self._unit], halved_from=halved_from)
 
-    def _at_scale(self) -> tf.Tensor:
+    def _at_scale(self) -> Tensor:
         """Slopes differ less from each other than values do: no need for float64 here."""
         f, engine, draw = self.f, self.engine, self._draw
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, kept, unit, scale = tensors
             z, rest = f.point(leaves)
             v = draw.along(kept, unit, z.dtype)[:2]
             # To where `x + tv` leaves the ellipsoid with half-axes h.
-            steps = 1 / tf.maximum(tf.norm(v / tf.cast(scale, z.dtype), axis=2), 1e-12)
-            ends = tf.stack([z + steps[..., None] * v, z - steps[..., None] * v])
-            rows = tf.reshape(ends, [-1, f.inputs.width])
-            along = tf.reshape(tf.stack([v, v]), [1, -1, f.inputs.width])
-            others = [tf.tile(part, [4, *[1] * (part.shape.rank - 1)]) for part in rest]
+            steps = 1 / xp.maximum(xp.norm(v / xp.cast(scale, z.dtype), axis=2), 1e-12)
+            ends = xp.stack([z + steps[..., None] * v, z - steps[..., None] * v])
+            rows = xp.reshape(ends, [-1, f.inputs.width])
+            along = xp.reshape(xp.stack([v, v]), [1, -1, f.inputs.width])
+            others = [xp.tile(part, [4, *[1] * (len(part.shape) - 1)]) for part in rest]
             slopes = engine.along(f, rows, others, along)[SLOPE]
-            ahead, behind = tf.unstack(tf.reshape(slopes, [2, 2, -1, f.outputs.width]))
+            ahead, behind = xp.unstack(xp.reshape(slopes, [2, 2, -1, f.outputs.width]), 2)
             change = (ahead - behind) / (2 * steps[..., None])
-            return {"scale": tf.transpose(change, [1, 2, 0])}
+            return {"scale": xp.transpose(change, [1, 2, 0])}
 
-        tensors = [tf.gather(part, self._windows) for part in self._at_all_points()]
+        tensors = [xp.take(part, self._windows) for part in self._at_all_points()]
         constants = [self._unit, self._scale]
         return self._run(compute, tensors, engine.rows_along(f) // 8, constants)["scale"]
 
-    def _at_all_points(self) -> list[tf.Tensor]:
+    def _at_all_points(self) -> list[Tensor]:
         """The points as the model takes them, and what is kept of their directions."""
         return [*self._bound.inputs.leaves, self._kept()]

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import Engine, Options, bind, chunking
+from keras_curvature.engines.api import Engine, Options, bind, chunking, xp
+from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
     ground_truth,
@@ -26,7 +26,7 @@ from keras_curvature.measurement.multiscale import scale_lines
 from keras_curvature.measurement.probe import Names, Probe, feature_names, names_given
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.two_valued import CHANGE_ROWS, CHANGES
-from keras_curvature.typing import Array, Model
+from keras_curvature.typing import Array, Model, Tensor
 
 FULL_HESSIAN_INPUTS = 64
 """Up to so many inputs the monitor takes the whole Hessian, beyond them its diagonal."""
@@ -53,6 +53,7 @@ ROUNDING_LIMIT = 1e-3
 class ExactMeasurer(Measurer):
     """A model, a probe and all that is measured there."""
 
+    @computing_in("float64")
     def __init__(
         self,
         model: Model,
@@ -142,6 +143,7 @@ class ExactMeasurer(Measurer):
             )
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
+    @computing_in("float64")
     def measure_slices(self) -> dict[str, Slices]:
         """Each output along each input in turn; empty where there are too few or too many."""
         if self._cuts is None:
@@ -157,13 +159,13 @@ class ExactMeasurer(Measurer):
             )
         return results
 
-    def _found(self) -> dict[str, tf.Tensor]:
+    def _found(self) -> dict[str, Tensor]:
         segment = segments.rows_of_one(self.f)
         engine, rows = self._directional, self.f.rows_at_once()
         found = self._at_points(self._bound.inputs.leaves)
         found |= self._on_segments(engine, segments.PIECES, rows // segment)
         at_scale = np.full(found[DIAGONAL].shape, np.nan)
-        at_scale[self._scaled] = self._at_scale(self._gathered(self._scaled)).numpy()
+        at_scale[self._scaled] = self._at_scale(self._gathered(self._scaled))
         if self._two_valued:
             # Rows cost as much as the Hessian, and are only read beside it.
             changed = self._changes_along(self._two_valued, self.f, rows=self.full_hessian)
@@ -220,66 +222,66 @@ class ExactMeasurer(Measurer):
         return self._bound.engine_for((DIRECTIONAL,))
 
     def _at_points(
-        self, leaves: Sequence[tf.Tensor], moved: Sequence[tf.Tensor] = ()
-    ) -> dict[str, tf.Tensor]:
+        self, leaves: Sequence[Tensor], moved: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
         """At the points of `leaves`, or, with other inputs as there, at those that are `moved`."""
         f, names, count = self.f, self._quantities, len(leaves)
         engine = self._bound.engine_for(names)
         examples, directions = self._bound.evaluator.plan(engine, names)
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             z, rest = f.point(tensors[:count])
-            z = tf.cast(tensors[-1], z.dtype) if len(tensors) > count else z
+            z = xp.cast(tensors[-1], z.dtype) if len(tensors) > count else z
             found = engine.compute(f, z, rest, None, names, directions)
             return {"z": z, **found}
 
         halved_from = self._bound.evaluator.halved_from(engine, names)
         return self._run(compute, [*leaves, *moved], examples, halved_from=halved_from)
 
-    def _at_scale(self, leaves: Sequence[tf.Tensor], moved: Sequence[tf.Tensor] = ()) -> tf.Tensor:
+    def _at_scale(self, leaves: Sequence[Tensor], moved: Sequence[Tensor] = ()) -> Tensor:
         bound = self._scale_bound
         f, d, count = bound.f, bound.f.inputs.width, len(leaves)
         examples, windows = chunking.plan(f.rows_at_once(), 2, d)
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *given, scale = tensors
             z, rest = f.point(given[:count])
-            z = tf.cast(given[-1], z.dtype) if len(given) > count else z
-            h = tf.repeat(tf.cast(scale, z.dtype)[None, None], tf.shape(z)[0], axis=0)
+            z = xp.cast(given[-1], z.dtype) if len(given) > count else z
+            h = xp.repeat(xp.cast(scale, z.dtype)[None, None], xp.lengths(z)[0], axis=0)
             return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
         return self._run(compute, [*leaves, *moved], examples, [self._scale], bound)["scale"]
 
-    def _on_grid(self) -> dict[str, tf.Tensor]:
+    def _on_grid(self) -> dict[str, Tensor]:
         """As at the points, with the other inputs held, under names of their own."""
         if self._grid is None:
             return {}
         leaves = self._gathered([self._centre] * len(self._grid))
-        moved = [tf.constant(self._grid)]
+        moved = [xp.constant(self._grid)]
         found = self._at_points(leaves, moved) | {"scale": self._at_scale(leaves, moved)}
         return {f"{HELD}{name}": part for name, part in found.items()}
 
     def _numbers(self) -> list[Array]:
         """What the model is given of each example, but for images and the like."""
-        leaves = [leaf for leaf in self._bound.inputs.leaves if leaf.dtype.is_floating]
-        narrow = [leaf.numpy() for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
+        leaves = [x for x in self._bound.inputs.leaves if xp.is_floating(x.dtype)]
+        narrow = [np.asarray(leaf) for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
         return narrow or [self.points()]
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
         bound = self._scale_bound
         f, engine = bound.f, self._directional
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, axis, position, scale = tensors
             z, rest = f.point(leaves)
             return slices.along(engine, f, z, rest, axis, position, scale)
 
         every = [cuts.index] * cuts.positions.size
-        tensors = [tf.gather(leaf, every) for leaf in bound.inputs.leaves]
-        tensors += [tf.constant(cuts.axes), tf.constant(cuts.positions.reshape(-1))]
+        tensors = [xp.take(leaf, every) for leaf in bound.inputs.leaves]
+        tensors += [xp.constant(cuts.axes), xp.constant(cuts.positions.reshape(-1))]
         size = f.rows_at_once() // (3 * f.outputs.width)
         found = self._run(compute, tensors, size, [self._scale], bound)
-        return {name: tensor.numpy().astype(np.float64) for name, tensor in found.items()}
+        return {name: np.asarray(part, np.float64) for name, part in found.items()}
 
 
 def _needs_float64(scale: Array) -> bool:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import BoundModel, Options, rademacher
-from keras_curvature.engines.backend import FlatFunction, first_derivatives
+from keras_curvature.engines.api import BoundModel, Options, normal, rademacher, xp
+from keras_curvature.engines.backend import FlatFunction, computing_in, first_derivatives
 from keras_curvature.engines.quantities import PRODUCT
 from keras_curvature.estimates.lanczos import Multiply, extreme_eigenvalues
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Tensor
 
 EXAMPLES = 3
 """Looked at, from the beginning of the probe: what a person compares at a glance."""
@@ -71,6 +70,7 @@ Look = Callable[[], tuple[Example, ...]]
 """Looks again."""
 
 
+@computing_in("float64")
 def examples_of(
     bound: BoundModel, options: Options, part: slice, count: int = EXAMPLES
 ) -> tuple[Example, ...]:
@@ -88,53 +88,51 @@ def examples_of(
     fitting = f.rows_at_once(vectors=4)
     at_once = max(1, min(PRODUCTS_AT_ONCE, fitting))
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         *given, signs, start = tensors
         z, rest = f.point(given)
         y = f(z, rest)[:, first:last]
-        chosen = tf.argmax(y, axis=1) + first
-        seeds = tf.one_hot(chosen, f.outputs.width, dtype=z.dtype)
+        chosen = xp.argmax(y, axis=1) + first
+        seeds = xp.cast(xp.one_hot(chosen, f.outputs.width), z.dtype)
 
-        def multiply(v: tf.Tensor) -> tf.Tensor:
+        def multiply(v: Tensor) -> Tensor:
             return engine.products(f, z, rest, seeds, v)
 
         found = extreme_eigenvalues(multiply, start, min(STEPS, d), TOLERANCE)
-        samples = _samples(multiply, tf.cast(tf.transpose(signs, [1, 0, 2]), z.dtype), at_once)
+        samples = _samples(multiply, xp.cast(xp.transpose(signs, [1, 0, 2]), z.dtype), at_once)
         gradient = first_derivatives.row_gradients(f, z, rest, seeds)
         return {
             **found,
             "point": z,
-            "component": tf.cast(chosen - first, z.dtype),
-            "y": tf.reduce_max(y, axis=1),
-            "slope": tf.norm(gradient, axis=1),
+            "component": xp.cast(chosen - first, z.dtype),
+            "y": xp.max(y, axis=1),
+            "slope": xp.norm(gradient, axis=1),
             "samples": samples,
         }
 
     count = min(count, int(leaves[0].shape[0]))
     if d <= EXACT_INPUTS:
-        signs = tf.repeat(tf.eye(d, dtype=tf.int8)[None], count, axis=0)
+        signs = xp.repeat(xp.eye(d, dtype=xp.dtype_of("int8"))[None], count, axis=0)
     else:
         directions = min(MOST, max(FEWEST, NUMBERS // max(1, f.activity.activations)))
         signs = rademacher([count, directions, d], seed=0)
-    start = tf.random.stateless_normal([count, d], [0, 1], dtype=f.dtype)
+    start = normal([count, d], 0, f.dtype)
     tensors = [*(leaf[:count] for leaf in leaves), signs, start]
     function = bound.evaluator.function(compute, tensors)
     rows = [function(*(t[i : i + 1] for t in tensors)) for i in range(count)]
     return tuple(_example(f, leaves, i, row) for i, row in enumerate(rows))
 
 
-def _samples(multiply: Multiply, signs: tf.Tensor, at_once: int) -> tf.Tensor:
+def _samples(multiply: Multiply, signs: Tensor, at_once: int) -> Tensor:
     """`v * Hv` of `(k, 1, d)`, some at a time: pictures may take time, but not all memory."""
     count, _, d = signs.shape
-    padded = tf.pad(signs, [[0, -count % at_once], [0, 0], [0, 0]])
-    samples = tf.map_fn(
-        lambda v: v * multiply(v), tf.reshape(padded, [-1, at_once, 1, d]), parallel_iterations=1,
-        infer_shape=False, fn_output_signature=tf.TensorSpec([at_once, 1, d], signs.dtype),
-    )  # fmt: skip
-    return tf.reshape(samples, [-1, 1, d])[:count]
+    padded = xp.pad(signs, [[0, -count % at_once], [0, 0], [0, 0]])
+    blocks = xp.reshape(padded, [-1, at_once, 1, d])
+    samples = xp.map_slices(lambda v: v * multiply(v), blocks, blocks[0], at_once=1)
+    return xp.reshape(samples, [-1, 1, d])[:count]
 
 
-def _example(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str, Any]) -> Example:
+def _example(f: FlatFunction, leaves: Sequence[Tensor], i: int, row: dict[str, Any]) -> Example:
     found = {name: np.asarray(part, dtype=np.float64) for name, part in row.items()}
     samples = found["samples"][:, 0]
     values = found["value"][0]
@@ -157,10 +155,10 @@ def _example(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int, row: dict[str
     )
 
 
-def _tokens(f: FlatFunction, leaves: Sequence[tf.Tensor], i: int) -> NDArray[np.integer] | None:
+def _tokens(f: FlatFunction, leaves: Sequence[Tensor], i: int) -> NDArray[np.integer] | None:
     """The ids of an example; whole numbers that are themselves differentiated by are no ids."""
     if f.layer is None:
         return None
     steps = f.inputs.shapes[0][:1]
-    ids = [leaf for leaf in leaves if leaf.dtype.is_integer and tuple(leaf.shape[1:]) == steps]
-    return ids[0][i].numpy() if ids else None
+    ids = [leaf for leaf in leaves if xp.is_integer(leaf.dtype) and tuple(leaf.shape[1:]) == steps]
+    return np.asarray(ids[0][i]) if ids else None

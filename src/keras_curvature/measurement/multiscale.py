@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from keras_curvature.engines.api import xp
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement import rounding_noise
 from keras_curvature.measurement.windows import second_difference
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Tensor
 
 SCALES = 12
 """From one standard deviation of the inputs to 1 / 2048 of it."""
@@ -74,12 +74,12 @@ def scale_lines(z: Array, spread: Array, lines: int = CENTRES) -> ScaleLines:
     return ScaleLines(start, unit, inside & (length > 0))
 
 
-def values(f: FlatFunction, z: tf.Tensor, unit: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
+def values(f: FlatFunction, z: Tensor, unit: Tensor, rest: Sequence[Tensor]) -> Tensor:
     """The function at all places of the lines through `z`, `(lines, places, outputs)`."""
-    rows = z[:, None] + tf.constant(PLACES, z.dtype)[:, None] * unit[:, None]
+    rows = z[:, None] + xp.constant(PLACES, z.dtype)[:, None] * unit[:, None]
     count = len(PLACES)
-    y = f(tf.reshape(rows, [-1, f.inputs.width]), [tf.repeat(r, count, axis=0) for r in rest])
-    return tf.reshape(y, [-1, count, f.outputs.width])
+    y = f(xp.reshape(rows, [-1, f.inputs.width]), [xp.repeat(r, count, axis=0) for r in rest])
+    return xp.reshape(y, [-1, count, f.outputs.width])
 
 
 def differences(values: Array, inside: NDArray[np.bool_]) -> Array:

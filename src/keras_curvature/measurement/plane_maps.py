@@ -151,7 +151,8 @@ def _plane(name: str, inputs: Any, names: Sequence[str]) -> list[int]:
 def _require_all_inputs(measurer: Measurer) -> None:
     f, inputs = measurer.f, measurer.bound.inputs
     given = [tuple(leaf.shape[1:]) for leaf in inputs.leaves[: len(inputs.names)]]
-    if f.traced.tap is not None or given != [tuple(shape) for shape in f.inputs.shapes]:
+    is_part = f.layer is not None or f.inputs.subset is not None
+    if is_part or given != [tuple(shape) for shape in f.inputs.shapes]:
         raise ValueError(
             "`maps` are of functions of the model's whole input, and derivatives here are with "
             "respect to a part of it, or to a layer's output. Leave out `maps`, or `wrt` and "

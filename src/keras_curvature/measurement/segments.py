@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import Engine
+from keras_curvature.engines.api import Engine, xp
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement.segment_slopes import Segments
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Tensor
 
 SEGMENTS, PIECES = 20, 6
 """Straight lines between probe points, and the pieces that each is cut into.
@@ -51,43 +50,43 @@ can be believed there.
 def along(
     engine: Engine[Any],
     f: FlatFunction,
-    start: tf.Tensor,
-    end: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    spread: tf.Tensor,
+    start: Tensor,
+    end: Tensor,
+    rest: Sequence[Tensor],
+    spread: Tensor,
     pieces: int = PIECES,
-) -> dict[str, tf.Tensor]:
+) -> dict[str, Tensor]:
     """Slopes and integrals of the curvature on the lines from `start` to `end`, `(s, d)`."""
     m = f.outputs.width
     step = end - start
-    length = tf.norm(step, axis=1)
-    safe = tf.where(length > 0, length, tf.ones_like(length))
+    length = xp.norm(step, axis=1)
+    safe = xp.where(length > 0, length, xp.ones_like(length))
     unit = step / safe[:, None]
     knots = np.arange(pieces + 1) / pieces
     gauss = (np.arange(pieces)[:, None] + GAUSS_POINTS).reshape(-1) / pieces
 
-    def points(fractions: Array) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-        t = tf.constant(fractions, dtype=start.dtype)[None, :, None]
-        rows = tf.reshape(start[:, None] + t * step[:, None], [-1, f.inputs.width])
+    def points(fractions: Array) -> tuple[Tensor, list[Tensor], Tensor]:
+        t = xp.constant(fractions, dtype=start.dtype)[None, :, None]
+        rows = xp.reshape(start[:, None] + t * step[:, None], [-1, f.inputs.width])
         count = len(fractions)
-        return rows, [tf.repeat(r, count, axis=0) for r in rest], tf.repeat(unit, count, axis=0)
+        return rows, [xp.repeat(r, count, axis=0) for r in rest], xp.repeat(unit, count, axis=0)
 
     z, others, u = points(knots)
     slopes = engine.slopes(f, z, others, u)
     z, others, u = points(gauss)
     curvature = engine.compute(f, z, others, u, (DIRECTIONAL,), 1)[DIRECTIONAL]
-    curvature = tf.reshape(curvature, [-1, pieces, len(GAUSS_POINTS), m])
+    curvature = xp.reshape(curvature, [-1, pieces, len(GAUSS_POINTS), m])
     piece = length[:, None, None] / pieces
     integrals, others = (
-        tf.reduce_sum(tf.constant(rule[:, None], z.dtype) * curvature, axis=2) * piece
+        xp.sum(xp.constant(rule[:, None], z.dtype) * curvature, axis=2) * piece
         for rule in (RULE, RULE_WITHOUT_ONE)
     )
     return {
         "lengths": length,
-        "standard_lengths": tf.norm(step / tf.cast(spread, step.dtype), axis=1),
-        "slopes": tf.reshape(slopes, [-1, pieces + 1, m]),
+        "standard_lengths": xp.norm(step / xp.cast(spread, step.dtype), axis=1),
+        "slopes": xp.reshape(slopes, [-1, pieces + 1, m]),
         "integrals": integrals,
-        "errors": tf.abs(integrals - others),
+        "errors": xp.abs(integrals - others),
     }
 
 

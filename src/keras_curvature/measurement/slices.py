@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import Engine
+from keras_curvature.engines.api import Engine, xp
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement.windows import second_difference
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Tensor
 
 FEWEST_INPUTS, MOST_INPUTS = 3, 64
 """Fewer are drawn as they are; for more, nobody looks through the slices."""
@@ -113,12 +112,12 @@ def grid(z: Array) -> Array | None:
 def along(
     engine: Engine[Any],
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    axis: tf.Tensor,
-    position: tf.Tensor,
-    scale: tf.Tensor,
-) -> dict[str, tf.Tensor]:
+    z: Tensor,
+    rest: Sequence[Tensor],
+    axis: Tensor,
+    position: Tensor,
+    scale: Tensor,
+) -> dict[str, Tensor]:
     """Value and second derivatives with input `axis` of each row `z` moved to `position`.
 
     Args:
@@ -133,12 +132,12 @@ def along(
     Returns:
         `value`, `curvature` and `scale_curvature`, each `(rows, m)`.
     """
-    unit = tf.one_hot(axis, f.inputs.width, dtype=z.dtype)
-    z = z + unit * (tf.cast(position, z.dtype)[:, None] - z)
-    h = tf.gather(tf.cast(scale, z.dtype), axis)[:, None]
-    rows = tf.concat([z, z + h * unit, z - h * unit], axis=0)
-    thrice = [tf.concat([r, r, r], axis=0) for r in rest]
-    here, ahead, behind = tf.split(f(rows, thrice), 3, axis=0)
+    unit = xp.cast(xp.one_hot(axis, f.inputs.width), z.dtype)
+    z = z + unit * (xp.cast(position, z.dtype)[:, None] - z)
+    h = xp.take(xp.cast(scale, z.dtype), axis)[:, None]
+    rows = xp.concatenate([z, z + h * unit, z - h * unit], axis=0)
+    thrice = [xp.concatenate([r, r, r], axis=0) for r in rest]
+    here, ahead, behind = xp.unstack(xp.reshape(f(rows, thrice), [3, -1, f.outputs.width]), 3)
     return {
         "value": here,
         "curvature": engine.compute(f, z, rest, unit, (DIRECTIONAL,), 1)[DIRECTIONAL],

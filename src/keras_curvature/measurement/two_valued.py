@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
+from keras_curvature.engines.api import xp
 from keras_curvature.engines.backend import FlatFunction, tiled, value_and_jacobian
 from keras_curvature.engines.quantities import VALUE
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Tensor
 
 CHANGES, CHANGE_ROWS = "changes", "change_rows"
 """Under what names they are found."""
@@ -35,14 +35,14 @@ def ends(z: Array) -> Array:
 
 def changes(
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
+    z: Tensor,
+    rest: Sequence[Tensor],
     inputs: tuple[int, ...],
-    between: tf.Tensor,
+    between: Tensor,
     at_once: int,
     *,
     rows: bool,
-) -> dict[str, tf.Tensor]:
+) -> dict[str, Tensor]:
     """What one input at a time changes from its lower value to its higher one.
 
     Args:
@@ -59,30 +59,30 @@ def changes(
         the change of the slope along each input over the way, `(n, m, k, d)`: a row of the
         Hessian, averaged over the way from one value to the other, kinks included.
     """
-    columns, between = tf.transpose(z), tf.cast(between, z.dtype)
+    columns, between = xp.transpose(z), xp.cast(between, z.dtype)
     m, d = f.outputs.width, f.inputs.width
     take = value_and_jacobian if rows else _value
     value, *slope = take(f, z, rest)
     changed, bent = [], []
     for start in range(0, len(inputs), at_once):
         some = inputs[start : start + at_once]
-        low, high = tf.split(between[start : start + at_once], 2, axis=1)
-        own = tf.gather(columns, some)  # `(inputs, n)`
+        low, high = xp.split(between[start : start + at_once], [1, 1], axis=1)
+        own = xp.take(columns, some)  # `(inputs, n)`
         # Not by a step, which would round: a model may ask whether it is this very value.
-        other = tf.where(own == low, high, low)
-        axis = tf.one_hot(some, d, on_value=True, off_value=False, dtype=tf.bool)[:, None]
-        moved = tf.reshape(tf.where(axis, other[..., None], z), [-1, d])
+        other = xp.where(own == low, high, low)
+        axis = xp.one_hot(xp.constant(some), d)[:, None]
+        moved = xp.reshape(xp.where(axis, other[..., None], z), [-1, d])
         there, *slopes = take(f, moved, [tiled(r, len(some)) for r in rest])
         step = other - own
-        changed.append((tf.reshape(there, [len(some), -1, m]) - value) * tf.sign(step)[..., None])
+        changed.append((xp.reshape(there, [len(some), -1, m]) - value) * xp.sign(step)[..., None])
         if rows:
-            bend = tf.reshape(slopes[0], [len(some), -1, m, d]) - slope[0]
+            bend = xp.reshape(slopes[0], [len(some), -1, m, d]) - slope[0]
             bent.append(bend / step[..., None, None])
-    found = {VALUE: value, CHANGES: tf.transpose(tf.concat(changed, axis=0), [1, 2, 0])}
+    found = {VALUE: value, CHANGES: xp.transpose(xp.concatenate(changed, axis=0), [1, 2, 0])}
     if rows:
-        found[CHANGE_ROWS] = tf.transpose(tf.concat(bent, axis=0), [1, 2, 0, 3])
+        found[CHANGE_ROWS] = xp.transpose(xp.concatenate(bent, axis=0), [1, 2, 0, 3])
     return found
 
 
-def _value(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tuple[tf.Tensor]:
+def _value(f: FlatFunction, z: Tensor, rest: Sequence[Tensor]) -> tuple[Tensor]:
     return (f(z, rest),)

@@ -13,7 +13,7 @@ import keras
 
 from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.api import Options
-from keras_curvature.engines.backend import only_on_tensorflow, unobserved
+from keras_curvature.engines.backend import unobserved
 from keras_curvature.measurement.exact_or_estimated import checked_directions
 from keras_curvature.measurement.plane_maps import Maps
 from keras_curvature.measurement.probe import Names, make_probe
@@ -185,7 +185,6 @@ class CurvatureMonitor(keras.callbacks.Callback):
         on_error: str = "raise",
         verify: bool = False,
     ) -> None:
-        only_on_tensorflow("`CurvatureMonitor`")
         super().__init__()
         require_one_of("units", units, ("auto", "raw", "std"))
         require_one_of("on_error", on_error, ("raise", "warn"))

@@ -15,8 +15,8 @@ import keras
 
 from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.engines.api import Options, forget
-from keras_curvature.engines.backend import NotAsTracedError
+from keras_curvature.engines.api import NotAsTracedError, Options, forget
+from keras_curvature.engines.backend import writes_logs
 from keras_curvature.measurement import method_text
 from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
@@ -33,7 +33,6 @@ from keras_curvature.measurement.probe import (
 )
 from keras_curvature.measurement.shape import conditions
 from keras_curvature.measurement.slices import Slices
-from keras_curvature.monitor import chief
 from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import PictureBudget
 from keras_curvature.monitor.watched_network import watched
@@ -149,8 +148,11 @@ class Training:
         self.writer: Any = None
 
     def open_log(self, log_dir: str | Path | None, name: str) -> None:
-        """Opens the log, where there is to be one and this process writes it."""
-        if log_dir is not None and chief.writes(self._trained):
+        """Opens the log, where there is to be one and this process writes it.
+
+        All processes measure, so that callbacks that decide by the numbers decide alike everywhere.
+        """
+        if log_dir is not None and writes_logs(self._trained):
             # Here, so that only those who log pay for loading it.
             from keras_curvature.summaries.run_writer import RunWriter
 

@@ -34,14 +34,15 @@ minimum = jnp.minimum
 norm = jnp.linalg.norm
 ones = jnp.ones
 ones_like = jnp.ones_like
+pad = jnp.pad
 repeat = jnp.repeat
 reshape = jnp.reshape
+sign = jnp.sign
 square = jnp.square
 stack = jnp.stack
 std = jnp.std
 sum = jnp.sum
 tensordot = jnp.tensordot
-take = jnp.take
 tile = jnp.tile
 transpose = jnp.transpose
 where = jnp.where
@@ -121,6 +122,11 @@ def has_derivative(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.inexact)
 
 
+def is_integer(dtype: Any) -> bool:
+    """Whether numbers of a dtype are whole."""
+    return jnp.issubdtype(dtype, jnp.integer)
+
+
 def is_real(dtype: Any) -> bool:
     """Whether a dtype is one of real numbers."""
     return not jnp.issubdtype(dtype, jnp.complexfloating)
@@ -197,13 +203,20 @@ def split(tensor: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
     return jnp.split(tensor, np.cumsum(sizes)[:-1], axis=axis)
 
 
+def take(tensor: Tensor, indexes: Any, axis: int = 0) -> Tensor:
+    """The entries at some places along an axis."""
+    return jnp.take(tensor, jnp.asarray(indexes), axis=axis)
+
+
 def unstack(tensor: Tensor, num: int | None = None) -> list[Tensor]:
     """The slices along the first axis."""
     return list(tensor)
 
 
-def map_slices(function: Callable[[Tensor], Tensor], stack: Tensor, like: Tensor) -> Tensor:
-    """`function` of one slice of a stack after the other; each result is like a given array."""
+def map_slices(
+    function: Callable[[Tensor], Tensor], stack: Tensor, like: Tensor, at_once: int = 1
+) -> Tensor:
+    """`function` of one slice of a stack after the other; the results are like a given array."""
     return jax.lax.map(function, stack)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import jax
@@ -40,8 +41,28 @@ def unoptimised() -> Iterator[None]:
 @contextlib.contextmanager
 def computing_in(dtype: Any) -> Iterator[None]:
     """Has float64 mean float64, whether or not the user has switched it on."""
-    with jax.enable_x64(True) if jnp.dtype(dtype) == "float64" else contextlib.nullcontext():
+    if jnp.dtype(dtype) != "float64":
         yield
+        return
+    users = _users_x64.get()
+    token = _users_x64.set(jax.config.jax_enable_x64 if users is None else users)
+    try:
+        with jax.enable_x64(True):
+            yield
+    finally:
+        _users_x64.reset(token)
+
+
+@contextlib.contextmanager
+def as_the_user_computes() -> Iterator[None]:
+    """What the user's code makes has the dtype that it has outside of `computing_in`."""
+    users = _users_x64.get()
+    with contextlib.nullcontext() if users is None else jax.enable_x64(users):
+        yield
+
+
+_users_x64: ContextVar[bool | None] = ContextVar("users_x64", default=None)
+"""Whether the user has switched float64 on, where `computing_in` has done so too."""
 
 
 def is_eager(tensors: Any = ()) -> bool:

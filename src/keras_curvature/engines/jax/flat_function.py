@@ -55,6 +55,7 @@ class FlatFunction:
         layer: whose output `z` is or is part of, `None` of the model's inputs.
         constants: arrays that the model holds besides its variables.
         batch: how many examples it takes at a time, if not any number.
+        traced: stands for the traces.
     """
 
     traced_for: Callable[[int], Trace]
@@ -69,7 +70,7 @@ class FlatFunction:
     layer: str | None = field(default=None, kw_only=True)
     constants: tuple[Any, ...] = field(default=(), kw_only=True)
     batch: int | None = field(default=None, kw_only=True)
-    identity: Hashable = field(default_factory=object, kw_only=True)
+    traced: Hashable = field(default_factory=object, kw_only=True)
 
     def __eq__(self, other: object) -> bool:
         """Whether it computes the same from the same variables."""
@@ -79,6 +80,11 @@ class FlatFunction:
 
     def __hash__(self) -> int:
         return hash(self.identity)
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two functions that compute the same from the same variables."""
+        return self.traced, self.dtype, self.batch
 
     def weights(self) -> list[Any]:
         """The values of its variables: those of the computation at hand, or of now."""
@@ -152,6 +158,16 @@ class FlatFunction:
         """How many rows with a direction each fit if they go through once, forward."""
         found = self.activity
         return chunking.rows_forward(found.activations, found.widest, self.inputs.width, self.dtype)
+
+    @functools.cached_property
+    def is_held(self) -> bool:
+        """Whether the outputs depend on more than `z`: on other inputs or columns."""
+        traced = self.traced_for(self.examples)
+        sources = self.sources(traced)
+        held = set(traced.inputs) - set(sources)
+        needed = traced.program.needed(traced.outputs, sources)
+        read = {x for instruction in needed for x in instruction.inputs if isinstance(x, Slot)}
+        return not held.isdisjoint(read)
 
     @property
     def draws(self) -> bool:

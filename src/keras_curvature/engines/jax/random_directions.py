@@ -10,6 +10,11 @@ import jax
 import jax.numpy as jnp
 
 
+def normal(shape: Sequence[int], seed: int, dtype: Any) -> Any:
+    """Normally distributed entries, the same for a seed."""
+    return jax.random.normal(jax.random.key(seed), tuple(shape), dtype)
+
+
 def rademacher(shape: Sequence[int], seed: int) -> Any:
     """Entries of -1 and 1, each as likely (Hutchinson 1990), the same for a seed.
 

@@ -12,6 +12,7 @@ import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from keras_curvature.engines.columns import Subset, subset_of
+from keras_curvature.engines.jax.compilation import as_the_user_computes
 from keras_curvature.engines.jax.jaxprs import flattened
 from keras_curvature.engines.jax.program import Program, Slot
 from keras_curvature.engines.keras_calls import (
@@ -135,7 +136,7 @@ def trace(
     abstract = [jax.ShapeDtypeStruct(tuple(s.shape), s.dtype) for s in specs]
     while True:
         weights = [jax.ShapeDtypeStruct(v.value.shape, v.value.dtype) for v in variables]
-        with unnoticed(model):
+        with unnoticed(model), as_the_user_computes():
             closed = jax.make_jaxpr(call)(weights, abstract)
         if not others:
             break

@@ -36,8 +36,10 @@ minimum = tf.minimum
 norm = tf.norm
 ones = tf.ones
 ones_like = tf.ones_like
+pad = tf.pad
 repeat = tf.repeat
 reshape = tf.reshape
+sign = tf.sign
 spec = tf.TensorSpec
 split = tf.split
 square = tf.square
@@ -78,6 +80,11 @@ def itemsize(dtype: tf.DType) -> int:
 def is_floating(dtype: tf.DType) -> bool:
     """Whether numbers of a dtype have a derivative and are real."""
     return bool(dtype.is_floating)
+
+
+def is_integer(dtype: tf.DType) -> bool:
+    """Whether numbers of a dtype are whole."""
+    return bool(dtype.is_integer)
 
 
 def is_real(dtype: tf.DType) -> bool:
@@ -126,10 +133,14 @@ def one_hot(indexes: tf.Tensor, depth: int) -> tf.Tensor:
 
 
 def map_slices(
-    function: Callable[[tf.Tensor], tf.Tensor], stack: tf.Tensor, like: tf.Tensor
+    function: Callable[[tf.Tensor], tf.Tensor],
+    stack: tf.Tensor,
+    like: tf.Tensor,
+    at_once: int | None = None,
 ) -> Any:
-    """`function` of one slice of a stack after the other; each result is like a given tensor."""
-    return tf.map_fn(function, stack, fn_output_signature=tf.TensorSpec(like.shape, like.dtype))
+    """`function` of each slice of a stack, so many at once; the results are like a given tensor."""
+    signature = tf.TensorSpec(like.shape, like.dtype)
+    return tf.map_fn(function, stack, parallel_iterations=at_once, fn_output_signature=signature)
 
 
 def sum_of(part: Callable[[tf.Tensor], tf.Tensor], blocks: tf.Tensor) -> tf.Tensor:

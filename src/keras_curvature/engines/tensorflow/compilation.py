@@ -126,9 +126,10 @@ def saying(what: str, error: tf.errors.ResourceExhaustedError) -> Exception:
     return OUT_OF_MEMORY(error.node_def, error.op, f"{what}: {error.message}")
 
 
-def computing_in(dtype: tf.DType) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def computing_in(dtype: Any) -> Iterator[None]:
     """Tensors have the dtype that they are given: nothing to be done for it."""
-    return contextlib.nullcontext()
+    yield
 
 
 REFUSALS = (ValueError, tf.errors.InvalidArgumentError)

@@ -27,6 +27,21 @@ def replicas_here(model: Any) -> tf.distribute.Strategy | None:
     return strategy if isinstance(strategy, MIRRORED) and count(strategy) > 1 else None
 
 
+def writes_logs(model: Any) -> bool:
+    """Whether this process writes: the only one, the chief, or else the first worker.
+
+    Args:
+        model: its strategy knows the other processes.
+    """
+    strategy: Any = model.distribute_strategy
+    resolver = strategy.cluster_resolver if strategy is not None else None
+    if resolver is None or not resolver.task_type:
+        return True
+    jobs = resolver.cluster_spec().jobs
+    first = "chief" if "chief" in jobs else "worker"
+    return bool(resolver.task_type == first and not resolver.task_id)
+
+
 def count(strategy: tf.distribute.Strategy) -> int:
     """How many devices of this process share the work."""
     return len(strategy.extended.worker_devices)

@@ -47,6 +47,11 @@ def sparse_rademacher(shape: Sequence[int], seed: int, examples: tf.Tensor) -> t
     return tf.reshape(tf.cast(flat == 1, tf.int8) - tf.cast(flat == 0, tf.int8), [-1, *shape])
 
 
+def normal(shape: Sequence[int | tf.Tensor], seed: int, dtype: tf.DType) -> tf.Tensor:
+    """Normally distributed entries, the same for a seed."""
+    return tf.random.stateless_normal(shape, [seed, 1], dtype=dtype)
+
+
 def rademacher(shape: Sequence[int | tf.Tensor], seed: int) -> tf.Tensor:
     """Entries of -1 and 1, each as likely (Hutchinson 1990), the same for a seed.
 

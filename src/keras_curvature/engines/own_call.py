@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_curvature.engines.inputs import Inputs, prepare
-from keras_curvature.engines.keras_calls import called, unnoticed
+from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.inputs import prepare
 from keras_curvature.engines.outputs import selector
-from keras_curvature.engines.tensorflow.private import recorded, unobserved, unoptimised
-from keras_curvature.engines.tensorflow.side_effects import DRAW, PASSING, acts, all_needed
-from keras_curvature.typing import Array, Model, Output, Structure
+from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.typing import Array, Model, Output, Structure, Tensor
+
+compilation = own_module("compilation")
 
 MOST_EXAMPLES = 64
 """Looked at: enough to tell two functions apart."""
@@ -24,10 +23,6 @@ ROUNDING = {"bfloat16": 2**-7, "float16": 2**-10, "float32": 2**-23, "float64": 
 
 NUDGES = (1e-7, -1e-7, 3e-7)
 """Relative changes of the input, of the size of its rounding in float32."""
-
-
-class ActsError(RuntimeError):
-    """The model cannot be run without doing more than giving its output."""
 
 
 class NotAsTracedError(ValueError):
@@ -54,10 +49,13 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
     """
     inputs = prepare(model, x)
     count = inputs.batch or min(MOST_EXAMPLES, len(values))
-    leaves = [tf.convert_to_tensor(leaf)[:count] for leaf in inputs.leaves]
-    call, rounding = _own(model, inputs, output, count)
+    leaves = [xp.array(leaf)[:count] for leaf in inputs.leaves]
+    call, dtypes = own_module("own_graph").own_graph(model, inputs, selector(model, output), count)
+    rounding = max(ROUNDING.get(dtype, 0) for dtype in dtypes)
     own, known = call(leaves), np.asarray(values[:count], "float64")
-    with unoptimised():  # TensorFlow's optimiser changes what is rounded: (x + c) - c is x
+    with (
+        compilation.unoptimised()
+    ):  # TensorFlow's optimiser changes what is rounded: (x + c) - c is x
         others = [call(leaves)]
     others += [call(_nudged(leaves, by)) for by in NUDGES]
     with np.errstate(invalid="ignore"):
@@ -75,35 +73,6 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
         )
 
 
-def _own(
-    model: Model, inputs: Inputs, output: Output, count: int
-) -> tuple[Callable[[Sequence[tf.Tensor]], Array], float]:
-    """The model's output, flat and in float64, and the rounding of the narrowest dtype in it."""
-    selected = selector(model, output)
-
-    def call(*leaves: tf.Tensor) -> list[tf.Tensor]:
-        outputs = selected(called(model, inputs.packed(leaves), training=False))
-        return list(keras.tree.flatten(outputs))
-
-    specs = [tf.TensorSpec([count, *s.shape[1:]], s.dtype) for s in inputs.specs]
-    with tf.init_scope(), recorded(), unnoticed(model), unobserved():
-        whole = tf.compat.v1.wrap_function(call, specs)
-    for op in all_needed(whole.outputs):
-        if acts(op) or op.type in PASSING or op.type == DRAW:
-            raise ActsError(f"to run it would be noticed, by {op.type} in {op.name!r}")
-    pruned = whole.prune(whole.inputs[: len(specs)], whole.outputs)
-    tensors = [tensor for op in pruned.graph.get_operations() for tensor in op.outputs]
-    rounding = max(ROUNDING.get(tensor.dtype.name, 0) for tensor in tensors)
-
-    def run(given: Sequence[tf.Tensor]) -> Array:
-        fed = [tf.cast(leaf, spec.dtype) for leaf, spec in zip(given, specs, strict=True)]
-        with unobserved():
-            found = pruned(*fed)
-        return np.concatenate([np.reshape(y, (count, -1)).astype("float64") for y in found], 1)
-
-    return run, rounding
-
-
-def _nudged(leaves: Sequence[tf.Tensor], by: float) -> list[tf.Tensor]:
+def _nudged(leaves: Sequence[Tensor], by: float) -> list[Tensor]:
     """The floats among the inputs, changed by a little."""
-    return [x + tf.cast(by, x.dtype) * x if x.dtype.is_floating else x for x in leaves]
+    return [x + xp.cast(by, x.dtype) * x if xp.is_floating(x.dtype) else x for x in leaves]
