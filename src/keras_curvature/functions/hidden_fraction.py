@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.engines.api import (
     BoundModel,
-    Engine,
     Options,
     bind,
     run_chunked,
     unflatten,
+    xp,
 )
-from keras_curvature.engines.backend import only_on_tensorflow, require_eager
+from keras_curvature.engines.backend import computing_in, require_eager
 from keras_curvature.engines.quantities import DIRECTIONAL
 from keras_curvature.measurement import segments
 from keras_curvature.measurement import windows as scales
-from keras_curvature.typing import Array, Columns, Model, Output, Structure, Wrt
+from keras_curvature.typing import Array, Columns, Model, Output, Structure, Tensor, Wrt
 
 WINDOWS = 64
 """How many windows are looked at in random directions, or along each axis."""
@@ -76,28 +76,31 @@ def hidden_fraction(
 
     Example:
         >>> import keras_curvature as kc
-        >>> import tensorflow as tf
-        >>> x = tf.linspace(-1.0, 1.0, 50)[:, None]
-        >>> kc.hidden_fraction(tf.nn.relu, x)
+        >>> x = keras.ops.linspace(-1.0, 1.0, 50)[:, None]
+        >>> kc.hidden_fraction(keras.ops.relu, x)
         array([1.])
-        >>> kc.hidden_fraction(tf.nn.silu, x)
+        >>> kc.hidden_fraction(keras.ops.silu, x)
         array([0.])
     """
-    only_on_tensorflow("`hidden_fraction`")
     if along not in ("random", "axes"):
         raise ValueError(f"`along` must be 'random' or 'axes'. Received: {along!r}.")
     require_eager("hidden_fraction")
     options = Options(output, wrt, engine, batch_size=batch_size, columns=columns)
     bound = bind(model, x, options, in_float64=True)
-    chosen = bound.engine_for((DIRECTIONAL,))
+    with computing_in("float64"):
+        return _shares(bound, scale, along, batch_size)
+
+
+def _shares(bound: BoundModel, scale: Any, along: str, batch_size: int | None) -> Any:
+    """What `hidden_fraction` gives of a model that has been traced."""
     f = bound.f
     z, rest = f.point(bound.inputs.leaves)
-    h = scales.resolve(scale, f.inputs, lambda: scales.spread(z)).numpy()
+    h = np.asarray(scales.resolve(scale, f.inputs, lambda: scales.spread(z)))
     rows = np.resize(np.random.default_rng(0).permutation(len(z)), WINDOWS)
     moves = _axes(h) if along == "axes" else _random(h)
-    centres = np.tile(z.numpy()[rows], (len(moves) // WINDOWS, 1))
-    others = [tf.gather(r, np.tile(rows, len(moves) // WINDOWS)) for r in rest]
-    found = _along(bound, chosen, centres - moves, centres + moves, others, batch_size)
+    centres = np.tile(np.asarray(z)[rows], (len(moves) // WINDOWS, 1))
+    others = [xp.take(r, np.tile(rows, len(moves) // WINDOWS)) for r in rest]
+    found = _along(bound, centres - moves, centres + moves, others, batch_size)
     shares = np.array(
         [
             [_share(found, slice(start, start + WINDOWS), j) for j in range(f.outputs.width)]
@@ -106,8 +109,8 @@ def hidden_fraction(
     )  # (groups of windows, m)
     layouts = (f.outputs, f.inputs) if along == "axes" else (f.outputs,)
     flat = shares.T if along == "axes" else shares[0]
-    return tf.nest.map_structure(
-        lambda part: part[0].numpy(), unflatten(tf.constant(flat[None]), *layouts)
+    return keras.tree.map_structure(
+        lambda part: np.asarray(part[0]), unflatten(xp.constant(flat[None]), *layouts)
     )
 
 
@@ -124,24 +127,23 @@ def _random(h: Array) -> Array:
 
 def _along(
     bound: BoundModel,
-    engine: Engine[Any],
     start: Array,
     end: Array,
-    rest: Sequence[tf.Tensor],
+    rest: Sequence[Tensor],
     batch_size: int | None,
 ) -> dict[str, Array]:
     """What `segments.along` gives, in chunks."""
-    f = bound.f
+    f, engine = bound.f, bound.engine_for((DIRECTIONAL,))
 
-    def compute(start: tf.Tensor, end: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
-        spread = tf.ones([f.inputs.width], f.dtype)
+    def compute(start: Tensor, end: Tensor, *rest: Tensor) -> dict[str, Tensor]:
+        spread = xp.ones([f.inputs.width], f.dtype)
         return segments.along(engine, f, start, end, rest, spread)
 
     at_once = f.rows_at_once()
     size = batch_size or max(1, at_once // segments.rows_of_one(f))
-    tensors = [tf.constant(start, f.dtype), tf.constant(end, f.dtype), *rest]
+    tensors = [xp.constant(start, f.dtype), xp.constant(end, f.dtype), *rest]
     found = run_chunked(bound, compute, tensors, size, {})
-    return {name: tensor.numpy() for name, tensor in found.items()}
+    return {name: np.asarray(part) for name, part in found.items()}
 
 
 def _share(found: dict[str, Array], windows: slice, output: int) -> float:
