@@ -28,7 +28,7 @@ MODULES = {
     "random_in_training": "noise",
     "require_eager": "compilation",
     "run": "interpreter",
-    "switches": "linear_regions",
+    "switches_of": "linear_regions",
     "tiled": "first_derivatives",
     "trace": "tracing",
     "unobserved": "compilation",

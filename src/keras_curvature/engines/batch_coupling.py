@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.supported_backend import own_module
@@ -65,22 +68,26 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
     Raises:
         ValueError: if the output has not a row for each example.
     """
-    z, rest = f.point([leaf[:EXAMPLES] for leaf in leaves])
-    call = running.as_called(f)
-    count = int(z.shape[0])
+    z, *rest = (np.asarray(x) for x in _point(f, [leaf[:EXAMPLES] for leaf in leaves]))
+    as_called = running.as_called(f)
+
+    def call(z: Any, rest: Sequence[Any]) -> list[Tensor]:
+        return as_called(xp.constant(z), list(map(xp.constant, rest)))
+
+    count = len(z)
     for y in call(z, rest):
         if y.shape[0] != count:
             raise ValueError(fixed_batch.not_a_row_each(int(y.shape[0]), count))
     # Beside copies of itself alone an example would not show what depends on a mean over all.
-    moved = xp.where(z == 0, xp.cast(STEP, z.dtype), (1 - STEP) * z)
+    moved = np.where(z == 0, z.dtype.type(STEP), z.dtype.type(1 - STEP) * z)
     # At least twice as many rows as below: what depends on their number shows too.
     times = 2 if count == 1 else 1
-    rows = xp.tile(xp.concatenate([z, moved], axis=0), [times, 1])
-    together = f.outputs.join(call(rows, [_tiled(r, 2 * times) for r in rest]))
+    rows = np.tile(np.concatenate([z, moved]), [times, 1])
+    together = np.asarray(f.outputs.join(call(rows, [_tiled(r, 2 * times) for r in rest])))
     # Twice the same example, for the models that fail on a batch of one.
     pairs = [[_tiled(t[i : i + 1], 2) for t in (z, *rest)] for i in range(count)]
-    found = [f.outputs.join(call(pair[0], pair[1:])) for pair in pairs]
-    alone = xp.concatenate([y[:1] for y in found], axis=0)
+    found = [np.asarray(f.outputs.join(call(pair[0], pair[1:]))) for pair in pairs]
+    alone = np.concatenate([y[:1] for y in found])
     return _relative(together[:count], alone)
 
 
@@ -91,15 +98,21 @@ def randomness(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
     return _relative(first, second)
 
 
-def _relative(a: Tensor, b: Tensor) -> float:
+def _relative(a: Any, b: Any) -> float:
     """The largest difference, relative to the largest of all numbers."""
-    size = float(xp.max(xp.abs(xp.stack([a, b]))))
-    return float(xp.max(xp.abs(a - b))) / size if size else 0.0
+    with np.errstate(invalid="ignore"):  # NaN is another problem
+        size = float(np.abs(np.stack([a, b])).max())
+        return float(np.abs(a - b).max()) / size if size else 0.0
 
 
-def _value(f: TracedFunction, leaves: Sequence[Tensor]) -> Tensor:
-    return f(*f.point(leaves))
+def _point(f: TracedFunction, leaves: Sequence[Tensor]) -> list[Tensor]:
+    z, rest = f.point(leaves)
+    return [z, *rest]
 
 
-def _tiled(tensor: Tensor, times: int) -> Tensor:
-    return xp.tile(tensor, [times, *[1] * (tensor.ndim - 1)])
+def _value(f: TracedFunction, leaves: Sequence[Tensor]) -> Any:
+    return np.asarray(f(*f.point(leaves)))
+
+
+def _tiled(array: Any, times: int) -> Any:
+    return np.tile(array, [times, *[1] * (array.ndim - 1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.inputs import prepare
 from keras_curvature.engines.outputs import selector
 from keras_curvature.engines.supported_backend import own_module
-from keras_curvature.typing import Array, Model, Output, Structure, Tensor
+from keras_curvature.typing import Array, Model, Output, Structure
 
 compilation = own_module("compilation")
 
@@ -49,7 +50,7 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
     """
     inputs = prepare(model, x)
     count = inputs.batch or min(MOST_EXAMPLES, len(values))
-    leaves = [xp.array(leaf)[:count] for leaf in inputs.leaves]
+    leaves = [np.asarray(leaf[:count]) for leaf in inputs.leaves]
     call, dtypes = own_module("own_graph").own_graph(model, inputs, selector(model, output), count)
     rounding = max(ROUNDING.get(dtype, 0) for dtype in dtypes)
     own, known = call(leaves), np.asarray(values[:count], "float64")
@@ -73,6 +74,10 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
         )
 
 
-def _nudged(leaves: Sequence[Tensor], by: float) -> list[Tensor]:
+def _nudged(leaves: Sequence[Any], by: float) -> list[Any]:
     """The floats among the inputs, changed by a little."""
-    return [x + xp.cast(by, x.dtype) * x if xp.is_floating(x.dtype) else x for x in leaves]
+    floats = [xp.is_floating(xp.dtype_of(x.dtype)) for x in leaves]
+    return [
+        x + x.dtype.type(by) * x if is_float else x
+        for x, is_float in zip(leaves, floats, strict=True)
+    ]

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_curvature.engines.api import Options, bind, chunking, unflatten
+from keras_curvature.engines.api import (
+    BoundModel,
+    Options,
+    bind,
+    chunking,
+    run_chunked,
+    unflatten,
+    xp,
+)
 from keras_curvature.engines.backend import (
     FlatFunction,
-    only_on_tensorflow,
+    computing_in,
     require_eager,
-    switches,
+    switches_of,
     value_and_jacobian,
 )
-from keras_curvature.typing import Array, Model, Output
+from keras_curvature.typing import Array, Model, Output, Tensor
 
 RESOLUTION = 64 * float(np.finfo(np.float64).eps)
 """Kinks closer than this, relative to the larger end, count as one: rounding can part them."""
@@ -79,14 +87,13 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
 
     Example:
         >>> import keras_curvature as kc
-        >>> import tensorflow as tf
-        >>> found = kc.kinks(lambda x: tf.nn.relu(x - 0.5) - 3 * tf.nn.relu(x + 0.5), -1, 1)
+        >>> from keras.ops import relu
+        >>> found = kc.kinks(lambda x: relu(x - 0.5) - 3 * relu(x + 0.5), -1, 1)
         >>> found.positions
         array([-0.5,  0.5])
         >>> found.slope_changes[:, 0]
         array([-3.,  1.])
     """
-    only_on_tensorflow("`kinks`")
     try:
         left, right = float(low), float(high)
     except (TypeError, ValueError):  # Python's own do not say of what
@@ -99,24 +106,26 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
     require_eager("kinks")
     batch, *shape = _input_shape(model)
     x = np.resize([low, high], (2 * (batch or 1), *shape))
-    f = bind(model, x, Options(output), in_float64=True).f
+    bound = bind(model, x, Options(output), in_float64=True)
+    f = bound.f
     if f.batch is not None:
         raise ValueError(
             f"`kinks` needs a model of any number of examples. Received: one of {f.batch} at a "
             "time. Build it without `batch_size`, and copy the weights."
         )
-    points = _breakpoints(f, low, high)
-    slopes = _certified_slopes(f, points)
-    changes = np.diff(slopes, axis=0)
-    changes[np.abs(changes) <= NEGLIGIBLE * np.abs(slopes).max()] = 0
-    real = changes.any(axis=1)
-    by_output = unflatten(tf.constant(changes[real]), f.outputs)
-    return Kinks(
-        low=low,
-        high=high,
-        positions=points[1:-1][real],
-        slope_changes=tf.nest.map_structure(lambda part: part.numpy(), by_output),
-    )
+    with computing_in("float64"):
+        points = _breakpoints(f, low, high)
+        slopes = _certified_slopes(bound, points)
+        changes = np.diff(slopes, axis=0)
+        changes[np.abs(changes) <= NEGLIGIBLE * np.abs(slopes).max()] = 0
+        real = changes.any(axis=1)
+        by_output = unflatten(xp.constant(changes[real]), f.outputs)
+        return Kinks(
+            low=low,
+            high=high,
+            positions=points[1:-1][real],
+            slope_changes=keras.tree.map_structure(np.asarray, by_output),
+        )
 
 
 def _input_shape(model: Model) -> tuple[Any, ...]:
@@ -136,19 +145,21 @@ def _input_shape(model: Model) -> tuple[Any, ...]:
 def _breakpoints(f: FlatFunction, low: float, high: float) -> Array:
     """Ends between which no operation switches, `low` and `high` included."""
     resolution = RESOLUTION * max(abs(low), abs(high))
-    points = np.array([low, high])
-    for i in range(len(switches(f, tf.constant(points[:, None])))):
-        crossings = [_crossings(*part) for part in _switching(f, points, i)]
+    points, switches = np.array([low, high]), switches_of(f)
+    for i in range(len(switches(xp.constant(points[:, None])))):
+        crossings = [_crossings(*part) for part in _switching(f, switches, points, i)]
         points = _distinct(np.concatenate([points, *crossings]), resolution)
     return points
 
 
-def _switching(f: FlatFunction, points: Array, i: int) -> Iterator[tuple[Array, Array]]:
+def _switching(
+    f: FlatFunction, switches: Callable[[Tensor], list[Tensor]], points: Array, i: int
+) -> Iterator[tuple[Array, Array]]:
     """Consecutive points, and at them what changes its sign where operation `i` switches."""
     size = max(1, f.rows_at_once(vectors=0))
     for start in range(0, len(points) - 1, size):
         part = points[start : start + size + 1]
-        yield part, switches(f, tf.constant(part[:, None]))[i].numpy()
+        yield part, np.asarray(switches(xp.constant(part[:, None]))[i])
 
 
 def _crossings(points: Array, values: Array) -> Array:
@@ -170,19 +181,23 @@ def _distinct(points: Array, resolution: float) -> Array:
     return centres
 
 
-def _certified_slopes(f: FlatFunction, points: Array) -> Array:
+def _certified_slopes(bound: BoundModel, points: Array) -> Array:
     """The slopes between `points`, `(pieces, m)`, if the function is a line on each piece."""
+    f = bound.f
     rows = chunking.rows_at_once(f.activity.activations + 2, f.dtype)
     size = max(1, rows // f.outputs.width)
 
-    def compute(z: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(z: Tensor) -> dict[str, Tensor]:
         value, jacobian = value_and_jacobian(f, z, ())
         return {"value": value, "slope": jacobian[:, :, 0]}
 
-    middles = (points[:-1] + points[1:]) / 2
-    found = chunking.eagerly(compute, [tf.constant(middles[:, None])], size)
-    value, slope = found["value"].numpy(), found["slope"].numpy()
-    ends = chunking.eagerly(compute, [tf.constant(points[:, None])], size)["value"].numpy()
+    def at(places: Array) -> tuple[Array, Array]:
+        z = xp.constant(places[:, None])
+        found = run_chunked(bound, compute, [z], size, {}, once=True)
+        return np.asarray(found["value"]), np.asarray(found["slope"])
+
+    value, slope = at((points[:-1] + points[1:]) / 2)
+    ends, _ = at(points)
     half = np.diff(points)[:, None] / 2
     off = np.maximum(
         np.abs(value - half * slope - ends[:-1]), np.abs(value + half * slope - ends[1:])

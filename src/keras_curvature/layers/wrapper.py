@@ -25,7 +25,7 @@ from keras_curvature.engines.backend import (
     FlatFunction,
     outside,
     random_in_training,
-    switches,
+    switches_of,
 )
 from keras_curvature.typing import Columns, Output, Structure, Tensor, Wrt
 
@@ -225,7 +225,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
 
 def _is_piecewise_linear(f: FlatFunction, z: Tensor) -> bool:
     try:
-        switches(f, z)
+        switches_of(f)(z)
     except Exception:  # an op that may curve, or one that training will tell of, or not
         return False
     return True

@@ -204,7 +204,9 @@ def split(tensor: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
 
 
 def take(tensor: Tensor, indexes: Any, axis: int = 0) -> Tensor:
-    """The entries at some places along an axis."""
+    """The entries at some places along an axis: by NumPy of what is NumPy's."""
+    if isinstance(tensor, np.ndarray):
+        return np.take(tensor, np.asarray(indexes), axis=axis)
     return jnp.take(tensor, jnp.asarray(indexes), axis=axis)
 
 

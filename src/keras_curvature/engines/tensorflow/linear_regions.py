@@ -6,14 +6,19 @@ input. An operation that could make it anything but piecewise linear is refused 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from enum import IntEnum
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from keras_curvature.engines.activity import Place
 from keras_curvature.engines.op_types import traits_of
+from keras_curvature.engines.piecewise_linear import (
+    Degree,
+    degree_after,
+    has_linear_pieces,
+    refusal,
+)
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.activity_analysis import layer_of
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
@@ -21,33 +26,25 @@ from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS
 from keras_curvature.engines.tensorflow.interpreter import Environment, Interpreter, given
 
 
-class Degree(IntEnum):
-    """How a tensor depends on the input."""
-
-    CONSTANT = 0
-    STEP = 1
-    """Piecewise constant."""
-    LINEAR = 2
-    """Piecewise linear."""
-
-
-def switches(f: FlatFunction, z: tf.Tensor) -> list[tf.Tensor]:
+def switches_of(f: FlatFunction) -> Callable[[tf.Tensor], list[tf.Tensor]]:
     """What changes its sign where `f` goes from one linear piece to the next.
 
     Args:
-        f: a function of one array, called eagerly.
-        z: points, `(rows, d)`.
+        f: a function of one array.
 
     Returns:
-        One tensor `(rows, units)` for each operation that switches, in the order of
-        computation: where the signs before it do not change, each is linear in `z`.
-
-    Raises:
-        ValueError: for an operation that is not known to be piecewise linear.
+        A function of points `(rows, d)`, to be called eagerly. It gives a tensor `(rows, units)`
+        for each operation that switches, in the order of computation: where the signs before it do
+        not change, each is linear in the points. It raises ValueError for an operation that is not
+        known to be piecewise linear.
     """
-    board = _Switchboard(f)
-    board.fetch(given(f.traced, f.feeds(z, ()), f.dtype), f.fetches)
-    return [tf.reshape(tensor, [z.shape[0], -1]) for tensor in board.found]
+
+    def switches(z: tf.Tensor) -> list[tf.Tensor]:
+        board = _Switchboard(f)
+        board.fetch(given(f.traced, f.feeds(z, ()), f.dtype), f.fetches)
+        return [tf.reshape(tensor, [z.shape[0], -1]) for tensor in board.found]
+
+    return switches
 
 
 class _Switchboard(Interpreter):
@@ -68,12 +65,7 @@ class _Switchboard(Interpreter):
         degrees = [self._degree(tensor) for tensor in op.inputs]
         active = Degree.LINEAR in degrees
         if active and not _is_piecewise_linear(op, degrees):
-            place = Place(op.type, op.name, layer_of(op.name, self._layers, self._scopes))
-            raise ValueError(
-                f"The model is not known to be piecewise linear: {place} may curve or jump. "
-                "Dense layers, convolutions, sums and activations like ReLU are followed; for "
-                "other models see `scale_curvature` and `hessian`."
-            )
+            raise refusal(Place(op.type, op.name, layer_of(op.name, self._layers, self._scopes)))
         outputs = super().emit(op, inputs, environment)
         self._note(op, degrees)
         found = traits_of(op.type).switches
@@ -83,7 +75,8 @@ class _Switchboard(Interpreter):
 
     def _note(self, op: tf.Operation, before: Sequence[Degree]) -> None:
         """Keeps the degrees of the outputs."""
-        after = [_degree_after(op, max(before, default=Degree.CONSTANT))] * len(op.outputs)
+        strongest = max(before, default=Degree.CONSTANT)
+        after = [degree_after(traits_of(op.type), strongest)] * len(op.outputs)
         if op.type in CALLS | BRANCHES:
             after = self._returned
         for tensor, degree in zip(op.outputs, after, strict=True):
@@ -104,19 +97,10 @@ class _Switchboard(Interpreter):
         return self._degrees.get(tensor.ref(), Degree.CONSTANT)
 
 
-def _is_piecewise_linear(op: tf.Operation, given: Sequence[Degree]) -> bool:
+def _is_piecewise_linear(op: tf.Operation, given: list[Degree]) -> bool:
     """Whether an op with such inputs, at least one of them linear, gives linear pieces."""
     if op.type in CALLS:  # what its author has XLA compile is not entered eagerly
         return not private.must_be_compiled(op)
     if op.type == "Cast" and not op.outputs[0].dtype.is_floating:
         return False
-    traits = traits_of(op.type)
-    told = traits.switches is not None or not traits.is_piecewise
-    return told and traits.is_linear_in([i for i, d in enumerate(given) if d is Degree.LINEAR])
-
-
-def _degree_after(op: tf.Operation, strongest: Degree) -> Degree:
-    traits = traits_of(op.type)
-    if traits.shapes_only:
-        return Degree.CONSTANT
-    return min(strongest, Degree.STEP) if traits.ends else strongest
+    return has_linear_pieces(traits_of(op.type), given)

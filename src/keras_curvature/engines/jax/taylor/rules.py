@@ -15,7 +15,15 @@ from keras_curvature.engines.jax import less_largest
 from keras_curvature.engines.jax.gradient_overrides import LOG_2, slope_of_tanh
 from keras_curvature.engines.jax.taylor import jvp, scan
 from keras_curvature.engines.jax.taylor.jvp import vmapped
-from keras_curvature.engines.op_types import EVERY_INPUT, OWN, Curve, Traits, difference, itself
+from keras_curvature.engines.op_types import (
+    EVERY_INPUT,
+    OWN,
+    Curve,
+    Traits,
+    difference,
+    elsewhere,
+    itself,
+)
 from keras_curvature.engines.taylor import elementwise as formulas
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, spread
@@ -179,7 +187,7 @@ def selection() -> Rule:
     return replace(
         linear_in(EVERY_INPUT, taken, never),
         traits=Traits(linear_in=range(1, 99)),
-    ).kinked("where", "a smooth transition", lambda *inputs: [])
+    ).kinked("where", "a smooth transition", elsewhere)
 
 
 def power(x: Any, p: Any, y: Any) -> Any:
@@ -276,7 +284,7 @@ PIECEWISE_LINEAR: dict[str, Rule] = {
     "abs": elementwise(lambda x, y: formulas.where_negative(x, -1, 1)).kinked(
         "abs", "sqrt(x**2 + c)", itself
     ),
-    "clamp": _piecewise("clip", "a sigmoid or tanh"),
+    "clamp": _piecewise("clip", "a sigmoid or tanh", lambda low, x, high: [x - low, x - high]),
     "cummax": _piecewise("cumulative maximum", "logsumexp"),
     "cummin": _piecewise("cumulative minimum", "logsumexp"),
     "max": partials(formulas.chosen(jnp.greater_equal)).kinked("maximum", "logsumexp", difference),
