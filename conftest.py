@@ -14,6 +14,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items):
+    if os.environ["KERAS_BACKEND"] != "tensorflow":
+        for item in items:
+            if item.get_closest_marker("tensorflow"):
+                item.add_marker(pytest.mark.skip(reason="of TensorFlow alone"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def names_in_doctests(doctest_namespace):
     # Imported here and not above: a conftest that imports TensorFlow delays pytest-xdist

@@ -107,7 +107,13 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("case", OTHERS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.tensorflow if case == "a training step" else ())
+        for case in OTHERS
+    ],
+)
 def test_what_somebody_else_may_write_can_be_watched(case):
     others, model = OTHERS[case]()
     reader = CALLBACKS.EarlyStopping("curvature_penalty", mode="min")
