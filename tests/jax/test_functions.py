@@ -232,7 +232,6 @@ def test_the_curvature_over_a_distance_sees_kinks(kernel):
 NOT_YET = {
     "CurvatureMonitor": lambda net: kc.CurvatureMonitor(X),
     "ShapePenalty": lambda net: kc.ShapePenalty(net, {0: "convex"}, 1.0),
-    "diagnose": lambda net: kc.diagnose(net, X),
     "estimate": lambda net: kc.estimate(net, X, "laplacian"),
     "hidden_fraction": lambda net: kc.hidden_fraction(net, X, scale=0.1),
     "kinks": lambda net: kc.kinks(net, -1, 1),

@@ -53,13 +53,6 @@ DOORS = {"api", "backend", "quantities"}
 BACKENDS = ("tensorflow", "jax", "torch")
 
 NOT_YET_NEUTRAL = {
-    "diagnosis/activations.py",
-    "diagnosis/agreement.py",
-    "diagnosis/finiteness.py",
-    "diagnosis/hidden_curvature.py",
-    "diagnosis/subject.py",
-    "diagnosis/tensorflow_gradients.py",
-    "diagnosis/unit_states.py",
     "estimates/estimator.py",
     "estimates/hutchinson.py",
     "estimates/lanczos.py",

@@ -6,12 +6,11 @@ what to take instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_curvature.engines.api import (
     BENT,
@@ -20,9 +19,10 @@ from keras_curvature.engines.api import (
     SMOOTH,
     Curve,
     Place,
+    Watched,
     traits_of,
 )
-from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.backend import FlatFunction, watched
 from keras_curvature.report.text import listed
 
 
@@ -34,11 +34,15 @@ def _table(*rows: tuple[str, str, str, str]) -> dict[str, Curve]:
     }
 
 
-LOOKUPS = {"GatherV2", "GatherNd"}
+LOOKUPS = {"GatherV2", "GatherNd", "gather"}
 """Ops that are part of a sort if what they look up by depends on the input, and linear if not."""
 
-SORTS = {"TopKV2", "ArgMax", "ArgMin"}
+SORTS = {"ArgMax", "ArgMin", "TopKV2", "argmax", "argmin", "sort", "top_k"}
 """Ops that give such places to look up."""
+
+SORTING = Curve("sorting", "softmax weights")
+CLIPPING = Curve("clipping", "tanh")
+"""What one op is called that does it, and several that do it together."""
 
 ACTIVATIONS = _table(
     # names of Keras's functions and layers, word, form, instead
@@ -73,13 +77,13 @@ class Part:
     Attributes:
         layer: its name, or `""` where an op is in none.
         shapes: what they are.
-        ops: those that can be looked at: in the traced graph itself, not in a loop or function.
+        ops: those that can be looked at.
         whole: whether these are all of them.
     """
 
     layer: str
     shapes: tuple[Curve, ...]
-    ops: tuple[tf.Operation, ...]
+    ops: tuple[Watched, ...]
     whole: bool
 
     @property
@@ -118,13 +122,16 @@ def parts_of(model: Any, f: FlatFunction) -> tuple[Part, ...]:
     groups: dict[str, dict[Place, Curve]] = {}
     for place in f.activity.active:
         sorts = sorted_by and place.op_type in LOOKUPS
-        curve = traits_of("TopKV2" if sorts else place.op_type).curve
+        curve = SORTING if sorts else traits_of(place.op_type).curve
         if curve is not None:
             groups.setdefault(place.layer or place.op_name, {})[place] = curve
-    return tuple(_part(model, f, curves) for curves in groups.values())
+    seen = watched(f, [place for curves in groups.values() for place in curves])
+    return tuple(_part(model, seen, curves) for curves in groups.values())
 
 
-def _part(model: Any, f: FlatFunction, curves: dict[Place, Curve]) -> Part:
+def _part(
+    model: Any, seen: Mapping[Place, Sequence[Watched]], curves: Mapping[Place, Curve]
+) -> Part:
     """The kinked ops of a layer, or all watched ones if none has kinks."""
     layer = next(iter(curves)).layer
     kinked = [place for place, curve in curves.items() if curve.kinked]
@@ -136,18 +143,19 @@ def _part(model: Any, f: FlatFunction, curves: dict[Place, Curve]) -> Part:
         shapes = {known[0]: None}
     elif not kinked and names and not hasattr(keras.layers, names[0]):
         shapes = {Curve(names[0], form=SMOOTH): None}
-    visible = [_visible(f.traced.graph, place) for place in places]
-    ops = tuple(op for op in visible if op is not None)
-    clipping = traits_of("ClipByValue").curve
-    if clipping and not known and _clips(ops):
-        shapes = {clipping: None}
-    return Part(layer, tuple(shapes), ops, whole=len(ops) == len(visible))
+    if not known and _clips(seen, places, shapes):
+        shapes = {CLIPPING: None}
+    ops = tuple(op for place in places for op in seen[place])
+    return Part(layer, tuple(shapes), ops, whole=all(seen[place] for place in places))
 
 
-def _clips(ops: Sequence[tf.Operation]) -> bool:
+def _clips(
+    seen: Mapping[Place, Sequence[Watched]], places: Sequence[Place], shapes: Iterable[Curve]
+) -> bool:
     """Whether they are a minimum and a maximum, both with something that is not an example's."""
-    types = sorted(op.type for op in ops)
-    return types == ["Maximum", "Minimum"] and all(len(batched_inputs(op)) == 1 for op in ops)
+    ops = [op for place in places for op in seen[place]]
+    words = sorted(shape.word for shape in shapes)
+    return words == ["maximum", "minimum"] and [op.operands for op in ops] == [1, 1]
 
 
 def _keras_names(model: Any, name: str) -> list[str]:
@@ -160,17 +168,3 @@ def _keras_names(model: Any, name: str) -> list[str]:
             names += [str(getattr(function, "__name__", "linear")) for function in functions]
             names.append(type(layer).__name__)
     return [name for name in names if name not in ("linear", "<lambda>")]
-
-
-def _visible(graph: tf.Graph, place: Place) -> tf.Operation | None:
-    """The op itself, unless it is inside a function, a loop or a branch."""
-    try:
-        op = graph.get_operation_by_name(place.op_name)
-    except KeyError:
-        return None
-    return op if op.type == place.op_type and batched_inputs(op) else None
-
-
-def batched_inputs(op: tf.Operation) -> list[tf.Tensor]:
-    """The inputs of an op that hold the examples and carry a derivative."""
-    return [t for t in op.inputs if t.shape.rank and t.shape[0] is None and t.dtype.is_floating]

@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject, sample
-from keras_curvature.engines.api import RELATIVE_STEP, Place, traits_of
-from keras_curvature.engines.backend import first_derivatives
-from keras_curvature.typing import Array
+from keras_curvature.engines.api import RELATIVE_STEP, Place, traits_of, xp
+from keras_curvature.engines.backend import value_and_jacobian
+from keras_curvature.typing import Array, Tensor
 
 EXAMPLES = 8
 """Examples at which derivatives and differences are compared."""
 
 QUANTISED = "quantisation"
 """What such ops are called in the table of parts."""
+
+DECIDING = {
+    *("Cast", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "NotEqual"),
+    *("convert_element_type", "eq", "ge", "gt", "le", "lt", "ne"),
+}
+"""Ops at which a derivative ends because they give no such number, but what another decides by."""
 
 DIFFERENT = 0.01
 """Relative error from which they are not the same: differences are right to about 1e-5 here."""
@@ -82,16 +87,8 @@ def altering(s: Subject) -> list[Place]:
     activity = s.bound.f.activity
     curves = [(p, traits_of(p.op_type).curve) for p in activity.active]
     quantised = [p for p, curve in curves if curve and curve.word == QUANTISED]
-    by_hand = [p for p in activity.active if p.op_type == "IdentityN" and not _of_silu(s, p)]
-    return [place for place in activity.cuts if place.op_type != "Cast"] or quantised or by_hand
-
-
-def _of_silu(s: Subject, place: Place) -> bool:
-    """Whether a hand-written gradient is that of `tf.nn.silu`, which is right."""
-    inner = place.op_name.rpartition("/")[0]
-    return any(
-        p.op_type == "Sigmoid" and p.op_name.startswith(inner) for p in s.bound.f.activity.active
-    )
+    stopped = [place for place in activity.cuts if place.op_type not in DECIDING]
+    return stopped or quantised or list(activity.by_hand)
 
 
 def _altered(places: Sequence[Place], size: float, order: str) -> Finding:
@@ -126,15 +123,15 @@ def _differences(s: Subject, count: int, h: float) -> tuple[Array, Array]:
     """Of values and of slopes along `v`, over `h` to both sides."""
     f = s.f64
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         *leaves, v, h = tensors
         z, rest = f.point(leaves)
-        ends = tf.concat([z + h * v, z - h * v], axis=0)
-        others = [tf.concat([r, r], axis=0) for r in rest]
-        value, jacobian = first_derivatives.value_and_jacobian(f, ends, others)
-        slope = tf.reduce_sum(jacobian * tf.concat([v, v], axis=0)[:, None], axis=-1)
-        ahead, behind = tf.split(tf.stack([value, slope]), 2, axis=1)
-        first, second = tf.unstack((ahead - behind) / (2 * h))
+        ends = xp.concatenate([z + h * v, z - h * v], axis=0)
+        others = [xp.concatenate([r, r], axis=0) for r in rest]
+        value, jacobian = value_and_jacobian(f, ends, others)
+        slope = xp.sum(jacobian * xp.concatenate([v, v], axis=0)[:, None], axis=-1)
+        found = xp.reshape(xp.stack([value, slope]), [2, 2, -1, f.outputs.width])
+        first, second = xp.unstack((found[:, 0] - found[:, 1]) / (2 * h))
         return {"slope": first, "curvature": second}
 
     steps = np.full((count, 1), h)

@@ -8,7 +8,7 @@ from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.api import Dependence, NotDifferentiableError, Place
-from keras_curvature.engines.backend import activity_of
+from keras_curvature.engines.backend import dependence_by_input, own_second_derivative
 from keras_curvature.report.text import listed
 
 
@@ -37,13 +37,10 @@ def dependence(s: Subject) -> list[Finding]:
     findings = [_disconnected(loose, share)] if loose else []
     if cut:
         findings.append(_stopped(cut, f.activity.cuts, share))
-    if len(loose) + len(cut) < len(names) and len(f.source) > 1:
-        unused = [
-            repr(name)
-            for name, tensor in zip(f.input_names, f.source, strict=True)
-            if not any(activity_of(f.traced, [tensor], ()).dependence)
-        ]
-        findings += [_unused(unused, len(f.source))] if unused else []
+    if len(loose) + len(cut) < len(names) and len(f.input_names) > 1:
+        each = zip(f.input_names, dependence_by_input(f), strict=True)
+        unused = [repr(name) for name, states in each if not any(states)]
+        findings += [_unused(unused, len(f.input_names))] if unused else []
     return findings
 
 
@@ -53,7 +50,7 @@ def _disconnected(outputs: Sequence[str], share: float) -> Finding:
         where="" if outputs == ["the output"] else listed(outputs),
         layers=(),
         found=f"In the graph nothing leads from the input to {listed(outputs)}.",
-        meaning="Every derivative is exactly 0; TensorFlow's own tapes say None.",
+        meaning=f"Every derivative is exactly 0; {own_second_derivative.OF_NOTHING}.",
         advice="Look for a constant, a shape or a tensor from outside where the input was meant; "
         "or choose another `output` or `wrt`.",
         size=share * len(outputs),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.diagnosis import agreement, hidden_curvature, tensorflow_gradients
+from keras_curvature.diagnosis import agreement, hidden_curvature, own_gradients
 from keras_curvature.diagnosis.activations import Part, parts_of
 from keras_curvature.diagnosis.connectivity import dependence, no_derivative
 from keras_curvature.diagnosis.coupling import coupling
@@ -24,7 +24,12 @@ from keras_curvature.engines.api import (
     Options,
     bind,
 )
-from keras_curvature.engines.backend import only_on_tensorflow, require_eager, unobserved
+from keras_curvature.engines.backend import (
+    computing_in,
+    own_second_derivative,
+    require_eager,
+    unobserved,
+)
 from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
 
 
@@ -46,7 +51,7 @@ def diagnose(
     and activation; second derivatives that are exactly 0 for another reason (a linear model, dead
     or saturated units, a stopped gradient, an output that does not depend on the input);
     derivatives that are not those of the values; examples that influence each other; a scale
-    below rounding; and with `compare_tapes` layers where TensorFlow's own second derivative is
+    below rounding; and with `compare_tapes` layers where the backend's own second derivative is
     wrong or missing. Each finding says what was seen, what it means and what to do.
 
     The cost is bounded, whatever the number of examples: at most 64 of them, 8 lines between
@@ -62,8 +67,8 @@ def diagnose(
         columns: by which of its columns.
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
-        compare_tapes: whether to ask two nested tapes of TensorFlow too, which takes compiling
-            them, and to say how far off they are on this model.
+        compare_tapes: whether to ask two nested tapes of TensorFlow too, on JAX `jax.jvp` of
+            `jax.grad`, which takes compiling them, and to say how far off they are on this model.
 
     Returns:
         A report to `print`, or to read its `findings`.
@@ -80,7 +85,6 @@ def diagnose(
         >>> report.kinds
         ('linear',)
     """
-    only_on_tensorflow("`diagnose`")
     require_eager("diagnose")
     options = Options(output, wrt, "auto", dtype, batch_size, columns)
     with warnings.catch_warnings():
@@ -95,6 +99,7 @@ def diagnose(
 
 
 @unobserved()
+@computing_in("float64")
 def examine(
     model: Model,
     bound: BoundModel,
@@ -131,10 +136,10 @@ def _found(s: Subject, compare_tapes: bool) -> tuple[list[Finding], tuple[str, .
         findings += _measured(s, taken, parts)
     checks = _checks(s, parts)
     if compare_tapes:
-        own = tensorflow_gradients.own_answer(s, taken)
-        findings += tensorflow_gradients.findings(s, own)
-        asked = min(tensorflow_gradients.EXAMPLES, s.count)
-        checks = (*checks, f"Two nested tapes of TensorFlow at {asked} examples.")
+        own = own_gradients.own_answer(s, taken)
+        findings += own_gradients.findings(s, own)
+        asked = min(own_gradients.EXAMPLES, s.count)
+        checks = (*checks, f"{own_second_derivative.ASKED} at {asked} examples.")
     return findings, checks
 
 
@@ -143,7 +148,7 @@ def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Findin
     spread = float(taken.value.std(axis=0).max()) or 1.0
     z, rest = s.f64.point(s.leaves)
     states = look(s, s.f, parts, *s.f.point(s.leaves))
-    lines = hidden_curvature.lines_of(s, z.numpy(), rest)
+    lines = hidden_curvature.lines_of(s, np.asarray(z), rest)
     relative = float(np.max(rounding)) / spread
     altered = agreement.findings(s, agreement.agreement(s, rounding))
     kinks = hidden_curvature.findings(s, lines, relative, taken, parts, states, right=not altered)

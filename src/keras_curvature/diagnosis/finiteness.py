@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
 from keras_curvature.engines.api import Place
-from keras_curvature.engines.backend import run
+from keras_curvature.engines.backend import results_of
+from keras_curvature.typing import Tensor
 
 
 def not_finite(s: Subject, taken: Sample) -> list[Finding]:
@@ -38,31 +38,17 @@ def not_finite(s: Subject, taken: Sample) -> list[Finding]:
 def _first(s: Subject, example: int) -> tuple[Place | None, str]:
     """The first op on the way whose value is not finite at an example, or else its slope."""
     f = s.bound.f
-    graph = f.traced.graph
-    names = {op.name for op in graph.get_operations()}
-    seen = [
-        (p, graph.get_operation_by_name(p.op_name)) for p in f.activity.active if p.op_name in names
-    ]
-    seen = [(place, op) for place, op in seen if op.outputs[0].dtype.is_floating]
-    z, rest = f.point([leaf[example : example + 1] for leaf in s.leaves])
-    fetches = [op.outputs[0] for _, op in seen]
-    with tf.GradientTape() as tape:
-        tape.watch(z)
-        values = run(f.traced, f.feeds(z, rest), [*fetches, *f.fetches], f.dtype)
-    for (place, _), value in zip(seen, values, strict=False):
-        if not _is_finite(value):
-            return place, "The first value"
-    gradients = tape.gradient(values[len(seen) :], values[: len(seen)])
-    lost = {
-        id(op): gradient is not None and not _is_finite(gradient)
-        for (_, op), gradient in zip(seen, gradients, strict=True)
-    }
-    for place, op in reversed(seen):
+    found = results_of(f, *f.point([leaf[example : example + 1] for leaf in s.leaves]))
+    for result in found:
+        if not _is_finite(result.value):
+            return result.place, "The first value"
+    lost = [r.gradient is not None and not _is_finite(r.gradient) for r in found]
+    for i, result in reversed(list(enumerate(found))):
         # Derivatives come from behind: finite after this op and not before it.
-        if not lost[id(op)] and any(lost.get(id(tensor.op), False) for tensor in op.inputs):
-            return place, "The slope"
+        if not lost[i] and any(lost[j] for j in result.before):
+            return result.place, "The slope"
     return None, ""
 
 
-def _is_finite(tensor: tf.Tensor) -> bool:
-    return bool(tf.reduce_all(tf.math.is_finite(tensor)))
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(np.isfinite(np.asarray(tensor)).all())

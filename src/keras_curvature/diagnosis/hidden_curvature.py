@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.diagnosis.activations import Part
 from keras_curvature.diagnosis.activations import named as ops
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import ENGINE, WIDE, Sample, Subject
 from keras_curvature.diagnosis.unit_states import CHANGED, State, look
+from keras_curvature.engines.api import xp
 from keras_curvature.measurement import segments
 from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.report.text import listed, percent
 from keras_curvature.report.verdict import HIDDEN
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Tensor
 
 MOST_LINES = 8
 """Straight lines between examples along which the change of slope is followed."""
@@ -55,7 +55,7 @@ class Lines:
 
     start: Array
     end: Array
-    rest: tuple[tf.Tensor, ...]
+    rest: tuple[Tensor, ...]
     along: Segments
 
     @property
@@ -76,20 +76,20 @@ def lines_at_most(s: Subject) -> int:
     return int(np.clip(s.f64.rows_at_once(), LINES_IF_WIDE, most))
 
 
-def lines_of(s: Subject, z: Array, rest: Sequence[tf.Tensor]) -> Lines:
+def lines_of(s: Subject, z: Array, rest: Sequence[Tensor]) -> Lines:
     """Lines between examples; from one example alone to one standard deviation away."""
     first, last = segments.pairs(len(z))
     first, last = (side[: lines_at_most(s)] for side in (first, last))
     ends = z[last] if len(z) > 1 else z + s.v
-    return _followed(s, z[first], ends, [tf.gather(r, first) for r in rest])
+    return _followed(s, z[first], ends, [xp.take(r, first) for r in rest])
 
 
 def _followed(
-    s: Subject, start: Array, end: Array, rest: Sequence[tf.Tensor], *, once: bool = True
+    s: Subject, start: Array, end: Array, rest: Sequence[Tensor], *, once: bool = True
 ) -> Lines:
     f = s.f64
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         start, end, *rest, spread = tensors
         return segments.along(ENGINE, f, start, end, rest, spread)
 
@@ -125,7 +125,7 @@ def kinks(s: Subject, lines: Lines, noise: float) -> Lines | None:
     return Lines(
         found.start[real],
         found.end[real],
-        tuple(tf.boolean_mask(r, real) for r in found.rest),
+        tuple(xp.take(r, np.flatnonzero(real)) for r in found.rest),
         found.along,
     )
 
@@ -146,9 +146,9 @@ class Blame:
 def blame(s: Subject, parts: Sequence[Part], kinks: Lines) -> Blame:
     """Looks which units switch between the two ends of the short lines across the kinks."""
     z = np.concatenate([kinks.start, kinks.end])
-    rest = [tf.concat([r, r], axis=0) for r in kinks.rest]
+    rest = [xp.concatenate([r, r], axis=0) for r in kinks.rest]
     counts, explained = {}, np.zeros(len(kinks.start), dtype=bool)
-    for state in look(s, s.f64, parts, tf.constant(z), rest):
+    for state in look(s, s.f64, parts, xp.constant(z), rest):
         if state.part.kinked:
             before, after = np.split(state.signature, 2)
             changed = np.abs(after - before) > CHANGED

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import ENGINES, BoundModel, Layout, Options, run_chunked
+from keras_curvature.engines.api import ENGINES, BoundModel, Layout, Options, run_chunked, xp
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
 from keras_curvature.measurement import rounding_noise, windows
-from keras_curvature.typing import Array, Model
+from keras_curvature.typing import Array, Model, Tensor
 
 MOST_EXAMPLES, LEAST_EXAMPLES = 64, 4
 """Examples looked at: as many as fit into memory at once, within these bounds."""
@@ -43,9 +42,9 @@ class Mixed(FlatFunction):
     whole: FlatFunction
     mixing: Array
 
-    def __call__(self, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> tf.Tensor:
+    def __call__(self, z: Tensor, rest: Sequence[Tensor]) -> Tensor:
         """The mixtures, `(n, mixtures)`."""
-        return self.whole(z, rest) @ tf.constant(self.mixing, z.dtype)
+        return self.whole(z, rest) @ xp.constant(self.mixing, z.dtype)
 
     @functools.cached_property
     def identity(self) -> Hashable:
@@ -84,7 +83,7 @@ class Subject:
     model: Model
     bound: BoundModel
     options: Options
-    leaves: tuple[tf.Tensor, ...]
+    leaves: tuple[Tensor, ...]
     chosen: NDArray[np.integer]
     f: Mixed
     f64: Mixed
@@ -102,13 +101,13 @@ class Subject:
         """How many the user gave."""
         return int(self.bound.inputs.leaves[0].shape[0])
 
-    def first(self, count: int) -> list[tf.Tensor]:
+    def first(self, count: int) -> list[Tensor]:
         """The first of the examples."""
         return [leaf[:count] for leaf in self.leaves]
 
     def run(
         self,
-        compute: Callable[..., dict[str, tf.Tensor]],
+        compute: Callable[..., dict[str, Tensor]],
         tensors: Sequence[Any],
         rows_per_example: int = 1,
         constants: Sequence[Any] = (),
@@ -119,11 +118,11 @@ class Subject:
 
         Not compiled where it is run once, as in a training of which little is asked.
         """
-        given = [tf.convert_to_tensor(tensor) for tensor in tensors]
+        given = [xp.array(tensor) for tensor in tensors]
         size = self.options.batch_size or max(1, self.f64.rows_at_once() // rows_per_example)
-        shared = [tf.convert_to_tensor(constant) for constant in constants]
+        shared = [xp.array(constant) for constant in constants]
         found = run_chunked(self.bound, compute, given, size, {}, constants=shared, once=once)
-        arrays = {key: tensor.numpy() for key, tensor in found.items()}
+        arrays = {key: np.asarray(tensor) for key, tensor in found.items()}
         return {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 
 
@@ -140,9 +139,9 @@ def subject_of(
     subset = bound.f.inputs.subset
     columns = None if subset is None else subset.indexes
     f = few_outputs(bound.f)
-    f64 = few_outputs(dataclasses.replace(bound.f, dtype=tf.float64))
+    f64 = few_outputs(dataclasses.replace(bound.f, dtype=xp.dtype_of("float64")))
     z = f64.point(bound.inputs.leaves)[0]
-    spread = windows.spread(z).numpy()
+    spread = np.asarray(windows.spread(z))
     most = min(at_most, EXAMPLES_IF_WIDE if len(spread) > WIDE else MOST_EXAMPLES)
     most = min(most, int(np.clip(f64.rows_at_once(), LEAST_EXAMPLES, MOST_EXAMPLES)))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:most])
@@ -151,13 +150,13 @@ def subject_of(
         model=model,
         bound=bound,
         options=dataclasses.replace(options, columns=columns),
-        leaves=tuple(tf.gather(leaf, chosen) for leaf in bound.inputs.leaves),
+        leaves=tuple(xp.take(leaf, chosen) for leaf in bound.inputs.leaves),
         chosen=chosen,
         f=f,
         f64=f64,
         spread=spread,
         v=spread * v / np.linalg.norm(v, axis=1, keepdims=True),
-        h=windows.resolve(scale, f.inputs, lambda: tf.constant(spread)).numpy(),
+        h=np.asarray(windows.resolve(scale, f.inputs, lambda: xp.constant(spread))),
     )
 
 
@@ -189,18 +188,18 @@ class Sample:
 def sample(s: Subject, f: Mixed, count: int | None = None) -> Sample:
     """Takes first and second derivatives at the examples."""
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         *leaves, v = tensors
         z, rest = f.point(leaves)
-        v = tf.cast(v, z.dtype)
+        v = xp.cast(v, z.dtype)
         found = ENGINE.compute(f, z, rest, v, (VALUE, JACOBIAN, PRODUCT), 1)
         jacobian, product = found[JACOBIAN], found[PRODUCT]
         return {
             "value": found[VALUE],
-            "slope": tf.reduce_sum(jacobian * v[:, None], axis=-1),
-            "curvature": tf.reduce_sum(product * v[:, None], axis=-1),
-            "level": tf.reduce_all(tf.equal(jacobian, 0), axis=[1, 2]),
-            "straight": tf.reduce_all(tf.equal(product, 0), axis=[1, 2]),
+            "slope": xp.sum(jacobian * v[:, None], axis=-1),
+            "curvature": xp.sum(product * v[:, None], axis=-1),
+            "level": xp.all(jacobian == 0, axis=(1, 2)),
+            "straight": xp.all(product == 0, axis=(1, 2)),
         }
 
     count = s.count if count is None else count
@@ -214,12 +213,12 @@ def noise(s: Subject, count: int = 8) -> Array:
     f, offsets = s.f64, rounding_noise.offsets()
     times = len(offsets)
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         *leaves, v, offsets = tensors
         z, rest = f.point(leaves)
         rows = z[:, None] + offsets[:, None] * v[:, None]
-        y = f(tf.reshape(rows, [-1, z.shape[1]]), [tf.repeat(r, times, axis=0) for r in rest])
-        return {"values": tf.reshape(y, [-1, times, f.outputs.width])}
+        y = f(xp.reshape(rows, [-1, z.shape[1]]), [xp.repeat(r, times, axis=0) for r in rest])
+        return {"values": xp.reshape(y, [-1, times, f.outputs.width])}
 
     found = s.run(compute, (*s.first(count), s.v[:count]), times, [offsets])
     return rounding_noise.noise(found["values"])

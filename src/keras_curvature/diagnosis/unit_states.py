@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_curvature.diagnosis.activations import Part, batched_inputs
+from keras_curvature.diagnosis.activations import Part
 from keras_curvature.diagnosis.subject import Mixed, Subject
-from keras_curvature.engines.backend import Interpreter, run
-from keras_curvature.typing import Array
+from keras_curvature.engines.api import Inside, normal, xp
+from keras_curvature.engines.backend import inside
+from keras_curvature.typing import Array, Tensor
 
 CHANGED = 1e-3
 """Change of a unit's own slope, of about 1, from which the unit has switched."""
-
-ZERO = tf.UnconnectedGradients.ZERO
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class State:
 
 
 def look(
-    s: Subject, f: Mixed, parts: Sequence[Part], z: tf.Tensor, rest: Sequence[tf.Tensor]
+    s: Subject, f: Mixed, parts: Sequence[Part], z: Tensor, rest: Sequence[Tensor]
 ) -> list[State]:
     """The states of all parts that can be looked at, at points that fit into memory at once.
 
@@ -55,17 +54,17 @@ def look(
     if not visible:
         return []
 
-    # By their places, which the graphs of other models of this architecture have too.
-    ops = f.traced.graph.get_operations()
-    places = tuple(tuple(ops.index(op) for op in part.ops) for part in visible)
+    keys = tuple(tuple(op.key for op in part.ops) for part in visible)
 
-    def compute(z: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _inside(f, places, z, rest)
+    def compute(z: Tensor, *rest: Tensor) -> dict[str, Tensor]:
+        weights = f.mixing.sum(axis=1, keepdims=True)
+        around = enumerate(inside(f.whole, keys, z, rest, weights))
+        return {f"{i} {k}": x for i, part in around for k, x in _summary(part, z).items()}
 
     evaluator = s.bound.evaluator
-    tensors = [tf.cast(z, f.dtype), *rest]
+    tensors = [xp.cast(z, f.dtype), *rest]
     function = evaluator.function(compute, tensors, once=True)
-    found = {name: tensor.numpy() for name, tensor in function(*tensors).items()}
+    found = {name: np.asarray(tensor) for name, tensor in function(*tensors).items()}
     return [
         State(
             part=part,
@@ -80,75 +79,33 @@ def look(
     ]
 
 
-def _inside(
-    f: Mixed, places: Sequence[Sequence[int]], z: tf.Tensor, rest: Sequence[tf.Tensor]
-) -> dict[str, tf.Tensor]:
-    outputs, ops = f.fetches, f.traced.graph.get_operations()
-    parts = [[ops[i] for i in part] for part in places]
-    ends = [t for part in parts for t in (batched_inputs(part[0])[0], part[-1].outputs[0])]
-    sources = [t for part in parts for op in part for t in op.inputs]
-    with tf.GradientTape() as tape:
-        tape.watch(z)
-        values = run(f.traced, f.feeds(z, rest), [*outputs, *ends, *sources], f.dtype)
-        whole = f.whole.outputs.join([tf.cast(v, z.dtype) for v in values[: len(outputs)]])
-        y = tf.reduce_sum(whole @ tf.constant(f.mixing.sum(axis=1, keepdims=True), z.dtype))
-    around = values[len(outputs) : len(outputs) + len(ends)]
-    signals = tape.gradient(y, around, unconnected_gradients=ZERO)
-    given = iter(values[len(outputs) + len(ends) :])
-    n = tf.shape(z)[0]
-    results: dict[str, tf.Tensor] = {}
-    for i, part in enumerate(parts):
-        slopes = [
-            slope
-            for op in part
-            for slope in _own_slopes(op, [next(given) for _ in op.inputs], f.dtype, n)
-        ]
-        into, out_of = (_by_unit(tf.convert_to_tensor(signals[2 * i + j]), n) for j in (0, 1))
-        of_part = _summary(into, out_of, slopes)
-        results |= {f"{i} {name}": tensor for name, tensor in of_part.items()}
-    return results
-
-
-def _summary(
-    into: tf.Tensor, out_of: tf.Tensor, slopes: Sequence[tf.Tensor]
-) -> dict[str, tf.Tensor]:
-    """From derivatives `(n, places, units)` before and behind a part, and its own slopes."""
-    passing = tf.reduce_any(tf.not_equal(into, 0), axis=[1, 2])
-    moves = [tf.reduce_any(tf.abs(slope - slope[:1]) > CHANGED, axis=[0, 1]) for slope in slopes]
+def _summary(part: Inside, z: Tensor) -> dict[str, Tensor]:
+    """What a part does at the points `z`."""
+    n = xp.lengths(z)[0]
+    into, out_of = _by_unit(part.into, n), _by_unit(part.out_of, n)
+    slopes = [_by_unit(slope, n) for slope in part.slopes]
+    passing = xp.any(into != 0, axis=(1, 2))
+    moves = [xp.any(xp.abs(slope - slope[:1]) > CHANGED, axis=(0, 1)) for slope in slopes]
     return {
-        "units": tf.shape(into)[2],
-        "switching": tf.reduce_max([tf.reduce_sum(tf.cast(move, tf.int32)) for move in moves]),
-        "off": tf.reduce_sum(tf.cast(tf.reduce_all(tf.equal(into, 0), axis=[0, 1]), tf.int32)),
-        "blocked": tf.reduce_any(tf.not_equal(out_of, 0), axis=[1, 2]) & ~passing,
-        "flat": tf.reduce_all(
-            [tf.reduce_all(tf.equal(slope, 0), axis=[1, 2]) for slope in slopes], axis=0
-        ),
-        "signature": tf.add_n([_mixture(slope, i) for i, slope in enumerate(slopes)]),
+        "units": xp.lengths(into)[2],
+        "switching": xp.max(xp.stack([_count(move) for move in moves])),
+        "off": _count(xp.all(into == 0, axis=(0, 1))),
+        "blocked": xp.any(out_of != 0, axis=(1, 2)) & ~passing,
+        "flat": xp.all(xp.stack([xp.all(slope == 0, axis=(1, 2)) for slope in slopes]), axis=0),
+        "signature": sum(_mixture(slope, i) for i, slope in enumerate(slopes)),
     }
 
 
-def _own_slopes(
-    op: tf.Operation, inputs: Sequence[tf.Tensor], dtype: tf.DType, n: tf.Tensor
-) -> list[tf.Tensor]:
-    """The derivatives of an op's output by what comes in with the batch, `(n, places, units)`."""
-    batched = batched_inputs(op)
-    watched = [x for x, t in zip(inputs, op.inputs, strict=True) if any(t is b for b in batched)]
-    with tf.GradientTape() as tape:
-        tape.watch(watched)
-        y = Interpreter(dtype, {}).emit(op, inputs, {})[0]
-        # Uneven, so that an exchange of two entries, as in sorting, changes the slope.
-        size = y.shape[-1] if y.shape.rank > 1 and y.shape[-1] is not None else 1
-        total = tf.reduce_sum(y * tf.cast(1 + tf.linspace(0.0, 0.5, size), y.dtype))
-    slopes = tape.gradient(total, watched, unconnected_gradients=ZERO)
-    return [_by_unit(tf.convert_to_tensor(slope), n) for slope in slopes]
-
-
-def _by_unit(tensor: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+def _by_unit(tensor: Tensor, n: Any) -> Tensor:
     """`(n, places, units)`: the last axis holds the units, or the channels."""
-    units = tf.shape(tensor)[-1] if tensor.shape.rank > 1 else 1
-    return tf.reshape(tensor, [n, -1, units])
+    units = xp.lengths(tensor)[-1] if tensor.ndim > 1 else 1
+    return xp.reshape(tensor, [n, -1, units])
 
 
-def _mixture(slope: tf.Tensor, seed: int) -> tf.Tensor:
-    weights = tf.random.stateless_normal(tf.shape(slope)[1:], [seed, 0], dtype=slope.dtype)
-    return tf.reduce_sum(slope * weights, axis=[1, 2])
+def _count(which: Tensor) -> Tensor:
+    return xp.sum(xp.cast(which, "int32"))
+
+
+def _mixture(slope: Tensor, seed: int) -> Tensor:
+    weights = normal(xp.lengths(slope)[1:], seed, slope.dtype)
+    return xp.sum(slope * weights, axis=(1, 2))

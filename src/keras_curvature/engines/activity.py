@@ -10,6 +10,10 @@ CALLING_PYTHON = {"EagerPyFunc", "PyFunc", "PyFuncStateless", "io_callback", "pu
 """Ops that call back into Python, which may do anything."""
 
 
+MEANT = {"StopGradient", "stop_gradient"}
+"""Ops that end a derivative because somebody has asked for it."""
+
+
 class Dependence(IntEnum):
     """How a tensor depends on the input that is differentiated."""
 
@@ -52,6 +56,7 @@ class Activity:
         dependence: of each output on the input.
         active: ops through which a derivative passes, in order.
         cuts: ops at which the derivative ends, though the value goes on.
+        by_hand: ops whose derivative the model's author has written.
         acting: ops that cannot give what the outputs need without doing something else.
         unknown: ops that TensorFlow cannot differentiate even once, by an input that is active.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
@@ -64,6 +69,7 @@ class Activity:
     dependence: tuple[Dependence, ...]
     active: tuple[Place, ...]
     cuts: tuple[Place, ...]
+    by_hand: tuple[Place, ...]
     acting: tuple[Place, ...]
     unknown: tuple[Place, ...]
     mended: tuple[Place, ...]

@@ -27,6 +27,7 @@ from keras_curvature.engines.inputs import (
     matched,
     numbers_in,
 )
+from keras_curvature.engines.intermediates import Inside, Result, Watched
 from keras_curvature.engines.layout import Layout, keys_in_order, unflatten, unflattened_shapes
 from keras_curvature.engines.losses import (
     LOSS,
@@ -76,11 +77,14 @@ __all__ = [
     "Engine",
     "EngineChoice",
     "Evaluator",
+    "Inside",
     "Layout",
     "NotAsTracedError",
     "NotDifferentiableError",
     "Options",
     "Place",
+    "Result",
+    "Watched",
     "WithLoss",
     "as_direction",
     "bind",

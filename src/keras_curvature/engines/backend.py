@@ -20,13 +20,16 @@ MODULES = {
     "LAYERS_HAVE_METRICS": "compilation",
     "activity_of": "activity_analysis",
     "computing_in": "compilation",
+    "dependence_by_input": "intermediates",
     "flatten": "flat_function",
+    "inside": "intermediates",
     "is_eager": "compilation",
     "keeps_examples_apart": "running",
     "layer_of": "activity_analysis",
     "outside": "compilation",
     "random_in_training": "noise",
     "require_eager": "compilation",
+    "results_of": "intermediates",
     "run": "interpreter",
     "switches_of": "linear_regions",
     "tiled": "first_derivatives",
@@ -34,6 +37,7 @@ MODULES = {
     "unobserved": "compilation",
     "unoptimised": "compilation",
     "value_and_jacobian": "first_derivatives",
+    "watched": "intermediates",
     "writes_logs": "distribution",
 }
 """The modules of `engines/<backend>/` that have them."""
@@ -60,7 +64,7 @@ def not_converted(function: F) -> F:
 
 def __getattr__(name: str) -> Any:
     """What a backend has under a name."""
-    if name == "first_derivatives":
+    if name in ("first_derivatives", "own_second_derivative"):
         return own_module(name)
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ import keras
 
 from keras_curvature.engines.activity import (
     CALLING_PYTHON,
+    MEANT,
     Activity,
     Dependence,
     NotDifferentiableError,
@@ -159,7 +160,7 @@ def require_differentiable(report: Activity) -> None:
             "`tf.stop_gradient`, or with zeros from a gradient written by hand.",
             report.unknown,
         )
-    meant = all(place.op_type == "StopGradient" for place in report.cuts)
+    meant = all(place.op_type in MEANT for place in report.cuts)
     if Dependence.CUT in report.dependence and not meant:
         raise NotDifferentiableError(
             "The output depends on the input only through ops without a derivative: "

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+
+from jax.extend.core import ClosedJaxpr
 
 from keras_curvature.engines.activity import CALLING_PYTHON, Activity, Dependence, Place
 from keras_curvature.engines.jax.arrays import has_derivative
+from keras_curvature.engines.jax.jaxprs import flattened
 from keras_curvature.engines.jax.program import Operation, Slot
 from keras_curvature.engines.op_types import traits_of
 
@@ -43,7 +47,8 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
                 found = Dependence.CUT
             else:
                 active.append(place)
-                resists |= operation.type in ("cond", "scan", "while")
+                resists |= operation.type in LOOPS
+                active += _within(operation, layers)
         for slot in instruction.outputs:
             mine = found if slot in floats else min(found, Dependence.CUT)
             state[slot] = mine
@@ -56,6 +61,7 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
         dependence=dependence,
         active=tuple(active),
         cuts=tuple(cuts),
+        by_hand=tuple(place for place in active if place.op_type in BY_HAND),
         acting=tuple(acting),
         unknown=(),
         mended=(),
@@ -64,6 +70,33 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
         activations=sum(sizes),
         widest=max(sizes, default=1),
     )
+
+
+LOOPS = {"cond", "scan", "while"}
+"""Operations with programs of their own, which are run again and again, or in one case of several.
+"""
+
+BY_HAND = {"custom_jvp_call", "custom_vjp_call"}
+"""Functions with a derivative of their own that is not one of JAX's."""
+
+
+def _within(operation: Operation, layers: Sequence[str]) -> list[Place]:
+    """What has words for its shape in the programs of a loop or of branches."""
+    found: list[Place] = []
+    if operation.type not in LOOPS:
+        return found
+    for value in operation.params.values():
+        for closed in value if isinstance(value, tuple) else (value,):
+            for instruction in (
+                flattened(closed).instructions if isinstance(closed, ClosedJaxpr) else ()
+            ):
+                inner = instruction.operation
+                scope = "/".join(filter(None, (operation.name, inner.scope)))
+                inner = replace(inner, scope=scope)
+                if traits_of(inner.type).curve is not None:
+                    found.append(place_of(inner, layers))
+                found += _within(inner, layers)
+    return found
 
 
 def place_of(operation: Operation, layers: Sequence[str]) -> Place:

@@ -17,6 +17,8 @@ from keras_curvature.typing import Tensor
 Array = jax.Array
 
 abs = jnp.abs
+all = jnp.all
+any = jnp.any
 arange = jnp.arange
 argmax = jnp.argmax
 broadcast_to = jnp.broadcast_to

@@ -54,6 +54,8 @@ class FlatFunction:
         activity: what is known of the program.
         layer: whose output `z` is or is part of, `None` of the model's inputs.
         constants: arrays that the model holds besides its variables.
+        mended: whether derivatives are mended and narrower floats widened; `False` for the program
+            as JAX has it.
         batch: how many examples it takes at a time, if not any number.
         traced: stands for the traces.
     """
@@ -69,6 +71,7 @@ class FlatFunction:
     activity: Activity
     layer: str | None = field(default=None, kw_only=True)
     constants: tuple[Any, ...] = field(default=(), kw_only=True)
+    mended: bool = field(default=True, kw_only=True)
     batch: int | None = field(default=None, kw_only=True)
     traced: Hashable = field(default_factory=object, kw_only=True)
 
@@ -84,7 +87,7 @@ class FlatFunction:
     @property
     def identity(self) -> Hashable:
         """Equal for two functions that compute the same from the same variables."""
-        return self.traced, self.dtype, self.batch
+        return self.traced, self.dtype, self.mended, self.batch
 
     def weights(self) -> list[Any]:
         """The values of its variables: those of the computation at hand, or of now."""
@@ -107,7 +110,7 @@ class FlatFunction:
     def apart(self, z: Any, rest: Sequence[Any]) -> list[Any]:
         """The outputs one by one."""
         traced = self.traced_for(z.shape[0])
-        found = run(traced.program, self.feeds(traced, z, rest), traced.outputs, self.dtype)
+        found = self._run(traced, self.feeds(traced, z, rest), traced.outputs)
         return [jnp.asarray(y, z.dtype) for y in found]
 
     def sources(self, traced: Trace) -> tuple[Slot, ...]:
@@ -138,8 +141,11 @@ class FlatFunction:
             found = [given[slot] for slot in sources]
         else:
             feeds = self._given_weights(traced) | given
-            found = run(traced.program, feeds, sources, self.dtype)
+            found = self._run(traced, feeds, sources)
         return self.inputs.join([jnp.asarray(x, self.dtype) for x in found]), rest
+
+    def _run(self, traced: Trace, feeds: Mapping[Slot, Any], fetches: Sequence[Any]) -> list[Any]:
+        return run(traced.program, feeds, fetches, self._narrowest, mended=self.mended)
 
     def _given_weights(self, traced: Trace) -> dict[Slot, Any]:
         values = map(_value_of, traced.variables)
@@ -147,7 +153,12 @@ class FlatFunction:
         return {slot: self._wide(value, value.dtype) for slot, value in pairs}
 
     def _wide(self, value: Any, dtype: Any) -> Any:
-        return jnp.asarray(value, arrays.widened(dtype, self.dtype))
+        return jnp.asarray(value, arrays.widened(dtype, self._narrowest))
+
+    @property
+    def _narrowest(self) -> Any:
+        """The narrowest float dtype inside."""
+        return self.dtype if self.mended else jnp.dtype("float16")
 
     def rows_at_once(self, vectors: int = 2) -> int:
         """How many rows fit into memory that carry so many points or directions each."""

@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from keras_curvature.engines.jax.arrays import has_derivative, is_floating, widened
 from keras_curvature.engines.jax.gradient_overrides import OVERRIDES
 from keras_curvature.engines.jax.jaxprs import flattened
+from keras_curvature.engines.jax.less_largest import as_written
 from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.jax.unselected_values import held
 
@@ -32,7 +33,12 @@ Values = dict[Slot, Any]
 
 
 def run(
-    program: Program, given: Mapping[Slot, Any], fetches: Sequence[Any], dtype: Any
+    program: Program,
+    given: Mapping[Slot, Any],
+    fetches: Sequence[Any],
+    dtype: Any,
+    *,
+    mended: bool = True,
 ) -> list[Any]:
     """What `fetches` are where `given` are known.
 
@@ -41,8 +47,10 @@ def run(
         given: by slot.
         fetches: slots, or constants.
         dtype: narrower floats become this one.
+        mended: whether derivatives are mended and narrower floats widened.
     """
-    values = run_through(program.needed(fetches, given), given, dtype)
+    needed = program.needed(fetches, given)
+    values = run_through(needed, given, dtype) if mended else run_as_written(needed, given)
     return [read(fetch, values, dtype) for fetch in fetches]
 
 
@@ -66,6 +74,19 @@ def run_through(
         outputs = emit(instruction.operation, held(instruction, inputs, values), dtype)
         for slot, output in zip(instruction.outputs, outputs, strict=True):
             values[slot] = output + added[slot] if added and slot in added else output
+    return values
+
+
+def run_as_written(instructions: Iterable[Instruction], given: Mapping[Slot, Any]) -> Values:
+    """The same as JAX itself does it, with its own derivatives."""
+    values: Values = dict(given)
+    for instruction in instructions:
+        operation = instruction.operation
+        inputs = [values[x] if isinstance(x, Slot) else x for x in instruction.inputs]
+        params = operation.primitive.get_bind_params(as_written(operation))
+        found = operation.primitive.bind(*inputs, **params)
+        outputs = found if operation.primitive.multiple_results else [found]
+        values.update(zip(instruction.outputs, outputs, strict=True))
     return values
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from keras_curvature.engines.jax.program import Instruction, Slot
+from keras_curvature.engines.jax.program import Instruction, Operation, Slot
 
 LARGEST, LESS_LARGEST = "largest of a row", "less largest of a row"
 PASSED = "stop_gradient that is passed"
@@ -49,6 +49,12 @@ def rewritten(instructions: Sequence[Instruction]) -> list[Instruction]:
 def _as(instruction: Instruction, name: str, **params: Any) -> Instruction:
     operation = replace(instruction.operation, type=name)
     return replace(instruction, operation=replace(operation, params={**operation.params, **params}))
+
+
+def as_written(operation: Operation) -> dict[str, Any]:
+    """The parameters that JAX has given to an operation."""
+    ours = ("axis",) if operation.type in (LARGEST, LESS_LARGEST) else ()
+    return {name: value for name, value in operation.params.items() if name not in ours}
 
 
 def _way(x: Any, shift: Any, writers: Mapping[Slot, Instruction]) -> list[Instruction]:

@@ -11,6 +11,8 @@ from keras_curvature.engines.tensorflow import summation
 from keras_curvature.engines.tensorflow.compilation import stands_alone
 
 abs = tf.abs
+all = tf.reduce_all
+any = tf.reduce_any
 arange = tf.range
 argmax = tf.argmax
 array = tf.convert_to_tensor

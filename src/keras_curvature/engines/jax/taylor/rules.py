@@ -282,13 +282,13 @@ PIECEWISE_LINEAR: dict[str, Rule] = {
     less_largest.LARGEST: _at_largest(less_largest.largest),
     less_largest.LESS_LARGEST: _at_largest(less_largest.less_largest),
     "abs": elementwise(lambda x, y: formulas.where_negative(x, -1, 1)).kinked(
-        "abs", "sqrt(x**2 + c)", itself
+        "abs", "sqrt(x² + ε)", itself
     ),
-    "clamp": _piecewise("clip", "a sigmoid or tanh", lambda low, x, high: [x - low, x - high]),
+    "clamp": _piecewise("clipping", "tanh", lambda low, x, high: [x - low, x - high]),
     "cummax": _piecewise("cumulative maximum", "logsumexp"),
     "cummin": _piecewise("cumulative minimum", "logsumexp"),
-    "max": partials(formulas.chosen(jnp.greater_equal)).kinked("maximum", "logsumexp", difference),
-    "min": partials(formulas.chosen(jnp.less)).kinked("minimum", "-logsumexp of -x", difference),
+    "max": partials(formulas.chosen(jnp.greater_equal)).kinked("maximum", "logaddexp", difference),
+    "min": partials(formulas.chosen(jnp.less)).kinked("minimum", "-logaddexp(-a, -b)", difference),
     "reduce_max": _piecewise("maximum over an axis", "a mean or logsumexp"),
     "reduce_min": _piecewise("minimum over an axis", "a mean or logsumexp"),
     "reduce_window_max": _piecewise("max pooling", "average pooling"),

@@ -1,4 +1,4 @@
-"""What TensorFlow's own nested tapes give for this model, against the mended derivative."""
+"""What the backend's own second derivative is for this model, against the mended one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
-from keras_curvature.engines.api import Place
+from keras_curvature.engines.api import Place, xp
+from keras_curvature.engines.backend import own_second_derivative as own_one
+from keras_curvature.typing import Tensor
 
 EXAMPLES, CALLS = 4, 3
 """A few examples; a compiled graph can give another answer each time, and the worst counts."""
@@ -20,29 +21,11 @@ EXAMPLES, CALLS = 4, 3
 WRONG, WRONG_WHERE_MENDED, WRONG_IN_HALF = 0.003, 0.001, 0.05
 """Relative error that rounding does not make in float32, and in float16.
 
-Where TensorFlow is known to be wrong less of a proof is needed.
+Where the backend is known to be wrong less of a proof is needed.
 """
 
-WORDS = {"StopGradient": "moments"}
-"""What an op that is mended is called, where its type says little."""
-
-REASONS = {
-    **dict.fromkeys(
-        [f"FakeQuantWithMinMax{of}" for of in ("Args", "Vars", "VarsPerChannel")],
-        "The gradient of a quantised number counts as a constant.",
-    ),
-    "HSVToRGB": "The colours count as constants.",
-    "MaxPool": "A compiled graph can lose it.",
-    "MaxPool3D": "A compiled graph can lose it.",
-    "ResizeBilinear": "The gradient of a resized image counts as a constant.",
-    "SoftmaxCrossEntropyWithLogits": "That the gradient depends on the labels is left out.",
-    "StopGradient": "tf.nn.moments stops the gradient at the mean, which is right at first order "
-    "only.",
-}
-"""Why it is wrong."""
-
 ROUNDINGS = 10
-"""How much larger TensorFlow's rounding may be than ours: another order of the same sums."""
+"""How much larger the backend's rounding may be than ours: another order of the same sums."""
 
 SMALL = 1e-3
 """Second derivatives below this share of the slope are judged by the slope: they are rounding."""
@@ -50,7 +33,7 @@ SMALL = 1e-3
 
 @dataclass(frozen=True)
 class Own:
-    """TensorFlow's answer.
+    """The backend's answer.
 
     Attributes:
         error: relative to the true second derivatives along `Subject.v`; NaN if it is not finite.
@@ -64,27 +47,27 @@ class Own:
 
 
 def own_answer(s: Subject, taken: Sample) -> Own:
-    """Asks two nested tapes, on the model as it is, in its own dtype."""
+    """Asks the backend, on the model as it is, in its own dtype."""
     rows = np.flatnonzero(taken.finite)[:EXAMPLES]
     if not rows.size:
         return Own(0.0, 0, "")
     # Of length 1 in the units of x, as one asks for an entry of the Hessian.
     length = np.linalg.norm(s.v[rows], axis=1, keepdims=True)
-    v = tf.constant(s.v[rows] / length)
-    leaves = [tf.gather(leaf, rows) for leaf in s.leaves]
+    v = xp.constant(s.v[rows] / length)
+    leaves = [xp.take(leaf, rows) for leaf in s.leaves]
     try:
-        compute, mixing = _nested_tapes(s), tf.constant(s.f.mixing.sum(axis=1))
+        compute, mixing = _asking(s), xp.constant(s.f.mixing.sum(axis=1))
         function = s.bound.evaluator.function(compute, [*leaves, v], [mixing])
-        found = [function(*leaves, v, mixing)["own"].numpy() for _ in range(CALLS)]
+        found = [np.asarray(function(*leaves, v, mixing)["own"]) for _ in range(CALLS)]
         answers = [answer * length[:, 0] ** 2 for answer in found]
-    except Exception as error:  # whatever TensorFlow raises is the answer
+    except Exception as error:  # whatever it raises is the answer
         return Own(np.nan, 0, _reason(error))
     wide = sample(s, s.f64, int(rows[-1]) + 1)
     ours, true = (found.curvature[rows].sum(axis=1) for found in (taken, wide))
     true = np.where(np.isfinite(true), true, ours)
     slope = np.abs(wide.slope[rows].sum(axis=1))
     size = np.nanmax([np.abs(true).max(), SMALL * slope.max()])
-    # What rounding does to ours in the same dtype it may do to TensorFlow's.
+    # What rounding does to ours in the same dtype it may do to the backend's.
     allowed = ROUNDINGS * np.abs(ours - true)
     errors = [
         np.maximum(np.abs(answer - true) - allowed, 0).max() / (size or 1.0) for answer in answers
@@ -95,11 +78,11 @@ def own_answer(s: Subject, taken: Sample) -> Own:
 
 
 def findings(s: Subject, own: Own) -> list[Finding]:
-    """The finding that TensorFlow's own second derivative is wrong or missing here."""
+    """The finding that the backend's own second derivative is wrong or missing here."""
     activity = s.bound.f.activity
     if own.message:
         return [_missing(activity.mended, own.message)]
-    half = _half(s)
+    half = own_one.half_of(s.bound.f)
     limit = WRONG_IN_HALF if half else WRONG_WHERE_MENDED if activity.mended else WRONG
     if own.error < limit:  # False for NaN
         return []
@@ -109,35 +92,37 @@ def findings(s: Subject, own: Own) -> list[Finding]:
 
 
 def _wrong(mended: Sequence[Place], own: Own) -> Finding:
-    places = [replace(p, op_type=WORDS.get(p.op_type, p.op_type)) for p in mended]
-    reasons = dict.fromkeys(REASONS[p.op_type] for p in mended if p.op_type in REASONS)
+    places = [replace(p, op_type=own_one.WORDS.get(p.op_type, p.op_type)) for p in mended]
+    reasons = dict.fromkeys(
+        own_one.REASONS[p.op_type] for p in mended if p.op_type in own_one.REASONS
+    )
     error = f"{own.error:.2g} times" if own.error > 2 else f"{own.error:.1%} of"
     return Finding(
-        kind="TensorFlow wrong",
+        kind=f"{own_one.NAME} wrong",
         where=named(places),
         layers=layers_of(mended),
-        found=f"Two nested tapes give a second derivative that is off by {error} the true one on "
+        found=f"{own_one.ASKED} give a second derivative that is off by {error} the true one on "
         "this model, without a word."
         if np.isfinite(own.error)
-        else "Two nested tapes give NaN or infinity for the second derivative of this model.",
-        meaning=f"TensorFlow's own rule is wrong at second order. {' '.join(reasons)} This "
+        else f"{own_one.ASKED} give NaN or infinity for the second derivative of this model.",
+        meaning=f"{own_one.NAME}'s own rule is wrong at second order. {' '.join(reasons)} This "
         "library mends it, in its functions and its monitor."
         if mended
         else "It is not known here why; the number of this library agrees with differences of "
         "slopes, unless another finding says otherwise.",
-        advice="Take second derivatives with this library, and do not train on one from nested "
-        "tapes, jacobian or tf.hessians.",
+        advice="Take second derivatives with this library, and do not train on one from "
+        f"{own_one.NOT_TO_TAKE}.",
         size=own.error,
     )
 
 
 def _missing(mended: Sequence[Place], message: str) -> Finding:
     return Finding(
-        kind="TensorFlow missing",
+        kind=f"{own_one.NAME} missing",
         where=named(mended),
         layers=layers_of(mended),
-        found=f"Two nested tapes fail on this model: {message}",
-        meaning="TensorFlow has no second derivative for an op of it. The functions and the "
+        found=f"{own_one.ASKED} fail on this model: {message}",
+        meaning=f"{own_one.NAME} has no second derivative for an op of it. The functions and the "
         "monitor of this library supply one.",
         advice="Take second derivatives with this library, also to train on them.",
         size=1.0,
@@ -150,8 +135,8 @@ def _low_precision(half: str, own: Own, count: int) -> Finding:
         kind="underflow" if own.lost else "low precision",
         where=half,
         layers=(),
-        found=f"In {half} two nested tapes are off by {own.error:.0%} of the true second "
-        f"derivative{lost}.",
+        found=f"{own_one.ASKED} are off by {own.error:.0%} of the true second derivative in "
+        f"{half}{lost}.",
         meaning="Products of small slopes underflow and differences of large ones round away. The "
         "functions and the monitor of this library evaluate in float32 or better.",
         advice="Take second derivatives with this library, or in a float32 copy of the model.",
@@ -159,39 +144,23 @@ def _low_precision(half: str, own: Own, count: int) -> Finding:
     )
 
 
-def _nested_tapes(s: Subject) -> Callable[..., dict[str, tf.Tensor]]:
-    """`v' H v` of the sum of the few outputs, `(n,)`, as anyone would write it."""
+def _asking(s: Subject) -> Callable[..., dict[str, Tensor]]:
+    """`v' H v` of the sum of the few outputs, `(n,)`."""
     f = replace(s.bound.f, dtype=s.bound.f.native, mended=False)
 
-    def ask(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def ask(*tensors: Tensor) -> dict[str, Tensor]:
         *leaves, v, mixing = tensors
         z, rest = f.point(leaves)
-        with tf.GradientTape() as outer:
-            outer.watch(z)
-            with tf.GradientTape() as inner:
-                inner.watch(z)
-                y = tf.reduce_sum(tf.cast(f(z, rest), v.dtype) * mixing, axis=1)
-            slope = _along(inner.gradient(y, z), v)
-        second = None if slope is None else _along(outer.gradient(slope, z), v)
-        return {"own": tf.zeros_like(y) if second is None else second}
+        return {"own": own_one.own_second_derivative(f, z, rest, v, mixing)}
 
     return ask
 
 
-def _along(gradient: tf.Tensor | None, v: tf.Tensor) -> tf.Tensor | None:
-    """`g v` for each example, in float64; `None` where TensorFlow says None."""
-    return None if gradient is None else tf.reduce_sum(tf.cast(gradient, v.dtype) * v, axis=1)
-
-
-def _half(s: Subject) -> str:
-    """The 16-bit dtype that the model computes in, or `""`."""
-    outputs = (t for op in s.bound.f.traced.graph.get_operations() for t in op.outputs)
-    return next((t.dtype.name for t in outputs if t.dtype in (tf.float16, tf.bfloat16)), "")
-
-
 def _reason(error: Exception) -> str:
-    """The line of TensorFlow's message that says something."""
+    """The line of a message that says something."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"gradient|not found|Error|support", line)]
+    telling = [
+        line for line in lines if re.search(r"gradient|ifferentia|not found|Error|support", line)
+    ]
     return f"{type(error).__name__}: {(telling or lines or ['no message'])[-1][:160]}"
