@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import keras_curvature as kc
 from ailing import AILING, HEALTHY, X, followed_by, pooled, stack
+from ailing_on_tensorflow import ON_TENSORFLOW
 from keras_curvature.diagnosis import own_gradients
 from keras_curvature.engines.tensorflow import gradient_overrides
 from keras_curvature.report.text import WIDTH
@@ -19,7 +20,7 @@ from keras_curvature.report.text import WIDTH
 def one_of_each_kind():
     """The first ailment of each kind is tested by `make test`, the others are slow."""
     kinds = set()
-    for name, ailment in AILING.items():
+    for name, ailment in (AILING | ON_TENSORFLOW).items():
         marks = [pytest.mark.slow] if ailment.kind in kinds else []
         kinds.add(ailment.kind)
         yield pytest.param(ailment, id=name, marks=marks)

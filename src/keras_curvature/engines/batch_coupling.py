@@ -93,8 +93,8 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
 
 def randomness(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
     """How much an output changes from one call to the next, relative to the largest output."""
-    few = [leaf[:EXAMPLES] for leaf in leaves]
-    first, second = _value(f, few), _value(f, few)
+    few, call = [leaf[:EXAMPLES] for leaf in leaves], running.as_called(f)
+    first, second = (np.asarray(f.outputs.join(call(*f.point(few)))) for _ in range(2))
     return _relative(first, second)
 
 
@@ -108,10 +108,6 @@ def _relative(a: Any, b: Any) -> float:
 def _point(f: TracedFunction, leaves: Sequence[Tensor]) -> list[Tensor]:
     z, rest = f.point(leaves)
     return [z, *rest]
-
-
-def _value(f: TracedFunction, leaves: Sequence[Tensor]) -> Any:
-    return np.asarray(f(*f.point(leaves)))
 
 
 def _tiled(array: Any, times: int) -> Any:

@@ -31,7 +31,10 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
     acting: list[Place] = []
     sizes: list[int] = [_size(program.avals[s]) for s in sources]
     resists = False
-    for instruction in program.needed(traced.outputs, [*sources]):
+    needed = program.needed(traced.outputs, [*sources])
+    ends = (traced.outputs, *(found.inputs for found in needed))
+    read = {x for some in ends for x in some if isinstance(x, Slot)}
+    for instruction in needed:
         operation = instruction.operation
         found = max(
             (state.get(x, Dependence.NONE) for x in instruction.inputs if isinstance(x, Slot)),
@@ -49,6 +52,8 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
                 active.append(place)
                 resists |= operation.type in LOOPS
                 active += _within(operation, layers)
+                if any(s in read and s not in floats for s in instruction.outputs):
+                    cuts.append(place)  # such as the indices that come with a sort
         for slot in instruction.outputs:
             mine = found if slot in floats else min(found, Dependence.CUT)
             state[slot] = mine

@@ -113,6 +113,17 @@ class FlatFunction:
         found = self._run(traced, self.feeds(traced, z, rest), traced.outputs)
         return [jnp.asarray(y, z.dtype) for y in found]
 
+    @functools.cached_property
+    def compiled(self) -> Callable[..., list[Any]]:
+        """From its weights, a point and the other inputs to the outputs one by one."""
+
+        @jax.jit
+        def call(weights: Sequence[Any], z: Any, rest: Sequence[Any]) -> list[Any]:
+            with self.with_weights(weights):
+                return self.apart(z, rest)
+
+        return call
+
     def sources(self, traced: Trace) -> tuple[Slot, ...]:
         """The slots that `z` stands for."""
         if traced.tap is not None:

@@ -6,7 +6,7 @@ The gradient by a result is that by what would be added to it: 0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from keras_curvature.engines.jax.first_derivatives import goes_backwards
 from keras_curvature.engines.jax.flat_function import FlatFunction
 from keras_curvature.engines.jax.interpreter import Values, emit, read, run_through
 from keras_curvature.engines.jax.program import Instruction, Slot
+from keras_curvature.engines.jax.taylor.structure import active_instructions
 from keras_curvature.engines.jax.tracing import Trace
 from keras_curvature.engines.jax.unselected_values import held
 from keras_curvature.typing import Array
@@ -39,17 +40,19 @@ def watched(f: FlatFunction, places: Iterable[Place]) -> dict[Place, tuple[Watch
     traced = f.traced_for(f.examples)
     with_examples = _with_examples(f, traced)
     found: dict[tuple[str, str], list[Watched]] = {}
-    for key, instruction in _by_key(traced) if goes_backwards(f) else ():
+    for key, instruction in _by_key(f, traced) if goes_backwards(f) else ():
         operands = _operands(instruction, with_examples)
         if operands:
             found.setdefault(key[:2], []).append(Watched(key, len(operands)))
     return {place: tuple(found.get((place.op_type, place.op_name), ())) for place in places}
 
 
-def _by_key(traced: Trace) -> Iterator[tuple[Key, Instruction]]:
-    """The instructions that the outputs take, whose numbers differ with the number of examples."""
-    count: Counter[Hashable] = Counter()
-    for instruction in traced.program.needed(traced.outputs, ()):
+def _by_key(f: FlatFunction, traced: Trace) -> Iterator[tuple[Key, Instruction]]:
+    """The active instructions, whose numbers differ with the number of examples."""
+    count: Counter[tuple[str, str]] = Counter()
+    sources = f.sources(traced)
+    needed = traced.program.needed(traced.outputs, sources)
+    for instruction in active_instructions(needed, sources, traced.program):
         name = instruction.operation.type, instruction.operation.name
         yield (*name, count[name]), instruction
         count[name] += 1
@@ -89,7 +92,7 @@ def inside(
         weights: of each output, `(m, 1)`: their sum is differentiated.
     """
     traced = f.traced_for(z.shape[0])
-    by_key, with_examples = dict(_by_key(traced)), _with_examples(f, traced)
+    by_key, with_examples = dict(_by_key(f, traced)), _with_examples(f, traced)
     parts = [[by_key[key] for key in part] for part in keys]
     ends = [
         (part[0].inputs[_operands(part[0], with_examples)[0]], part[-1].outputs[0])
@@ -156,7 +159,7 @@ def results_of(f: FlatFunction, z: Any, rest: Sequence[Any]) -> list[Result]:
     places = {(place.op_type, place.op_name): place for place in f.activity.active}
     seen = [
         (places[key[:2]], instruction)
-        for key, instruction in _by_key(traced)
+        for key, instruction in _by_key(f, traced)
         if key[:2] in places and is_floating(instruction.operation.results[0].dtype)
     ]
     slots = [instruction.outputs[0] for _, instruction in seen]

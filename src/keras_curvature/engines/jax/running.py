@@ -96,13 +96,7 @@ def as_called(f: FlatFunction) -> Callable[..., list[Any]]:
 
     Compiled: one operation after the other JAX would compile each.
     """
-
-    @jax.jit
-    def call(weights: Sequence[Any], z: Any, rest: Sequence[Any]) -> list[Any]:
-        with f.with_weights(weights):
-            return f.apart(z, rest)
-
-    return lambda z, rest: call(f.weights(), z, rest)
+    return lambda z, rest: f.compiled(f.weights(), z, rest)
 
 
 def has_numbers(f: FlatFunction, tensors: Sequence[Any]) -> bool:

@@ -1,0 +1,110 @@
+"""What stands between a model and its second derivative is found on JAX too."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_curvature as kc
+from ailing import AILING, HEALTHY, LINEAR, PARTLY, X, stack
+
+QUICK = {
+    "all units dead",
+    "logarithm of zero",
+    "no derivative",
+    "not connected",
+    "relu all through",
+    "stop_gradient",
+    "straight through",
+}
+"""The others take as long to compile, and much of it is the same."""
+
+CALLED = {
+    "IdentityN": "custom_vjp_call",
+    "Log": "log",
+    "Sqrt": "sqrt",
+    "StopGradient": "stop_gradient",
+    "TopK": "sort",
+}
+"""TensorFlow's names of ops -> JAX's."""
+
+
+def each(table):
+    """The models of a table, most of them slow."""
+    return [
+        pytest.param(entry, id=name, marks=[pytest.mark.slow] * (name not in QUICK))
+        for name, entry in table.items()
+    ]
+
+
+@pytest.mark.parametrize("ailment", each(AILING))
+def test_an_ailment_is_found_and_explained(ailment):
+    keras.utils.set_random_seed(0)
+    x = X if ailment.x is None else ailment.x
+    report = kc.diagnose(ailment.make(), x, **ailment.options)
+    # How much is in the kinks is up to the weights, which are not those of TensorFlow.
+    kinked = {LINEAR, PARTLY} if ailment.kind in (LINEAR, PARTLY) else {ailment.kind}
+    assert set(report.kinds) - kinked == set(ailment.also), str(report)
+    (finding,) = [f for f in report.findings if f.kind in kinked]
+    assert CALLED.get(ailment.where, ailment.where) in finding.where
+    assert finding.layers == ailment.layers
+    assert ailment.advice in finding.advice
+    assert ailment.found in finding.found
+    assert "TensorFlow" not in str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", HEALTHY.values(), ids=HEALTHY)
+def test_nothing_is_found_in_a_healthy_model(make):
+    keras.utils.set_random_seed(0)
+    report = kc.diagnose(make(), X, compare_tapes=True)
+    assert report.healthy, str(report)
+
+
+def test_the_model_and_float64_are_left_alone():
+    """Its weights, moving averages and random numbers; nothing of it is seen as an ailment."""
+    keras.utils.set_random_seed(0)
+    hidden = [layers.Dense(8, "silu"), layers.BatchNormalization(), layers.Dropout(0.5, seed=1)]
+    model = stack(*hidden)
+    before = [v.numpy() for v in model.variables]
+    assert kc.diagnose(model, X).healthy
+    assert len(before) == 9  # four of weights, four of the normalisation, and the dropout's seed
+    for variable, old in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.slow
+def test_kinks_inside_of_a_loop_have_a_name():
+    keras.utils.set_random_seed(0)
+    recurrent = layers.SimpleRNN(8, "relu")
+    report = kc.diagnose(stack(layers.Reshape((3, 1)), recurrent), X)
+    (finding,) = report.findings
+    assert finding.layers == (recurrent.cell.name,), str(report)
+    assert finding.where == f"relu in {recurrent.cell.name!r}"
+
+
+OWN = {
+    "wrong": (lambda x: jnp.where(x[:, :1] > 0, jnp.sqrt(x[:, :1]), x[:, :1] ** 2), "NaN"),
+    "missing": (
+        lambda x: jax.lax.while_loop(lambda c: c[1] < 2, lambda c: (c[0] ** 2, c[1] + 1), (x, 0))[
+            0
+        ],
+        "Reverse-mode differentiation does not work",
+    ),
+}
+"""What JAX itself cannot say of the second derivative of a function, and part of why."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", OWN)
+def test_what_jax_itself_gets_wrong_is_told(what):
+    function, found = OWN[what]
+    report = kc.diagnose(function, X, compare_tapes=True)
+    (finding,) = [f for f in report.findings if f.kind == f"JAX {what}"]
+    assert found in finding.found, str(report)
+    assert f"JAX {what}" not in kc.diagnose(function, X).kinds
