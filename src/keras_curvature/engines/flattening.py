@@ -136,7 +136,7 @@ def require_numbers(outputs: Any) -> None:
         if not xp.is_real(tensor.dtype):
             raise TypeError(
                 f"The output must be of real numbers. Received: dtype {tensor.dtype.name}. Of "
-                "complex ones take the part that is meant: `output=tf.math.real`."
+                "complex ones take the part that is meant: `output=keras.ops.real`."
             )
 
 
@@ -146,7 +146,7 @@ def require_differentiable(report: Activity) -> None:
         first = report.acting[0]
         raise NotDifferentiableError(
             f"The model calls back into Python ({first}), where no derivative can "
-            "be followed. Write this part with `keras.ops` or TensorFlow ops."
+            "be followed. Write this part with `keras.ops` or the backend's own."
             if first.op_type in CALLING_PYTHON
             else f"The output needs what {first} takes from outside of the model and what is gone "
             "then, so that it could not be looked at without changing what comes next. Hand it to "
