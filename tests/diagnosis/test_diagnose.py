@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 import keras_curvature as kc
 from ailing import AILING, HEALTHY, X, followed_by, pooled, stack
@@ -26,6 +27,7 @@ def one_of_each_kind():
         yield pytest.param(ailment, id=name, marks=marks)
 
 
+@pytest.mark.tensorflow  # on JAX: tests/jax/test_diagnosis.py
 @pytest.mark.parametrize("ailment", list(one_of_each_kind()))
 def test_an_ailment_is_found_and_explained(ailment):
     keras.utils.set_random_seed(0)
@@ -43,6 +45,7 @@ def test_an_ailment_is_found_and_explained(ailment):
         assert "right" not in str([f.meaning for f in report.findings]), str(report)
 
 
+@pytest.mark.tensorflow  # on JAX: tests/jax/test_diagnosis.py
 @pytest.mark.parametrize(
     "make",
     [
@@ -56,6 +59,7 @@ def test_nothing_is_found_in_a_healthy_model(make):
     assert report.healthy, str(report)
 
 
+@pytest.mark.tensorflow
 def test_a_wrong_derivative_that_nobody_knows_of_is_suspect(monkeypatch):
     """TensorFlow's own second derivative of a resized image, which counts as 0."""
     monkeypatch.delitem(gradient_overrides.OVERRIDES, "ResizeBilinear")
@@ -117,7 +121,7 @@ def test_of_many_outputs_a_mixture_is_looked_at():
 
 
 def test_a_function_of_a_tensor_can_be_diagnosed():
-    report = kc.diagnose(lambda x: tf.reduce_sum(tf.abs(x), axis=1, keepdims=True), X)
+    report = kc.diagnose(lambda x: ops.sum(ops.abs(x), axis=1, keepdims=True), X)
     assert report.kinds == ("piecewise linear",)
     assert report.findings[0].where == "abs"
 
@@ -133,6 +137,7 @@ def test_the_rest_of_the_model_does_not_count():
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_the_error_of_tensorflow_is_that_of_nested_tapes():
     keras.utils.set_random_seed(0)
     model = followed_by(keras.layers.LayerNormalization)()
@@ -171,13 +176,13 @@ def test_tapes_are_asked_only_where_one_wants_to_know(monkeypatch, tmp_path):
 def test_random_numbers_and_weights_are_left_alone():
     model = pooled(keras.layers.MaxPooling2D)()
     before = [w.numpy() for w in model.weights]
-    tf.random.set_seed(3)
-    expected = tf.random.normal((2,)).numpy()
-    tf.random.set_seed(3)
+    keras.utils.set_random_seed(3)
+    expected = keras.random.normal((2,))
+    keras.utils.set_random_seed(3)
     kc.diagnose(model, np.random.default_rng(1).normal(size=(8, 6, 6, 1)))
-    np.testing.assert_array_equal(tf.random.normal((2,)), expected)
+    np.testing.assert_array_equal(keras.random.normal((2,)), expected)
     for weight, old in zip(model.weights, before, strict=True):
-        np.testing.assert_array_equal(weight, old)
+        np.testing.assert_array_equal(weight.numpy(), old)
 
 
 def test_errors_say_what_to_do():

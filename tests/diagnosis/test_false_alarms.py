@@ -72,6 +72,7 @@ def tally():
     print(f"{len(false)} false alarms: {false}")
 
 
+@pytest.mark.tensorflow  # which of its own derivatives are wrong is in the tables
 @pytest.mark.parametrize(
     "case",
     [

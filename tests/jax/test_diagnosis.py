@@ -13,7 +13,6 @@ import keras_curvature as kc
 from ailing import AILING, HEALTHY, LINEAR, PARTLY, X, stack
 
 QUICK = {
-    "all units dead",
     "logarithm of zero",
     "no derivative",
     "not connected",
@@ -76,6 +75,19 @@ def test_the_model_and_float64_are_left_alone():
     for variable, old in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), old)
     assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.slow
+def test_a_training_ends_with_a_diagnosis(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = stack(layers.Dense(8, "relu", name="bend"))
+    model.compile("sgd", "mse")
+    monitor = kc.CurvatureMonitor(X, tmp_path)
+    model.fit(X, X[:, :1], verbose=0, callbacks=[monitor])
+    assert monitor.diagnosis is not None
+    assert [finding.layers for finding in monitor.diagnosis.findings] == [("bend",)]
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*tfevents*"))
+    assert b"relu in 'bend'" in written
 
 
 @pytest.mark.slow
