@@ -65,7 +65,6 @@ NOT_YET_NEUTRAL = {
     "estimates/lanczos.py",
     "estimates/standard_error.py",
     "estimates/xtrace.py",
-    "functions/smooth.py",
     "layers/shape_penalty.py",
     "summaries/event_file.py",
     "summaries/run_writer.py",

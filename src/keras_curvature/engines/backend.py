@@ -20,6 +20,7 @@ MODULES = {
     "LAYERS_HAVE_METRICS": "compilation",
     "activity_of": "activity_analysis",
     "computing_in": "compilation",
+    "declared_specs": "tracing",
     "flatten": "flat_function",
     "is_eager": "compilation",
     "keeps_examples_apart": "running",
