@@ -20,6 +20,7 @@ MODULES = {
     "LAYERS_HAVE_METRICS": "compilation",
     "activity_of": "activity_analysis",
     "computing_in": "compilation",
+    "declared_specs": "tracing",
     "dependence_by_input": "intermediates",
     "flatten": "flat_function",
     "inside": "intermediates",

@@ -9,10 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.engines.api import Place, traits_of
-from keras_curvature.engines.backend import activity_of, only_on_tensorflow, trace, unnoticed
+from keras_curvature.engines.backend import activity_of, declared_specs, trace, unnoticed
 from keras_curvature.functions.smooth_activations import (
     SMOOTH,
     Ramp,
@@ -90,7 +89,6 @@ def smooth(model: keras.Model, beta: float) -> keras.Model:
         >>> float(kc.laplacian(kc.smooth(model, beta=10.0), [[0.0]])[0, 0])
         2.5
     """
-    only_on_tensorflow("`smooth`")
     copier = _Copier(_positive(beta))
     with unnoticed(model):
         copy = copier.model(model)
@@ -306,7 +304,7 @@ def _without_jump(name: str, arguments: Config) -> Config:
 def _kinks_left(model: keras.Model) -> list[Place]:
     """Where kinks remain, in the order of computation."""
     given = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in keras.tree.flatten(given)]
+    specs = declared_specs(keras.tree.flatten(given))
     structure = keras.tree.map_structure(lambda _: None, given)
     traced = trace(model, specs, structure, lambda outputs: outputs)
     names = [layer.name for layer in model._flatten_layers(include_self=False)]

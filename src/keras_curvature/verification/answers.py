@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines import quantities
@@ -17,6 +16,7 @@ from keras_curvature.engines.api import (
     Evaluator,
     Options,
     flat_derivatives,
+    xp,
 )
 from keras_curvature.engines.backend import FlatFunction, flatten
 from keras_curvature.typing import Array
@@ -63,10 +63,10 @@ def affordable(s: Subject) -> tuple[str, ...]:
 def answer(s: Subject, lines: Lines, bound: BoundModel, options: Options, name: str) -> Answer:
     """One derivative, by the engine that a user gets who asks for it alone."""
     engine = bound.engine_for((name,))
-    v = tf.constant(lines.v, bound.f.dtype) if name in quantities.ALONG_V else None
+    v = xp.constant(lines.v, bound.f.dtype) if name in quantities.ALONG_V else None
     at = points(s, bound)
     found = flat_derivatives(at, engine, (name,), v, options.batch_size)[name]
-    result = tf.cast(tf.cast(found, bound.result_dtype), tf.float64).numpy()
+    result = np.asarray(xp.cast(found, bound.result_dtype), np.float64)
     mixed = np.einsum("nm...,mk->nk...", result, s.f.mixing)
     return Answer(engine.name, _at_the_lines(s, lines, name, mixed))
 
@@ -99,7 +99,7 @@ def values(s: Subject, bound: BoundModel, options: Options) -> Mapping[str, Arra
         s.model, bound.inputs, options.output, options.wrt, bound.f.native, options.columns
     )
     chosen = Evaluator(f).choice(options.engine, (quantities.VALUE,)).name
-    plain = dataclasses.replace(anew, mended=False, batch=f.batch)
+    plain = dataclasses.replace(anew.as_it_is(), batch=f.batch)
     return {
         "graph": _values(points(s, bound), f, chosen, options.batch_size),
         "own": _values(points(s, bound), plain, "nested", options.batch_size),
@@ -109,4 +109,4 @@ def values(s: Subject, bound: BoundModel, options: Options) -> Mapping[str, Arra
 def _values(at: BoundModel, f: FlatFunction, engine: str, batch_size: int | None) -> Array:
     at = dataclasses.replace(at, evaluator=Evaluator(f))
     found = flat_derivatives(at, ENGINES[engine], (quantities.VALUE,), None, batch_size)
-    return tf.cast(found[quantities.VALUE], tf.float64).numpy()
+    return np.asarray(found[quantities.VALUE], np.float64)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.diagnosis.subject import Subject
-from keras_curvature.engines.api import BoundModel
+from keras_curvature.engines.api import BoundModel, xp
 from keras_curvature.typing import Array
 from keras_curvature.verification.answers import Answer
 from keras_curvature.verification.line_derivatives import IN_DOUBT
@@ -37,7 +36,7 @@ def tolerance_of(bound: BoundModel, rounding: float) -> Tolerance:
         bound: the model and the dtype of its results.
         rounding: of its values in float64, relative to the largest.
     """
-    if bound.result_dtype != tf.float64:
+    if bound.result_dtype != xp.dtype_of("float64"):
         return Tolerance(1e-3, "float32: of its 7 digits a second derivative keeps 3 or more")
     if rounding > CLEAN:
         return Tolerance(1e-3, "the model's values round far more than float64 does")

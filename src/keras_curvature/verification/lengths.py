@@ -29,7 +29,7 @@ def fitting(s: Subject) -> Subject:
     steps are far too long, differences may settle on another number. Where none is, at a kink,
     they keep theirs.
     """
-    z = s.f64.point(s.bound.inputs.leaves)[0].numpy()
+    z = np.asarray(s.f64.point(s.bound.inputs.leaves)[0])
     still = z.min(axis=0) == z.max(axis=0)
     if not still.any():
         return s

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.subject import Subject, noise
 from keras_curvature.engines import quantities
-from keras_curvature.typing import Array
+from keras_curvature.engines.api import xp
+from keras_curvature.typing import Array, Tensor
 from keras_curvature.verification.line_derivatives import PLACES, Estimate, first, second
 
 ALL_AXES, SOME_AXES = 64, 8
@@ -184,14 +184,14 @@ def _values(s: Subject, directions: Array) -> Array:
 def _on_lines(s: Subject, example: NDArray[np.integer], directions: Array) -> Array:
     f = s.f64
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         *leaves, along, t = tensors
         z, rest = f.point(leaves)
         return {"values": f(z + t * along, rest)}
 
     times = len(PLACES)
     rows = np.repeat(example, times)
-    leaves = [tf.gather(leaf, rows) for leaf in s.leaves]
+    leaves = [xp.take(leaf, rows) for leaf in s.leaves]
     t = np.tile(PLACES, len(example))[:, None]
     found = s.run(compute, (*leaves, np.repeat(directions, times, axis=0), t))
     return found["values"].reshape(len(example), times, -1)

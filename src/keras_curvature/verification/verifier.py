@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
-from keras_curvature.engines.api import BoundModel, NotDifferentiableError, Options, bind
-from keras_curvature.engines.backend import only_on_tensorflow, require_eager, unobserved
-from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
+from keras_curvature.engines.api import BoundModel, NotDifferentiableError, Options, bind, xp
+from keras_curvature.engines.backend import computing_in, require_eager, unobserved
+from keras_curvature.typing import Columns, Model, Output, Structure, Tensor, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.judging import judged, tolerance_of
 from keras_curvature.verification.lengths import fitting
@@ -78,7 +77,6 @@ def verify(
         >>> kc.verify(model, np.random.default_rng(0).normal(size=(16, 2))).ok
         True
     """
-    only_on_tensorflow("`verify`")
     require_eager("verify")
     options = Options(output, wrt, engine, dtype, batch_size, columns)
     _require_seed(seed)
@@ -89,7 +87,7 @@ def verify(
 @unobserved()
 def examine(model: Model, bound: BoundModel, options: Options, seed: int = 0) -> Verification:
     """`verify` for a model that has been traced."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), computing_in("float64"):
         # Rounding is measured here, whatever it comes from.
         warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")
         s = subject_of(model, _exactly(bound), options, seed=seed, at_most=EXAMPLES)
@@ -134,12 +132,12 @@ def _verified(s: Subject, lines: Lines) -> Verification:
 def _values(s: Subject) -> tuple[list[Check], list[str]]:
     """The graph that is differentiated against the model's own ops."""
     native = s.bound.f.narrowest
-    if native.size < 4:
+    if xp.itemsize(native) < 4:
         return [], [f"The value was not checked: the model itself rounds to {native.name}."]
     found = answers.values(s, s.bound, s.options)
     size = np.abs(found["own"]).max()
     # Both round, in different orders; deep networks in float32 lose three digits by that.
-    allowed = 1e3 * float(np.finfo(native.as_numpy_dtype).eps)
+    allowed = 1e3 * float(np.finfo(native.name).eps)
     error = np.abs(found["graph"] - found["own"]) / (size or 1.0)
     error = np.where(np.isfinite(error), error, np.inf)
     i, j = np.unravel_index(error.argmax(), error.shape)
@@ -161,10 +159,10 @@ def _exactly(bound: BoundModel) -> BoundModel:
     """The bound model at points that its dtype holds exactly, so that float64 has the same ones."""
     dtype = bound.f.dtype
 
-    def rounded(leaf: tf.Tensor) -> tf.Tensor:
-        if not leaf.dtype.is_floating or leaf.dtype.size <= dtype.size:
+    def rounded(leaf: Tensor) -> Tensor:
+        if not xp.is_floating(leaf.dtype) or xp.itemsize(leaf.dtype) <= xp.itemsize(dtype):
             return leaf
-        return tf.cast(tf.cast(leaf, dtype), leaf.dtype)
+        return xp.cast(xp.cast(leaf, dtype), leaf.dtype)
 
     leaves = tuple(rounded(leaf) for leaf in bound.inputs.leaves)
     return dataclasses.replace(bound, inputs=dataclasses.replace(bound.inputs, leaves=leaves))

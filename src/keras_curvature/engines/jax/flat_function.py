@@ -182,6 +182,19 @@ class FlatFunction:
         return chunking.rows_forward(found.activations, found.widest, self.inputs.width, self.dtype)
 
     @functools.cached_property
+    def narrowest(self) -> Any:
+        """The narrowest float dtype that the model itself computes in."""
+        traced = self.traced_for(self.examples)
+        needed = traced.program.needed(traced.outputs, [])
+        written = (traced.aval(slot).dtype for step in needed for slot in step.outputs)
+        floats = [dtype for dtype in written if arrays.is_floating(dtype)]
+        return min((self.native, *floats), key=arrays.itemsize)
+
+    def as_it_is(self) -> FlatFunction:
+        """The function: what is mended here are derivatives alone."""
+        return self
+
+    @functools.cached_property
     def is_held(self) -> bool:
         """Whether the outputs depend on more than `z`: on other inputs or columns."""
         traced = self.traced_for(self.examples)

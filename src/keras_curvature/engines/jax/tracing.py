@@ -12,6 +12,7 @@ import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from keras_curvature.engines.columns import Subset, subset_of
+from keras_curvature.engines.jax import arrays
 from keras_curvature.engines.jax.compilation import as_the_user_computes
 from keras_curvature.engines.jax.jaxprs import flattened
 from keras_curvature.engines.jax.program import Program, Slot
@@ -75,6 +76,15 @@ class _Reading(keras.StatelessScope):
                 self._others.append(variable)
             found = self._outside and self._outside.get_current_value(variable)
         return found
+
+
+SOME = 2
+"""How many examples a model is looked at with."""
+
+
+def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
+    """Of a model's symbolic inputs, with some examples."""
+    return [arrays.spec((t.shape[0] or SOME, *t.shape[1:]), t.dtype) for t in inputs]
 
 
 def trace(

@@ -111,6 +111,10 @@ class FlatFunction:
         found = self.activity
         return chunking.rows_forward(found.activations, found.widest, self.inputs.width, self.dtype)
 
+    def as_it_is(self) -> FlatFunction:
+        """The function op by op as TensorFlow has them: nothing mended or widened."""
+        return replace(self, mended=False)
+
     @functools.cached_property
     def is_held(self) -> bool:
         """Whether the outputs depend on more than `z`: on other inputs or columns."""

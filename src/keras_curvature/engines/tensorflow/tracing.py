@@ -80,6 +80,11 @@ class Trace:
         return identity_of(self.graph, ends, list(self.variables.values()))
 
 
+def declared_specs(inputs: Sequence[Any]) -> list[tf.TensorSpec]:
+    """Of a model's symbolic inputs, with any number of examples."""
+    return [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in inputs]
+
+
 def trace(
     model: Callable[..., Any],
     specs: Sequence[tf.TensorSpec],
