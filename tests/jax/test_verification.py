@@ -1,0 +1,58 @@
+"""`verify` on JAX: right is right, and a derivative that is not that of the values is named."""
+
+from __future__ import annotations
+
+import jax
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_curvature as kc
+from keras_curvature.engines.quantities import NAMES
+
+X = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+
+
+def network(*inner):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((2,)), *inner, layers.Dense(1)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_networks_are_right(dtype):
+    for activation in ("tanh", "relu"):
+        model = network(layers.Dense(8, activation), layers.LayerNormalization())
+        found = kc.verify(model, X, dtype=dtype)
+        assert found.ok, found
+        assert {check.name for check in found.checks} == set(NAMES), found
+
+
+@jax.custom_jvp
+def forgetful(x):
+    """A sine whose author has stopped what its slope depends on."""
+    return ops.sin(x)
+
+
+@forgetful.defjvp
+def slope(primals, tangents):
+    return ops.sin(primals[0]), ops.cos(jax.lax.stop_gradient(primals[0])) * tangents[0]
+
+
+def test_a_derivative_that_its_author_cut_is_wrong():
+    found = kc.verify(lambda x: ops.sum(forgetful(x), axis=1), X)
+    wrong = {check.name for check in found.wrong}
+    assert {"hessian", "laplacian"} <= wrong
+    assert "jacobian" not in wrong
+    assert "hand-written gradient (custom_jvp_call" in str(found)
+
+
+@pytest.mark.usefixtures("rules_as_before")
+def test_a_wrong_rule_is_named():
+    kc.taylor.deregister("tanh")
+    wrong = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: 2 * y * (1 - y * y))
+    kc.taylor.register("tanh", wrong)
+    found = kc.verify(network(layers.Dense(4, "tanh")), X)
+    assert not found.ok
+    assert "Without the rule for 'tanh' it is right" in str(found)
