@@ -20,11 +20,12 @@ EXAMPLES = 8
 QUANTISED = "quantisation"
 """What such ops are called in the table of parts."""
 
-DECIDING = {
-    *("Cast", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "NotEqual"),
-    *("convert_element_type", "eq", "ge", "gt", "le", "lt", "ne"),
+CASTS = {"Cast", "convert_element_type"}
+COMPARISONS = {
+    *("Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "NotEqual"),
+    *("eq", "ge", "gt", "le", "lt", "ne"),
 }
-"""Ops at which a derivative ends because they give no such number, but what another decides by."""
+"""Ops at which a derivative ends because what they give has none; another op decides by it."""
 
 DIFFERENT = 0.01
 """Relative error from which they are not the same: differences are right to about 1e-5 here."""
@@ -87,8 +88,9 @@ def altering(s: Subject) -> list[Place]:
     activity = s.bound.f.activity
     curves = [(p, traits_of(p.op_type).curve) for p in activity.active]
     quantised = [p for p, curve in curves if curve and curve.word == QUANTISED]
-    stopped = [place for place in activity.cuts if place.op_type not in DECIDING]
-    return stopped or quantised or list(activity.by_hand)
+    cuts = [place for place in activity.cuts if place.op_type not in CASTS]
+    stopped = [place for place in cuts if place.op_type not in COMPARISONS]
+    return stopped or quantised or list(activity.by_hand) or cuts
 
 
 def _altered(places: Sequence[Place], size: float, order: str) -> Finding:
