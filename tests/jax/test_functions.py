@@ -230,7 +230,6 @@ def test_the_curvature_over_a_distance_sees_kinks(kernel):
 
 
 NOT_YET = {
-    "ShapePenalty": lambda net: kc.ShapePenalty(net, {0: "convex"}, 1.0),
     "CurvatureMonitor": lambda net: kc.CurvatureMonitor(X),
     "diagnose": lambda net: kc.diagnose(net, X),
     "hidden_fraction": lambda net: kc.hidden_fraction(net, X, scale=0.1),

@@ -60,7 +60,6 @@ NOT_YET_NEUTRAL = {
     "diagnosis/subject.py",
     "diagnosis/tensorflow_gradients.py",
     "diagnosis/unit_states.py",
-    "layers/shape_penalty.py",
     "summaries/event_file.py",
     "summaries/run_writer.py",
     "verification/answers.py",

@@ -86,6 +86,6 @@ def only_on_tensorflow(what: str) -> None:
         raise NotImplementedError(
             f"{what} needs Keras's backend 'tensorflow' as yet. Received: {BACKEND!r}, on which "
             "there are the derivatives' functions, `scale_curvature`, `estimate`, `engine_choice`, "
-            "`DerivativeOutput` and `CurvaturePenalty`. Save the model, set "
+            "`DerivativeOutput`, `CurvaturePenalty` and `ShapePenalty`. Save the model, set "
             "KERAS_BACKEND=tensorflow and load it there."
         )
