@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 
 import jax
 import keras
@@ -88,3 +89,14 @@ def test_a_penalty_straightens(scale):
         return float(np.square(kc.laplacian(net, X)).mean())
 
     assert curvature_after(1.0) < curvature_after(0.0) / 4
+
+
+@pytest.mark.slow
+def test_a_penalty_over_a_short_distance_is_right_in_float64():
+    """Of x² along its only input: 4. In float32 the second difference has no digits at 1e-5."""
+    net = keras.Sequential([keras.Input((1,)), layers.Lambda(lambda x: x**2)])
+    with warnings.catch_warnings():  # Keras asks for float64, which is off, and gets float32
+        warnings.simplefilter("ignore", UserWarning)
+        layer = kc.CurvaturePenalty(net, 1.0, scale=1e-5, dtype="float64")
+        layer(X[:, :1], training=True)
+    assert layer.losses[0] == pytest.approx(4, rel=1e-4)

@@ -227,20 +227,3 @@ def test_the_curvature_over_a_distance_sees_kinks(kernel):
     height = 2 if kernel == "triangle" else 1
     wanted = [[[2.0 * height], [0.0]], [[4.0 * height], [0.0]]]
     np.testing.assert_allclose(np.reshape(found, (2, 2, 1)), wanted, atol=1e-6)
-
-
-NOT_YET = {
-    "CurvatureMonitor": lambda net: kc.CurvatureMonitor(X),
-    "ShapePenalty": lambda net: kc.ShapePenalty(net, {0: "convex"}, 1.0),
-    "estimate": lambda net: kc.estimate(net, X, "laplacian"),
-    "hidden_fraction": lambda net: kc.hidden_fraction(net, X, scale=0.1),
-    "kinks": lambda net: kc.kinks(net, -1, 1),
-    "smooth": lambda net: kc.smooth(net, 1.0),
-    "verify": lambda net: kc.verify(net, X),
-}
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_is_not_there_yet_says_so(name, net):
-    with pytest.raises(NotImplementedError, match=f"`{name}` needs Keras's backend 'tensorflow'"):
-        NOT_YET[name](net)

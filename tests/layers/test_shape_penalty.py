@@ -10,6 +10,7 @@ from keras import layers, ops
 
 import keras_curvature as kc
 import truth
+from keras_curvature.engines.arrays import xp
 from keras_curvature.layers.shape_penalty import MARGIN
 from penalised import losses_in_float64, network, penalty_of  # noqa: F401
 from watched import untrained
@@ -147,7 +148,7 @@ def test_where_there_is_no_spread_nothing_is_added(x):
 @pytest.mark.usefixtures("losses_in_float64")
 def test_gradients_by_the_weights_match_differences_of_the_loss(monkeypatch):
     """With nothing held constant, for what is held would move with the weights."""
-    monkeypatch.setattr(tf, "stop_gradient", lambda x: x)
+    monkeypatch.setattr(xp, "stop_gradient", lambda x: x)
     net = network(dtype="float64")
     asked = {0: ("concave", "decreasing", "linear"), 1: "convex"}
     layer = kc.ShapePenalty(net, asked, seed=1, dtype="float64")

@@ -53,12 +53,6 @@ DOORS = {"api", "backend", "quantities"}
 BACKENDS = ("tensorflow", "jax", "torch")
 
 NOT_YET_NEUTRAL = {
-    "estimates/estimator.py",
-    "estimates/hutchinson.py",
-    "estimates/lanczos.py",
-    "estimates/standard_error.py",
-    "estimates/xtrace.py",
-    "layers/shape_penalty.py",
     "summaries/event_file.py",
     "summaries/run_writer.py",
 }

@@ -89,7 +89,7 @@ def only_on_tensorflow(what: str) -> None:
     if BACKEND != "tensorflow":
         raise NotImplementedError(
             f"{what} needs Keras's backend 'tensorflow' as yet. Received: {BACKEND!r}, on which "
-            "there are the derivatives' functions, `scale_curvature`, `engine_choice`, "
-            "`DerivativeOutput` and `CurvaturePenalty`. Save the model, set "
+            "there are the derivatives' functions, `scale_curvature`, `estimate`, `engine_choice`, "
+            "`DerivativeOutput`, `CurvaturePenalty` and `ShapePenalty`. Save the model, set "
             "KERAS_BACKEND=tensorflow and load it there."
         )

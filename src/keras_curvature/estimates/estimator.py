@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from keras_curvature.engines.api import (
     BoundModel,
     Engine,
@@ -14,21 +12,23 @@ from keras_curvature.engines.api import (
     Options,
     bind,
     chunking,
+    normal,
     rademacher,
     run_chunked,
     unflatten,
+    xp,
 )
 from keras_curvature.engines.backend import (
     FlatFunction,
+    computing_in,
     first_derivatives,
     not_converted,
-    only_on_tensorflow,
 )
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, PRODUCT
 from keras_curvature.estimates import hutchinson, lanczos
 from keras_curvature.estimates.results import Eigenvalues, Estimate
 from keras_curvature.estimates.xtrace import xtrace
-from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Output, Structure, Tensor, Wrt
 
 TRACE, XTRACE, FROBENIUS, DIAGONAL = "trace", "xtrace", "frobenius_squared", "diagonal"
 EIGENVALUES = "eigenvalues"
@@ -114,7 +114,6 @@ def estimate(
         >>> found["eigenvalues"].value[0, 0].numpy().round(3).tolist()
         [-4.0, 2.0]
     """
-    only_on_tensorflow("`estimate`")
     wanted = _checked(names, directions, tolerance, most_products)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"`seed` must be an int. Received: {seed!r}.")
@@ -159,37 +158,36 @@ def _sampled(
     size, at_once = _plan(f, engine, directions, by_products)
     wanted = tuple(names)
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         z, rest = f.point(tensors[:-1])
-        v = tf.cast(tensors[-1], z.dtype)
+        v = xp.cast(tensors[-1], z.dtype)
         if not by_products:
-            along = engine.along(f, z, rest, tf.transpose(v, [1, 0, 2]))[CURVATURE]
+            along = engine.along(f, z, rest, xp.transpose(v, [1, 0, 2]))[CURVATURE]
             return _flat({TRACE: hutchinson.trace(along)})
         return _flat(_from_products(engine, f, z, rest, v, wanted, at_once))
 
     out, arg = f.outputs.width, f.inputs.width
     shapes = {name: [None, out, arg] if name == DIAGONAL else [None, out] for name in names}
     signature = {
-        f"{name}{part}": tf.TensorSpec(shapes[name], f.dtype)
-        for name in names
-        for part in ("", "_error")
+        f"{name}{part}": xp.spec(shapes[name], f.dtype) for name in names for part in ("", "_error")
     }
     size = chunking.at_once(options.batch_size, size, leaves[0])
-    found = run_chunked(bound, compute, (*leaves, signs), size, signature)
+    with computing_in(f.dtype):
+        found = run_chunked(bound, compute, (*leaves, signs), size, signature)
 
-    def shaped(name: str, part: str) -> Any:
-        layouts = (f.outputs, f.inputs) if name == DIAGONAL else (f.outputs,)
-        return unflatten(tf.cast(found[f"{name}{part}"], bound.result_dtype), *layouts)
+        def shaped(name: str, part: str) -> Any:
+            layouts = (f.outputs, f.inputs) if name == DIAGONAL else (f.outputs,)
+            return unflatten(xp.cast(found[f"{name}{part}"], bound.result_dtype), *layouts)
 
-    return {name: Estimate(shaped(name, ""), shaped(name, "_error")) for name in names}
+        return {name: Estimate(shaped(name, ""), shaped(name, "_error")) for name in names}
 
 
 def _from_products(
     engine: Engine[Any],
     f: FlatFunction,
-    z: tf.Tensor,
-    rest: Sequence[tf.Tensor],
-    v: tf.Tensor,
+    z: Tensor,
+    rest: Sequence[Tensor],
+    v: Tensor,
     names: Collection[str],
     at_once: int,
 ) -> dict[str, hutchinson.Found]:
@@ -197,23 +195,23 @@ def _from_products(
     m, d = f.outputs.width, f.inputs.width
     rows, others, seeds = first_derivatives.per_output(f, z, rest)
 
-    def multiply(vectors: tf.Tensor) -> tf.Tensor:
+    def multiply(vectors: Tensor) -> Tensor:
         """Shape `(n, m, k, d)`, as the result."""
         k = vectors.shape[2]
-        lined = tf.transpose(tf.reshape(vectors, [-1, k, d]), [1, 0, 2])
+        lined = xp.transpose(xp.reshape(vectors, [-1, k, d]), [1, 0, 2])
         parts = [
             engine.products(f, rows, others, seeds, lined[i : i + at_once])
             for i in range(0, k, at_once)
         ]
-        return tf.reshape(tf.transpose(tf.concat(parts, axis=0), [1, 0, 2]), [-1, m, k, d])
+        return xp.reshape(xp.transpose(xp.concatenate(parts, axis=0), [1, 0, 2]), [-1, m, k, d])
 
     count = v.shape[1]
     spanning = min(count // 2, d)
     enough = count if set(names) - {XTRACE} else spanning
-    products = multiply(tf.repeat(v[:, None, :enough], m, axis=1))
+    products = multiply(xp.repeat(v[:, None, :enough], m, axis=1))
     found = {}
     if TRACE in names:
-        along = tf.reduce_sum(products * v[:, None], axis=-1)
+        along = xp.sum(products * v[:, None], axis=-1)
         found[TRACE] = hutchinson.trace(along)
     if FROBENIUS in names:
         found[FROBENIUS] = hutchinson.frobenius_squared(products)
@@ -233,33 +231,34 @@ def _eigenvalues(
     steps = min(most_products, d)
     engine = bound.engine_for((PRODUCT,))
     # Signs would be orthogonal to an eigenvector such as (1, −1) half of the time.
-    start = tf.random.stateless_normal([_count(leaves[0]), d], [seed, 1], dtype=f.dtype)
+    start = normal([_count(leaves[0]), d], seed, f.dtype)
 
-    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+    def compute(*tensors: Tensor) -> dict[str, Tensor]:
         z, rest = f.point(tensors[:-1])
         rows, others, seeds = first_derivatives.per_output(f, z, rest)
         found = lanczos.extreme_eigenvalues(
             lambda v: engine.products(f, rows, others, seeds, v),
-            tf.repeat(tensors[-1], m, axis=0),
+            xp.repeat(xp.cast(tensors[-1], z.dtype), m, axis=0),
             steps,
             tolerance,
         )
-        return {name: tf.reshape(part, [-1, m, *part.shape[1:]]) for name, part in found.items()}
+        return {name: xp.reshape(part, [-1, m, *part.shape[1:]]) for name, part in found.items()}
 
     signature = {
-        "value": tf.TensorSpec([None, m, 2], f.dtype),
-        "direction": tf.TensorSpec([None, m, 2, d], f.dtype),
-        "residual": tf.TensorSpec([None, m, 2], f.dtype),
+        "value": xp.spec([None, m, 2], f.dtype),
+        "direction": xp.spec([None, m, 2, d], f.dtype),
+        "residual": xp.spec([None, m, 2], f.dtype),
     }
     rows = f.rows_at_once(vectors=steps + 4)
     size = chunking.at_once(options.batch_size, max(1, rows // m), leaves[0])
-    found = run_chunked(bound, compute, (*leaves, start), size, signature)
-    cast = {name: tf.cast(part, bound.result_dtype) for name, part in found.items()}
-    return Eigenvalues(
-        value=unflatten(cast["value"], f.outputs, PAIR),
-        direction=unflatten(cast["direction"], f.outputs, PAIR, f.inputs),
-        residual=unflatten(cast["residual"], f.outputs, PAIR),
-    )
+    with computing_in(f.dtype):
+        found = run_chunked(bound, compute, (*leaves, start), size, signature)
+        cast = {name: xp.cast(part, bound.result_dtype) for name, part in found.items()}
+        return Eigenvalues(
+            value=unflatten(cast["value"], f.outputs, PAIR),
+            direction=unflatten(cast["direction"], f.outputs, PAIR, f.inputs),
+            residual=unflatten(cast["residual"], f.outputs, PAIR),
+        )
 
 
 def _plan(
@@ -272,11 +271,11 @@ def _plan(
     return chunking.plan(rows, f.outputs.width, directions)
 
 
-def _flat(found: dict[str, hutchinson.Found]) -> dict[str, tf.Tensor]:
+def _flat(found: dict[str, hutchinson.Found]) -> dict[str, Tensor]:
     """Values by name, and errors by name with `_error` behind it."""
     parts = {name: value for name, (value, _) in found.items()}
     return parts | {f"{name}_error": error for name, (_, error) in found.items()}
 
 
-def _count(leaf: tf.Tensor) -> Any:
-    return tf.shape(leaf)[0] if leaf.shape[0] is None else leaf.shape[0]
+def _count(leaf: Tensor) -> Any:
+    return xp.lengths(leaf)[0] if leaf.shape[0] is None else leaf.shape[0]

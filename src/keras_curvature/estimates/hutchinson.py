@@ -12,24 +12,24 @@ For `v` with independent entries of −1 and 1, `E[v vᵀ] = 1`. Hence
 
 from __future__ import annotations
 
-import tensorflow as tf
-
+from keras_curvature.engines.api import xp
 from keras_curvature.estimates.standard_error import mean_and_error
+from keras_curvature.typing import Tensor
 
-Found = tuple[tf.Tensor, tf.Tensor]
+Found = tuple[Tensor, Tensor]
 """Value and standard error."""
 
 
-def trace(curvatures: tf.Tensor) -> Found:
+def trace(curvatures: Tensor) -> Found:
     """From `vᵀHv` along each direction, `(n, m, k)`, to `(n, m)`."""
     return mean_and_error(curvatures, axis=2)
 
 
-def frobenius_squared(products: tf.Tensor) -> Found:
+def frobenius_squared(products: Tensor) -> Found:
     """From products `Hv`, `(n, m, k, d)`, to `(n, m)`."""
-    return mean_and_error(tf.reduce_sum(tf.square(products), axis=-1), axis=2)
+    return mean_and_error(xp.sum(xp.square(products), axis=-1), axis=2)
 
 
-def diagonal(products: tf.Tensor, directions: tf.Tensor) -> Found:
+def diagonal(products: Tensor, directions: Tensor) -> Found:
     """From products `Hv`, `(n, m, k, d)`, and their directions `(n, k, d)`, to `(n, m, d)`."""
     return mean_and_error(products * directions[:, None], axis=2)

@@ -18,22 +18,20 @@ divides its directions into those that span and those that sample.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
+from keras_curvature.engines.api import xp
 from keras_curvature.estimates.standard_error import mean_and_error
+from keras_curvature.typing import Tensor
 
 ROUNDING = 64
 """Units of rounding below which a singular value counts as 0."""
 
-Multiply = Callable[[tf.Tensor], tf.Tensor]
+Multiply = Callable[[Tensor], Tensor]
 """From vectors `(n, m, k, d)` to their products with the Hessian of each example and output."""
 
 
-def xtrace(
-    products: tf.Tensor, directions: tf.Tensor, multiply: Multiply
-) -> tuple[tf.Tensor, tf.Tensor]:
+def xtrace(products: Tensor, directions: Tensor, multiply: Multiply) -> tuple[Tensor, Tensor]:
     """Trace and standard error, `(n, m)` each; `t` products more than those given.
 
     The `tr_i` are not quite independent of each other, so the error is an estimate that the
@@ -44,23 +42,21 @@ def xtrace(
         directions: `ω`, `(n, t, d)`.
         multiply: for the products with a basis of what `products` span.
     """
-    y = tf.linalg.matrix_transpose(products)
-    q, r = tf.linalg.qr(y)
-    basis = tf.linalg.matrix_transpose(q)
-    inner = tf.matmul(multiply(basis), q)
-    own = tf.reduce_sum(products * directions[:, None], axis=-1)
-    shadow = tf.matmul(basis, tf.linalg.matrix_transpose(directions)[:, None])
-    r, inner, own, shadow = (tf.cast(part, tf.float64) for part in (r, inner, own, shadow))
+    y = xp.matrix_transpose(products)
+    q, r = xp.qr(y)
+    basis = xp.matrix_transpose(q)
+    inner = xp.matmul(multiply(basis), q)
+    own = xp.sum(products * directions[:, None], axis=-1)
+    shadow = xp.matmul(basis, xp.matrix_transpose(directions)[:, None])
+    r, inner, own, shadow = (xp.cast(part, xp.widest()) for part in (r, inner, own, shadow))
     samples = _samples(r, inner, own, shadow, y.dtype)
     mean, error = mean_and_error(samples, axis=2)
     if directions.shape[1] == 1:
-        error = tf.zeros_like(mean)  # one input: every direction is exact
-    return tf.cast(mean, y.dtype), tf.cast(error, y.dtype)
+        error = xp.zeros_like(mean)  # one input: every direction is exact
+    return xp.cast(mean, y.dtype), xp.cast(error, y.dtype)
 
 
-def _samples(
-    r: tf.Tensor, inner: tf.Tensor, own: tf.Tensor, shadow: tf.Tensor, dtype: tf.DType
-) -> tf.Tensor:
+def _samples(r: Tensor, inner: Tensor, own: Tensor, shadow: Tensor, dtype: Any) -> Tensor:
     """All `tr_i`, `(n, m, t)`, from matrices `(n, m, t, t)` in the basis `q` of `H ω`.
 
     Args:
@@ -70,24 +66,24 @@ def _samples(
         shadow: `qᵀ ω`.
         dtype: in which they were computed.
     """
-    tiny = ROUNDING * np.finfo(dtype.as_numpy_dtype).eps
+    tiny = ROUNDING * xp.eps(dtype)
     samples = []
     for i in range(r.shape[-1]):
-        projection = _onto_range(tf.concat([r[..., :i], r[..., i + 1 :]], axis=-1), tiny)
-        c = tf.linalg.matvec(projection, shadow[..., i])
-        crossed = tf.reduce_sum(c * r[..., i], axis=-1)
-        remainder = own[..., i] - 2 * crossed + tf.einsum("nmi,nmij,nmj->nm", c, inner, c)
-        samples.append(tf.einsum("nmij,nmji->nm", projection, inner) + remainder)
-    return tf.stack(samples, axis=-1)
+        projection = _onto_range(xp.concatenate([r[..., :i], r[..., i + 1 :]], axis=-1), tiny)
+        c = xp.matvec(projection, shadow[..., i])
+        crossed = xp.sum(c * r[..., i], axis=-1)
+        remainder = own[..., i] - 2 * crossed + xp.einsum("nmi,nmij,nmj->nm", c, inner, c)
+        samples.append(xp.einsum("nmij,nmji->nm", projection, inner) + remainder)
+    return xp.stack(samples, axis=-1)
 
 
-def _onto_range(columns: tf.Tensor, tiny: float) -> tf.Tensor:
+def _onto_range(columns: Tensor, tiny: float) -> Tensor:
     """The projection onto what columns `(n, m, t, t - 1)` span, `(n, m, t, t)`.
 
     No further: a direction that they only span by rounding would depend on the one left out.
     """
     if columns.shape[-1] == 0:
-        return tf.zeros([*tf.unstack(tf.shape(columns))[:2], 1, 1], columns.dtype)
-    lengths, axes, _ = tf.linalg.svd(columns)
-    used = tf.cast(lengths > tiny * lengths[..., :1], axes.dtype)
-    return tf.matmul(axes * used[..., None, :], axes, transpose_b=True)
+        return xp.zeros([*xp.unstack(xp.lengths(columns))[:2], 1, 1], columns.dtype)
+    axes, lengths = xp.svd(columns)
+    used = xp.cast(lengths > tiny * lengths[..., :1], axes.dtype)
+    return xp.matmul(axes * used[..., None, :], axes, transpose_b=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked, xp
-from keras_curvature.engines.backend import FlatFunction
+from keras_curvature.engines.backend import FlatFunction, computing_in
 from keras_curvature.layers.penalty import Penalty
 from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import windows
@@ -131,14 +131,15 @@ class CurvaturePenalty(Penalty):
             self._warn_of_lines(inputs, "Give `scale='auto'`, for differences, which see kinks.")
         x = keras.tree.map_structure(self._repeated, inputs)
         bound = bind(self.layer, x, self._options(), in_float64=False)
-        z, rest = bound.f.point(bound.inputs.leaves)
-        v = xp.cast(keras.random.normal(xp.lengths(z), seed=self._random), z.dtype)
-        v /= xp.norm(v, axis=1, keepdims=True)
-        if self.scale is None:
-            curvature = self._exact(bound, x, v)
-        else:
-            curvature = self._at_scale(bound.f, z, rest, v)
-        return xp.mean(xp.square(curvature))
+        with computing_in(bound.f.dtype):
+            z, rest = bound.f.point(bound.inputs.leaves)
+            v = xp.cast(keras.random.normal(xp.lengths(z), seed=self._random), z.dtype)
+            v /= xp.norm(v, axis=1, keepdims=True)
+            if self.scale is None:
+                curvature = self._exact(bound, x, v)
+            else:
+                curvature = self._at_scale(bound.f, z, rest, v)
+            return xp.mean(xp.square(curvature))
 
     def _repeated(self, leaf: Tensor) -> Tensor:
         """Each example as often as it gets directions, and its mask too."""

@@ -7,17 +7,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_curvature.engines.api import WHOLE, BoundModel, bind, run_chunked
-from keras_curvature.engines.backend import FlatFunction, only_on_tensorflow, tiled
+from keras_curvature.engines.api import WHOLE, BoundModel, bind, run_chunked, xp
+from keras_curvature.engines.backend import FlatFunction, computing_in, tiled
 from keras_curvature.engines.quantities import CURVATURE, DIRECTIONAL, SLOPE, VALUE
 from keras_curvature.layers.penalty import Penalty
 from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import shape as shapes
 from keras_curvature.measurement import windows
 from keras_curvature.measurement.probe import Names, feature_names
-from keras_curvature.typing import Columns, Output, Shape, Structure, Wrt
+from keras_curvature.typing import Columns, Output, Shape, Structure, Tensor, Wrt
 
 MARGIN = 0.02
 """How far on the right side a derivative has to be, as a share of its root mean square.
@@ -106,7 +105,6 @@ class ShapePenalty(Penalty):
         metric_name: str = "shape_penalty",
         **kwargs: Any,
     ) -> None:
-        only_on_tensorflow("`ShapePenalty`")
         super().__init__(
             layer,
             strength,
@@ -164,76 +162,87 @@ class ShapePenalty(Penalty):
         names = feature_names(self.feature_names, None, f.inputs)
         return shapes.conditions(self.shape, names, f.inputs)
 
-    def _amount(self, inputs: Structure) -> tf.Tensor:
+    def _amount(self, inputs: Structure) -> Tensor:
         """The mean of the violations, in sum over what is asked."""
         bound = bind(self.layer, inputs, self._options())
         asked = self._conditions(bound.f)
         axes = list(dict.fromkeys(condition.index for condition in asked))
-        found = self._derivatives(bound, axes)
-        spread = tf.stop_gradient(tf.math.reduce_std(found[VALUE], axis=0))
-        violations = [
-            _violation(condition, {key: found[key][..., k] for key in DERIVATIVES})
-            for condition in asked
-            for k in [axes.index(condition.index)]
-        ]
-        return tf.add_n([tf.reduce_mean(v**2 + spread * v) for v in violations])
+        with computing_in(bound.f.dtype):
+            found, seen = self._derivatives(bound, axes)
+            spread = xp.stop_gradient(xp.std(found[VALUE], axis=0))
+            violations = [
+                _violation(condition, {key: found[key][..., k] for key in DERIVATIVES})
+                for condition in asked
+                for k in [axes.index(condition.index)]
+            ]
+            amount = sum(xp.mean(v**2 + spread * v) for v in violations)
+        self._seen.assign(seen)
+        return amount
 
-    def _derivatives(self, bound: BoundModel, axes: Sequence[int]) -> dict[str, tf.Tensor]:
-        """Along these inputs, of the batch and of as many points drawn, twice as many in all."""
+    def _derivatives(
+        self, bound: BoundModel, axes: Sequence[int]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Along these inputs, of the batch and of as many points drawn, twice as many in all.
+
+        And what has been seen of the inputs, this batch too.
+        """
         f, leaves, k = bound.f, bound.inputs.leaves, len(axes)
         engine = bound.engine_for((DIRECTIONAL,))
         z, _ = f.point(leaves)
-        spread, low, high = self._look(tf.gather(z, axes, axis=1))
-        axis = tf.one_hot(axes, f.inputs.width, dtype=z.dtype)
+        seen, spread, low, high = self._look(xp.take(z, axes, axis=1))
+        axis = xp.cast(xp.one_hot(np.array(axes), f.inputs.width), z.dtype)
         unit = spread[:, None] * axis
-        h = windows.resolve(self.scale, f.inputs, lambda: tf.reduce_sum(unit, axis=0))
-        h = tf.minimum(tf.gather(tf.cast(h, z.dtype), axes), (high - low) / 2)
-        share = keras.random.uniform([tf.shape(z)[0], k], seed=self._random)
-        drawn = low + tf.cast(share, z.dtype) * (high - low)
+        h = windows.resolve(self.scale, f.inputs, lambda: xp.sum(unit, axis=0))
+        h = xp.minimum(xp.take(xp.cast(h, z.dtype), axes), (high - low) / 2)
+        share = keras.random.uniform([xp.lengths(z)[0], k], seed=self._random)
+        drawn = low + xp.cast(share, z.dtype) * (high - low)
 
         count = len(leaves)
 
-        def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
             z, rest = f.point(tensors[:count])
             drawn, axis, *windows_of = tensors[count:]
-            moved = z * (1 - tf.reduce_sum(axis, axis=0)) + tf.matmul(drawn, axis)
+            moved = z * (1 - xp.sum(axis, axis=0)) + xp.matmul(drawn, axis)
             twice = [tiled(part, 2) for part in rest]
             return windows.exact_and_averaged(
-                engine, f, tf.concat([z, moved], axis=0), twice, *windows_of
+                engine, f, xp.concatenate([z, moved], axis=0), twice, *windows_of
             )
 
-        constants = [axis, unit, tf.math.divide_no_nan(h, spread), low, high]
-        return run_chunked(bound, compute, [*leaves, drawn], WHOLE, {}, constants=constants)
+        constants = [axis, unit, xp.divide_no_nan(h, spread), low, high]
+        found = run_chunked(bound, compute, [*leaves, drawn], WHOLE, {}, constants=constants)
+        return found, xp.cast(seen, self._seen.value.dtype)
 
-    def _look(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Standard deviation, least and largest of each input so far, this batch `(n, k)` too.
+    def _look(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What has been seen so far, and each input's deviation, least and largest in it.
+
+        This batch `(n, k)` is in it too.
 
         Source:
             Chan, Golub, LeVeque, Updating formulae and a pairwise algorithm for computing sample
             variances, 1979.
         """
-        count, mean, variance, low, high = tf.unstack(tf.cast(self._seen.value, x.dtype))
-        least, largest = tf.reduce_min(x, axis=0), tf.reduce_max(x, axis=0)
-        low = tf.where(count > 0, tf.minimum(low, least), least)
-        high = tf.where(count > 0, tf.maximum(high, largest), largest)
-        new_mean, new_variance = tf.nn.moments(x, axes=[0])
-        new = tf.cast(tf.shape(x)[0], x.dtype)
+        count, mean, variance, low, high = xp.unstack(xp.cast(self._seen.value, x.dtype))
+        least, largest = xp.min(x, axis=0), xp.max(x, axis=0)
+        low = xp.where(count > 0, xp.minimum(low, least), least)
+        high = xp.where(count > 0, xp.maximum(high, largest), largest)
+        new_mean = xp.mean(x, axis=0)
+        new_variance = xp.mean(xp.square(x - xp.stop_gradient(new_mean)), axis=0)
+        new = xp.cast(xp.lengths(x)[0], x.dtype)
         count += new
         share, apart = new / count, new_mean - mean
         mean += share * apart
         variance += share * (new_variance - variance + (1 - share) * apart**2)
-        seen = tf.stack([count, mean, variance, low, high])
-        self._seen.assign(tf.cast(seen, self._seen.dtype))
-        return tf.sqrt(variance), low, high
+        seen = xp.stack([count, mean, variance, low, high])
+        return seen, xp.sqrt(variance), low, high
 
 
-def _violation(condition: shapes.Condition, found: Mapping[str, tf.Tensor]) -> tf.Tensor:
+def _violation(condition: shapes.Condition, found: Mapping[str, Tensor]) -> Tensor:
     """How far it is from what is asked, at points or over windows, `(n, m)`."""
 
-    def of(derivative: tf.Tensor) -> tf.Tensor:
-        usual = tf.stop_gradient(tf.sqrt(tf.reduce_mean(derivative**2)))
+    def of(derivative: Tensor) -> Tensor:
+        usual = xp.stop_gradient(xp.sqrt(xp.mean(derivative**2)))
         margin = 0.0 if condition.word == "linear" else MARGIN * usual
-        return tf.nn.relu(condition.lacking(derivative) + margin)
+        return xp.relu(condition.lacking(derivative) + margin)
 
     order = condition.order
-    return tf.maximum(of(found[shapes.AT_POINTS[order]]), of(found[shapes.OVER_WINDOWS[order]]))
+    return xp.maximum(of(found[shapes.AT_POINTS[order]]), of(found[shapes.OVER_WINDOWS[order]]))

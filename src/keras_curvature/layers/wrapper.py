@@ -23,6 +23,7 @@ from keras_curvature.engines.api import (
 from keras_curvature.engines.backend import (
     REFUSALS,
     FlatFunction,
+    computing_in,
     outside,
     random_in_training,
     switches_of,
@@ -195,9 +196,10 @@ class DerivativeWrapper(keras.layers.Wrapper):
         _looked_for_lines.add(self)
         with outside():
             bound = self._known(inputs)
-            z, rest = bound.f.point(bound.inputs.leaves)
-            if rest or not _is_piecewise_linear(bound.f, z):
-                return
+            with computing_in(bound.f.dtype):
+                z, rest = bound.f.point(bound.inputs.leaves)
+                if rest or not _is_piecewise_linear(bound.f, z):
+                    return
         warnings.warn(
             f"{type(self).__name__} {self.name!r} trains by second derivatives of "
             f"{self.layer.name!r}, which are 0 whatever its weights are: it is straight between "

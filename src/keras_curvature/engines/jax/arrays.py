@@ -20,13 +20,15 @@ abs = jnp.abs
 all = jnp.all
 any = jnp.any
 arange = jnp.arange
-argmax = jnp.argmax
 broadcast_to = jnp.broadcast_to
 concatenate = jnp.concatenate
 copy = jnp.copy
 einsum = jnp.einsum
 exp = jnp.exp
 eye = jnp.eye
+full = jnp.full
+isfinite = jnp.isfinite
+matrix_transpose = jnp.matrix_transpose
 clip = jnp.clip
 max = jnp.max
 maximum = jnp.maximum
@@ -37,12 +39,17 @@ norm = jnp.linalg.norm
 ones = jnp.ones
 ones_like = jnp.ones_like
 pad = jnp.pad
+qr = jnp.linalg.qr
+relu = jax.nn.relu
 repeat = jnp.repeat
 reshape = jnp.reshape
 sign = jnp.sign
+sqrt = jnp.sqrt
 square = jnp.square
+squeeze = jnp.squeeze
 stack = jnp.stack
 std = jnp.std
+stop_gradient = jax.lax.stop_gradient
 sum = jnp.sum
 tensordot = jnp.tensordot
 tile = jnp.tile
@@ -63,6 +70,20 @@ class Spec:
 def spec(shape: Sequence[int | None], dtype: Any) -> Spec:
     """A shape and a dtype."""
     return Spec(tuple(shape), jnp.dtype(dtype))
+
+
+def argmax(tensor: Tensor, axis: int) -> Tensor:
+    """The place of the first largest entry.
+
+    JAX cannot compile its own in float64 inside of a `jax.jit` of a user who has that off.
+    """
+    largest = tensor == jnp.max(tensor, axis=axis, keepdims=True)
+    return jax.lax.argmax(largest, axis % tensor.ndim, "int32")
+
+
+def argmin(tensor: Tensor, axis: int) -> Tensor:
+    """The place of the first smallest entry."""
+    return argmax(-tensor, axis)
 
 
 def array(value: Any) -> Any:
@@ -94,6 +115,11 @@ def divide_no_nan(a: Tensor, b: Tensor) -> Tensor:
     return jnp.where(nothing, 0, a / jnp.where(nothing, 1, b))
 
 
+def diag(vectors: Tensor, k: int = 0) -> Tensor:
+    """Matrices with these on a diagonal."""
+    return jax.vmap(lambda vector: jnp.diag(vector, k))(vectors)
+
+
 def diagonal(matrices: Tensor) -> Tensor:
     """The diagonals along the last two axes."""
     return jnp.diagonal(matrices, axis1=-2, axis2=-1)
@@ -107,6 +133,30 @@ def trace(matrices: Tensor) -> Tensor:
 def dtype_of(name: Any) -> np.dtype[Any]:
     """The dtype of a name."""
     return jnp.dtype(name)
+
+
+@jax.custom_jvp
+def eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of symmetric matrices.
+
+    The derivative leaves the vectors of equal eigenvalues as they are; JAX's own is NaN there.
+    """
+    values, vectors = jnp.linalg.eigh(matrices)
+    return values, vectors
+
+
+@eigh.defjvp
+def _eigh_jvp(primals: Any, tangents: Any) -> Any:
+    values, vectors = eigh(*primals)
+    change = jnp.matrix_transpose(vectors) @ tangents[0] @ vectors
+    apart = values[..., None, :] - values[..., :, None]
+    turn = divide_no_nan(change, apart)
+    return (values, vectors), (diagonal(change), vectors @ turn)
+
+
+def eps(dtype: Any) -> float:
+    """Unit of rounding of a dtype."""
+    return float(jnp.finfo(dtype).eps)
 
 
 def is_tensor(value: Any) -> bool:
@@ -184,6 +234,12 @@ def matmul(a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
     return jnp.matmul(a, jnp.swapaxes(b, -1, -2) if transpose_b else b)
 
 
+def matvec(matrices: Tensor, vectors: Tensor, *, transpose_a: bool = False) -> Tensor:
+    """Products of matrices with a vector each."""
+    a = jnp.matrix_transpose(matrices) if transpose_a else matrices
+    return jnp.matmul(a, vectors[..., None])[..., 0]
+
+
 def multiply_no_nan(a: Tensor, b: Tensor) -> Tensor:
     """The product, and 0 where the second factor is, be the first one infinite or NaN."""
     nothing = b == 0
@@ -205,11 +261,22 @@ def split(tensor: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
     return jnp.split(tensor, np.cumsum(sizes)[:-1], axis=axis)
 
 
+def svd(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Left singular vectors, and singular values."""
+    left, values, _ = jnp.linalg.svd(matrices, full_matrices=False)
+    return left, values
+
+
 def take(tensor: Tensor, indexes: Any, axis: int = 0) -> Tensor:
     """The entries at some places along an axis: by NumPy of what is NumPy's."""
     if isinstance(tensor, np.ndarray):
         return np.take(tensor, np.asarray(indexes), axis=axis)
     return jnp.take(tensor, jnp.asarray(indexes), axis=axis)
+
+
+def take_for_each(tensor: Tensor, indexes: Tensor) -> Tensor:
+    """Of each slice along the first axis the entries at its own indexes."""
+    return jax.vmap(lambda part, places: part[places])(tensor, indexes)
 
 
 def unstack(tensor: Tensor, num: int | None = None) -> list[Tensor]:
@@ -266,6 +333,29 @@ def _summed(stack: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         return functools.reduce(jnp.add, map(function, stack))[None]
     first = function(stack[0])
     return jax.lax.scan(lambda sum_, part: (sum_ + function(part), None), first, stack[1:])[0][None]
+
+
+def while_loop(
+    goes_on: Callable[..., Tensor],
+    advance: Callable[..., Sequence[Tensor]],
+    state: Sequence[Tensor],
+    most: int,
+) -> Sequence[Tensor]:
+    """The state that `advance(*state)` leaves when `goes_on(*state)` does not, or after so many.
+
+    A scan, which does nothing from there on: through a loop of JAX's there is no gradient.
+    """
+
+    def turn(state: Any, _: None) -> tuple[Any, None]:
+        return jax.lax.cond(goes_on(*state), lambda s: advance(*s), lambda s: s, state), None
+
+    found: Sequence[Tensor] = jax.lax.scan(turn, tuple(state), None, length=most)[0]
+    return found
+
+
+def widest() -> Any:
+    """The widest dtype of real numbers that is switched on here."""
+    return jax.dtypes.canonicalize_dtype("float64")
 
 
 def widened(narrow: Any, dtype: Any) -> Any:

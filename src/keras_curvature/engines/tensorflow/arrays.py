@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import summation
@@ -15,19 +16,26 @@ all = tf.reduce_all
 any = tf.reduce_any
 arange = tf.range
 argmax = tf.argmax
+argmin = tf.argmin
 array = tf.convert_to_tensor
 broadcast_to = tf.broadcast_to
 cast = tf.cast
 copy = tf.identity
 concatenate = tf.concat
 constant = tf.constant
+diag = tf.linalg.diag
 diagonal = tf.linalg.diag_part
 dtype_of = tf.as_dtype
+eigh = tf.linalg.eigh
 einsum = tf.einsum
 exp = tf.exp
 eye = tf.eye
+full = tf.fill
 is_tensor = tf.is_tensor
+isfinite = tf.math.is_finite
 matmul = tf.matmul
+matrix_transpose = tf.linalg.matrix_transpose
+matvec = tf.linalg.matvec
 clip = tf.clip_by_value
 divide_no_nan = tf.math.divide_no_nan
 max = tf.reduce_max
@@ -39,14 +47,19 @@ norm = tf.norm
 ones = tf.ones
 ones_like = tf.ones_like
 pad = tf.pad
+qr = tf.linalg.qr
+relu = tf.nn.relu
 repeat = tf.repeat
 reshape = tf.reshape
 sign = tf.sign
 spec = tf.TensorSpec
 split = tf.split
+sqrt = tf.sqrt
 square = tf.square
+squeeze = tf.squeeze
 stack = tf.stack
 std = tf.math.reduce_std
+stop_gradient = tf.stop_gradient
 sum = tf.reduce_sum
 take = tf.gather
 tensordot = tf.tensordot
@@ -72,6 +85,11 @@ def lengths(tensor: tf.Tensor) -> Any:
 def key(tensor: tf.Tensor) -> Hashable:
     """Stands for this very tensor in a dict."""
     return tensor.ref()
+
+
+def eps(dtype: tf.DType) -> float:
+    """Unit of rounding of a dtype."""
+    return float(np.finfo(dtype.as_numpy_dtype).eps)
 
 
 def itemsize(dtype: tf.DType) -> int:
@@ -165,6 +183,43 @@ def pulled_back(
             result = function(point)
         found.append(tape.gradient(result, point, tf.broadcast_to(weight, tf.shape(result))))
     return found
+
+
+def svd(matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Left singular vectors, and singular values."""
+    values, left, _ = tf.linalg.svd(matrices)
+    return left, values
+
+
+def take_for_each(tensor: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
+    """Of each slice along the first axis the entries at its own indexes."""
+    return tf.gather(tensor, indexes, batch_dims=1)
+
+
+def while_loop(
+    goes_on: Callable[..., tf.Tensor],
+    advance: Callable[..., Sequence[tf.Tensor]],
+    state: Sequence[tf.Tensor],
+    most: int,
+) -> Sequence[tf.Tensor]:
+    """The state that `advance(*state)` leaves when `goes_on(*state)` does not, or after so many."""
+
+    def turn(*before: tf.Tensor) -> Sequence[tf.Tensor]:
+        after = advance(*before)
+        for part, first in zip(after, state, strict=True):
+            part.set_shape(first.shape)
+        return after
+
+    # XLA has to know how often a loop turns in order to differentiate it.
+    found: Sequence[tf.Tensor] = tf.while_loop(
+        goes_on, turn, state, parallel_iterations=1, maximum_iterations=most
+    )
+    return found
+
+
+def widest() -> tf.DType:
+    """The widest dtype of real numbers."""
+    return tf.float64
 
 
 def sum_over_directions(stack: tf.Tensor) -> tf.Tensor:
