@@ -66,8 +66,6 @@ NOT_YET_NEUTRAL = {
     "estimates/standard_error.py",
     "estimates/xtrace.py",
     "layers/shape_penalty.py",
-    "summaries/event_file.py",
-    "summaries/run_writer.py",
     "verification/answers.py",
     "verification/judging.py",
     "verification/truth.py",
