@@ -13,9 +13,9 @@ MISSING = (
 
 def main() -> None:
     """Runs the command with the arguments of the process."""
-    # Before TensorFlow is imported: its start-up messages are not what was asked for.
+    # Before TensorFlow is imported: its start-up messages are not what was asked for. Which backend
+    # computes Keras's configuration says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
         import rich  # noqa: F401

@@ -13,7 +13,7 @@ from keras_curvature_cli.faults import UnusableError
 
 
 def require_loadable(path: Path) -> None:
-    """Checks what can be checked without TensorFlow.
+    """Checks what can be checked without Keras.
 
     Raises:
         UnusableError: for a file that is missing or of another format.

@@ -1,4 +1,4 @@
-"""Starts TensorFlow without the messages that it prints whatever its log level is."""
+"""Starts Keras without the messages that TensorFlow prints whatever its log level is."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from keras_curvature_cli.progress import doing
 
 def start() -> None:
     """Imports all that computes; the first op starts the devices."""
-    with _unheard() as terminal, doing("Starting TensorFlow", terminal):
-        import tensorflow as tf
+    with _unheard() as terminal, doing("Starting Keras", terminal):
+        import keras_curvature  # noqa: F401, says which backend it needs, knows its own layers
 
-        import keras_curvature  # noqa: F401, knows DerivativeOutput and CurvaturePenalty
+        # isort: split
+        import keras
 
-        tf.zeros([])
+        keras.ops.zeros([])
 
 
 @contextlib.contextmanager

@@ -27,14 +27,22 @@ def test_the_import_names_the_backend():
 
 
 @pytest.mark.slow
-def test_a_backend_that_is_not_installed_is_named(tmp_path):
-    (tmp_path / "jax.py").write_text("raise ModuleNotFoundError('No JAX here', name='jax')")
+@pytest.mark.parametrize(
+    ("chosen", "backend", "install"),
+    [("jax", "jax", "'keras-curvature[jax]'"), ("", "tensorflow", "tensorflow")],
+    ids=["chosen", "by default"],
+)
+def test_a_backend_that_is_not_installed_is_named(tmp_path, chosen, backend, install):
+    missing = f"raise ModuleNotFoundError('Not here', name={backend!r})"
+    (tmp_path / f"{backend}.py").write_text(missing)
     environment = {
-        "KERAS_BACKEND": "jax",
+        "KERAS_BACKEND": chosen,
+        "KERAS_HOME": str(tmp_path),
         "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
     }
     line = said(IMPORT, **environment)
-    assert line.endswith("is not installed. Install it: pip install 'keras-curvature[jax]'.")
+    assert f"backend {backend!r} was chosen and is not installed" in line
+    assert f"pip install {install}; or choose another with" in line
 
 
 @pytest.mark.slow

@@ -52,12 +52,6 @@ DOORS = {"api", "backend", "quantities"}
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
-NOT_YET_NEUTRAL = {
-    "summaries/event_file.py",
-    "summaries/run_writer.py",
-}
-"""Files that import a backend though it is not theirs. It only shrinks: to be empty one day."""
-
 
 @pytest.mark.usefixtures("rules_as_before")
 def test_the_rule_of_the_guide_can_be_added(capsys):
@@ -198,8 +192,7 @@ def test_backends_are_known_to_their_engines_alone():
         for backend in BACKENDS
         if not relative(path).startswith(f"engines/{backend}/") and knows(path, backend)
     }
-    assert found <= NOT_YET_NEUTRAL, "a backend is the business of its own engines"
-    assert found >= NOT_YET_NEUTRAL, "these are neutral now: take them off the list"
+    assert found == set()
 
 
 def test_the_neutral_engines_ask_for_a_backend_by_its_name():

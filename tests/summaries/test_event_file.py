@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import resource
 import shutil
 
 import pytest
@@ -83,6 +85,54 @@ def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "run").unlink()
     write(file, 1)
     assert read(tmp_path / "run") == [1]
+
+
+@contextlib.contextmanager
+def full_disk(room):
+    """Files have room for so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [0, 20])
+def test_on_a_full_disk_it_raises_and_goes_on_in_a_new_file(tmp_path, room):
+    file = EventFile(str(tmp_path))
+    write(file, 0)
+    (path,) = files(tmp_path)
+    with full_disk(path.stat().st_size + room):
+        with pytest.raises(OSError, match=r"could not be written: .*too large"):
+            write(file, 1)
+        assert read(tmp_path) == [0]
+    write(file, 2, 3)
+    file.close()
+    assert read(tmp_path) == [0, 2, 3]
+    assert len(files(tmp_path)) == 2
+
+
+def test_a_full_disk_does_not_fill_with_empty_files(tmp_path):
+    file = EventFile(str(tmp_path))
+    for room in (0, 20, 60):
+        with full_disk(room), pytest.raises(OSError, match="could not be written"):
+            write(file, 0)
+    assert files(tmp_path) == []
+
+
+def test_what_tensorflow_reaches_is_written_there():
+    """Its file system in memory stands for those of the net."""
+    directory = "ram://run/curvature"
+    file = EventFile(directory)
+    write(file, 0, 1)
+    assert read(directory) == [0, 1]
+    tf.io.gfile.rmtree(directory)
+    with pytest.raises(FileNotFoundError, match="no longer there"):
+        write(file, 2)
+    write(file, 2)
+    write(EventFile(directory), 2, 3)
+    assert read(directory) == [2, 3]
 
 
 def test_nothing_written_makes_no_file(tmp_path):

@@ -11,12 +11,11 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from keras_curvature.engines.keras_calls import unnoticed
-from keras_curvature.engines.supported_backend import BACKEND, own_module
+from keras_curvature.engines.supported_backend import own_module
 
 MODULES = {
     "FlatFunction": "flat_function",
     "REFUSALS": "compilation",
-    "Interpreter": "interpreter",
     "LAYERS_HAVE_METRICS": "compilation",
     "activity_of": "activity_analysis",
     "computing_in": "compilation",
@@ -26,12 +25,10 @@ MODULES = {
     "inside": "intermediates",
     "is_eager": "compilation",
     "keeps_examples_apart": "running",
-    "layer_of": "activity_analysis",
     "outside": "compilation",
     "random_in_training": "noise",
     "require_eager": "compilation",
     "results_of": "intermediates",
-    "run": "interpreter",
     "switches_of": "linear_regions",
     "tiled": "first_derivatives",
     "trace": "tracing",
@@ -43,7 +40,7 @@ MODULES = {
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["not_converted", "only_on_tensorflow", "tensorflow_datasets", "unnoticed"]
+__all__ = ["not_converted", "tensorflow_datasets", "unnoticed"]
 
 
 def tensorflow_datasets() -> ModuleType:
@@ -69,27 +66,4 @@ def __getattr__(name: str) -> Any:
         return own_module(name)
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(own_module(MODULES[name]), name)
-    except (AttributeError, ImportError):
-        if BACKEND == "tensorflow":
-            raise
-        return type(name, (_NotHere,), {})
-
-
-class _NotHere:
-    """Stands for what a backend has not yet; who needs it says so first, see `only_on`."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(f"There is no {type(self).__name__!r} on {BACKEND!r}.")
-
-
-def only_on_tensorflow(what: str) -> None:
-    """Raises NotImplementedError on another backend, which has not all as yet."""
-    if BACKEND != "tensorflow":
-        raise NotImplementedError(
-            f"{what} needs Keras's backend 'tensorflow' as yet. Received: {BACKEND!r}, on which "
-            "there are the derivatives' functions, `scale_curvature`, `estimate`, `engine_choice`, "
-            "`DerivativeOutput`, `CurvaturePenalty` and `ShapePenalty`. Save the model, set "
-            "KERAS_BACKEND=tensorflow and load it there."
-        )
+    return getattr(own_module(MODULES[name]), name)

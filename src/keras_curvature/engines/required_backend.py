@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from keras_curvature.engines.supported_backend import BACKEND, IS_INSTALLED
 
-SUPPORTED = ("tensorflow", "jax")
+SUPPORTED = {"tensorflow": "tensorflow", "jax": "'keras-curvature[jax]'"}
+"""Backends, and what to install for them."""
 
 if BACKEND not in SUPPORTED:
     raise ImportError(
@@ -15,5 +16,6 @@ if BACKEND not in SUPPORTED:
 if not IS_INSTALLED:
     raise ImportError(
         f"Keras's backend {BACKEND!r} was chosen and is not installed. "
-        f"Install it: pip install 'keras-curvature[{BACKEND}]'."
+        f"Install it: pip install {SUPPORTED[BACKEND]}; or choose another with the environment "
+        'variable KERAS_BACKEND, or "backend" in ~/.keras/keras.json.'
     )

@@ -8,11 +8,13 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+
+from keras_curvature.summaries.file_systems import OpenFile, file_system, reason
+from keras_curvature.summaries.records import record
 
 _numbers = itertools.count()
 
@@ -30,13 +32,14 @@ class EventFile:
     resumed from a backup gives one curve.
 
     Args:
-        directory: of the run, local or any that TensorFlow reaches; made if it is not there.
+        directory: of the run, local or any that `file_system` reaches; made if it is not there.
     """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._path: str | None = None
-        self._records: tf.io.TFRecordWriter | None = None
+        self._files = file_system(directory)
+        self._path = ""
+        self._file: OpenFile | None = None
         self._ended = 0
 
     @property
@@ -50,10 +53,11 @@ class EventFile:
         Raises:
             OSError: if it cannot be written.
         """
+        event = Event(wall_time=time.time(), step=step, summary=summary)
         with self._left_behind_if_it_fails():
-            if self._records is None:
-                self._open(step)
-            self._add(Event(wall_time=time.time(), step=step, summary=summary))
+            if self._file is None:
+                self._begin(step)
+            self._add(event)
 
     def flush(self) -> None:
         """Sends what was written to the disk.
@@ -61,15 +65,17 @@ class EventFile:
         Raises:
             OSError: if it cannot be written, or the file is no longer there.
         """
-        if self._records is None:
+        if self._file is None:
             return
         with self._left_behind_if_it_fails():
-            self._records.flush()
-            if not tf.io.gfile.exists(self._path):
-                raise FileNotFoundError(
-                    f"{self._path!r} is no longer there: somebody deleted it while it was "
-                    "written to. What is written from now on goes into a new file."
-                )
+            self._file.flush()
+            there = self._files.exists(self._path)
+        if not there:
+            self._leave()
+            raise FileNotFoundError(
+                f"{self._path!r} is no longer there: somebody deleted it while it was "
+                "written to. What is written from now on goes into a new file."
+            )
 
     def close(self) -> None:
         """Flushes and closes the file; the next thing written opens another one.
@@ -77,54 +83,57 @@ class EventFile:
         Raises:
             OSError: if it cannot be written.
         """
-        if self._records is None:
+        if self._file is None:
             return
         with self._left_behind_if_it_fails():
-            self._records.close()
-        self._records = None
+            self._file.close()
+        self._file = None
         self._ended += 1
 
-    def _open(self, step: int) -> None:
-        tf.io.gfile.makedirs(self._directory)
-        self._path = tf.io.gfile.join(self._directory, _next_name(self._directory))
-        self._records = tf.io.TFRecordWriter(self._path)
+    def _begin(self, step: int) -> None:
+        self._files.make(self._directory)
+        name = _next_name(self._files.names(self._directory))
+        self._path = self._files.join(self._directory, name)
+        self._file = self._files.create(self._path)
         now = time.time()
         try:
             self._add(Event(wall_time=now, file_version="brain.Event:2"))
             start = SessionLog(status=SessionLog.START)
             self._add(Event(wall_time=now, step=step, session_log=start))
-            self._records.flush()
-        except tf.errors.OpError:
-            with contextlib.suppress(tf.errors.OpError):
-                tf.io.gfile.remove(self._path)  # or a full disk fills with empty files
+            self._file.flush()
+        except Exception:
+            for undo in (self._file.close, lambda: self._files.remove(self._path)):
+                with contextlib.suppress(Exception):
+                    undo()  # or a full disk fills with empty files
             raise
 
     def _add(self, event: Event) -> None:
-        assert self._records is not None, "opened before"
-        self._records.write(event.SerializeToString())
+        assert self._file is not None, "begun before"
+        self._file.write(record(event.SerializeToString()))
 
     @contextlib.contextmanager
     def _left_behind_if_it_fails(self) -> Iterator[None]:
         try:
             yield
-        except (tf.errors.OpError, OSError) as error:
-            records, self._records = self._records, None
-            self._ended += 1
-            if records is not None:
-                with contextlib.suppress(tf.errors.OpError):
-                    records.close()
-            if isinstance(error, OSError):
-                raise
-            raise OSError(f"The log could not be written: {error.message}") from error
+        except Exception as error:  # of whatever kind the place of the file has
+            self._leave()
+            raise OSError(f"The log could not be written: {reason(error)}") from error
+
+    def _leave(self) -> None:
+        left, self._file = self._file, None
+        self._ended += 1
+        if left is not None:
+            with contextlib.suppress(Exception):
+                left.close()
 
 
-def _next_name(directory: str) -> str:
-    """A name that sorts behind those of all event files there: TensorBoard reads in that order.
+def _next_name(present: Iterable[str]) -> str:
+    """A name that sorts behind those of the event files there: TensorBoard reads in that order.
 
     The clock alone does not do: two files may be made within a second, and clocks of two
     machines differ.
     """
-    found = [re.search(r"tfevents\.(\d+)\.", name) for name in tf.io.gfile.listdir(directory)]
+    found = [re.search(r"tfevents\.(\d+)\.", name) for name in present]
     latest = max((int(match[1]) for match in found if match), default=0)
     stamp = max(int(time.time()), latest + 1)
     host = re.sub(r"[^\w-]", "_", socket.gethostname())

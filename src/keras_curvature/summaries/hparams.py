@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from keras_curvature.report.metrics import MEANINGS
 
 if TYPE_CHECKING:
-    from tensorboard.plugins.hparams import api
+    from tensorboard.plugins.hparams import summary_v2
 
 HEADLINE = ("mean", "rms", "scale_mean", "scale_rms", "slope_change", "hidden_fraction", "r2")
 """The numbers in the order in which they are shown; `r2` has a run whose probe is `(x, y)`."""
 
 
-def hparams_metrics(name: str = "curvature", *, shape: bool = False) -> list[api.Metric]:
+def hparams_metrics(name: str = "curvature", *, shape: bool = False) -> list[summary_v2.Metric]:
     """Makes the headline numbers metrics of TensorBoard's HParams dashboard.
 
     Each is shown as `<name>_<number>`, as in Keras's `logs`, beside the metrics that are
@@ -38,10 +38,11 @@ def hparams_metrics(name: str = "curvature", *, shape: bool = False) -> list[api
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be the name of a monitor, a str. Received: {name!r}.")
-    from tensorboard.plugins.hparams import api  # takes as long as the whole library
+    # What its `api` gives out, and which needs TensorFlow; takes as long as the whole library.
+    from tensorboard.plugins.hparams import summary_v2
 
     return [
-        api.Metric(
+        summary_v2.Metric(
             f"{name}/{number}",
             group=name,
             display_name=f"{name}_{number}",

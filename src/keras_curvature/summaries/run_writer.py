@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -9,7 +10,6 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, Summary, SummaryMetadata
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.image import metadata as image_metadata
@@ -28,6 +28,7 @@ from keras_curvature.report.metrics import CHANGE, FEATURE, LAPLACIAN, MEANINGS,
 from keras_curvature.report.text import plain
 from keras_curvature.summaries import custom_scalars, markdown, tab
 from keras_curvature.summaries.event_file import EventFile
+from keras_curvature.summaries.file_systems import file_system, reason
 from keras_curvature_tensorboard.archive import series_content
 from keras_curvature_tensorboard.packets import DIAGNOSIS, DISTANCES, PLUGIN, PROBE, STEPS
 
@@ -81,7 +82,8 @@ class RunWriter:
     default writer, step, `record_if` and name scopes stay as they are and have no effect.
 
     Args:
-        log_dir: directory of all runs of a training, local or any that TensorFlow reaches.
+        log_dir: directory of all runs of a training, local, or with a scheme such as `gs://`
+            that TensorFlow reaches or, where it is not installed, fsspec.
         name: of the run, and the first part of all tags.
 
     Raises:
@@ -337,18 +339,18 @@ def _writable(log_dir: object, name: str) -> str:
         )
     if "://" not in path:
         path = os.path.abspath(path)  # the working directory may be another one later
-    directory = tf.io.gfile.join(path, name)
-    trial = tf.io.gfile.join(directory, f".writable-{os.getpid()}")
+    files = file_system(path)
+    directory = files.join(path, name)
+    trial = files.join(directory, f".writable-{os.getpid()}")
     try:
-        tf.io.gfile.makedirs(directory)
-        with tf.io.gfile.GFile(trial, "w") as file:
-            file.write("")
-        tf.io.gfile.remove(trial)
-    except (tf.errors.OpError, OSError) as error:
-        reason = getattr(error, "message", None) or str(error)
+        files.make(directory)
+        with contextlib.closing(files.create(trial)) as file:
+            file.write(b"")
+        files.remove(trial)
+    except Exception as error:  # of whatever kind the place of the log has
         raise OSError(
             "`log_dir` must be a directory that can be made and written. Received: "
-            f"{path!r}, where making {directory!r} failed: {reason}. Choose "
+            f"{path!r}, where making {directory!r} failed: {reason(error)}. Choose "
             "another directory, or correct its permissions."
         ) from error
     return directory
