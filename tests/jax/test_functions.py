@@ -227,3 +227,13 @@ def test_the_curvature_over_a_distance_sees_kinks(kernel):
     height = 2 if kernel == "triangle" else 1
     wanted = [[[2.0 * height], [0.0]], [[4.0 * height], [0.0]]]
     np.testing.assert_allclose(np.reshape(found, (2, 2, 1)), wanted, atol=1e-6)
+
+
+def test_what_is_not_of_jax_is_refused_in_words(net):
+    with pytest.raises(TypeError, match=r"hands what it is given to NumPy.*`keras.ops`"):
+        kc.laplacian(lambda x: np.sin(x), X)
+    with pytest.raises(ValueError, match=r"`probe` must hold numbers.*being traced"):
+        jax.jit(kc.CurvatureMonitor)(X)
+    for name in ("diagnose", "verify", "hidden_fraction"):
+        with pytest.raises(ValueError, match=f"`{name}` must be called eagerly.*jax.jit"):
+            jax.jit(lambda x, name=name: getattr(kc, name)(net, x))(X)

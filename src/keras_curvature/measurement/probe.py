@@ -20,6 +20,7 @@ from keras_curvature.engines.api import (
     matched,
     names_of_columns,
     numbers_in,
+    xp,
 )
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement import batches
@@ -191,7 +192,13 @@ def _as_array(value: Any) -> Any:
 
 
 def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
-    array = np.array(numbers_in(leaf, what))
+    given = numbers_in(leaf, what)
+    if xp.is_tensor(given) and not xp.has_numbers(given):
+        raise ValueError(
+            f"`{what}` must hold numbers before training starts. Received: {given!r}, which has "
+            "none yet, inside of a function that is being traced. Make the monitor outside of it."
+        )
+    array = np.array(given)
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         columns = names_of_columns(leaf)

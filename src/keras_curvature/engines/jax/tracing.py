@@ -147,7 +147,14 @@ def trace(
     while True:
         weights = [jax.ShapeDtypeStruct(v.value.shape, v.value.dtype) for v in variables]
         with unnoticed(model), as_the_user_computes():
-            closed = jax.make_jaxpr(call)(weights, abstract)
+            try:
+                closed = jax.make_jaxpr(call)(weights, abstract)
+            except jax.errors.TracerArrayConversionError as error:
+                raise TypeError(
+                    f"{model!r} hands what it is given to NumPy or to another library than JAX, "
+                    "through which no derivative passes. Write it with `keras.ops` or `jax.numpy`; "
+                    "a model made for TensorFlow is differentiated with KERAS_BACKEND=tensorflow."
+                ) from error
         if not others:
             break
         variables += others
