@@ -64,6 +64,7 @@ np.savez(folder + "/found.npz", **model.predict(np.load(folder + "/x.npy"), verb
 """
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_the_same_on_tensorflow(tmp_path):
     _, model = with_derivatives(layers.Dense(16, "gelu"), names=("value", "hessian"))
     model.save(tmp_path / "model.keras")

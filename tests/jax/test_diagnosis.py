@@ -18,7 +18,6 @@ QUICK = {
     "not connected",
     "relu all through",
     "stop_gradient",
-    "straight through",
 }
 """The others take as long to compile, and much of it is the same."""
 

@@ -45,6 +45,7 @@ def _check_columns(rows, points, engine):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_tails(engine):
     points, rows = OF_ONE_NUMBER["tails"]

@@ -24,7 +24,17 @@ KINKED = {
 }
 
 
-@pytest.mark.parametrize(("function", "places", "changes"), KINKED.values(), ids=KINKED)
+QUICK = ("abs of abs", "clip", "where")
+"""The others take as long to compile."""
+
+
+@pytest.mark.parametrize(
+    ("function", "places", "changes"),
+    [
+        pytest.param(*row, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name, row in KINKED.items()
+    ],
+)
 def test_every_kink_is_found_where_it_is(function, places, changes):
     found = kc.kinks(function, -1, 1)
     np.testing.assert_allclose(found.positions, places, rtol=0, atol=1e-14)

@@ -42,7 +42,7 @@ def noisy(seed=0):
     )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_a_quadratic_form_is_measured_as_it_is(dtype):
     model = Quadratic()
     model(X)
@@ -68,7 +68,13 @@ TRAININGS = {
 }
 
 
-@pytest.mark.parametrize("kwargs", TRAININGS.values(), ids=TRAININGS)
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        pytest.param(kwargs, id=name, marks=[] if name == "plain" else [pytest.mark.slow])
+        for name, kwargs in TRAININGS.items()
+    ],
+)
 def test_a_watched_training_is_the_unwatched_one(kwargs):
     """Weights, states of the layers and of the optimizer: bit for bit."""
     ends = []
@@ -109,6 +115,7 @@ def test_each_step_is_of_the_weights_of_its_epoch():
         assert mean == pytest.approx(laplacian.mean(), rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_more_inputs_than_a_hessian_has_room_for_are_estimated():
     """Of a quadratic form in directions of -√3, 0, √3 the rms is exact on average."""
     width = 600
@@ -155,6 +162,7 @@ json.dump(report.numbers(), open(folder + "/found.json", "w"))
 """
 
 
+@pytest.mark.slow
 def test_a_saved_model_has_the_same_numbers_on_tensorflow(tmp_path):
     import json
 

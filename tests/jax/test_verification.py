@@ -48,6 +48,7 @@ def test_a_derivative_that_its_author_cut_is_wrong():
     assert "hand-written gradient (custom_jvp_call" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rules_as_before")
 def test_a_wrong_rule_is_named():
     kc.taylor.deregister("tanh")

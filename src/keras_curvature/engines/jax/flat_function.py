@@ -191,8 +191,8 @@ class FlatFunction:
         return min((self.native, *floats), key=arrays.itemsize)
 
     def as_it_is(self) -> FlatFunction:
-        """The function: what is mended here are derivatives alone."""
-        return self
+        """The function op by op as JAX has it: nothing mended or widened."""
+        return replace(self, mended=False)
 
     @functools.cached_property
     def is_held(self) -> bool:
