@@ -24,6 +24,13 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 ON_JAX := TEST_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
 	$(BIN)/python tools/when_installed.py jax -m pytest tests/jax
 
+# Tests that are not written for one backend: on all of them.
+NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \
+	$(patsubst %,tests/measurement/test_%.py, \
+		examples ground_truth loss_probe plane_maps shape slices two_valued) \
+	$(patsubst %,tests/monitor/test_%.py, \
+		as_traced columns freq measure monitor names order schedule shape)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-devices bench-halves bench-import bench-long bench-monitor
@@ -44,7 +51,7 @@ test-all: $(VENV)/.installed-backends test-browser test-backends ## Run all test
 	$(PYTEST) -m "not browser" $(PYTEST_FLAGS)
 
 test-backends: $(VENV)/.installed-backends ## Run all tests of the other backends
-	$(ON_JAX)
+	$(ON_JAX) $(NEUTRAL)
 
 # CHROMIUM=/path/to/chromium if it is not found; without one the tests are skipped and say so.
 test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (needs Chromium)

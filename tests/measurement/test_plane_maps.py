@@ -141,7 +141,7 @@ def test_a_function_that_fails_takes_nothing_else_with_it(tmp_path):
     def broken(points):
         raise RuntimeError("no such luck")
 
-    with pytest.warns(UserWarning, match="no such luck"):
+    with pytest.warns(UserWarning, match="'a' in `maps` failed: RuntimeError: no such luck"):
         monitor = untrained(
             network(2), X[:, :2], log_dir=tmp_path, maps={"a": broken}, on_error="warn"
         )

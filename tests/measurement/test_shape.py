@@ -206,7 +206,8 @@ def test_of_two_values_the_change_from_one_to_the_other_decides(case, directions
         assert entry.unit == {"raw": "y", "std": "σy"}[units]
         if np.ptp(changes) and worst > 0:
             assert entry.point == (-up * changes).argmax()
-            assert entry.at == {"x0": x[entry.point, 0], "x1": COIN[entry.point]}
+            at = {"x0": x[entry.point, 0], "x1": COIN[entry.point]}
+            assert entry.at == pytest.approx(at, rel=1e-6)
 
 
 @pytest.mark.parametrize("word", ["convex", "concave", "linear"])

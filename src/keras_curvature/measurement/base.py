@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -96,6 +97,8 @@ class Measurer(ABC):
         self._spread: Array = np.asarray(windows.spread(xp.constant(points)))
         found = windows.resolve(scale, f.inputs, lambda: xp.constant(self._spread))
         self._scale: Array = np.asarray(found)
+        if not isinstance(scale, str):
+            _warn_of_wide(self._scale, points, self._ends)
         self._targets = ground_truth.targets(probe, options.output, f, model)
 
     @property
@@ -344,6 +347,22 @@ class Measurer(ABC):
             curvature=multiscale.differences(values[:, :count], self._scale_lines.inside),
             noise=rounding_noise.noise(values[:, count:]),
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
+        )
+
+
+def _warn_of_wide(scale: Array, points: Array, ends: Array) -> None:
+    """Says where no window of a user's scale lies inside the range of the probe."""
+    reach = np.ptp(points, axis=0)
+    wide = np.flatnonzero((2 * scale > reach * (1 + 1e-6)) & (reach > 0) & ~np.isfinite(ends[:, 0]))
+    if len(wide):
+        i = int(wide[0])
+        others = f" and of {len(wide) - 1} more" if len(wide) > 1 else ""
+        warnings.warn(
+            f"`scale` is wider than the probe: of input {i} a window of {scale[i]:.4g} to both "
+            f"sides does not fit into its range of {reach[i]:.4g}{others}. What is measured there "
+            "is how the model extrapolates. Half of the range fits at one point, a quarter of a "
+            "standard deviation is the default.",
+            stacklevel=2,
         )
 
 

@@ -74,6 +74,7 @@ class PlaneMaps:
         """What the functions give now.
 
         Raises:
+            RuntimeError: for a function that fails, by its name.
             ValueError: for a function that does not give one number for each example.
         """
         if not self:
@@ -86,7 +87,13 @@ class PlaneMaps:
             axes = np.stack([np.linspace(low[i], high[i], SIDE) for i in plane])
             points = np.tile(centre, (SIDE**2, 1))
             points[:, plane] = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-            values = _numbers(function(self._structured(points)), name)
+            try:
+                result = function(self._structured(points))
+            except Exception as error:
+                raise RuntimeError(
+                    f"The function {name!r} in `maps` failed: {type(error).__name__}: {error}"
+                ) from error
+            values = _numbers(result, name)
             first, second = (self._names[i] for i in plane)
             held = _held(self._names, centre, plane)
             found.append(PlaneMap(name, (first, second), axes, held, values))
