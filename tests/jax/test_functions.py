@@ -237,3 +237,16 @@ def test_what_is_not_of_jax_is_refused_in_words(net):
     for name in ("diagnose", "verify", "hidden_fraction"):
         with pytest.raises(ValueError, match=f"`{name}` must be called eagerly.*jax.jit"):
             jax.jit(lambda x, name=name: getattr(kc, name)(net, x))(X)
+
+
+@pytest.mark.parametrize("place", [jnp.argmax, jnp.argmin])
+def test_a_place_is_found_in_float64_inside_of_a_float32_jit(place):
+    """The largest entry, or the smallest, to the third power: its Laplacian is six times it."""
+    x = np.random.default_rng(0).normal(size=(5, 4))
+
+    def cube(x):
+        return jnp.take_along_axis(x, place(x, axis=1)[:, None], axis=1)[:, 0] ** 3
+
+    found = jax.jit(lambda x: kc.laplacian(cube, x, dtype="float64"))(x)
+    end = x.max(axis=1) if place is jnp.argmax else x.min(axis=1)
+    np.testing.assert_allclose(found, 6 * end, rtol=1e-6)  # the points are float32 here

@@ -268,11 +268,27 @@ def _custom_vjp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list
     return list(function(*given))
 
 
+def _place_of(end: Any) -> Any:
+    """`argmax` or `argmin`: JAX's own, compiled where x64 is off, mixes float32 into float64."""
+
+    def place(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+        (x,), params = inputs, operation.params
+        if not is_floating(x.dtype):
+            return [operation.primitive.bind(x, **params)]
+        (axis,) = params["axes"]
+        found = (x == end(x, axis=axis, keepdims=True)) | jnp.isnan(x)
+        return [lax.argmax(found, axis, params["index_dtype"])]
+
+    return place
+
+
 SPECIAL = {
+    "argmax": _place_of(jnp.max),
+    "argmin": _place_of(jnp.min),
     "cond": _cond,
     "custom_jvp_call": _custom_jvp,
     "custom_vjp_call": _custom_vjp,
     "scan": _scan,
     "while": _while,
 }
-"""Operations that hold programs of their own."""
+"""Operations that hold programs of their own, or that JAX does not compile in any dtype."""
