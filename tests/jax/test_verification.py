@@ -29,6 +29,17 @@ def test_networks_are_right(dtype):
         assert {check.name for check in found.checks} == set(NAMES), found
 
 
+@pytest.mark.slow
+def test_a_model_with_derivatives_inside_is_looked_at_again_and_again():
+    """Each number of examples is traced anew, with the weights of whoever asks for it."""
+    inputs = keras.Input((2,))
+    layer = kc.DerivativeOutput(network(layers.Dense(4, "tanh")), ["value", "laplacian"])
+    model = keras.Model(inputs, layer(inputs))
+    for output in ("value", "laplacian"):
+        assert kc.verify(model, X, output=output).ok, output
+    assert "no findings" in str(kc.diagnose(model, X, output="value"))
+
+
 @jax.custom_jvp
 def forgetful(x):
     """A sine whose author has stopped what its slope depends on."""

@@ -18,6 +18,7 @@ MODULES = {
     "REFUSALS": "compilation",
     "LAYERS_HAVE_METRICS": "compilation",
     "activity_of": "activity_analysis",
+    "as_the_user_computes": "compilation",
     "computing_in": "compilation",
     "declared_specs": "tracing",
     "dependence_by_input": "intermediates",

@@ -133,7 +133,7 @@ class CurvaturePenalty(Penalty):
         bound = bind(self.layer, x, self._options(), in_float64=False)
         with computing_in(bound.f.dtype):
             z, rest = bound.f.point(bound.inputs.leaves)
-            v = xp.cast(keras.random.normal(xp.lengths(z), seed=self._random), z.dtype)
+            v = xp.cast(self._drawn(keras.random.normal, xp.lengths(z)), z.dtype)
             v /= xp.norm(v, axis=1, keepdims=True)
             if self.scale is None:
                 curvature = self._exact(bound, x, v)

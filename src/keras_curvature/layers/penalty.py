@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from keras_curvature.engines.backend import LAYERS_HAVE_METRICS, is_eager, not_converted
+from keras_curvature.engines.backend import (
+    LAYERS_HAVE_METRICS,
+    as_the_user_computes,
+    is_eager,
+    not_converted,
+)
 from keras_curvature.layers.wrapper import DerivativeWrapper, with_masks
 from keras_curvature.typing import Columns, Output, Structure, Tensor, Wrt
 
@@ -26,6 +32,8 @@ class Penalty(DerivativeWrapper):
         metric_name: what the metric of what was added is called.
         **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
     """
+
+    _random: keras.random.SeedGenerator
 
     def __init__(
         self,
@@ -54,6 +62,11 @@ class Penalty(DerivativeWrapper):
     @abstractmethod
     def _amount(self, inputs: Structure) -> Tensor:
         """What the strength multiplies, of a batch."""
+
+    def _drawn(self, distribution: Callable[..., Tensor], shape: Any) -> Tensor:
+        """Random numbers of the layer, drawn as Keras draws those of any other layer."""
+        with as_the_user_computes():
+            return distribution(shape, seed=self._random)
 
     @not_converted
     def call(

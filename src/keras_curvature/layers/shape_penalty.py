@@ -194,7 +194,7 @@ class ShapePenalty(Penalty):
         unit = spread[:, None] * axis
         h = windows.resolve(self.scale, f.inputs, lambda: xp.sum(unit, axis=0))
         h = xp.minimum(xp.take(xp.cast(h, z.dtype), axes), (high - low) / 2)
-        share = keras.random.uniform([xp.lengths(z)[0], k], seed=self._random)
+        share = self._drawn(keras.random.uniform, [xp.lengths(z)[0], k])
         drawn = low + xp.cast(share, z.dtype) * (high - low)
 
         count = len(leaves)

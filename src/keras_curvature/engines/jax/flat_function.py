@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,16 +25,13 @@ from keras_curvature.engines.flattening import (
     wanted_of,
 )
 from keras_curvature.engines.inputs import Inputs
-from keras_curvature.engines.jax import activity_analysis, arrays
+from keras_curvature.engines.jax import activity_analysis, arrays, fixed_batch, weights
 from keras_curvature.engines.jax.interpreter import run
 from keras_curvature.engines.jax.program import Slot
 from keras_curvature.engines.jax.tracing import Trace, trace
 from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.outputs import selector
 from keras_curvature.typing import Columns, Model, Output, Wrt
-
-_weights: ContextVar[Mapping[int, Any]] = ContextVar("weights")
-"""By the identity of a variable the value that it has in the computation at hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +87,11 @@ class FlatFunction:
 
     def weights(self) -> list[Any]:
         """The values of its variables: those of the computation at hand, or of now."""
-        return list(map(_value_of, self.variables))
+        return list(map(weights.value_of, self.variables))
 
-    @contextmanager
-    def with_weights(self, values: Sequence[Any]) -> Iterator[None]:
+    def with_weights(self, values: Sequence[Any]) -> AbstractContextManager[None]:
         """Its variables have these values for as long as this lasts."""
-        own = dict(zip(map(id, self.variables), values, strict=True))
-        token = _weights.set({**_weights.get({}), **own})
-        try:
-            yield
-        finally:
-            _weights.reset(token)
+        return weights.given(self.variables, values)
 
     def __call__(self, z: Any, rest: Sequence[Any]) -> Any:
         """The outputs side by side."""
@@ -109,9 +99,22 @@ class FlatFunction:
 
     def apart(self, z: Any, rest: Sequence[Any]) -> list[Any]:
         """The outputs one by one."""
-        traced = self.traced_for(z.shape[0])
-        found = self._run(traced, self.feeds(traced, z, rest), traced.outputs)
-        return [jnp.asarray(y, z.dtype) for y in found]
+        traced = self.traced_for(self.batch or z.shape[0])
+
+        def compute(given: Sequence[Any]) -> list[Any]:
+            z, *others = given
+            return self._run(traced, self.feeds(traced, z, others), traced.outputs)
+
+        return [jnp.asarray(y, z.dtype) for y in self._in_place(compute, [z, *rest])]
+
+    def _in_place(
+        self, compute: Callable[[Sequence[Any]], Sequence[Any]], given: Sequence[Any]
+    ) -> Sequence[Any]:
+        """`compute` on rows, behind which stand their places where the model has such."""
+        if self.batch is None:
+            return compute(given)
+        *rows, place = given
+        return fixed_batch.by_batch(compute, rows, place, self.batch)
 
     @functools.cached_property
     def compiled(self) -> Callable[..., list[Any]]:
@@ -141,25 +144,31 @@ class FlatFunction:
 
     def point(self, leaves: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
         """The `z` and the `rest` of a batch of the model's inputs."""
-        traced = self.traced_for(leaves[0].shape[0])
+        traced = self.traced_for(self.batch or leaves[0].shape[0])
+        count = len(traced.inputs)
+        places = list(map(jnp.asarray, leaves[count:]))
         given = {
             slot: self._wide(leaf, traced.aval(slot).dtype)
-            for slot, leaf in zip(traced.inputs, leaves, strict=True)
+            for slot, leaf in zip(traced.inputs, leaves[:count], strict=True)
         }
         sources = self.sources(traced)
-        rest = tuple(value for slot, value in given.items() if slot not in sources)
+        rest = (*(value for slot, value in given.items() if slot not in sources), *places)
+
+        def compute(rows: Sequence[Any]) -> list[Any]:
+            feeds = self._given_weights(traced) | dict(zip(given, rows, strict=True))
+            return self._run(traced, feeds, sources)
+
         if traced.tap is None:
-            found = [given[slot] for slot in sources]
+            found: Sequence[Any] = [given[slot] for slot in sources]
         else:
-            feeds = self._given_weights(traced) | given
-            found = self._run(traced, feeds, sources)
+            found = self._in_place(compute, [*given.values(), *places])
         return self.inputs.join([jnp.asarray(x, self.dtype) for x in found]), rest
 
     def _run(self, traced: Trace, feeds: Mapping[Slot, Any], fetches: Sequence[Any]) -> list[Any]:
         return run(traced.program, feeds, fetches, self._narrowest, mended=self.mended)
 
     def _given_weights(self, traced: Trace) -> dict[Slot, Any]:
-        values = map(_value_of, traced.variables)
+        values = map(weights.value_of, traced.variables)
         pairs = zip(traced.weights, values, strict=True)
         return {slot: self._wide(value, value.dtype) for slot, value in pairs}
 
@@ -220,11 +229,6 @@ class FlatFunction:
         return self.outputs.names
 
 
-def _value_of(variable: Any) -> Any:
-    given = _weights.get({}).get(id(variable))
-    return variable.value if given is None else given
-
-
 def flatten(
     model: Model,
     inputs: Inputs,
@@ -256,7 +260,7 @@ def flatten(
             masked=inputs.masked,
         )
 
-    examples = inputs.leaves[0].shape[0]
+    examples = inputs.batch or inputs.leaves[0].shape[0]
     traced = traced_for(examples)
     slots = (traced.tap,) if traced.tap is not None else [traced.inputs[i] for i in wanted.chosen]
     source = [traced.aval(slot) for slot in slots]

@@ -154,7 +154,9 @@ def _slopes(
 
 
 def results_of(f: FlatFunction, z: Any, rest: Sequence[Any]) -> list[Result]:
-    """What the active ops of a model have given, in their order."""
+    """What the active ops of a model have given, in their order: of any number of examples."""
+    if f.batch is not None:
+        return []
     traced = f.traced_for(z.shape[0])
     places = {(place.op_type, place.op_name): place for place in f.activity.active}
     seen = [

@@ -33,8 +33,11 @@ def own_graph(
             outputs = selected(called(model, inputs.packed(leaves), training=False))
         return list(map(jnp.asarray, keras.tree.flatten(outputs)))
 
-    specs = [jax.ShapeDtypeStruct((count, *s.shape[1:]), s.dtype) for s in inputs.specs]
     with as_the_user_computes():
+        specs = [
+            jax.ShapeDtypeStruct((count, *s.shape[1:]), jax.dtypes.canonicalize_dtype(s.dtype))
+            for s in inputs.specs
+        ]
         closed = jax.make_jaxpr(call)([v.value for v in variables], specs)
         if closed.effects:
             noticed = ", ".join(sorted(type(effect).__name__ for effect in closed.effects))

@@ -16,6 +16,7 @@ from keras_curvature.engines.jax import arrays
 from keras_curvature.engines.jax.compilation import as_the_user_computes
 from keras_curvature.engines.jax.jaxprs import flattened
 from keras_curvature.engines.jax.program import Program, Slot
+from keras_curvature.engines.jax.weights import as_keras_has_them
 from keras_curvature.engines.keras_calls import (
     called,
     require_tensors,
@@ -146,7 +147,7 @@ def trace(
     abstract = [jax.ShapeDtypeStruct(tuple(s.shape), s.dtype) for s in specs]
     while True:
         weights = [jax.ShapeDtypeStruct(v.value.shape, v.value.dtype) for v in variables]
-        with unnoticed(model), as_the_user_computes():
+        with unnoticed(model), as_the_user_computes(), as_keras_has_them():
             try:
                 closed = jax.make_jaxpr(call)(weights, abstract)
             except jax.errors.TracerArrayConversionError as error:

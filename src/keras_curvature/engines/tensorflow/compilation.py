@@ -127,6 +127,12 @@ def saying(what: str, error: tf.errors.ResourceExhaustedError) -> Exception:
 
 
 @contextlib.contextmanager
+def as_the_user_computes() -> Iterator[None]:
+    """As it is: nothing was changed."""
+    yield
+
+
+@contextlib.contextmanager
 def computing_in(dtype: Any) -> Iterator[None]:
     """Tensors have the dtype that they are given: nothing to be done for it."""
     yield
