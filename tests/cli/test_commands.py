@@ -112,6 +112,7 @@ def test_the_library_itself_can_be_run(monkeypatch, capsys):
     assert capsys.readouterr().out == f"{kc.__version__}\n"
 
 
+@pytest.mark.slow
 def test_several_inputs_are_the_arrays_of_their_names(run):
     """Left squared times right bends by twice the right one, along the left one alone."""
     result = run("report", "two.keras", "two.npz", "--json", "--units", "raw")
@@ -136,6 +137,7 @@ def test_inputs_called_x_and_y_are_the_arrays_of_their_names(run, files):
     assert "r2" not in numbers
 
 
+@pytest.mark.slow
 def test_columns_of_the_points_go_by_the_names_in_the_file(run):
     table = ["silu.keras", "t.csv", "--y", "price"]
     model = keras.models.load_model("silu.keras")
@@ -208,6 +210,7 @@ def test_a_picture_has_the_models_name(run, monkeypatch, tmp_path):
     assert "Before training" not in texts
 
 
+@pytest.mark.slow
 def test_options_reach_the_library(run):
     result = run(
         "report", "three.keras", "x.npy", "--output", "1", "--engine", "nested",

@@ -362,10 +362,18 @@ BASE = {
     ("before", "then"),
     [
         ({"of": "monitor"}, {"of": "monitor", "spread": 3.0}),
-        ({"of": "monitor", "estimated": True}, {"of": "monitor", "estimated": True, "spread": 3.0}),
-        ({"of": "monitor", "engine": "taylor"}, {"of": "monitor", "engine": "nested"}),
+        pytest.param(
+            {"of": "monitor", "estimated": True},
+            {"of": "monitor", "estimated": True, "spread": 3.0},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"of": "monitor", "engine": "taylor"},
+            {"of": "monitor", "engine": "nested"},
+            marks=pytest.mark.slow,
+        ),
         ({"of": "scale"}, {"of": "scale", "dtype": "float64"}),
-        ({"of": "diagnose"}, {"of": "verify", "seed": 0}),
+        pytest.param({"of": "diagnose"}, {"of": "verify", "seed": 0}, marks=pytest.mark.slow),
     ],
     ids=["a wider probe", "a wider probe estimated", "another engine", "dtype", "verify"],
 )

@@ -101,6 +101,7 @@ def test_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(found, true_laplacian(model), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_what_taylor_propagation_cannot_do_the_other_engine_does():
     """The derivative of a loop keeps what it needs in lists."""
     (case,) = named("differentiating/of_a_loop")

@@ -45,6 +45,7 @@ RANKLESS = {
 """Ways in which the graph of x⁴ loses the number of axes."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANKLESS)
 def test_a_graph_that_loses_a_rank(name):
     def power(x):

@@ -173,6 +173,7 @@ def trained(layer, probe=None):
     return [*model.get_weights(), *(v.numpy() for v in states(model))], history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "count"),
     [

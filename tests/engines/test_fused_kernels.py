@@ -55,6 +55,7 @@ def test_no_kernel_of_cudnn_is_traced(name, how, asked):
     assert asked  # Keras itself still takes them
 
 
+@pytest.mark.slow
 def test_derivatives_and_functions_of_a_closure(asked):
     net = keras.Sequential([keras.Input((3, 2)), layers.LSTM(2), layers.Dense(1)])
     asked.clear()

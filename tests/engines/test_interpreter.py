@@ -164,6 +164,7 @@ def test_local_response_normalization():
     assert relative(exact, kc.hessian(function, x, engine="finite_difference")) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16"])
 def test_narrow_models_are_evaluated_in_float32(policy):
     """The same numbers as the float32 model with these weights."""
@@ -277,6 +278,7 @@ CONTROL_FLOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTROL_FLOW)
 def test_defects_inside_loops_and_branches_are_mended_too(name):
     function = CONTROL_FLOW[name]

@@ -59,6 +59,7 @@ def test_values_are_enough(model):
     np.testing.assert_allclose(kc.scale_curvature(model, X, h), windows, atol=2e-5)
 
 
+@pytest.mark.slow
 @IN_FLOAT32
 def test_a_monitor_watches_it(model):
     model.compile("sgd", "mse")

@@ -120,6 +120,7 @@ def test_some_of_several_inputs_are_a_dict_by_their_names(wrt, structure):
 TRACES = {"a": "noii->no", "b": "noijij->no"}
 
 
+@pytest.mark.slow
 def test_a_list_of_inputs_elsewhere():
     model, x, options = joined("list"), [A, B], {"wrt": ["b", "a"], "output": 0}
     shapes = {"b": (5, 1, 3, 1), "a": (5, 1, 2)}

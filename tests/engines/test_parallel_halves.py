@@ -183,6 +183,7 @@ def blocks(count=3, stop=False):
     return keras.Model(x, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling1D()(y)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "halved"),
     [

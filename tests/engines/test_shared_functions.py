@@ -190,6 +190,7 @@ def test_the_same_graph_by_another_output_or_dtype_is_asked_anew(kept):
             np.testing.assert_allclose(found, second(1.0 + i), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_by_the_weights_of_a_model_are_its_own(kept):
     models = [model_of(w, tf.tanh) for w in (1.0, 2.0)]
     for model in models:

@@ -161,6 +161,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_in_training_acts_as_one_call_of_the_network(layer, tmp_path):
     def wrap(inner):

@@ -447,6 +447,7 @@ def test_directions_must_be_a_positive_int(directions, error):
         kc.laplacian(mlp(2), points(), directions=directions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "stride", "padding"),
     [(2, 2, "valid"), (3, 2, "same"), (3, 2, "valid"), (3, 1, "same")],

@@ -142,6 +142,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 11])
 def test_names_are_shown_as_they_are(d, caplog):
     for start in range(0, len(NAMES), d):

@@ -104,6 +104,7 @@ def network(d, *activations):
     return keras.Sequential([keras.Input((d,)), *hidden, layers.Dense(1)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [*(pytest.param(d, marks=pytest.mark.slow) for d in (2, 5)), 10])
 def test_many_inputs(d):
     points = np.random.default_rng(0).uniform(-1, 1, size=(100, d))

@@ -108,6 +108,7 @@ matrices = st.integers(1, 4).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(matrices)
 @few
 def test_quadratic_forms_are_exact_and_linear_ones_exactly_zero(matrix):

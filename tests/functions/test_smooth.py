@@ -149,6 +149,7 @@ def test_the_copys_exact_curvature_is_that_of_its_values(case):
     np.testing.assert_allclose(found, known, rtol=0, atol=1e-7 * np.abs(known).max())
 
 
+@pytest.mark.slow
 def test_every_counterpart_is_right_and_tends_to_its_activation():
     """Values, distance to the original, and the second derivative against differences."""
     names = sorted(set(SMOOTH) - {"abs", "absolute", "hard_swish"})

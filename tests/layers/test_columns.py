@@ -36,6 +36,7 @@ def model_of(layer):
     return keras.Model(inputs, layer(inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
 )

@@ -387,6 +387,7 @@ ACTIVATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_its_outputs_are_differentiated_in_their_turn(activation):
     """A model of derivatives is watched as any other: what was mended in it was mended once."""

@@ -203,6 +203,7 @@ def fitted(activation, strength, **options):
     return report.headline["shape_fraction"], error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["silu", pytest.param("relu", marks=pytest.mark.slow)])
 def test_a_strength_of_1_keeps_the_shape_and_helps(activation):
     without, error_without = fitted(activation, 0.0, jit_compile=False)
@@ -212,6 +213,7 @@ def test_a_strength_of_1_keeps_the_shape_and_helps(activation):
     assert error < 0.8 * error_without
 
 
+@pytest.mark.slow
 def test_the_reported_loss_separates_the_penalty():
     x, y = noisy_curve()
     net = network(inputs=1)
@@ -226,6 +228,7 @@ def test_the_reported_loss_separates_the_penalty():
     np.testing.assert_array_equal(model.predict(x, verbose=0), net.predict(x, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     [{"run_eagerly": True}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)],

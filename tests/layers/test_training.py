@@ -65,6 +65,7 @@ NETWORKS = {
 SLOW_NETWORKS = ("recurrent", "convolution")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW_NETWORKS)) for n in NETWORKS],
@@ -319,6 +320,7 @@ def test_the_model_around_is_left_alone():
         assert len(model.losses) == 3  # one kernel, and the activity of two calls
 
 
+@pytest.mark.slow
 def test_the_monitor_watches_the_value():
     net = network()
     model = model_of(net)

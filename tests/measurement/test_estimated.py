@@ -79,6 +79,7 @@ def output_spread():
     return float((np.einsum("ni,ij,nj->n", x, matrix() / 2, x) + x @ np.arange(INPUTS)).std())
 
 
+@pytest.mark.slow
 def test_segments_and_multiscale_are_those_of_the_exact_monitor():
     keras.utils.set_random_seed(0)
     probe = make_probe(PROBE[:900].astype("float32"))
@@ -188,6 +189,7 @@ def test_the_monitor_watches_images(tmp_path):
             assert monitor.plot(picture=picture, theme=theme).axes
 
 
+@pytest.mark.slow
 def test_kinks_between_classes_are_not_blamed_on_the_activation():
     net = conv(8, 5)
     x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")

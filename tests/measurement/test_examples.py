@@ -59,6 +59,7 @@ def test_a_picture_shows_what_is_there(shape, title, notes):
         np.testing.assert_allclose(map_, whole.sum(axis=-1) if len(shape) == 3 else whole)
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_pixels_unless_a_layer_embeds_them():
     net = keras.Sequential(
         [keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), layers.Conv2D(2, 3, activation="silu"),

@@ -79,6 +79,7 @@ def test_the_fit_is_that_of_values_and_left_out_where_y_is_none(case):
         assert UNFITTED not in report.method
 
 
+@pytest.mark.slow
 def test_of_several_outputs_those_that_are_values_have_a_fit():
     x = keras.Input((2,))
     price, kind = keras.layers.Dense(1, name="price")(x), keras.layers.Dense(4, name="kind")(x)

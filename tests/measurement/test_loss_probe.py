@@ -107,6 +107,7 @@ def test_further_axes_are_averaged_or_summed_as_the_loss_does():
         assert loss.reduction == reduction  # the user's own
 
 
+@pytest.mark.slow
 def test_inputs_keep_their_names_and_whole_numbers_are_converted():
     keras.utils.set_random_seed(0)
     one, other = keras.Input((2,), name="b"), keras.Input((1,), name="a")

@@ -118,6 +118,7 @@ def test_rms_and_mean_are_within_two_errors(sizes, rank, covered, farthest, root
     assert (f"{one.carriers()} of {POINTS} probe points carr" in sentence) == (sizes != "alike")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("each", "covered"), [(16, 0.65), (64, 0.8)])
 def test_at_the_scale_some_points_and_two_directions_are_within_two_errors(each, covered):
     f = Cubic(12)

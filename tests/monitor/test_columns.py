@@ -110,6 +110,7 @@ def test_the_picture_is_a_line_with_the_others_held_and_dots(way):
     assert any("the other inputs are held" in text.get_text() for text in monitor.plot().texts)
 
 
+@pytest.mark.slow
 def test_nothing_is_held_where_all_is_differentiated_by_or_nothing_else_matters():
     spread = np.linspace(-1, 1, 50, dtype="float32")[:, None]
     net = keras.Sequential(

@@ -77,6 +77,7 @@ def test_a_checkpoint_keeps_the_best_epoch_that_was_measured(template, tmp_path)
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_kept_while_it_improves():
     def plateau(numbers):
         callback = keras.callbacks.ReduceLROnPlateau("curvature_rms", mode="min", patience=2)
@@ -86,6 +87,7 @@ def test_the_learning_rate_is_kept_while_it_improves():
     assert len(set(plateau(RISING))) > 1
 
 
+@pytest.mark.slow
 def test_the_other_callbacks_show_a_number_at_each_epoch(tmp_path, capsys):
     board = keras.callbacks.TensorBoard(tmp_path / "log")
     backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)

@@ -104,6 +104,7 @@ def test_going_back_to_an_earlier_backup_forgets_what_came_after(tmp_path):
     assert [at for at, _ in monitor._pictures.scale_profiles[""]] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_new_monitor_resumes_the_curve_with_the_same_directions_and_scales(tmp_path):
     one, two = (kc.CurvatureMonitor(PROBE, tmp_path / "two") for _ in range(2))
     model, _ = train(one, epochs=2)
@@ -124,6 +125,7 @@ def test_a_second_fit_keeps_count_of_the_epochs_that_were_not_measured(freq, tmp
     assert monitor.history["step"] == steps(tmp_path) == [0, 1, freq, freq + 2, 2 * freq + 1]
 
 
+@pytest.mark.slow
 def test_every_tag_is_continued_and_described_again(tmp_path):
     monitor = kc.CurvatureMonitor(PROBE, tmp_path)
     model, _ = train(monitor, epochs=1)

@@ -198,6 +198,7 @@ def test_initial_epoch_is_where_the_steps_begin():
     assert monitor.history["step"] == [5, 6, 7]
 
 
+@pytest.mark.slow
 def test_a_second_fit_goes_on_with_one_curve():
     monitor = kc.CurvatureMonitor(PROBE)
     model, _ = fit(monitor, epochs=2)
@@ -336,6 +337,7 @@ def test_callbacks_before_it_in_the_list_do_not_see_it_and_those_after_do():
     assert seen == {"before": False, "after": True}
 
 
+@pytest.mark.slow
 def test_units_std_do_not_change_with_the_units_of_x():
     histories = []
     for stretch in (1.0, 1000.0):
@@ -451,7 +453,7 @@ def test_layer_normalization_is_measured_right():
     )
     monitor = kc.CurvatureMonitor(PROBE, units="raw")
     fit(monitor, model=compiled(model), epochs=1)
-    truth = kc.hessian(model, PROBE, engine="finite_difference")
+    truth = np.asarray(kc.hessian(model, PROBE, engine="finite_difference"))
     assert monitor.history["rms"][-1] == pytest.approx(np.sqrt((truth**2).sum() / 16), rel=1e-4)
     assert "mended: StopGradient in layer 'layer_normalization" in monitor.reports[""].method[-1]
 
@@ -747,6 +749,7 @@ def test_an_input_that_does_not_vary_has_no_weight_in_deviations(directions):
     assert report.features.get("x2", 0.0) == 0
 
 
+@pytest.mark.slow
 def test_the_picture_of_all_distances_has_a_line_for_each_of_some_steps():
     monitor = kc.CurvatureMonitor(PROBE)
     fit(monitor, epochs=2)
@@ -774,7 +777,11 @@ def linear():
     ids=["relu", "linear", "silu"],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    ("first_after", "steps"), [(0.0, [1, 2]), (1e9, [2])], ids=["long", "short"]
+    ("first_after", "steps"),
+    [
+        pytest.param(0.0, [1, 2], id="long", marks=pytest.mark.slow),
+        pytest.param(1e9, [2], id="short"),
+    ],
 )
 def test_a_diagnosis_beside_the_second_and_the_last_pictures_goes_with_the_verdict(
     build, verdict, kinds, first_after, steps, tmp_path, monkeypatch

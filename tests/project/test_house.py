@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -92,6 +93,7 @@ def test_the_citation_has_the_version():
     assert f"\nversion: {kc.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+@functools.cache
 def modules():
     return {
         ".".join(path.relative_to(SOURCES).with_suffix("").parts).removesuffix(".__init__"): path
@@ -99,6 +101,7 @@ def modules():
     }
 
 
+@functools.cache
 def imported(path):
     """The modules that a file imports names from, those inside functions too."""
     known = modules()

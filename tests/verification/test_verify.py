@@ -216,6 +216,7 @@ def test_a_constant_column_that_the_model_scales_up_is_judged(still):
     assert named(report, "hessian_diagonal").judged == 16
 
 
+@pytest.mark.slow
 def test_a_wrong_rule_is_found_behind_a_constant_column(registered):
     registered("Tanh", WRONG_RULES["a hundredth off"])
     model, x = scaled_up(3.0)
@@ -321,6 +322,7 @@ def test_the_monitor_verifies_once_before_training():
     assert monitor.verification is first
 
 
+@pytest.mark.slow
 def test_the_monitor_raises_before_training(registered):
     registered("Tanh", WRONG_RULES["wrong sign"])
     model = bent()
