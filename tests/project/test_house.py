@@ -179,9 +179,15 @@ def test_only_the_package_named_for_it_knows(what):
 
 def knows(path, what):
     """Whether a file imports a library, or names a part of one in its code."""
+    known = attributes(path) | imported(path)
+    return any(name == what or name.startswith(f"{what}.") for name in known)
+
+
+@functools.cache
+def attributes(path):
+    """All that a file names with a dot, in its code."""
     tree = ast.parse(path.read_text())
-    named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return any(name == what or name.startswith(f"{what}.") for name in named | imported(path))
+    return {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
 def relative(path):
