@@ -49,14 +49,16 @@ def test_a_picture_shows_what_is_there(shape, title, notes):
     assert all(note in shown for note in notes)
     for i, seen in enumerate(monitor._pictures.seen[""]):
         exact = (6 * factors * x[i]).reshape(-1)
-        np.testing.assert_allclose(seen.diagonal, exact, rtol=1e-9)  # up to 512 inputs
+        # Exact up to 512 inputs; float32 on JAX.
+        np.testing.assert_allclose(seen.diagonal, exact, rtol=1e-6)
         assert np.all(seen.error == 0)
         assert np.abs(seen.eigenvalue) == pytest.approx(np.abs(exact).max(), rel=0.05)  # Lanczos'
         assert seen.tokens is None
     if title.endswith("pixel"):
         map_ = figure.axes[1].images[0].get_array()
         whole = 6 * factors * x[0]
-        np.testing.assert_allclose(map_, whole.sum(axis=-1) if len(shape) == 3 else whole)
+        whole = whole.sum(axis=-1) if len(shape) == 3 else whole
+        np.testing.assert_allclose(map_, whole, rtol=1e-5)
 
 
 @pytest.mark.slow
