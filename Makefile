@@ -26,6 +26,7 @@ ON_JAX := TEST_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
 
 # Tests that are not written for one backend: on all of them.
 NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \
+	tests/project/test_docs.py \
 	$(patsubst %,tests/measurement/test_%.py, \
 		examples ground_truth loss_probe plane_maps shape slices two_valued) \
 	$(patsubst %,tests/monitor/test_%.py, \

@@ -4,11 +4,16 @@ A page is run from its first block to its last in one namespace, as a reader wou
 ```text right after a block of Python is what it prints: numbers may differ in the last decimal
 shown or by 2 %, as between machines; those after "≈", which hang on how the training went, by a
 half; `...` stands for anything.
+
+Pages are run on the Keras backend of the process. A comment right before a block says what it is
+for: `<!-- on jax -->` that backend alone; `<!-- needs folx -->` where that package is, in a
+namespace of its own; `<!-- on jax, needs folx -->`. A block without one runs on all backends.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +29,7 @@ PAGES = {
 SLOW = {
     f"docs/{name}.md"
     for name in (
-        "dashboard",
+        "comparison",
         "greeks",
         "index",
         "monitor",
@@ -38,8 +43,11 @@ SLOW = {
 }
 """Pages that train networks for longer than a few seconds."""
 
+BACKEND = os.environ["KERAS_BACKEND"]  # set by conftest.py
+BACKENDS = ("tensorflow", "jax")
+
 FENCE = re.compile(
-    r"^(?:<!-- needs (?P<needs>[\w ]+) -->\n)?"
+    r"^(?:<!--(?P<says>[^\n]*)-->\n+)?"
     r"```python\n(?P<code>.*?)^```$(?:\n+```text\n(?P<printed>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
 )
@@ -57,7 +65,8 @@ class Block:
         line: of the page, in which it begins.
         code: what is run.
         printed: what the page says that it prints, or `None`.
-        needs: packages that it imports and this project does not install.
+        needs: packages that it imports and not every reader has.
+        on: the Keras backends that it is for.
     """
 
     page: str
@@ -65,6 +74,7 @@ class Block:
     code: str
     printed: str | None
     needs: tuple[str, ...]
+    on: tuple[str, ...]
 
     def run(self, namespace: dict) -> None:
         """In a namespace; tracebacks show the line of the page."""
@@ -73,6 +83,12 @@ class Block:
 
 
 def blocks_of(page: str) -> list[Block]:
+    """Those for the backend of this process."""
+    return [block for block in all_blocks_of(page) if BACKEND in block.on]
+
+
+def all_blocks_of(page: str) -> list[Block]:
+    """Those for other backends too."""
     text = PAGES[page].read_text()
     return [
         Block(
@@ -80,10 +96,28 @@ def blocks_of(page: str) -> list[Block]:
             text.count("\n", 0, found.start("code")),
             found["code"],
             found["printed"],
-            tuple((found["needs"] or "").split()),
+            **said(found["says"]),
         )
         for found in FENCE.finditer(text)
     ]
+
+
+def said(comment: str | None) -> dict[str, tuple[str, ...]]:
+    """What the comment before a block says: `needs` and `on` of `Block`.
+
+    Raises:
+        ValueError: for a word that is neither, or a backend that there is not.
+    """
+    found = {"needs": (), "on": BACKENDS}
+    for part in [] if comment is None else comment.split(","):
+        word, *names = part.split() or [""]
+        if word not in found or not names or (word == "on" and not {*names} <= {*BACKENDS}):
+            raise ValueError(
+                "The comment before a block must be of `on` with some of "
+                f"{', '.join(BACKENDS)} and `needs` with packages. Received: {comment!r}."
+            )
+        found[word] = tuple(names)
+    return found
 
 
 WITH_CODE = [page for page in PAGES if blocks_of(page)]
@@ -175,6 +209,41 @@ def test_what_needs_other_packages_runs_where_they_are(block, tmp_path, monkeypa
 )
 def test_printed_and_promised(printed, promised, agree):
     assert same(printed, promised) == agree
+
+
+@pytest.mark.parametrize(
+    ("comment", "needs", "on"),
+    [
+        (None, (), BACKENDS),
+        (" on jax ", (), ("jax",)),
+        (" needs folx numpy ", ("folx", "numpy"), BACKENDS),
+        (" on jax, needs folx ", ("folx",), ("jax",)),
+        (" needs deepxde, on tensorflow ", ("deepxde",), ("tensorflow",)),
+    ],
+)
+def test_what_a_comment_says(comment, needs, on):
+    assert said(comment) == {"needs": needs, "on": on}
+
+
+@pytest.mark.parametrize(
+    "comment", ["", " jax ", " on ", " on jaks ", " on torch ", " onn jax ", " on jax; needs folx "]
+)
+def test_an_unknown_word_before_a_block_is_an_error(comment):
+    with pytest.raises(ValueError, match="must be of `on`"):
+        said(comment)
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_no_block_for_jax_takes_tensorflow_for_granted(page):
+    """TensorFlow is there where this is tested, on the reader's machine perhaps not."""
+    taken = [
+        block.line
+        for block in all_blocks_of(page)
+        if "jax" in block.on
+        and "tensorflow" not in block.needs
+        and re.search(r"\btf\.|\bimport tensorflow", block.code)
+    ]
+    assert taken == []
 
 
 @pytest.mark.slow
