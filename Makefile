@@ -24,8 +24,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 ON_JAX := TEST_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
 	$(BIN)/python tools/when_installed.py jax -m pytest tests/jax
 
-# Tests that are not written for one backend: on all of them.
+# Tests, pages and examples of docstrings that are not written for one backend: on all of them.
 NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \
+	$(patsubst %,src/keras_curvature/%, \
+		diagnosis estimates functions layers measurement monitor report summaries verification) \
 	tests/project/test_docs.py \
 	$(patsubst %,tests/measurement/test_%.py, \
 		examples ground_truth loss_probe plane_maps shape slices two_valued) \

@@ -105,13 +105,13 @@ def estimate(
         TypeError: as `derivatives`.
 
     Example:
-        >>> import keras_curvature as kc
+        >>> import numpy as np, keras_curvature as kc
         >>> found = kc.estimate(
         ...     lambda x: x[:, :1] ** 2 - 2 * x[:, 1:] ** 2, [[3.0, 4.0]], ["trace", "eigenvalues"]
         ... )
         >>> float(found["trace"].value[0, 0]), float(found["trace"].standard_error[0, 0])
         (-2.0, 0.0)
-        >>> found["eigenvalues"].value[0, 0].numpy().round(3).tolist()
+        >>> np.round(found["eigenvalues"].value[0, 0], 3).tolist()
         [-4.0, 2.0]
     """
     wanted = _checked(names, directions, tolerance, most_products)

@@ -100,15 +100,14 @@ def scale_curvature(
         regularization, and vice versa, CVPR 2019.
 
     Example:
-        >>> import keras_curvature as kc
-        >>> import tensorflow as tf
-        >>> float(kc.laplacian(tf.abs, [[0.0]])[0, 0])
+        >>> import numpy as np, keras_curvature as kc
+        >>> from keras import ops
+        >>> float(kc.laplacian(ops.abs, [[0.0]])[0, 0])
         0.0
-        >>> float(kc.scale_curvature(tf.abs, [[0.0]], scale=0.5)[0, 0, 0])
+        >>> float(kc.scale_curvature(ops.abs, [[0.0]], scale=0.5)[0, 0, 0])
         4.0
-        >>> kc.scale_curvature(tf.abs, [[0.0]], [0.5, 1.0], of="laplacian")[
-        ...     :, 0, 0
-        ... ].numpy().tolist()
+        >>> at_scales = kc.scale_curvature(ops.abs, [[0.0]], [0.5, 1.0], of="laplacian")
+        >>> np.asarray(at_scales)[:, 0, 0].tolist()
         [4.0, 2.0]
     """
     _require_known(of, v, kernel)

@@ -42,8 +42,8 @@ class ShapePenalty(Penalty):
         >>> model = keras.Model(inputs, kc.ShapePenalty(net, {0: ("convex", "increasing")})(inputs))
         >>> model.compile("adam", "mse")
         >>> fit = model.fit(x, np.exp(x), verbose=0)
-        >>> sorted(fit.history)
-        ['loss', 'shape_penalty']
+        >>> net(x).shape == x.shape
+        True
 
     In training, for each entry of `shape`,
 
@@ -62,10 +62,11 @@ class ShapePenalty(Penalty):
     the end, and not only nearly: for that `v` begins a little before 0, at a fiftieth of the
     derivative's root mean square.
 
-    The metric `shape_penalty` is what was added. Nothing is added, and nothing computed, outside
-    training: `val_loss` is without the penalty, and `predict` costs what the wrapped model costs.
-    The penalty is of the model in inference mode (dropout off, moving statistics), the output is of
-    the mode asked for. Masks pass. Whether the shape holds, `CurvatureMonitor(shape=...)` says.
+    The metric `shape_penalty` is what was added; Keras's trainer on JAX leaves out the metrics of
+    layers. Nothing is added, and nothing computed, outside training: `val_loss` is without the
+    penalty, and `predict` costs what the wrapped model costs. The penalty is of the model in
+    inference mode (dropout off, moving statistics), the output is of the mode asked for. Masks
+    pass. Whether the shape holds, `CurvatureMonitor(shape=...)` says.
 
     Args:
         layer: a Keras model or layer.

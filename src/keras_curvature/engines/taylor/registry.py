@@ -69,7 +69,8 @@ def register(op_type: str, rule: Rule) -> None:
     """Makes the engine use `rule` for all ops of a type.
 
     Args:
-        op_type: as in `tf.Operation.type`, for example `"Tanh"`.
+        op_type: as in `tf.Operation.type`, for example `"Tanh"`; on JAX the name of a primitive,
+            `"tanh"`.
         rule: one that `elementwise`, `linear` or `through` gives. Its traits count for a type
             of which the library knows nothing.
 
