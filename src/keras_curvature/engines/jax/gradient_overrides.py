@@ -34,7 +34,7 @@ def _sloped(value: Function, *slopes: Function) -> Function:
     return function
 
 
-def slope_of_tanh(x: Any) -> Any:
+def _digits_of_slope_of_tanh(x: Any) -> Any:
     """`1 - tanh²`, of which digits are left where `tanh` rounds to 1."""
     e = jnp.exp(-2 * jnp.abs(x))
     return 4 * e / (1 + e) ** 2
@@ -43,10 +43,12 @@ def slope_of_tanh(x: Any) -> Any:
 _slope_of_logistic: Function = _sloped(
     lambda x: lax.logistic(x) * lax.logistic(-x), lambda x: -_slope_of_logistic(x) * tanh(x / 2)
 )
-_slope_of_tanh: Function = _sloped(slope_of_tanh, lambda x: -2 * _slope_of_tanh(x) * tanh(x))
+slope_of_tanh: Function = _sloped(
+    _digits_of_slope_of_tanh, lambda x: -2 * slope_of_tanh(x) * tanh(x)
+)
 expm1 = _sloped(jnp.expm1, jnp.exp)
 logistic: Function = _sloped(lax.logistic, _slope_of_logistic)
-tanh: Function = _sloped(lax.tanh, _slope_of_tanh)
+tanh: Function = _sloped(lax.tanh, slope_of_tanh)
 logaddexp = _sloped(jnp.logaddexp, lambda a, b: logistic(a - b), lambda a, b: logistic(b - a))
 logaddexp2 = _sloped(
     jnp.logaddexp2, lambda a, b: logistic(LOG_2 * (a - b)), lambda a, b: logistic(LOG_2 * (b - a))

@@ -85,6 +85,11 @@ def times(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a if b is None else a * b
 
 
+def scaled(stack: Tensor, factor: Tensor | None) -> Tensor:
+    """Every slice of a stack times a tensor of its size, where `None` is 1."""
+    return stack if factor is None else xp.scaled(stack, factor)
+
+
 def plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """`a + b`, where `None` is 0."""
     if a is None:

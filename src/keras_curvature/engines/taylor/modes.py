@@ -28,8 +28,8 @@ from keras_curvature.engines.taylor.jets import (
     Jet,
     Pair,
     plus,
+    scaled,
     stretch,
-    times,
 )
 from keras_curvature.typing import Tensor
 
@@ -123,12 +123,12 @@ class Mode(ABC):
             function, value = jet.of, jet.value
             first, second = None, None
             for base, slope in zip(function.bases, map(xp.once, function.slopes), strict=True):
-                first = plus(first, times(slope, base.first))
+                first = plus(first, scaled(base.first, slope))
                 if base.second is not None:
-                    second = plus(second, times(slope, base.second))
+                    second = plus(second, scaled(base.second, slope))
             for (i, j), bend in function.bends.items():
                 both = self.contract(function.bases[i].first, function.bases[j].first)
-                second = plus(second, (bend if i == j else 2 * bend) * both)
+                second = plus(second, scaled(both, bend if i == j else 2 * bend))
             assert first is not None
             jet.of = Base(stretch(first, value), None if second is None else stretch(second, value))
         return jet
@@ -148,9 +148,9 @@ class Mode(ABC):
         firsts = [stretch(stack.first, value) for stack in stacks]
         first, second = None, None
         for argument, stack, mine in zip(arguments, stacks, firsts, strict=True):
-            first = plus(first, times(argument.slope, mine))
+            first = plus(first, scaled(mine, argument.slope))
             if stack.second is not None:
-                second = plus(second, times(argument.slope, stretch(stack.second, value)))
+                second = plus(second, scaled(stretch(stack.second, value), argument.slope))
         terms = [
             Pointwise(firsts[i], firsts[j], *_scaling(bend if i == j else 2 * bend))
             for (i, j), bend in bends.items()
@@ -310,7 +310,7 @@ class Adjoint(FirstOrder):
 
 
 def _scaling(factor: Tensor) -> tuple[Map, Map]:
-    return lambda stack: factor * stack, lambda weight: _weighted(factor, weight)
+    return lambda stack: xp.scaled(stack, factor), lambda weight: _weighted(factor, weight)
 
 
 def _weighted(bend: Tensor, gradient: Tensor) -> Tensor:

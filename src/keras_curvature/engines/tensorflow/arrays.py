@@ -222,6 +222,11 @@ def widest() -> tf.DType:
     return tf.float64
 
 
+def scaled(stack: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Every slice of a stack times a tensor of its size."""
+    return factor * stack
+
+
 def sum_over_directions(stack: tf.Tensor) -> tf.Tensor:
     """The sum of a stack over its first axis, which stays, with length 1."""
     return summation.summed(stack)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -99,12 +100,18 @@ def _broadcast(step: Step, stack: Any) -> Any:
 
 def _left(step: Step, stack: Any) -> Any:
     """A product with a constant on the right, of all directions at once where none is apart."""
-    (over, _), (apart, _) = step.op.params["dimension_numbers"]
+    (over, behind), (apart, _) = step.op.params["dimension_numbers"]
     a, b = step.inputs
     if apart or 0 in over:
         return jax.vmap(step.with_operand)(spread(stack, a))
-    numbers = ((_behind(over), step.op.params["dimension_numbers"][0][1]), ((), ()))
-    return lax.dot_general(stack, b, numbers, precision=step.op.params["precision"])
+    precision, count = step.op.params["precision"], len(over)
+    if over == tuple(range(a.ndim - count, a.ndim)) and behind == tuple(range(count)):
+        # As matrices: XLA takes twice as long for the gradient by `b` of a product of stacks.
+        flat = jnp.reshape(b, (math.prod(b.shape[:count]), -1))
+        rows = jnp.reshape(stack, (-1, flat.shape[0]))
+        found = lax.dot(rows, flat, precision=precision)
+        return jnp.reshape(found, (*stack.shape[:-count], *b.shape[count:]))
+    return lax.dot_general(stack, b, ((_behind(over), behind), ((), ())), precision=precision)
 
 
 def _right(step: Step, stack: Any) -> Any:
