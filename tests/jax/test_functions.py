@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 
 import keras_curvature as kc
+from keras_curvature.engines.jax import running
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (6, 3)).astype("float32")
@@ -250,3 +251,23 @@ def test_a_place_is_found_in_float64_inside_of_a_float32_jit(place):
     found = jax.jit(lambda x: kc.laplacian(cube, x, dtype="float64"))(x)
     end = x.max(axis=1) if place is jnp.argmax else x.min(axis=1)
     np.testing.assert_allclose(found, 6 * end, rtol=1e-6)  # the points are float32 here
+
+
+def test_in_parts_as_large_as_the_caches(monkeypatch):
+    """Seven examples, two at a time: the last part is filled up."""
+    sizes, in_graph = [], running.in_graph
+
+    def noted(compute, tensors, size, *more):
+        sizes.append(size)
+        return in_graph(compute, tensors, size, *more)
+
+    monkeypatch.setattr(running, "in_graph", noted)
+    monkeypatch.setattr(running, "CACHES", 4)
+    monkeypatch.setattr(running, "FEW", 2 * X.shape[1])
+    x = np.concatenate([X, X[:1] / 2])
+    expected = hessian_of_cubic(x)
+    np.testing.assert_allclose(kc.hessian(cubic, x), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        kc.laplacian(cubic, x)[:, 0], expected[:, 0].trace(0, 1, 2), atol=1e-5
+    )
+    assert sizes == [2, 2]

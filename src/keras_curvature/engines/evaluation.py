@@ -63,6 +63,7 @@ def estimate_laplacian(
     signature = {LAPLACIAN: xp.spec([None, f.outputs.width], f.dtype)}
     halved_from = bound.evaluator.halved_along(engine, directions)
     with compilation.computing_in(f.dtype):
+        compute = running.in_parts(f, compute, directions + 2)
         found = run_chunked(bound, compute, (*leaves, signs), size, signature, halved_from)
         estimate = xp.cast(found[LAPLACIAN], bound.result_dtype)
         return unflatten(estimate, *bound.layouts(LAPLACIAN))
@@ -104,6 +105,8 @@ def flat_derivatives(
     tensors = leaves if v is None else (*leaves, v)
     size = chunking.at_once(batch_size, examples, leaves[0])
     halved_from = bound.evaluator.halved_from(engine, names)
+    rows = directions_at_once * (f.outputs.width if engine.repeats_examples else 1)
+    compute = running.in_parts(f, compute, rows)
     return run_chunked(bound, compute, tensors, size, signature, halved_from)
 
 

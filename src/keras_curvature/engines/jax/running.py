@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from keras_curvature.engines.chunking import WHOLE, even
+from keras_curvature.engines.chunking import WHOLE, dividing
+from keras_curvature.engines.jax.arrays import itemsize
 from keras_curvature.engines.jax.compilation import computing_in, is_eager
 from keras_curvature.engines.jax.flat_function import FlatFunction
 
@@ -71,7 +73,7 @@ def in_graph(
     n = tensors[0].shape[0]
     if size == WHOLE or n <= size:
         return compute(*tensors)
-    size = even(n, size)
+    size = dividing(n, size)
     chunks = -(-n // size)
 
     def stacked(x: Any) -> Any:
@@ -84,6 +86,31 @@ def in_graph(
         name: jnp.reshape(part, (chunks * size, *part.shape[2:]))[:n]
         for name, part in found.items()
     }
+
+
+def in_parts(f: FlatFunction, compute: Compute, rows: int) -> Compute:
+    """`compute` on some examples after others, as a CPU is faster with what its caches hold.
+
+    The trace of a conv net takes a quarter less, a Hessian of 64 inputs a half. Not where JAX
+    traces around it: in training a loop costs more than that.
+
+    Args:
+        f: the model.
+        compute: of tensors that all have the examples as their first axis.
+        rows: how many copies of an example go through the model at once.
+    """
+    if jax.default_backend() != "cpu" or f.batch is not None or not is_eager():
+        return compute
+    numbers = CACHES // itemsize(f.dtype)
+    size = max(1, max(FEW, numbers // max(1, f.activity.widest)) // rows)
+    return lambda *tensors: in_graph(compute, tensors, size, {}, math.inf)
+
+
+CACHES = 4 * 2**20
+"""Bytes of one intermediate result up to which a CPU has it at hand."""
+
+FEW = 16
+"""Rows that keep all cores busy."""
 
 
 def devices(strategy: None) -> int:

@@ -127,6 +127,11 @@ def in_graph(
     return graph_chunks.in_graph(compute, tensors, size, signature)
 
 
+def in_parts(f: FlatFunction, compute: Compute, rows: int) -> Compute:
+    """`compute`: TensorFlow frees results on the way, and is slower with fewer examples."""
+    return compute
+
+
 def devices(strategy: tf.distribute.Strategy | None) -> int:
     """Over how many devices examples are shared out from here."""
     if strategy is None or distribution.in_one():
