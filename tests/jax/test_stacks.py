@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from keras_curvature.engines.jax import arrays
+from keras_curvature.engines.jax import stacks
 
 SHAPE = (3, 4)
-COUNTS = [1, 2, arrays.ADDED_UP, arrays.ADDED_UP + 1]
+COUNTS = [1, 2, stacks.ADDED_UP, stacks.ADDED_UP + 1]
 
 
 def _drawn(seed: int, *shape: int) -> np.ndarray:
@@ -25,8 +25,8 @@ def test_sums(count):
     stack, along, weight = (_drawn(i, count, *SHAPE) for i in range(3))
     weight = weight[:1]
     for function, value, slope in (
-        (arrays.sum_over_directions, stack.sum(0), np.ones_like(stack)),
-        (arrays.sum_of_squares_over_directions, (stack**2).sum(0), 2 * stack),
+        (stacks.sum_over_directions, stack.sum(0), np.ones_like(stack)),
+        (stacks.sum_of_squares_over_directions, (stack**2).sum(0), 2 * stack),
     ):
         found, tangent = jax.jvp(function, (stack,), (along,))
         _close(found[0], value)
@@ -39,10 +39,10 @@ def test_sums(count):
 def test_products_with_every_slice(count):
     stack, weight = _drawn(0, count, *SHAPE), _drawn(1, count, *SHAPE)
     factor, along = _drawn(2, *SHAPE), _drawn(3, *SHAPE)
-    found, tangent = jax.jvp(lambda f: arrays.scaled(stack, f), (factor,), (along,))
+    found, tangent = jax.jvp(lambda f: stacks.scaled(stack, f), (factor,), (along,))
     _close(found, stack * factor)
     _close(tangent, stack * along)
-    pull = jax.vjp(arrays.scaled, jnp.asarray(stack), jnp.asarray(factor))[1]
+    pull = jax.vjp(stacks.scaled, jnp.asarray(stack), jnp.asarray(factor))[1]
     by_stack, by_factor = pull(jnp.asarray(weight))
     _close(by_stack, weight * factor)
     _close(by_factor, (weight * stack).sum(0))
@@ -50,7 +50,7 @@ def test_products_with_every_slice(count):
 
 def test_a_number_scales_a_stack():
     stack = _drawn(0, 2, *SHAPE)
-    _close(arrays.scaled(stack, jnp.float32(3)), 3 * stack)
+    _close(stacks.scaled(stack, jnp.float32(3)), 3 * stack)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -58,7 +58,7 @@ def test_no_slice_is_padded_to_a_stack_backwards(count):
     """What JAX makes of the gradient of a slice: as many stacks as there are slices."""
 
     def loss(stack, factor):
-        return jnp.sum(arrays.sum_of_squares_over_directions(arrays.scaled(stack, factor)))
+        return jnp.sum(stacks.sum_of_squares_over_directions(stacks.scaled(stack, factor)))
 
     drawn = _drawn(0, count, *SHAPE), _drawn(1, *SHAPE)
     program = str(jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(*drawn))
