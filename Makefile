@@ -36,7 +36,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
-.PHONY: bench bench-activations bench-devices bench-halves bench-import bench-long bench-monitor
+.PHONY: bench bench-activations bench-devices bench-halves bench-import bench-jax bench-long bench-monitor
 .PHONY: bench-memory bench-survey bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
@@ -112,6 +112,9 @@ bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch, 
 
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/cost/memory.py
+
+bench-jax: $(BENCH_VENV)/.installed ## Measure on JAX beside folx and jax.hessian: benchmarks/ON_JAX.md
+	$(BENCH_VENV)/bin/python -m benchmarks.cost.on_jax
 
 bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000 epochs
 	$(BIN)/python benchmarks/cost/long_run.py

@@ -1,14 +1,15 @@
 """Second derivatives on Keras's JAX backend: this library beside what JAX's users write.
 
-    python -m benchmarks.cost.on_jax [--only PATTERN] [--fit]
+    python -m benchmarks.cost.on_jax [--only PATTERN]
 
-In an environment with JAX and folx. The race's networks, weights, points and directions, with
+In an environment with JAX and folx (`make bench-jax`); writes benchmarks/ON_JAX.md, or prints
+some rows of it. The race's networks, weights, points and directions, with
 plain JAX functions for the peers; all of them compiled, weights are arguments, the best of thirty
 calls in turns. A ratio above 1 says how many times faster, or smaller, this library is. It is
 called as it is, and within a `jax.jit` of the user's as the peers are: the better one counts.
 
-Memory is what a call adds to the process at its peak, the most of five calls, on Linux.
-With `--fit` a whole training step of a Keras model with `DerivativeOutput`, beside TensorFlow's.
+Memory is what a call adds to the process at its peak, the most of five calls, on Linux. The last
+rows are whole steps of a Keras model with `DerivativeOutput` in `fit`, beside Keras on TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import sys
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,18 +40,31 @@ from benchmarks.race.work import Work
 
 ROUNDS = 30
 STEPS_IN_FIT = 100
+RESULTS = Path(__file__).parents[1] / "ON_JAX.md"
 
 Way = tuple[Callable[..., Any], tuple[Any, ...]]
 """A compiled function, or one that compiles what it needs, and what it is given."""
 
+Row = dict[str, str]
+"""The cells of a line of the table."""
+
+PEERS = {
+    "jax.hessian": "jax.hessian",
+    "jet": "jax.experimental.jet",
+    "dense": "folx",
+    "sparse": "folx, sparse",
+    "tensorflow": "Keras on TensorFlow",
+}
+"""Recipes of `jax_peers`, and who is compared with in `fit`, with the heads of their columns."""
+
 ASKED = {
-    works.LAPLACIAN: ("jax.hessian", "dense", "sparse"),
-    works.DIAGONAL: ("jax.hessian",),
+    works.LAPLACIAN: ("jax.hessian", "jet", "dense", "sparse"),
+    works.DIAGONAL: ("jax.hessian", "jet"),
     works.HESSIAN: ("jax.hessian",),
     works.TRACE: ("jax.hessian", "jet", "dense", "sparse"),
-    works.STEP: ("jax.hessian", "dense", "sparse"),
+    works.STEP: ("jax.hessian", "jet", "dense", "sparse"),
 }
-"""The recipes of `jax_peers` that are measured; `dense` and `sparse` are folx."""
+"""The recipes that are measured."""
 
 
 def milliseconds(ways: dict[str, Way]) -> dict[str, float]:
@@ -90,15 +104,12 @@ def _kibibytes(name: str) -> int:
     return int(line[1])
 
 
-def memory(points: int) -> str:
-    """One line: mebibytes of a Laplacian of 64 inputs, and the ratios to the peers."""
+def memory(points: int, title: str) -> Row:
+    """Mebibytes of a Laplacian of 64 inputs."""
     work = works.mlp(works.LAPLACIAN, 64, points)
     mine, others = ours(work, keras_networks.build(work.network)), peers(work)
     found = {name: mebibytes(way) for name, way in (mine | others).items()}
-    least = min(found[name] for name in mine)
-    line = ", ".join(f"{name} {found[name]:.1f} MiB" for name in mine)
-    ratios = ", ".join(f"{found[name] / least:.1f} of {name}" for name in others)
-    return f"Memory, {work.title}: {line}; {ratios}"
+    return row(title, found, mine, "MiB")
 
 
 def ours(work: Work, model: keras.Model) -> dict[str, Way]:
@@ -187,75 +198,104 @@ def agree(ways: dict[str, Way]) -> None:
         assert off < 1e-3, f"{name} is {off:.1e} off"
 
 
-def report(work: Work) -> str:
-    """One line: milliseconds, and the ratios to the peers."""
-    model = keras_networks.build(work.network)
-    mine, others = ours(work, model), peers(work)
+def row(title: str, found: dict[str, float], mine: Iterable[str], unit: str) -> Row:
+    """What this library takes at its best, how it was called, and the ratios to the peers."""
+    way = min(mine, key=lambda name: found[name])
+    ratios = {PEERS[name]: f"{found[name] / found[way]:.2f}" for name in PEERS if name in found}
+    return {"": title, "here": f"{found[way]:.1f} {unit}", "how": way, **ratios}
+
+
+def measured(work: Work, title: str) -> Row:
+    """Milliseconds."""
+    mine, others = ours(work, keras_networks.build(work.network)), peers(work)
     agree(mine | others)
-    found = milliseconds(mine | others)
-    best = min(found[name] for name in mine)
-    line = ", ".join(f"{name} {found[name]:.2f} ms" for name in mine)
-    ratios = ", ".join(f"{found[name] / best:.2f} of {name}" for name in others)
-    return f"{work.title}: {line}; {ratios}"
+    return row(title, milliseconds(mine | others), mine, "ms")
 
 
-def slope_of_tanh(work: Work) -> str:
-    """What the digits of saturated units cost: the slope as `1 - tanh²`, as others have it."""
+def with_their_slope(work: Work, title: str) -> Row:
+    """What the digits of saturated units cost: the slope of tanh as `1 - tanh²`, as elsewhere."""
     rule = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
     kc.taylor.deregister("tanh")
     kc.taylor.register("tanh", rule)
-    return f"with the slope of tanh as 1 - tanh²: {report(work)}"
+    return measured(work, title)
 
 
-def in_fit(inputs: int, points: int) -> str:
+def fitted(inputs: int, points: int, title: str) -> Row:
+    """Milliseconds of a step of `fit` on both backends, each in a process of its own."""
+    found = {}
+    for backend in ("jax", "tensorflow"):
+        code = f"from benchmarks.cost.on_jax import in_fit; print(in_fit({inputs}, {points}))"
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found[backend] = float(done.stdout.split()[-1])
+    return row(title, found, ["jax"], "ms")
+
+
+def in_fit(inputs: int, points: int) -> float:
     """Milliseconds of a step of `fit` on this backend."""
     keras.utils.set_random_seed(0)
     net = keras_networks.build(works.mlp(works.STEP, inputs, points).network)
     x = keras.Input((inputs,))
-    found = kc.DerivativeOutput(net, ["value", "laplacian"])(x)
-    model = keras.Model(x, found)
+    model = keras.Model(x, kc.DerivativeOutput(net, ["value", "laplacian"])(x))
     model.compile("adam", "mse")
     data = np.random.default_rng(0).normal(size=(points, inputs)).astype("float32")
     target = {name: np.zeros((points, 1), "float32") for name in ("value", "laplacian")}
-    best = float("inf")
     model.fit(data, target, batch_size=points, epochs=2, verbose=0)
+    best = float("inf")
     for _ in range(5):
         begin = time.perf_counter()
         model.fit(data, target, batch_size=points, epochs=STEPS_IN_FIT, verbose=0)
         best = min(best, time.perf_counter() - begin)
-    return f"{1e3 * best / STEPS_IN_FIT:.2f} ms"
+    return 1e3 * best / STEPS_IN_FIT
+
+
+def tasks() -> Iterator[tuple[str, Callable[[str], Row]]]:
+    """All rows: a title, and what measures it."""
+    for work in [*works.EXACT, *works.TRACES, *works.STEPS]:
+        yield work.title, partial(measured, work)
+    for points in (128, 4096):
+        yield f"Peak memory, Laplacian, 64 inputs, {points:,} points", partial(memory, points)
+    for size in ((2, 1024), (8, 512)):
+        title = f"Step of fit, {size[0]} inputs, {size[1]:,} points"
+        yield title, partial(fitted, *size)
+    thin = works.mlp(works.LAPLACIAN, 1, 1000)
+    yield f"{thin.title}, slope of tanh as 1 - tanh²", partial(with_their_slope, thin)
+
+
+def line(cells: Iterable[str]) -> str:
+    """Of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures, prints, and writes what it has measured if that is everything."""
+    import jax
+
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="", help="of which titles")
-    parser.add_argument("--fit", action="store_true", help="whole steps on both backends")
-    parser.add_argument("--one-fit", nargs=2, type=int, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.one_fit:
-        print(in_fit(*asked.one_fit))
-    elif asked.fit:
-        for size in ("2", "1024"), ("8", "512"):
-            for backend in ("tensorflow", "jax"):
-                environment = os.environ | {"KERAS_BACKEND": backend}
-                command = [sys.executable, "-m", __spec__.name, "--one-fit", *size]
-                done = subprocess.run(
-                    command, env=environment, capture_output=True, text=True, check=True
-                )
-                print(f"fit, {size[0]} inputs, {size[1]} points, {backend}: {done.stdout}", end="")
-    else:
-        import jax
+    only = parser.parse_args().only
+    columns = ["", "here", "how", *PEERS.values()]
+    lines = [line(columns), line(["---", *["---:"] * (len(columns) - 1)])]
+    print(*lines, sep="\n", flush=True)
+    for title, measure in tasks():
+        if re.search(only, title):
+            found = measure(title)
+            lines.append(line(found.get(column, "") for column in columns))
+            print(lines[-1], flush=True)
+    if not only:
+        versions = f"JAX {jax.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores"
+        RESULTS.write_text(f"{INTRODUCTION.format(versions)}\n" + "\n".join(lines) + "\n")
 
-        print(f"JAX {jax.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores")
-        for work in [*works.EXACT, *works.TRACES, *works.STEPS]:
-            if re.search(asked.only, work.title):
-                print(report(work), flush=True)
-        if re.search(asked.only, "Memory"):
-            print(memory(128), memory(4096), sep="\n", flush=True)
-        thin = works.mlp(works.LAPLACIAN, 1, 1000)
-        if re.search(asked.only, thin.title):
-            print(slope_of_tanh(thin))
+
+INTRODUCTION = """# On Keras's JAX backend
+
+Written by `make bench-jax`: {}. What this library takes, at its best, and how many times as
+long, or as much memory, the others take; more than 1 is slower. *Called* is a plain call,
+*jitted* one within a `jax.jit` of the user's; *own directions* are those that
+`kc.laplacian(..., directions=8)` draws, which the others are given. The last row has the slope of
+tanh as the others have it: 0 where a unit is saturated.
+"""
 
 
 if __name__ == "__main__":
