@@ -1,5 +1,6 @@
 """What the tests of tests/ and the doctests of src/ share: TensorFlow set up, rules put back."""
 
+import collections
 import os
 
 import pytest
@@ -15,6 +16,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
 
 
 def pytest_collection_modifyitems(items):
+    place = collections.Counter()
+    for item in items:
+        if every := item.get_closest_marker("every"):
+            table = item.nodeid.partition("[")[0]
+            # Steps of the golden ratio: those of a round number would meet the same values of a
+            # parameter again and again.
+            if place[table] * 0.618034 % 1 >= 1 / every.args[0]:
+                item.add_marker(pytest.mark.slow)
+            place[table] += 1
     if os.environ["KERAS_BACKEND"] != "tensorflow":
         for item in items:
             if item.get_closest_marker("tensorflow"):

@@ -27,6 +27,7 @@ def one_of_each_kind():
         yield pytest.param(ailment, id=name, marks=marks)
 
 
+@pytest.mark.every(3)
 @pytest.mark.tensorflow  # on JAX: tests/jax/test_diagnosis.py
 @pytest.mark.parametrize("ailment", list(one_of_each_kind()))
 def test_an_ailment_is_found_and_explained(ailment):

@@ -91,6 +91,7 @@ def test_selection():
 # The models are what the table says
 
 
+@pytest.mark.every(3)
 @parametrized(CASES, quick="networks/")
 def test_dtypes_agree(case):
     value = true_value(case)

@@ -116,6 +116,7 @@ MODES = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("engine", "mode"),
     [("auto", "eager"), ("auto", "graph"), ("auto", "xla"), ("finite_difference", "eager")],
@@ -244,6 +245,7 @@ CONSTANT = "constant shape"
 POINT = np.array([[0.6, -0.8]])
 
 
+@pytest.mark.every(3)
 @pytest.mark.filterwarnings("ignore:The model gives an example another output")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", COUPLED)
@@ -261,6 +263,7 @@ def test_one_example_alone(name, mode):
     np.testing.assert_allclose(found["laplacian"], np.trace(true, axis1=2, axis2=3), atol=1e-8)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize("x", [POINT, np.repeat(POINT, 3, axis=0)], ids=["one", "copies of one"])
 @pytest.mark.parametrize("name", [name for name in COUPLED if name != CONSTANT])

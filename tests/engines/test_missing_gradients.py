@@ -380,6 +380,7 @@ HONOURED = {
 """What is meant, or 0 wherever there is a derivative, with slope and curvature."""
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("engine", ["taylor", "nested"])
 @pytest.mark.parametrize("name", HONOURED)
 def test_what_is_meant_is_no_error(name, engine):

@@ -93,6 +93,7 @@ def with_columns(count):
 LISTS = {"names": ["b", "a"], "indexes": (1, 0), "one": ["b"], "mixed": [-1, "a"]}
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("structure", ["dict", "list"])
 @pytest.mark.parametrize("wrt", LISTS.values(), ids=LISTS)
 def test_some_of_several_inputs_are_a_dict_by_their_names(wrt, structure):

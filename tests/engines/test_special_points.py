@@ -96,6 +96,7 @@ def test_functions_of_one_number(group, engine, dtype):
     check(found, first[..., None], second[..., None, None], np.ones(1), functions, dtype)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("name", "engine", "dtype"), list(rows(OF_SEVERAL)))
 def test_functions_of_several_numbers(name, engine, dtype):
     row = OF_SEVERAL[name]

@@ -61,6 +61,7 @@ EXACT = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("spectrum", SPECTRA)
 def test_an_estimate_is_unbiased_and_its_error_true(spectrum, name):

@@ -129,6 +129,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_against_slopes_and_curvature_at_a_scale(name):
     model = NETWORKS[name]()

@@ -101,6 +101,7 @@ def values(model):
     return ops.convert_to_numpy(model(X, training=False))
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", CASES)
 def test_the_copy_is_the_model_without_kinks(case):
     model = CASES[case]()

@@ -172,6 +172,7 @@ CASES = {
 MUCH_LIKE_OTHERS = ("list", "output by name", "wrt by index", "differences")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in MUCH_LIKE_OTHERS)) for n in CASES]
 )
@@ -284,6 +285,7 @@ UNBUILT = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("name", "kind"), [("sequential", functional), *((name, Subclassed) for name in UNBUILT)]
 )

@@ -67,6 +67,7 @@ CASES = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed", "ignore:Gradients do not exist")
 def test_keras_own_layer_test(name):

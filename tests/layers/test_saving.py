@@ -99,6 +99,7 @@ def assert_same(found, wanted):
         np.testing.assert_allclose(f, w, atol=1e-6)  # the kernels of another graph
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "recurrent")) for n in CASES]
 )

@@ -49,6 +49,7 @@ KEPT = {
 """Words by power and factor."""
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize(("power", "w"), KEPT)
 def test_it_pulls_where_the_shape_is_broken_and_nowhere_else(power, w, word):

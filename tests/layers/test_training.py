@@ -122,6 +122,7 @@ def trained(net, way="graph", epochs=1, **options):
     return model, history
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name", ["two layers", "differentiating"])
 @pytest.mark.parametrize(
     "way", ["xla", "eagerly", pytest.param("several steps at once", marks=pytest.mark.slow)]

@@ -67,6 +67,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", CASES)
 def test_the_fit_is_that_of_values_and_left_out_where_y_is_none(case):
     make, output, y, known = CASES[case]

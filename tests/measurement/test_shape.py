@@ -47,6 +47,7 @@ KNOWN = {
 """Where a difference over the window decides and its share is another, `None`."""
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", KNOWN)
 @pytest.mark.parametrize("directions", [None, 2], ids=["exact", "estimated"])
 def test_shares_are_those_of_the_signs(case, directions):
@@ -187,6 +188,7 @@ FROM_ONE_TO_THE_OTHER = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", FROM_ONE_TO_THE_OTHER)
 @pytest.mark.parametrize("directions", [None, 2], ids=["exact", "estimated"])
 @pytest.mark.parametrize("units", ["raw", "std"])

@@ -156,6 +156,7 @@ def no_diagnosis():
         yield
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_warn_lets_the_training_go_on_as_if_nothing_watched(case, tmp_path, monkeypatch, alone):
     log = tmp_path / "log"

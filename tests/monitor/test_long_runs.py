@@ -92,6 +92,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_model_changed_between_two_fits_gives_its_own_numbers(change):
     model, monitor = network("tanh"), kc.CurvatureMonitor(PROBE, units="raw")

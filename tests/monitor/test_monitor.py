@@ -58,7 +58,8 @@ def compiled(model, **kwargs):
 
 def fit(monitor, *callbacks, model=None, epochs=3, **kwargs):
     keras.utils.set_random_seed(0)
-    model = compiled(sequential()) if model is None else model
+    # Eagerly: tracing Keras's step takes longer than all else in a test.
+    model = compiled(sequential(), run_eagerly=True) if model is None else model
     kwargs = {"epochs": epochs, "verbose": 0, "batch_size": 16} | kwargs
     return model, model.fit(X, Y, callbacks=[monitor, *callbacks], **kwargs)
 
@@ -84,6 +85,7 @@ CHOSEN = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("case", CHOSEN)
 def test_logs_hold_the_numbers_asked_for_under_the_names_of_the_history(case):
     expected, options = CHOSEN[case]
@@ -282,7 +284,7 @@ def test_everything_is_traced_once():
     model = keras.Sequential([keras.Input((3,)), Counting(), keras.layers.Dense(1)])
     monitor = kc.CurvatureMonitor(PROBE)
     keras.utils.set_random_seed(0)
-    compiled(model).fit(X, Y, epochs=1, verbose=0, callbacks=[monitor])
+    compiled(model, run_eagerly=True).fit(X, Y, epochs=1, verbose=0, callbacks=[monitor])
     first = len(calls)
     compiled_first = dict(monitor._training.measurer._bound.evaluator.compiled)
     model.fit(X, Y, epochs=6, initial_epoch=1, verbose=0, callbacks=[monitor])
@@ -351,7 +353,9 @@ def test_units_std_do_not_change_with_the_units_of_x():
             ]
         )
         monitor = kc.CurvatureMonitor(PROBE * stretch, units="std")
-        compiled(model).fit(X * stretch, Y, epochs=1, verbose=0, shuffle=False, callbacks=[monitor])
+        compiled(model, run_eagerly=True).fit(
+            X * stretch, Y, epochs=1, verbose=0, shuffle=False, callbacks=[monitor]
+        )
         histories.append(monitor.history)
     for name in ("rms", "scale_rms", "slope_change", "normalized", "feature/x1"):
         assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3), name
@@ -436,7 +440,7 @@ def test_a_layer_to_differentiate_by():
     )
     tokens = np.random.default_rng(0).integers(0, 10, size=(32, 4))
     monitor = kc.CurvatureMonitor(tokens, wrt="embedding")
-    compiled(model).fit(tokens, Y[:32], epochs=1, verbose=0, callbacks=[monitor])
+    compiled(model, run_eagerly=True).fit(tokens, Y[:32], epochs=1, verbose=0, callbacks=[monitor])
     assert monitor.history["rms"][-1] > 0
     assert "feature/x[3,2]" in monitor.history
 
@@ -452,7 +456,7 @@ def test_layer_normalization_is_measured_right():
         ]
     )
     monitor = kc.CurvatureMonitor(PROBE, units="raw")
-    fit(monitor, model=compiled(model), epochs=1)
+    fit(monitor, model=compiled(model, run_eagerly=True), epochs=1)
     truth = np.asarray(kc.hessian(model, PROBE, engine="finite_difference"))
     assert monitor.history["rms"][-1] == pytest.approx(np.sqrt((truth**2).sum() / 16), rel=1e-4)
     mended = "mended: StopGradient in layer 'layer_normalization"  # which TensorFlow gets wrong

@@ -39,6 +39,7 @@ def test_a_reader_before_the_monitor_is_an_error_before_training(case, on_error,
         train(reader, monitor, Untouched())
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("on_error", ["raise", "warn"])
 @pytest.mark.parametrize("logs", ["headline", None, ["mean", "slope_change"]], ids=str)
 @pytest.mark.parametrize(
@@ -191,6 +192,7 @@ IN_ORDER = {
 }  # fmt: skip
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("case", IN_ORDER)
 def test_nothing_is_said_of_what_is_in_order(case, tmp_path):
     callbacks = IN_ORDER[case](tmp_path, kc.CurvatureMonitor(PROBE))

@@ -47,6 +47,7 @@ CASES = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("kind", CASES)
 def test_verdict(kind):
     function, truth = CASES[kind]

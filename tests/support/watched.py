@@ -25,7 +25,8 @@ def network(seed=0):
             keras.layers.Dense(1),
         ]
     )
-    model.compile("adam", "mse")
+    # Eagerly: tracing Keras's step takes longer than all else in a test.
+    model.compile("adam", "mse", run_eagerly=True)
     return model
 
 

@@ -52,6 +52,7 @@ def registered(rules_as_before):
     return register
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("dtype", [None, "float64"])
 @pytest.mark.parametrize("engine", ["auto", "nested", "finite_difference"])
 def test_what_is_right_passes(engine, dtype):
