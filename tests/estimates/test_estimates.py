@@ -78,6 +78,18 @@ def test_an_estimate_is_unbiased_and_its_error_true(spectrum, name):
     np.testing.assert_allclose(np.sqrt((error**2).mean(axis=0)), scatter, rtol=rtol, atol=1e-12)
 
 
+@pytest.mark.parametrize(("name", "least", "most"), [("trace", 0.9, 0.98), ("xtrace", 0.72, 0.92)])
+def test_how_often_two_standard_errors_hold_the_truth(name, least, most):
+    """Of eigenvalues of all sizes and both signs, as docs/wide-models.md says it."""
+    half = np.random.default_rng(0).normal(size=(30, 30))
+    a = half + half.T
+    x = np.zeros((400, len(a)))
+    found = kc.estimate(quadratic(a), x, [name], directions=16, dtype="float64")[name]
+    off = np.abs(found.value.numpy()[:, 0] - np.trace(a))
+    held = (off < 2 * found.standard_error.numpy()[:, 0]).mean()
+    assert least < held < most  # a share of 400 draws is known to 0.02
+
+
 def test_the_variance_of_the_trace_is_hutchinson_s():
     a = matrix(SPECTRA["flat"])
     x = np.zeros((DRAWS, len(a)))

@@ -77,8 +77,10 @@ def estimate(
     output: `output="predicted"` of a classifier.
 
     Every estimate is unbiased, as `keras_curvature.estimates.Estimate` says with its standard
-    error. What is made of it need not be: the square of a trace is too large by the square of
-    its standard error, on average, and the mean of |trace| by something of that order.
+    error. That of `"xtrace"` is its paper's, and up to a third too small where the curvature is
+    spread over many directions. What is made of an estimate need not be unbiased: the square of
+    a trace is too large by the square of its standard error, on average, and the mean of |trace|
+    by something of that order.
 
     Args:
         model: see `keras_curvature.derivatives`, as for the other arguments.
