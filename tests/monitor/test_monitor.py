@@ -284,7 +284,7 @@ def test_everything_is_traced_once():
     model = keras.Sequential([keras.Input((3,)), Counting(), keras.layers.Dense(1)])
     monitor = kc.CurvatureMonitor(PROBE)
     keras.utils.set_random_seed(0)
-    compiled(model, run_eagerly=True).fit(X, Y, epochs=1, verbose=0, callbacks=[monitor])
+    compiled(model).fit(X, Y, epochs=1, verbose=0, callbacks=[monitor])
     first = len(calls)
     compiled_first = dict(monitor._training.measurer._bound.evaluator.compiled)
     model.fit(X, Y, epochs=6, initial_epoch=1, verbose=0, callbacks=[monitor])
