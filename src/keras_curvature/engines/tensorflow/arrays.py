@@ -229,14 +229,14 @@ def scaled(stack: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 def sum_over_directions(stack: tf.Tensor) -> tf.Tensor:
     """The sum of a stack over its first axis, which stays, with length 1."""
-    return summation.summed(stack)
+    return tf.reduce_sum(stack, axis=0, keepdims=True)
 
 
 def sum_of_squares_over_directions(stack: tf.Tensor) -> tf.Tensor:
     """The same of its squares."""
     if stack.dtype.is_floating and stands_alone():
         return summation.summed_squares(stack)
-    return summation.summed(tf.square(stack))
+    return sum_over_directions(tf.square(stack))
 
 
 def widened(narrow: tf.DType, dtype: tf.DType) -> tf.DType:
