@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
+from keras import layers, ops
 
 import keras_curvature as kc
-from ailing import AILING, HEALTHY, X, followed_by, pooled, stack
+from ailing import AILING, HEALTHY, X, followed_by, in_policy, pooled, stack
 from ailing_on_tensorflow import ON_TENSORFLOW
 from keras_curvature.diagnosis import own_gradients
 from keras_curvature.engines.tensorflow import gradient_overrides
@@ -135,6 +135,17 @@ def test_the_rest_of_the_model_does_not_count():
     model = keras.Model(x, keras.layers.Dense(1)(second))
     assert kc.diagnose(model, X, wrt="first").healthy
     assert kc.diagnose(model, X).kinds == ("piecewise linear",)
+
+
+@pytest.mark.tensorflow  # on JAX Keras itself does it: tests/jax/test_diagnosis.py
+def test_a_layer_that_rounds_float64_is_named():
+    def make(dtype):
+        return stack(layers.Lambda(lambda t: ops.sin(ops.cast(t, dtype)), name="ailing"))
+
+    x = X.astype("float64")
+    report = kc.diagnose(in_policy("float64", lambda: make("float32"))(), x)
+    assert [(f.kind, f.layers) for f in report.findings] == [("below float64", ("ailing",))]
+    assert kc.diagnose(in_policy("float64", lambda: make("float64"))(), x).healthy
 
 
 @pytest.mark.slow

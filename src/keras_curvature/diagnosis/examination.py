@@ -12,6 +12,7 @@ from keras_curvature.diagnosis.activations import Part, parts_of
 from keras_curvature.diagnosis.connectivity import dependence, no_derivative
 from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.finiteness import not_finite
+from keras_curvature.diagnosis.precision import below_float64
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.diagnosis.scale import scale_below_rounding
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
@@ -51,8 +52,9 @@ def diagnose(
     and activation; second derivatives that are exactly 0 for another reason (a linear model, dead
     or saturated units, a stopped gradient, an output that does not depend on the input);
     derivatives that are not those of the values; examples that influence each other; a scale
-    below rounding; and with `compare_tapes` layers where the backend's own second derivative is
-    wrong or missing. Each finding says what was seen, what it means and what to do.
+    below rounding; layers of a float64 model that compute in float32; and with `compare_tapes`
+    layers where the backend's own second derivative is wrong or missing. Each finding says what
+    was seen, what it means and what to do.
 
     The cost is bounded, whatever the number of examples: at most 64 of them, 8 lines between
     them and 4 outputs, or a mixture of more, are looked at, as fits into memory at once.
@@ -140,7 +142,7 @@ def _found(s: Subject, compare_tapes: bool) -> tuple[list[Finding], tuple[str, .
         findings += own_gradients.findings(s, own)
         asked = min(own_gradients.EXAMPLES, s.count)
         checks = (*checks, f"{own_second_derivative.ASKED} at {asked} examples.")
-    return findings, checks
+    return findings + below_float64(s), checks
 
 
 def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Finding]:

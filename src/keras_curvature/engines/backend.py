@@ -26,6 +26,7 @@ MODULES = {
     "inside": "intermediates",
     "is_eager": "compilation",
     "keeps_examples_apart": "running",
+    "narrow": "intermediates",
     "outside": "compilation",
     "random_in_training": "noise",
     "require_eager": "compilation",

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from jax.extend.core import ClosedJaxpr
-
 from keras_curvature.engines.activity import CALLING_PYTHON, Activity, Dependence, Place
 from keras_curvature.engines.jax.arrays import has_derivative
-from keras_curvature.engines.jax.jaxprs import flattened
+from keras_curvature.engines.jax.jaxprs import programs_in
 from keras_curvature.engines.jax.program import Operation, Slot
 from keras_curvature.engines.op_types import traits_of
 
@@ -90,17 +88,14 @@ def _within(operation: Operation, layers: Sequence[str]) -> list[Place]:
     found: list[Place] = []
     if operation.type not in LOOPS:
         return found
-    for value in operation.params.values():
-        for closed in value if isinstance(value, tuple) else (value,):
-            for instruction in (
-                flattened(closed).instructions if isinstance(closed, ClosedJaxpr) else ()
-            ):
-                inner = instruction.operation
-                scope = "/".join(filter(None, (operation.name, inner.scope)))
-                inner = replace(inner, scope=scope)
-                if traits_of(inner.type).curve is not None:
-                    found.append(place_of(inner, layers))
-                found += _within(inner, layers)
+    for program in programs_in(operation):
+        for instruction in program.instructions:
+            inner = instruction.operation
+            scope = "/".join(filter(None, (operation.name, inner.scope)))
+            inner = replace(inner, scope=scope)
+            if traits_of(inner.type).curve is not None:
+                found.append(place_of(inner, layers))
+            found += _within(inner, layers)
     return found
 
 

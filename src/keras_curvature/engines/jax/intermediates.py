@@ -15,11 +15,12 @@ import jax.numpy as jnp
 from keras_curvature.engines.activity import Dependence, Place
 from keras_curvature.engines.intermediates import Inside, Result, Watched
 from keras_curvature.engines.jax.activity_analysis import activity_of
-from keras_curvature.engines.jax.arrays import is_floating, widened
+from keras_curvature.engines.jax.arrays import is_floating, itemsize, widened
 from keras_curvature.engines.jax.first_derivatives import goes_backwards
 from keras_curvature.engines.jax.flat_function import FlatFunction
 from keras_curvature.engines.jax.interpreter import Values, emit, read, run_through
-from keras_curvature.engines.jax.program import Instruction, Slot
+from keras_curvature.engines.jax.jaxprs import programs_in
+from keras_curvature.engines.jax.program import Instruction, Operation, Slot
 from keras_curvature.engines.jax.taylor.structure import active_instructions
 from keras_curvature.engines.jax.tracing import Trace
 from keras_curvature.engines.jax.unselected_values import held
@@ -180,3 +181,22 @@ def results_of(f: FlatFunction, z: Any, rest: Sequence[Any]) -> list[Result]:
         Result(place, value, gradient, tuple({order[x] for x in instruction.inputs if x in order}))
         for (place, instruction), value, gradient in zip(seen, values, gradients, strict=True)
     ]
+
+
+def narrow(f: FlatFunction) -> tuple[Place, ...]:
+    """The active ops that compute in a narrower dtype than the model's, and loops with such.
+
+    Casts do not count: Keras makes one of what it hands to a layer, where the layer is called.
+    """
+    places = {(place.op_type, place.op_name): place for place in f.activity.active}
+    steps = _by_key(f, f.traced_for(f.examples))
+    found = (places.get(key[:2]) for key, step in steps if _is_narrow(step.operation, f.native))
+    return tuple(place for place in dict.fromkeys(found) if place is not None)
+
+
+def _is_narrow(operation: Operation, native: Any) -> bool:
+    floats = [aval.dtype for aval in operation.results if is_floating(aval.dtype)]
+    if any(itemsize(dtype) < itemsize(native) for dtype in floats):
+        return operation.type != "convert_element_type"
+    inner = (step.operation for program in programs_in(operation) for step in program.instructions)
+    return any(_is_narrow(step, native) for step in inner)

@@ -5,7 +5,7 @@ A jaxpr that is called twice has the same variables twice; here each result has 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,6 +110,14 @@ def flattened(closed: ClosedJaxpr) -> Program:
     instructions = [_of_eigenvalues(found, read) for found in instructions]
     instructions = with_guards(instructions, results)
     return Program(arguments, tuple(results), flattening.avals, tuple(instructions))
+
+
+def programs_in(operation: Operation) -> Iterator[Program]:
+    """What an operation runs itself: the body of a loop, branches."""
+    for value in operation.params.values():
+        for closed in value if isinstance(value, tuple) else (value,):
+            if isinstance(closed, ClosedJaxpr):
+                yield flattened(closed)
 
 
 def _of_eigenvalues(instruction: Instruction, read: Collection[Slot]) -> Instruction:

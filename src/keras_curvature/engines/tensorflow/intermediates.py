@@ -109,3 +109,14 @@ def results_of(f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor]) -> list
         Result(place, value, gradient, tuple({order.get(t.op.name, -1) for t in op.inputs} - {-1}))
         for (place, op), value, gradient in zip(seen, values, gradients, strict=False)
     ]
+
+
+def narrow(f: FlatFunction) -> tuple[Place, ...]:
+    """The active ops that compute in a narrower dtype than the model's; casts do not count."""
+    ops = {op.name: op for op in f.traced.graph.get_operations() if op.type != "Cast"}
+    pairs = ((place, ops.get(place.op_name)) for place in f.activity.active)
+    return tuple(place for place, op in pairs if op is not None and _is_narrow(op, f.native))
+
+
+def _is_narrow(op: tf.Operation, native: tf.DType) -> bool:
+    return any(t.dtype.is_floating and t.dtype.size < native.size for t in op.outputs)
