@@ -458,6 +458,19 @@ def test_what_is_no_model_is_told_of(case):
             function(make(model), np.ones((3, 2), "float32"))
 
 
+@pytest.mark.tensorflow  # on JAX: tests/jax/test_bad_input.py
+def test_what_is_of_jax_is_told_of():
+    jax = pytest.importorskip("jax")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    x = np.ones((3, 2), "float32")
+    np.testing.assert_array_equal(kc.laplacian(model, jax.numpy.asarray(x)), kc.laplacian(model, x))
+    with pytest.raises(TypeError, match=r"to JAX, .*`keras.ops`.*KERAS_BACKEND=jax"):
+        kc.laplacian(lambda x: jax.numpy.sin(x), x)
+    for ask in (lambda x: kc.laplacian(model, x), kc.CurvatureMonitor):
+        with pytest.raises(TypeError, match=r"must hold numbers: .*of JAX .*KERAS_BACKEND=jax"):
+            jax.jit(ask)(x)
+
+
 def test_a_method_of_a_model_s_own_is_a_function():
     class Squared(keras.Model):
         def energy(self, x):

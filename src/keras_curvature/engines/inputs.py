@@ -21,6 +21,7 @@ from keras_curvature.engines.data_frames import (
     only_numbers,
     what_to_do,
 )
+from keras_curvature.engines.keras_calls import LIBRARIES, library_of
 from keras_curvature.engines.layout import fits, in_own_order, keys_in_order
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.masks import mask_of, packed
@@ -276,7 +277,7 @@ def numbers_in(value: Any, what: str) -> Any:
         try:
             array = value if xp.is_tensor(value) else as_array(value)
             dtype = xp.dtype_of(array.dtype)
-        except (TypeError, ValueError):  # NumPy's and TensorFlow's own say less
+        except (TypeError, ValueError, RuntimeError):  # NumPy's and TensorFlow's own say less
             dtype = None
     if dtype is None or not xp.is_numeric(dtype):
         raise TypeError(
@@ -297,6 +298,13 @@ def _received(value: Any, array: Any) -> str:
         return f"the model {value.name!r} in their place"
     if names_of_columns(value) is not None:
         return what_to_do(value) or f"a {type(value).__name__} of {names_of_columns(value)}"
+    library = library_of(value)
+    if library:
+        return (
+            f"a {type(value).__name__} of {LIBRARIES[library]} that NumPy cannot read, as one that "
+            f"is being traced. Keras runs on {keras.config.backend()!r} here: give NumPy's "
+            f"numbers, or choose the other with KERAS_BACKEND={library}"
+        )
     cast = '. All of them are numbers: write `.astype("float32")`' if only_numbers(array) else ""
     return f"{type(value).__name__} of dtype {getattr(array, 'dtype', 'unknown')}{cast}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -51,6 +52,28 @@ def unnoticed(model: Any) -> Iterator[None]:
             layer._losses[:] = values
             layer._loss_ids.clear()
             layer._loss_ids.update(identities)
+
+
+LIBRARIES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+"""What has tensors of its own, by the name of the package, which is that of Keras's backend too."""
+
+
+def library_of(thing: Any) -> str:
+    """The package of `LIBRARIES` that a tensor is of and that Keras does not run on, or `""`."""
+    package = type(thing).__module__.partition(".")[0].removesuffix("lib")
+    return package if package in set(LIBRARIES) - {keras.config.backend()} else ""
+
+
+def raised_in(error: BaseException | None) -> str:
+    """The package of `LIBRARIES` that an error came up in and Keras does not run on, or `""`."""
+    others = set(LIBRARIES) - {keras.config.backend()}
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+            if package in others:
+                return package
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def require_tensors(outputs: Any) -> None:

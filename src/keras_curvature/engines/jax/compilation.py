@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 OUT_OF_MEMORY = jax.errors.JaxRuntimeError
 """What is raised where the memory runs out, and for other reasons."""
@@ -40,10 +42,15 @@ def unoptimised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def computing_in(dtype: Any) -> Iterator[None]:
-    """Has float64 mean float64, whether or not the user has switched it on."""
+    """Has float64 mean float64, whether or not the user has switched it on.
+
+    Raises:
+        ValueError: where the device has none.
+    """
     if jnp.dtype(dtype) != "float64":
         yield
         return
+    require_float64()
     users = _users_x64.get()
     token = _users_x64.set(jax.config.jax_enable_x64 if users is None else users)
     try:
@@ -51,6 +58,25 @@ def computing_in(dtype: Any) -> Iterator[None]:
             yield
     finally:
         _users_x64.reset(token)
+
+
+@functools.cache
+def require_float64() -> None:
+    """Computes a number in it, once."""
+    third = 0.0
+    cause: Exception | None = None
+    try:
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+            third = float(lax.div(jnp.ones((), "float64"), jnp.full((), 3.0, "float64")))
+    except Exception as error:  # each plugin raises its own
+        cause = error
+    if abs(third - 1 / 3) > 1e-10:  # float32 is 1e-8 off; a TPU emulates float64, and rounds a bit
+        device = jax.config.jax_default_device or jax.devices()[0]
+        raise ValueError(
+            f"float64 is needed here, and the device {device} does not compute in it. Run on the "
+            "CPU, JAX_PLATFORMS=cpu; or ask for what takes float32 alone: the functions with "
+            "`dtype=None`."
+        ) from cause
 
 
 @contextlib.contextmanager

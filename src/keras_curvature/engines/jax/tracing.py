@@ -18,7 +18,9 @@ from keras_curvature.engines.jax.jaxprs import flattened
 from keras_curvature.engines.jax.program import Program, Slot
 from keras_curvature.engines.jax.weights import as_keras_has_them
 from keras_curvature.engines.keras_calls import (
+    LIBRARIES,
     called,
+    raised_in,
     require_tensors,
     tap_message,
     tapping,
@@ -150,12 +152,9 @@ def trace(
         with unnoticed(model), as_the_user_computes(), as_keras_has_them():
             try:
                 closed = jax.make_jaxpr(call)(weights, abstract)
-            except jax.errors.TracerArrayConversionError as error:
-                raise TypeError(
-                    f"{model!r} hands what it is given to NumPy or to another library than JAX, "
-                    "through which no derivative passes. Write it with `keras.ops` or `jax.numpy`; "
-                    "a model made for TensorFlow is differentiated with KERAS_BACKEND=tensorflow."
-                ) from error
+            except Exception as error:
+                _explain(error, model)
+                raise
         if not others:
             break
         variables += others
@@ -178,3 +177,15 @@ def trace(
         subset=noted[0] if noted else None,
         constants=tuple(closed.consts),
     )
+
+
+def _explain(error: Exception, model: Callable[..., Any]) -> None:
+    """Raises what it means that a model or function could not be traced, where that is known."""
+    library = raised_in(error)
+    if library or isinstance(error, jax.errors.TracerArrayConversionError):
+        where = LIBRARIES[library] if library else "NumPy or to another library than JAX"
+        raise TypeError(
+            f"{model!r} hands what it is given to {where}, through which no derivative passes. "
+            "Write it with `keras.ops` or `jax.numpy`; a model made for TensorFlow is "
+            "differentiated with KERAS_BACKEND=tensorflow."
+        ) from error

@@ -14,7 +14,9 @@ import tensorflow as tf
 
 from keras_curvature.engines.columns import Subset, subset_of
 from keras_curvature.engines.keras_calls import (
+    LIBRARIES,
     called,
+    raised_in,
     replaced_call,
     require_tensors,
     tap_message,
@@ -187,6 +189,13 @@ def _explain(error: Exception, model: Callable[..., Any], structure: Any) -> Non
         raise TypeError(
             "The model, or the function in `output`, hands a tensor to NumPy, or to `math`, where "
             f"no derivative can be followed. Write this part with `keras.ops`. Python says: {error}"
+        ) from error
+    library = raised_in(error)
+    if library and "tensorflow" in said:  # else it may be an error of what a `JaxLayer` calls
+        raise TypeError(
+            f"{model!r} hands what it is given to {LIBRARIES[library]}, through which no "
+            "derivative passes. Write it with `keras.ops` or TensorFlow; a model made for "
+            f"{LIBRARIES[library]} is differentiated with KERAS_BACKEND={library}."
         ) from error
     if isinstance(error, TypeError) and re.search("missing .*required .*argument", said):
         raise TypeError(
