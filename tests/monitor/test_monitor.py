@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import pickle
 import random
 
 import keras
@@ -163,6 +164,18 @@ def test_the_history_of_several_outputs_has_a_number_for_each():
         monitor.history["rms"]
     assert "rms" not in monitor.history
     assert copy.deepcopy(monitor.history) == monitor.history
+
+
+@pytest.mark.parametrize(("freq", "steps"), [("epoch", [*range(7)]), (3, [0, 1, 3, 4, 6])])
+def test_a_monitor_can_be_pickled_and_goes_on(freq, steps, tmp_path):
+    """As what trains in another process does: all that was measured, and how it was asked for."""
+    monitor = kc.CurvatureMonitor(PROBE, tmp_path / "log", freq=freq)
+    model, _ = fit(monitor, epochs=3)
+    again = pickle.loads(pickle.dumps(monitor))
+    assert again.history == monitor.history
+    assert again.reports[""].headline == monitor.reports[""].headline
+    model.fit(X, Y, initial_epoch=3, epochs=6, verbose=0, callbacks=[again])
+    assert again.history["step"] == steps
 
 
 def test_the_numbers_are_those_of_the_model_as_it_is():

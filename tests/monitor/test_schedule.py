@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keras_curvature.monitor.schedule import FIRST_AFTER, PICTURE_SHARE, PictureBudget, due
+from keras_curvature.monitor.schedule import FIRST_AFTER, PICTURE_SHARE, Due, PictureBudget
 
 
 @pytest.mark.parametrize(
@@ -16,19 +16,19 @@ from keras_curvature.monitor.schedule import FIRST_AFTER, PICTURE_SHARE, Picture
     ],
 )
 def test_due(freq, epochs):
-    assert [epoch for epoch in range(6) if due(freq)(epoch)] == epochs
+    assert [epoch for epoch in range(6) if Due(freq)(epoch)] == epochs
 
 
 @pytest.mark.parametrize("freq", [0, -1])
 def test_freq_below_one(freq):
     with pytest.raises(ValueError, match=f"at least 1.*Received: {freq}"):
-        due(freq)
+        Due(freq)
 
 
 @pytest.mark.parametrize("freq", [None, 1.5, True, "batch"])
 def test_freq_of_a_wrong_type(freq):
     with pytest.raises(TypeError, match="`freq` must be"):
-        due(freq)
+        Due(freq)
 
 
 def test_pictures_take_their_share_of_the_time_and_no_more():

@@ -31,7 +31,7 @@ from keras_curvature.monitor.history import History, forget_after, record
 from keras_curvature.monitor.logs import Logs
 from keras_curvature.monitor.order import require_order, require_written
 from keras_curvature.monitor.pictures import Pictures
-from keras_curvature.monitor.schedule import continued, due, leaves_out
+from keras_curvature.monitor.schedule import Due, continued, leaves_out
 from keras_curvature.monitor.training import Asked, Found, Training
 from keras_curvature.report.data import ALL, HEADLINE, NOW, Reports
 from keras_curvature.typing import Columns, Output, Shape, Wrt
@@ -210,7 +210,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             maps,
         )
         self._verifies = verify
-        self._is_due = due(freq)
+        self._is_due = Due(freq)
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
         self._logs = Logs(name, logs, leaves_out(freq))
         self._pictures = Pictures(words(vocabulary))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 PICTURE_SHARE = 0.01
@@ -15,22 +16,39 @@ FIRST_AFTER = 5.0
 only, which is drawn in any case."""
 
 
-def due(freq: Any) -> Callable[[int], bool]:
-    """Whether to measure at the end of Keras's epoch (counted from 0).
+@dataclass(frozen=True)
+class Due:
+    """Whether to measure at the end of an epoch, counted from 0 as Keras does.
 
-    Args:
+    Attributes:
         freq: `"epoch"`, an int n for every n-th epoch, or a function of the epoch.
+
+    Raises:
+        ValueError: for an int below 1.
+        TypeError: for anything else.
+
+    Example:
+        >>> [Due(3)(epoch) for epoch in range(4)]
+        [False, False, True, False]
     """
-    if freq == "epoch":
-        return lambda _: True
-    if callable(freq):
-        return lambda epoch: bool(freq(epoch))
-    expected = "`freq` must be 'epoch', an int of at least 1, or a function of the epoch."
-    if isinstance(freq, bool) or not isinstance(freq, int):
-        raise TypeError(f"{expected} Received: {freq!r}.")
-    if freq < 1:
-        raise ValueError(f"{expected} Received: {freq}.")
-    return lambda epoch: (epoch + 1) % freq == 0
+
+    freq: Any
+
+    def __post_init__(self) -> None:
+        """Checks what was asked for."""
+        if self.freq == "epoch" or callable(self.freq):
+            return
+        expected = "`freq` must be 'epoch', an int of at least 1, or a function of the epoch."
+        if isinstance(self.freq, bool) or not isinstance(self.freq, int):
+            raise TypeError(f"{expected} Received: {self.freq!r}.")
+        if self.freq < 1:
+            raise ValueError(f"{expected} Received: {self.freq}.")
+
+    def __call__(self, epoch: int) -> bool:
+        """For one epoch."""
+        if self.freq == "epoch":
+            return True
+        return bool(self.freq(epoch)) if callable(self.freq) else (epoch + 1) % self.freq == 0
 
 
 def leaves_out(freq: Any) -> bool:
