@@ -11,7 +11,8 @@ import jax
 import keras
 import numpy as np
 import pytest
-from keras import layers
+import tensorflow as tf
+from keras import layers, ops
 
 import keras_curvature as kc
 
@@ -54,6 +55,61 @@ def test_states_of_the_inner_model_survive_training():
     model.fit(X, labels, epochs=1, verbose=0)
     assert not any(isinstance(v.value, jax.core.Tracer) for v in model.variables)
     assert np.isfinite(model.evaluate(X, labels, verbose=0)).all()
+
+
+def cubic():
+    """`Σᵢ xᵢ³`, of which the Laplacian is `6 Σᵢ xᵢ`."""
+    x = keras.Input((2,))
+    return keras.Model(x, ops.sum(x**3, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("engine", ["taylor", "nested"])
+def test_an_exported_model_takes_any_number_of_examples(engine, tmp_path):
+    """Keras exports with a symbol for their number."""
+    x = keras.Input((2,))
+    model = keras.Model(x, kc.DerivativeOutput(cubic(), ["value", "laplacian"], engine=engine)(x))
+    model.export(tmp_path, verbose=False)
+    serve = tf.saved_model.load(tmp_path).serve
+    for count in (1, 5):
+        found = serve(X[:count])
+        truth = 6 * X[:count].sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(found["laplacian"], truth, rtol=1e-4, atol=1e-4)
+
+
+ASKING = {
+    "laplacian": (kc.laplacian, lambda x: 6 * x.sum(axis=1, keepdims=True)),
+    "in parts": (
+        lambda net, x: kc.laplacian(net, x, batch_size=2),
+        lambda x: 6 * x.sum(axis=1, keepdims=True),
+    ),
+    "one direction": (
+        lambda net, x: kc.hessian_vector_product(net, x, np.array([1.0, -1.0])),
+        lambda x: 6 * x[:, None] * np.array([1.0, -1.0]),
+    ),
+    "a direction each": (
+        lambda net, x: kc.hessian_vector_product(net, x, x),
+        lambda x: 6 * x[:, None] ** 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", ASKING)
+def test_a_layer_of_one_s_own_may_ask_for_a_derivative(asked):
+    """Keras asks it for the shape of its output with a symbol for the batch."""
+    ask, truth = ASKING[asked]
+
+    class Own(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.net = cubic()
+
+        def call(self, x):
+            return ask(self.net, x)
+
+    model = keras.Sequential([keras.Input((2,)), Own()])
+    assert model.output_shape == (None, *truth(X).shape[1:])
+    found = model.predict(X[:5], verbose=0)
+    np.testing.assert_allclose(found, truth(X[:5]), rtol=1e-5, atol=1e-5)
 
 
 ON_TENSORFLOW = """

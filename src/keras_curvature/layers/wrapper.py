@@ -169,7 +169,8 @@ class DerivativeWrapper(keras.layers.Wrapper):
                 "compile the model with `run_eagerly=True`."
             )
 
-        examples = self._batch or tensor.shape[0] or EXAMPLES
+        given = tensor.shape[0]
+        examples = self._batch or (given if isinstance(given, int) else EXAMPLES)
 
         def shape_of(given: Any) -> list[int]:
             return [examples, *(size or open_size for size in given.shape[1:])]

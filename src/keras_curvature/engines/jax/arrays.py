@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 from jax.experimental.sparse import JAXSparse
 
 from keras_curvature.engines.jax import stacks
@@ -214,6 +215,11 @@ def has_numbers(tensor: Tensor) -> bool:
 def holder_of(variable: Any) -> Any:
     """The Keras variable itself: its array is another one after each step of training."""
     return variable
+
+
+def is_symbol(size: Any) -> bool:
+    """Whether a size is not known, as that of the batch in what JAX exports."""
+    return bool(export.is_symbolic_dim(size))
 
 
 def itemsize(dtype: Any) -> int:

@@ -28,7 +28,7 @@ from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.jax import activity_analysis, arrays, fixed_batch, weights
 from keras_curvature.engines.jax.interpreter import run
 from keras_curvature.engines.jax.program import Slot
-from keras_curvature.engines.jax.tracing import Trace, trace
+from keras_curvature.engines.jax.tracing import SOME, Trace, trace
 from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.outputs import selector
 from keras_curvature.typing import Columns, Model, Output, Wrt
@@ -261,6 +261,7 @@ def flatten(
         )
 
     examples = inputs.batch or inputs.leaves[0].shape[0]
+    examples = SOME if arrays.is_symbol(examples) else examples
     traced = traced_for(examples)
     slots = (traced.tap,) if traced.tap is not None else [traced.inputs[i] for i in wanted.chosen]
     source = [traced.aval(slot) for slot in slots]

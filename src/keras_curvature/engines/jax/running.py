@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from keras_curvature.engines.chunking import WHOLE, dividing
-from keras_curvature.engines.jax.arrays import itemsize
+from keras_curvature.engines.jax.arrays import is_symbol, itemsize
 from keras_curvature.engines.jax.compilation import computing_in, is_eager
 from keras_curvature.engines.jax.flat_function import FlatFunction
 
@@ -69,8 +69,15 @@ def in_graph(
     signature: dict[str, Any],
     halved_from: float,
 ) -> dict[str, Any]:
-    """`compute` as part of what JAX traces, as a loop over chunks of equal size."""
+    """`compute` as part of what JAX traces, as a loop over chunks of equal size.
+
+    For a number of examples that is a symbol, as where Keras exports a model or asks a layer for
+    the shape of its output, it is that of one example, for each.
+    """
     n = tensors[0].shape[0]
+    if is_symbol(n):
+        one = jax.vmap(lambda *rows: compute(*(row[None] for row in rows)))
+        return {name: jnp.squeeze(part, 1) for name, part in one(*tensors).items()}
     if size == WHOLE or n <= size:
         return compute(*tensors)
     size = dividing(n, size)
