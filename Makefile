@@ -36,7 +36,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
-.PHONY: bench bench-activations bench-devices bench-halves bench-import bench-jax bench-long bench-monitor
+.PHONY: bench bench-activations bench-halves bench-import bench-jax bench-long bench-monitor
 .PHONY: bench-memory bench-survey bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
@@ -96,9 +96,6 @@ bench: $(BENCH_VENV)/.installed ## Measure against every peer: benchmarks/RESULT
 
 bench-activations: $(VENV)/.installed ## Compare activations: a table of docs/relu.md (two minutes)
 	$(BIN)/python docs/studies/activations.py
-
-bench-devices: $(VENV)/.installed ## Measure a probe on one device and shared out over two
-	$(BIN)/python benchmarks/cost/multi_device.py
 
 bench-halves: $(BENCH_VENV)/.installed ## Measure large batches as a whole and in two halves
 	$(BENCH_VENV)/bin/python -m benchmarks.cost.parallel_halves

@@ -18,7 +18,7 @@ from watched import steps
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-WORKER, SHARED_OUT = (ROOT / "tests" / "support" / name for name in ("worker.py", "mirrored.py"))
+WORKER, ON_THREE = (ROOT / "tests" / "support" / name for name in ("worker.py", "mirrored.py"))
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(Path(kc.__file__).parents[1]),
@@ -64,7 +64,7 @@ parts = [part.numpy() for x in batches for part in strategy.experimental_local_r
 assert len(parts) == 8
 np.testing.assert_allclose(np.concatenate(parts), kc.laplacian(model, X), rtol=1e-4, atol=1e-6)
 
-# 7 examples do not divide by 2. Both devices work, on what is saved: the first one's averages.
+# The numbers are those of what is saved: the first device's averages.
 with strategy.scope():
     normalised = keras.Sequential(
         [keras.Input((2,)), keras.layers.Dense(8, "tanh"), keras.layers.BatchNormalization()]
@@ -78,20 +78,12 @@ saved.set_weights(normalised.get_weights())
 for compute in (kc.hessian, kc.scale_curvature, lambda *given: kc.laplacian(*given, directions=4)):
     np.testing.assert_allclose(compute(normalised, X[:7]), compute(saved, X[:7]), 1e-4, 1e-6)
 
-def where(x):
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    return {"replica": tf.fill(tf.shape(x)[:1], replica), "x": x}
-
-found = tf.function(distribution.shared_out(where, strategy))(tf.constant(X[:7]))
-np.testing.assert_array_equal(found["replica"], [0, 0, 0, 0, 1, 1, 1])
-np.testing.assert_array_equal(found["x"], X[:7])
-assert distribution.replicas_here(normalised) is strategy
-assert distribution.replicas_here(saved) is None
+assert distribution.is_mirrored(normalised) and not distribution.is_mirrored(saved)
 print("the same")
 """
 
 
-def test_two_replicas_share_the_probe_and_give_the_numbers_of_one_and_one_log(tmp_path):
+def test_a_mirrored_model_has_the_numbers_of_one_device_and_one_log(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", MIRRORED, str(tmp_path)],
         env=ENVIRONMENT,
@@ -105,12 +97,12 @@ def test_two_replicas_share_the_probe_and_give_the_numbers_of_one_and_one_log(tm
     assert len(list((tmp_path / "curvature").iterdir())) == 1
 
 
-def test_what_is_shared_out_stands_odd_numbers_faults_and_every_way_of_calling(tmp_path):
+def test_a_mirrored_model_stands_odd_numbers_faults_and_every_way_of_calling(tmp_path):
     path = os.pathsep.join(
         [ENVIRONMENT["PYTHONPATH"], str(Path(__file__).parents[2] / "tests" / "support")]
     )
     done = subprocess.run(
-        [sys.executable, str(SHARED_OUT), str(tmp_path)],
+        [sys.executable, str(ON_THREE), str(tmp_path)],
         env=ENVIRONMENT | {"PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""What a batch that is shared out over three devices must stand: run by test_devices.py."""
+"""What a model that is mirrored on three devices must stand: run by test_devices.py."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def too_little_memory(strategy):
         warnings.simplefilter("always")
         same(kc.laplacian(model, X), enough)
     said = [str(w.message) for w in caught]
-    assert "for 2 examples at a time on each device" in said[-1], said
+    assert "for 2 examples at a time" in said[-1], said
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         kc.laplacian(model, X)

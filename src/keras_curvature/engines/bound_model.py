@@ -44,8 +44,8 @@ class Evaluator:
     """A traced model with everything that has been compiled for it."""
 
     f: TracedFunction
-    strategy: Any = None
-    """Shares each chunk out over several devices."""
+    mirrored: bool = False
+    """Whether its variables have a copy on each of several devices."""
 
     coupled: bool = False
     """Whether the examples of a batch have been seen to influence each other."""
@@ -55,7 +55,7 @@ class Evaluator:
     plans: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
     halving: dict[Hashable, float] = field(default_factory=dict)
     fitting: dict[Hashable, int] = field(default_factory=dict)
-    """Examples at a time on each device, where the memory ran out with more."""
+    """Examples at a time, where the memory ran out with more."""
 
     def choice(self, asked: str, names: Collection[str]) -> EngineChoice:
         """The engine for these quantities, settled once."""
@@ -94,7 +94,6 @@ class Evaluator:
         constants: Sequence[Tensor] = (),
         *,
         halved: bool = False,
-        shared: bool = False,
         once: bool = False,
     ) -> Compute:
         """`compute(*tensors, *constants)` compiled for tensors like these with any batch.
@@ -106,20 +105,17 @@ class Evaluator:
             tensors: have the examples as their first axis.
             constants: do not; they are the same for all examples.
             halved: in two halves side by side.
-            shared: shared out over the devices of the strategy.
             once: for a single call: not compiled where running it op by op takes less.
         """
         specs = running.specs_like(tensors, constants)
-        how = running.way(self.f, self.strategy, halved=halved, shared=shared)
+        how = running.way(self.f, mirrored=self.mirrored, halved=halved)
         of = (self.f.identity, key_of(compute), registry.revision())
         key = (*of, len(tensors), specs, how)
         if key not in self.compiled:
-            plainly = running.op_by_op(self.f, self.strategy, compute) if once else None
+            plainly = running.op_by_op(self.f, compute, mirrored=self.mirrored) if once else None
             if plainly is not None:
                 return plainly
-            self.compiled[key] = running.function(
-                self.f, self.strategy, key, compute, specs, len(tensors), how
-            )
+            self.compiled[key] = running.function(self.f, key, compute, specs, len(tensors), how)
         return self.compiled[key]
 
 
@@ -192,12 +188,12 @@ def bind(
         inside.name,
     )
 
-    def make(strategy: Any) -> Evaluator:
+    def make(mirrored: bool) -> Evaluator:
         f = flat_function.flatten(
             model, inputs, options.output, options.wrt, inside, options.columns
         )
         any_number = fixed_batch.rows(f) is None
-        return Evaluator(f, strategy, any_number and warn_if_coupled(f, inputs.leaves))
+        return Evaluator(f, mirrored, any_number and warn_if_coupled(f, inputs.leaves))
 
     evaluator = _evaluator(model, key, make)
     whole: Any = evaluator.f
@@ -207,15 +203,15 @@ def bind(
         return BoundModel(evaluator, inputs, dtype, options.engine)
     placed = fixed_batch.placed(inputs, batch)
 
-    def make_again(strategy: Any) -> Evaluator:
+    def make_again(mirrored: bool) -> Evaluator:
         f = dataclasses.replace(whole, batch=batch)
-        return Evaluator(f, strategy, warn_if_coupled(f, placed.leaves))
+        return Evaluator(f, mirrored, warn_if_coupled(f, placed.leaves))
 
     evaluator = _evaluator(model, (key, batch), make_again)
     return BoundModel(evaluator, placed, dtype, options.engine)
 
 
-MakeEvaluator = Callable[[Any], Evaluator]
+MakeEvaluator = Callable[[bool], Evaluator]
 
 _evaluators: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, Evaluator]]
 _evaluators = weakref.WeakKeyDictionary()
@@ -230,11 +226,11 @@ def forget(model: Model) -> None:
 def _evaluator(model: Model, key: Hashable, make: MakeEvaluator) -> Evaluator:
     """The traced model for `key`, if the model and the rules are still what they were."""
     if not isinstance(model, keras.Layer):
-        return make(None)  # a function's closure may have changed: never reuse
+        return make(False)  # a function's closure may have changed: never reuse
     kept = _evaluators.setdefault(model, OrderedDict())
     key = (key, fingerprint(model), registry.revision())
     if key not in kept:
-        kept[key] = make(distribution.replicas_here(model))
+        kept[key] = make(distribution.is_mirrored(model))
         if len(kept) > KEPT_PER_MODEL:
             kept.popitem(last=False)
     kept.move_to_end(key)

@@ -122,10 +122,10 @@ def run_chunked(
     *,
     once: bool = False,
 ) -> dict[str, Tensor]:
-    """Runs `compute(*tensors, *constants)` on at most `size` examples at a time, on each device.
+    """Runs `compute(*tensors, *constants)` on at most `size` examples at a time.
 
-    From `halved_from` examples on in two halves side by side, where there is one device; in a
-    `tf.function` only inside XLA, and only all of them at once.
+    From `halved_from` examples on in two halves side by side; in a `tf.function` only inside XLA,
+    and only all of them at once.
 
     Eagerly through a function that is compiled once, and with fewer examples at a time if the
     memory runs out; inside a `tf.function` as part of it.
@@ -145,31 +145,24 @@ def run_chunked(
             return running.in_graph(
                 lambda *some: compute(*some, *constants), tensors, size, signature, halved_from
             )
-    devices = running.devices(bound.evaluator.strategy)
-    shared = devices > 1
-    if shared:
-        halved_from = math.inf
 
     def run(*some: Tensor) -> dict[str, Tensor]:
         halved = some[0].shape[0] >= halved_from
         alone = once and some[0].shape[0] == tensors[0].shape[0]
-        function = bound.evaluator.function(
-            compute, some, constants, halved=halved, shared=shared, once=alone
-        )
+        function = bound.evaluator.function(compute, some, constants, halved=halved, once=alone)
         return function(*some, *constants)
 
-    fitting, key = bound.evaluator.fitting, (key_of(compute), shared)
+    fitting, key = bound.evaluator.fitting, key_of(compute)
 
     def smaller(fewer: int) -> None:
-        fitting[key] = fewer = -(-fewer // devices)
-        on_each = " on each device" if devices > 1 else ""
+        fitting[key] = fewer
         warnings.warn(
             f"The memory ran out; the derivatives are computed for {chunking.counted(fewer)} at a "
-            f"time{on_each} from now on. `batch_size={fewer}` does so from the beginning.",
+            f"time from now on. `batch_size={fewer}` does so from the beginning.",
             stacklevel=2,
         )
 
-    size = devices * min(size, fitting.get(key, size))
+    size = min(size, fitting.get(key, size))
     with naming_what_is_missing(bound.f):
         return chunking.as_fits(run, tensors, size, smaller)
 

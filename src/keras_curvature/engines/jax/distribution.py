@@ -1,4 +1,4 @@
-"""Sharing a batch out over devices, which JAX does by the arrays' own sharding."""
+"""Models and processes among several, which JAX tells by the arrays' own sharding."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import jax
 
 
-def replicas_here(model: Any) -> None:
-    """No strategy of Keras's shares work out here."""
+def is_mirrored(model: Any) -> bool:
+    """Never: no strategy of Keras's has copies of variables here."""
+    return False
 
 
 def writes_logs(model: Any) -> bool:

@@ -18,7 +18,7 @@ from keras_curvature.engines.jax.flat_function import FlatFunction
 Compute = Callable[..., dict[str, Any]]
 
 
-def way(f: FlatFunction, strategy: None, *, halved: bool, shared: bool) -> None:
+def way(f: FlatFunction, *, mirrored: bool, halved: bool) -> None:
     """There is one way."""
 
 
@@ -32,7 +32,6 @@ def specs_like(tensors: Sequence[Any], constants: Sequence[Any]) -> tuple[Hashab
 
 def function(
     f: FlatFunction,
-    strategy: None,
     key: Hashable,
     compute: Compute,
     specs: Sequence[Any],
@@ -53,7 +52,7 @@ def function(
     return run
 
 
-def op_by_op(f: FlatFunction, strategy: None, compute: Compute) -> None:
+def op_by_op(f: FlatFunction, compute: Compute, *, mirrored: bool) -> None:
     """For a single call: compiled too, as JAX is slow op by op."""
 
 
@@ -118,11 +117,6 @@ CACHES = 4 * 2**20
 
 FEW = 16
 """Rows that keep all cores busy."""
-
-
-def devices(strategy: None) -> int:
-    """Over how many devices examples are shared out from here."""
-    return 1
 
 
 def as_called(f: FlatFunction) -> Callable[..., list[Any]]:

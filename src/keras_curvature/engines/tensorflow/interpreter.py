@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow import distribution, private
+from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.arrays import widened
 from keras_curvature.engines.tensorflow.compilation import weight_for
 from keras_curvature.engines.tensorflow.dtype_sensitive_ops import deciding
@@ -105,7 +105,7 @@ class Interpreter:
         self.mended = mended
         # A trace has read the variables of one replica; each replica trains its own.
         self.variables = {
-            handle: distribution.copy_to_read(weight_for(handle, variable))
+            handle: private.on_this_replica(weight_for(handle, variable))
             for handle, variable in variables.items()
         }
 

@@ -203,19 +203,11 @@ def held_dtype(values: tf.Tensor) -> tf.DType:
 def on_this_replica(variable: tf.Variable) -> tf.Variable:
     """The copy of a variable on the replica that asks, under a `tf.distribute` strategy.
 
-    Outside a strategy, the variable itself.
+    Outside of a replica the first one, which is also what is saved: moving averages may differ
+    between devices. Outside of a strategy, the variable itself.
     """
     shared = distribute_utils.value_container(variable)
     return variable if shared is variable else shared._get_on_device_or_primary()
-
-
-def on_first_replica(variable: tf.Variable) -> tf.Variable:
-    """The copy of a variable that is saved, under a `tf.distribute` strategy.
-
-    Outside a strategy, the variable itself.
-    """
-    shared = distribute_utils.value_container(variable)
-    return variable if shared is variable else shared._primary
 
 
 def _graph_of(function: Any) -> tf.Graph:

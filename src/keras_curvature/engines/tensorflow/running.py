@@ -7,12 +7,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow import (
-    distribution,
-    graph_chunks,
-    parallel_halves,
-    shared_functions,
-)
+from keras_curvature.engines.tensorflow import graph_chunks, parallel_halves, shared_functions
 from keras_curvature.engines.tensorflow.compilation import compiled, is_eager, standing_alone
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.private import inside_xla, watched_by_tapes
@@ -27,21 +22,17 @@ class Way:
 
     Attributes:
         halved: in two halves side by side.
-        shared: shared out over the devices of the strategy.
         for_all: for all models of one graph, to which it cannot be differentiated.
     """
 
     halved: bool
-    shared: bool
     for_all: bool
 
 
-def way(
-    f: FlatFunction, strategy: tf.distribute.Strategy | None, *, halved: bool, shared: bool
-) -> Way:
+def way(f: FlatFunction, *, mirrored: bool, halved: bool) -> Way:
     """How a function of a model is compiled here."""
-    for_all = strategy is None and not watched_by_tapes() and f.traced.identity is not None
-    return Way(halved, shared, for_all)
+    for_all = not mirrored and not watched_by_tapes() and f.traced.identity is not None
+    return Way(halved, for_all)
 
 
 def specs_like(
@@ -56,7 +47,6 @@ def specs_like(
 
 def function(
     f: FlatFunction,
-    strategy: tf.distribute.Strategy | None,
     key: Hashable,
     compute: Compute,
     specs: Sequence[tf.TensorSpec],
@@ -70,7 +60,6 @@ def function(
 
     Args:
         f: the model.
-        strategy: shares examples out.
         key: equal for two functions of models of one `identity` that compute the same.
         compute: of tensors and of constants behind them.
         specs: of both.
@@ -84,8 +73,7 @@ def function(
         def of_examples(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             return compute(*tensors, *constants)
 
-        split = parallel_halves.side_by_side(of_examples) if how.halved else of_examples
-        run = distribution.shared_out(split, strategy) if how.shared else split
+        run = parallel_halves.side_by_side(of_examples) if how.halved else of_examples
         return run(*given[:count])
 
     with standing_alone():
@@ -95,14 +83,12 @@ def function(
         return found
 
 
-def op_by_op(
-    f: FlatFunction, strategy: tf.distribute.Strategy | None, compute: Compute
-) -> Compute | None:
+def op_by_op(f: FlatFunction, compute: Compute, *, mirrored: bool) -> Compute | None:
     """`compute` for a single call, where that takes less than compiling it.
 
     Not where its graph takes turns, which would be taken one by one.
     """
-    if strategy is not None or f.batch is not None or f.activity.resists_vectorising:
+    if mirrored or f.batch is not None or f.activity.resists_vectorising:
         return None
     run: Compute = standing_alone()(compute)
     return run
@@ -130,13 +116,6 @@ def in_graph(
 def in_parts(f: FlatFunction, compute: Compute, rows: int) -> Compute:
     """`compute`: TensorFlow frees results on the way, and is slower with fewer examples."""
     return compute
-
-
-def devices(strategy: tf.distribute.Strategy | None) -> int:
-    """Over how many devices examples are shared out from here."""
-    if strategy is None or distribution.in_one():
-        return 1
-    return distribution.count(strategy)
 
 
 def as_called(f: FlatFunction) -> Callable[..., list[tf.Tensor]]:
