@@ -7,8 +7,8 @@ from keras_curvature.engines import required_backend as _required  # noqa: F401,
 # isort: split
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.engines.active_backend import own_module as _own_module
 from keras_curvature.engines.dispatch import EngineChoice
-from keras_curvature.engines.supported_backend import own_module as _own_module
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate
 from keras_curvature.functions.derivatives import (
     derivatives,

@@ -11,7 +11,7 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from keras_curvature_tensorboard.archive import Archive, Wanted
+from keras_curvature_tensorboard.packet_reader import Archive, Wanted
 from keras_curvature_tensorboard.packets import PLUGIN
 
 MOST_STEPS = 64

@@ -13,7 +13,7 @@ from keras import layers, ops
 import keras_curvature as kc
 from ailing import AILING, HEALTHY, X, followed_by, in_policy, pooled, stack
 from ailing_on_tensorflow import ON_TENSORFLOW
-from keras_curvature.diagnosis import own_gradients
+from keras_curvature.diagnosis import backend_gradients
 from keras_curvature.engines.tensorflow import gradient_overrides
 from keras_curvature.report.text import WIDTH
 
@@ -174,7 +174,7 @@ def test_tapes_are_asked_only_where_one_wants_to_know(monkeypatch, tmp_path):
     def asked(*_):
         raise AssertionError("asked")
 
-    monkeypatch.setattr(own_gradients, "own_answer", asked)
+    monkeypatch.setattr(backend_gradients, "own_answer", asked)
     model = followed_by(keras.layers.LayerNormalization)()
     assert kc.diagnose(model, X).healthy
     with pytest.raises(AssertionError, match="asked"):

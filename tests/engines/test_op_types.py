@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_curvature as kc
 from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow import graph_size
+from keras_curvature.engines.tensorflow import memory_per_example
 
 X = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
 
@@ -76,5 +76,5 @@ def test_what_branches_need_is_counted():
         return tf.cond(tf.size(x) > 0, lambda: wide(x), lambda: -wide(x))
 
     graph = f.get_concrete_function(tf.TensorSpec([None, 2])).graph
-    assert graph_size.numbers_per_example(graph.outputs) >= 200
-    assert graph_size.widest_result(graph.outputs) == 100
+    assert memory_per_example.numbers_per_example(graph.outputs) >= 200
+    assert memory_per_example.widest_result(graph.outputs) == 100

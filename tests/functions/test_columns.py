@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_curvature as kc
 from keras_curvature.engines.api import ENGINES, Options, bind
-from keras_curvature.engines.tensorflow import held_columns
+from keras_curvature.engines.tensorflow import fixed_columns
 from keras_curvature.engines.tensorflow.graph_ops import needed
 
 NAMES = (
@@ -84,7 +84,7 @@ COLUMNS = {
 def test_every_quantity_of_every_engine_is_that_entry_of_the_closed_form(
     engine, columns, most, monkeypatch
 ):
-    monkeypatch.setattr(held_columns, "MOST_STACKED", most)
+    monkeypatch.setattr(fixed_columns, "MOST_STACKED", most)
     v = np.arange(1.0, 1 + len(columns))
     options = {"columns": columns, "engine": engine, "dtype": "float64"}
     found = kc.derivatives(curved, X, NAMES, v=v, **options)

@@ -63,7 +63,7 @@ def measuring(error):
 
 def statistics_fail(monitor, log, patch):
     patch.setattr(
-        "keras_curvature.measurement.data.ExactMeasurement.detail",
+        "keras_curvature.measurement.results.ExactMeasurement.detail",
         raising(ZeroDivisionError("no spread")),
     )
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.report.data import Report, Verdict
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.measurement.segment_slopes import Segments
 
 

@@ -8,7 +8,7 @@ from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.api import Dependence, NotDifferentiableError, Place
-from keras_curvature.engines.backend import dependence_by_input, own_second_derivative
+from keras_curvature.engines.backend import backend_second_derivative, dependence_by_input
 from keras_curvature.report.text import listed
 
 
@@ -50,7 +50,7 @@ def _disconnected(outputs: Sequence[str], share: float) -> Finding:
         where="" if outputs == ["the output"] else listed(outputs),
         layers=(),
         found=f"In the graph nothing leads from the input to {listed(outputs)}.",
-        meaning=f"Every derivative is exactly 0; {own_second_derivative.OF_NOTHING}.",
+        meaning=f"Every derivative is exactly 0; {backend_second_derivative.OF_NOTHING}.",
         advice="Look for a constant, a shape or a tensor from outside where the input was meant; "
         "or choose another `output` or `wrt`.",
         size=share * len(outputs),

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.diagnosis import agreement, hidden_curvature, own_gradients
+from keras_curvature.diagnosis import agreement, backend_gradients, hidden_curvature
 from keras_curvature.diagnosis.activations import Part, parts_of
 from keras_curvature.diagnosis.connectivity import dependence, no_derivative
 from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.finiteness import not_finite
 from keras_curvature.diagnosis.precision import below_float64
 from keras_curvature.diagnosis.results import Diagnosis, Finding
-from keras_curvature.diagnosis.scale import scale_below_rounding
+from keras_curvature.diagnosis.rounding import scale_below_rounding
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
 from keras_curvature.diagnosis.unit_states import look
 from keras_curvature.diagnosis.zeros import zeros
@@ -26,8 +26,8 @@ from keras_curvature.engines.api import (
     bind,
 )
 from keras_curvature.engines.backend import (
+    backend_second_derivative,
     computing_in,
-    own_second_derivative,
     require_eager,
     unobserved,
 )
@@ -138,10 +138,10 @@ def _found(s: Subject, compare_tapes: bool) -> tuple[list[Finding], tuple[str, .
         findings += _measured(s, taken, parts)
     checks = _checks(s, parts)
     if compare_tapes:
-        own = own_gradients.own_answer(s, taken)
-        findings += own_gradients.findings(s, own)
-        asked = min(own_gradients.EXAMPLES, s.count)
-        checks = (*checks, f"{own_second_derivative.ASKED} at {asked} examples.")
+        own = backend_gradients.own_answer(s, taken)
+        findings += backend_gradients.findings(s, own)
+        asked = min(backend_gradients.EXAMPLES, s.count)
+        checks = (*checks, f"{backend_second_derivative.ASKED} at {asked} examples.")
     return findings + below_float64(s), checks
 
 

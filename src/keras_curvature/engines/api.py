@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.activity import Activity, Dependence, NotDifferentiableError, Place
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.batch_coupling import TOLERANCE, influence, randomness
@@ -49,8 +50,7 @@ from keras_curvature.engines.op_types import (
 )
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
-from keras_curvature.engines.own_call import NotAsTracedError, require_as_traced
-from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.engines.reference_output import NotAsTracedError, require_as_traced
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.wrt import checked_wrt
 

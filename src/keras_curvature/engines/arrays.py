@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_curvature.engines.supported_backend import own_module
+from keras_curvature.engines.active_backend import own_module
 
 xp: Any = own_module("arrays")
 """`engines/<backend>/arrays.py`, which has the same names for each."""

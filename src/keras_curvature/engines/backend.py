@@ -10,8 +10,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.keras_calls import unnoticed
-from keras_curvature.engines.supported_backend import own_module
 
 MODULES = {
     "FlatFunction": "flat_function",
@@ -64,7 +64,7 @@ def not_converted(function: F) -> F:
 
 def __getattr__(name: str) -> Any:
     """What a backend has under a name."""
-    if name in ("first_derivatives", "own_second_derivative"):
+    if name in ("first_derivatives", "backend_second_derivative"):
         return own_module(name)
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

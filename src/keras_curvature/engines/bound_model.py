@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from keras_curvature.engines import quantities
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.batch_coupling import warn_if_coupled
 from keras_curvature.engines.computation_key import key_of
@@ -22,7 +23,6 @@ from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.traced_function import TracedFunction
 from keras_curvature.typing import Model, Structure, Tensor

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
-from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.typing import Tensor
 
 compilation = own_module("compilation")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.activity import NotDifferentiableError, Place
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.finite_difference import FiniteDifference
 from keras_curvature.engines.options import ENGINE_NAMES
 from keras_curvature.engines.quantities import BY_REVERSE_MODE, HESSIAN, PRODUCT
-from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.engines.traced_function import TracedFunction
 
 nested = own_module("nested")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
@@ -22,7 +23,6 @@ from keras_curvature.engines.quantities import (
     SLOPE,
     VALUE,
 )
-from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.engines.traced_function import TracedFunction
 from keras_curvature.typing import Tensor
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_curvature.engines import chunking
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.bound_model import BoundModel, Compute, bind
 from keras_curvature.engines.computation_key import key_of
@@ -20,7 +21,6 @@ from keras_curvature.engines.inputs import numbers_in
 from keras_curvature.engines.layout import fits, unflatten
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
-from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.typing import Model, Structure, Tensor
 
 compilation = own_module("compilation")

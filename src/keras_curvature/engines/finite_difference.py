@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.engines.traced_function import TracedFunction
 from keras_curvature.typing import Tensor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_curvature.engines.supported_backend import BACKEND, IS_INSTALLED
+from keras_curvature.engines.active_backend import BACKEND, IS_INSTALLED
 
 SUPPORTED = {"tensorflow": "tensorflow", "jax": "'keras-curvature[jax]'"}
 """Backends, and what to install for them."""

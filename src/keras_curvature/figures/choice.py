@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from keras_curvature.figures import (
     examples,
-    grid,
+    image_or_sequence,
     many_inputs,
     one_input,
     scale_profile,
@@ -14,10 +14,10 @@ from keras_curvature.figures import (
 )
 from keras_curvature.figures.plane_maps import plane_maps
 from keras_curvature.figures.style import THEMES, Picture, Theme, styled
-from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.examples import Example
 from keras_curvature.measurement.plane_maps import PlaneMap
+from keras_curvature.measurement.results import ExactMeasurement, Measurement
 from keras_curvature.report.data import Report, ScaleProfile
 
 
@@ -47,7 +47,7 @@ def draw(
     inputs = measurement.x.shape[1]
     with styled(palette):
         if is_grid(measurement.example_shape):
-            return grid.places(measurement, report, palette)
+            return image_or_sequence.places(measurement, report, palette)
         if inputs == 1:
             return one_input.curves(measurement, report, output_index, palette)
         if inputs == 2:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, drawable, view_of
-from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import CHANGE, CURVATURE, IN_DEVIATIONS, MOST_FEATURES, largest
 from keras_curvature.report.pairs import BETWEEN_TWO_VALUES, why_none

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from keras_curvature.figures.page import foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import drawable
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.report.data import Report, ScaleProfile, Verdict
 from keras_curvature.report.scale_profile import NOTHING, read, shown_units
 from keras_curvature.report.text import moment

@@ -25,7 +25,7 @@ from keras_curvature.figures.view import (
     view_of,
     which,
 )
-from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.report.text import plain

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.measurement.data import ExactMeasurement
+from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.measurement.statistics import finite, mean
 from keras_curvature.typing import Array
 

@@ -41,9 +41,9 @@ from keras_curvature.measurement import (
     two_valued,
     windows,
 )
-from keras_curvature.measurement.data import Measurement, Multiscale
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.probe import Probe
+from keras_curvature.measurement.results import Measurement, Multiscale
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import spread_of
 from keras_curvature.typing import Array, Model, Tensor, Units

@@ -21,9 +21,9 @@ from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
 from keras_curvature.measurement import method_text, multiscale, segments
 from keras_curvature.measurement.base import Measurer
-from keras_curvature.measurement.data import Measurement
-from keras_curvature.measurement.estimated_data import EstimatedMeasurement
+from keras_curvature.measurement.estimated_results import EstimatedMeasurement
 from keras_curvature.measurement.probe import Probe
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import deviations
 from keras_curvature.typing import Array, Model, Tensor
 

@@ -20,10 +20,10 @@ from keras_curvature.measurement import (
 )
 from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Measurer
-from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.multiscale import scale_lines
 from keras_curvature.measurement.probe import Names, Probe, feature_names, names_given
+from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.two_valued import CHANGE_ROWS, CHANGES
 from keras_curvature.typing import Array, Model, Tensor

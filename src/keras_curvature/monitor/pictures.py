@@ -7,8 +7,8 @@ from typing import Any
 
 from keras_curvature.engines.api import Options
 from keras_curvature.measurement.base import Measurer
-from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.examples import Example, examples_of
+from keras_curvature.measurement.results import ExactMeasurement, Measurement
 from keras_curvature.report.data import NOW, Report, ScaleProfile
 
 

@@ -18,7 +18,6 @@ from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.engines.api import NotAsTracedError, Options, forget
 from keras_curvature.engines.backend import writes_logs
 from keras_curvature.measurement import method_text
-from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
@@ -31,6 +30,7 @@ from keras_curvature.measurement.probe import (
     fitted,
     names_given,
 )
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.shape import conditions
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor.pictures import Pictures

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_curvature.engines.api import Activity
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.shape import Kept
 from keras_curvature.report import shape
 from keras_curvature.report.data import Report

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.measurement import rounding_noise
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.report.data import Report, ScaleProfile
 from keras_curvature.typing import Array
 

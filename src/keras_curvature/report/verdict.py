@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity, Dependence, may_kink
 from keras_curvature.measurement import statistics
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.metrics import MEANINGS

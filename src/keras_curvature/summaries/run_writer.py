@@ -18,9 +18,9 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import Measurement
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.plane_maps import PlaneMap
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import finite
 from keras_curvature.report.data import Report
@@ -29,7 +29,7 @@ from keras_curvature.report.text import plain
 from keras_curvature.summaries import custom_scalars, markdown, tab
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature.summaries.file_systems import file_system, reason
-from keras_curvature_tensorboard.archive import series_content
+from keras_curvature_tensorboard.packet_reader import series_content
 from keras_curvature_tensorboard.packets import DIAGNOSIS, DISTANCES, PLUGIN, PROBE, STEPS
 
 KERAS_RUNS = ("train", "validation")

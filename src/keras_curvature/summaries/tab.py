@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.results import Diagnosis
-from keras_curvature.measurement.data import ExactMeasurement, Measurement
 from keras_curvature.measurement.example_shape import axes_of, is_grid, on_grid
 from keras_curvature.measurement.plane_maps import PlaneMap
+from keras_curvature.measurement.results import ExactMeasurement, Measurement
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.windows import fitting
 from keras_curvature.report.data import Report

@@ -17,7 +17,7 @@ from closed_forms import parabola, quadratic_form, report, saddle
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature.summaries.run_writer import RunWriter
-from keras_curvature_tensorboard.archive import series_content
+from keras_curvature_tensorboard.packet_reader import series_content
 from keras_curvature_tensorboard.packets import pack
 from tensorboard_process import tensorboard
 

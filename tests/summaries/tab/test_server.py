@@ -23,8 +23,8 @@ from tensorboard.util.tensor_util import make_tensor_proto
 from closed_forms import parabola, report
 from keras_curvature.summaries.run_writer import RunWriter
 from keras_curvature_tensorboard import plugin as plugin_module
-from keras_curvature_tensorboard.archive import series_content
 from keras_curvature_tensorboard.loader import KEPT_STEPS, CurvatureLoader
+from keras_curvature_tensorboard.packet_reader import series_content
 from keras_curvature_tensorboard.packets import unpack
 from served import ROOT, served
 

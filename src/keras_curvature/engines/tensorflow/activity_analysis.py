@@ -25,7 +25,7 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     is_inexact,
     needed,
 )
-from keras_curvature.engines.tensorflow.graph_size import numbers_per_example, widest_result
+from keras_curvature.engines.tensorflow.memory_per_example import numbers_per_example, widest_result
 from keras_curvature.engines.tensorflow.op_patterns import is_stopped_mean_of_moments
 from keras_curvature.engines.tensorflow.side_effects import acts, all_needed
 from keras_curvature.engines.tensorflow.tracing import Trace

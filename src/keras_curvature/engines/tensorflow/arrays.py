@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_curvature.engines.tensorflow import summation
+from keras_curvature.engines.tensorflow import sums_of_squares
 from keras_curvature.engines.tensorflow.compilation import stands_alone
 
 abs = tf.abs
@@ -235,7 +235,7 @@ def sum_over_directions(stack: tf.Tensor) -> tf.Tensor:
 def sum_of_squares_over_directions(stack: tf.Tensor) -> tf.Tensor:
     """The same of its squares."""
     if stack.dtype.is_floating and stands_alone():
-        return summation.summed_squares(stack)
+        return sums_of_squares.summed_squares(stack)
     return sum_over_directions(tf.square(stack))
 
 

@@ -26,6 +26,7 @@ from keras_curvature.engines.keras_calls import (
 from keras_curvature.engines.masks import packed
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.compilation import compiled
+from keras_curvature.engines.tensorflow.fixed_columns import parted
 from keras_curvature.engines.tensorflow.fused_kernels import unfused
 from keras_curvature.engines.tensorflow.graph_identity import identity_of
 from keras_curvature.engines.tensorflow.graph_ops import (
@@ -35,7 +36,6 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     functions_of,
     has_custom_gradient,
 )
-from keras_curvature.engines.tensorflow.held_columns import parted
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ REASONS = {
 """Why it is wrong."""
 
 
-def own_second_derivative(
+def backend_second_derivative(
     f: FlatFunction, z: tf.Tensor, rest: Sequence[tf.Tensor], v: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
     """`v' H v` of a weighted sum of the outputs, `(n,)`, of the graph as it is.

@@ -8,8 +8,8 @@ from matplotlib.colors import Normalize
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, drawable, view_of
-from keras_curvature.measurement.data import ExactMeasurement
 from keras_curvature.measurement.example_shape import axes_of, is_image, on_grid
+from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import CURVATURE, IN_DEVIATIONS
 

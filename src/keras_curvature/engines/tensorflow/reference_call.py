@@ -16,7 +16,7 @@ from keras_curvature.engines.tensorflow.side_effects import DRAW, PASSING, acts,
 from keras_curvature.typing import Array, Model
 
 
-def own_graph(
+def reference_call(
     model: Model, inputs: Inputs, selected: Callable[[Any], Any], count: int
 ) -> tuple[Callable[[Sequence[tf.Tensor]], Array], set[str]]:
     """The model's output, flat and in float64, and the names of all dtypes on the way to it.

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.inputs import prepare
 from keras_curvature.engines.outputs import selector
-from keras_curvature.engines.supported_backend import own_module
 from keras_curvature.typing import Array, Model, Output, Structure
 
 compilation = own_module("compilation")
@@ -51,7 +51,8 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
     inputs = prepare(model, x)
     count = inputs.batch or min(MOST_EXAMPLES, len(values))
     leaves = [np.asarray(leaf[:count]) for leaf in inputs.leaves]
-    call, dtypes = own_module("own_graph").own_graph(model, inputs, selector(model, output), count)
+    reference_call = own_module("reference_call").reference_call
+    call, dtypes = reference_call(model, inputs, selector(model, output), count)
     rounding = max(ROUNDING.get(dtype, 0) for dtype in dtypes)
     own, known = call(leaves), np.asarray(values[:count], "float64")
     with (

@@ -12,7 +12,7 @@ from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
 from keras_curvature.engines.api import Place, xp
-from keras_curvature.engines.backend import own_second_derivative as own_one
+from keras_curvature.engines.backend import backend_second_derivative as own_one
 from keras_curvature.typing import Tensor
 
 EXAMPLES, CALLS = 4, 3
@@ -151,7 +151,7 @@ def _asking(s: Subject) -> Callable[..., dict[str, Tensor]]:
     def ask(*tensors: Tensor) -> dict[str, Tensor]:
         *leaves, v, mixing = tensors
         z, rest = f.point(leaves)
-        return {"own": own_one.own_second_derivative(f, z, rest, v, mixing)}
+        return {"own": own_one.backend_second_derivative(f, z, rest, v, mixing)}
 
     return ask
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_curvature.measurement import statistics
-from keras_curvature.measurement.data import Measurement
+from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import mean, root_mean
 from keras_curvature.typing import Array
 

@@ -26,7 +26,7 @@ REASONS: dict[str, str] = {}
 """Nothing is known of JAX to be wrong whatever the numbers are."""
 
 
-def own_second_derivative(
+def backend_second_derivative(
     f: FlatFunction, z: Any, rest: Sequence[Any], v: Any, weights: Any
 ) -> Any:
     """`v' H v` of a weighted sum of the outputs, `(n,)`, of the program as it is.

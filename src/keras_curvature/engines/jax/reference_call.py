@@ -17,7 +17,7 @@ from keras_curvature.engines.keras_calls import ActsError, called, unnoticed
 from keras_curvature.typing import Array, Model
 
 
-def own_graph(
+def reference_call(
     model: Model, inputs: Inputs, selected: Callable[[Any], Any], count: int
 ) -> tuple[Callable[[Sequence[Any]], Array], set[str]]:
     """The model's output, flat and in float64, and the names of all dtypes on the way to it.
