@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -271,3 +274,18 @@ def test_in_parts_as_large_as_the_caches(monkeypatch):
         kc.laplacian(cubic, x)[:, 0], expected[:, 0].trace(0, 1, 2), atol=1e-5
     )
     assert sizes == [2, 2]
+
+
+@pytest.mark.parametrize("way", ["called", "an output", "watched"])
+def test_a_model_is_not_kept_alive(way):
+    """Nor what is compiled for it: hundreds of trials in one process would run out of memory."""
+    net = keras.Sequential([keras.Input((3,)), layers.Dense(2, "tanh"), layers.Dense(1)])
+    if way == "watched":
+        net.compile("sgd", "mse")
+        net.fit(X, X[:, :1], verbose=0, callbacks=[kc.CurvatureMonitor(X)])
+    else:
+        kc.laplacian(net, X, output=None if way == "called" else 0)
+    alive = weakref.ref(net)
+    del net
+    gc.collect()
+    assert alive() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -245,19 +246,22 @@ def flatten(
         TypeError: for an integer input, or `output`, `wrt` of a wrong type.
     """
     wanted = wanted_of(model, inputs, wrt, columns)
-    selected = selector(model, output)
+    given, structure, masked = inputs.specs, inputs.structure, inputs.masked
+    # What is kept for a model must not keep it, nor the batch: they would never go.
+    living: Any = weakref.ref(model) if isinstance(model, keras.Layer) else lambda: model
 
     @functools.cache
     def traced_for(count: int) -> Trace:
-        specs = [jax.ShapeDtypeStruct((count, *s.shape[1:]), s.dtype) for s in inputs.specs]
+        specs = [jax.ShapeDtypeStruct((count, *s.shape[1:]), s.dtype) for s in given]
+        held = living()
         return trace(
-            model,
+            held,
             specs,
-            inputs.structure,
-            selected,
+            structure,
+            selector(held, output),
             wanted.tap,
             columns=wanted.columns,
-            masked=inputs.masked,
+            masked=masked,
         )
 
     examples = inputs.batch or inputs.leaves[0].shape[0]
