@@ -18,6 +18,12 @@ from watched import untrained
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def the_same_numbers_in_any_order(monkeypatch):
+    """Whichever tests of the file ran before, on whichever worker."""
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(0))
+
+
 def bending(shape, dtype="float64"):
     """The sum of `c x³`, whose Hessian is diagonal, and `c`."""
     factors = RNG.normal(size=(int(np.prod(shape)), 1))
