@@ -1,6 +1,7 @@
 """What the tests of tests/ and the doctests of src/ share: TensorFlow set up, rules put back."""
 
 import collections
+import copy
 import os
 
 import pytest
@@ -29,6 +30,14 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("tensorflow"):
                 item.add_marker(pytest.mark.skip(reason="of TensorFlow alone"))
+
+
+@pytest.fixture(autouse=True)
+def numbers_drawn_as_if_alone(request, monkeypatch):
+    """What a test draws from the `RNG` of its file does not hang on the tests before it."""
+    drawn = getattr(request.node, "module", None)
+    if hasattr(drawn, "RNG"):
+        monkeypatch.setattr(drawn, "RNG", copy.deepcopy(drawn.RNG))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -192,13 +192,13 @@ def peers(work: Work) -> dict[str, Way]:
     for recipe in ASKED[work.quantity]:
         if work.quantity == works.STEP:
             compute = jax_peers.VALUES_AND_LAPLACIANS[recipe]
-            step = partial(jax_peers._training_step, network, compute)
+            step = partial(jax_peers.training_step, network, compute)
             source, target = map(jnp.asarray, work.source_and_target())
             found[recipe] = jax.jit(step), (weights, x, source, target)
             continue
         compute = jax_peers.RECIPES[work.quantity][recipe]
         more = (jnp.swapaxes(work.directions(), 0, 1),) if work.quantity == works.TRACE else ()
-        function = jax_peers._per_example(network, compute, extra=len(more))
+        function = jax_peers.per_example(network, compute, extra=len(more))
         found[recipe] = function, (weights, x, *more)
     return found
 

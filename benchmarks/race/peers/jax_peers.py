@@ -27,17 +27,17 @@ def prepare(work: Work, recipe: str, mode: str) -> Callable[[], object]:
     if work.quantity == works.STEP:
         value_and_laplacian = VALUES_AND_LAPLACIANS[recipe]
         given += [jnp.asarray(part) for part in work.source_and_target()]
-        function = jax.jit(partial(_training_step, network, value_and_laplacian))
+        function = jax.jit(partial(training_step, network, value_and_laplacian))
         return _training(function, given)
     elif work.quantity == works.TRACE:
         given.append(jnp.swapaxes(work.directions(), 0, 1))
-        function = _per_example(network, RECIPES[work.quantity][recipe], extra=1)
+        function = per_example(network, RECIPES[work.quantity][recipe], extra=1)
     else:
-        function = _per_example(network, RECIPES[work.quantity][recipe])
+        function = per_example(network, RECIPES[work.quantity][recipe])
     return lambda: jax.block_until_ready(function(*given))
 
 
-def _per_example(network: Callable, compute: Callable, extra: int = 0) -> Callable:
+def per_example(network: Callable, compute: Callable, extra: int = 0) -> Callable:
     def one(weights: Weights, x: jax.Array, *more: jax.Array) -> jax.Array:
         return compute(partial(network, weights), x, *more)
 
@@ -54,7 +54,7 @@ def _training(step: Callable, given: list) -> Callable[[], object]:
     return call
 
 
-def _training_step(
+def training_step(
     network: Callable,
     value_and_laplacian: Callable[[Scalar, jax.Array], tuple[jax.Array, jax.Array]],
     weights: Weights,

@@ -124,12 +124,14 @@ class BoundModel:
     """A model and a batch, ready to be differentiated.
 
     Attributes:
-        evaluator: the traced model.
+        model: itself, which its traces do not keep.
+        evaluator: the traced one.
         inputs: the batch.
         result_dtype: in which results are given.
         asked: for `engine=`.
     """
 
+    model: Model
     evaluator: Evaluator
     inputs: Inputs
     result_dtype: Any
@@ -200,7 +202,7 @@ def bind(
     dtype = xp.widened(whole.native, options.narrowest)
     batch = fixed_batch.size(inputs, whole, coupled=evaluator.coupled)
     if batch is None:
-        return BoundModel(evaluator, inputs, dtype, options.engine)
+        return BoundModel(model, evaluator, inputs, dtype, options.engine)
     placed = fixed_batch.placed(inputs, batch)
 
     def make_again(mirrored: bool) -> Evaluator:
@@ -208,7 +210,7 @@ def bind(
         return Evaluator(f, mirrored, warn_if_coupled(f, placed.leaves))
 
     evaluator = _evaluator(model, (key, batch), make_again)
-    return BoundModel(evaluator, placed, dtype, options.engine)
+    return BoundModel(model, evaluator, placed, dtype, options.engine)
 
 
 MakeEvaluator = Callable[[bool], Evaluator]

@@ -170,7 +170,7 @@ class DerivativeWrapper(keras.layers.Wrapper):
             )
 
         given = tensor.shape[0]
-        examples = self._batch or (given if isinstance(given, int) else EXAMPLES)
+        examples = self._batch or (isinstance(given, int) and given) or EXAMPLES
 
         def shape_of(given: Any) -> list[int]:
             return [examples, *(size or open_size for size in given.shape[1:])]

@@ -30,8 +30,9 @@ EXACT_INPUTS = 512
 PRODUCTS_AT_ONCE = 32
 """Of one example, if so many fit into memory."""
 
-STEPS, TOLERANCE = 16, 0.05
-"""Of Lanczos' method: to see a direction needs no more."""
+STEPS, TOLERANCE = 32, 0.01
+"""Of Lanczos' method, which comes from within: at 0.05 one eigenvalue in a hundred was 5 % or more
+short of the largest, at 0.01 none of 400 more than 1 %."""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def cast(value: Any, dtype: Any) -> Tensor:
 
 
 def _is_of(value: Any, dtype: Any) -> bool:
-    return is_tensor(value) and value.dtype == dtype_of(dtype)
+    return is_tensor(value) and value.dtype == dtype_of(dtype) and not value.weak_type
 
 
 def constant(value: Any, dtype: Any = None) -> Tensor:
