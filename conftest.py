@@ -33,11 +33,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def numbers_drawn_as_if_alone(request, monkeypatch):
+def numbers_drawn_as_if_alone(request):
     """What a test draws from the `RNG` of its file does not hang on the tests before it."""
     drawn = getattr(request.node, "module", None)
-    if hasattr(drawn, "RNG"):
-        monkeypatch.setattr(drawn, "RNG", copy.deepcopy(drawn.RNG))
+    # Not with `monkeypatch`: asked for here it would be undone after every other fixture, and put
+    # back what these had put away.
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(drawn, "RNG"):
+            patch.setattr(drawn, "RNG", copy.deepcopy(drawn.RNG))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

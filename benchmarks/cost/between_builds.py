@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-TURNS, SECONDS, FEWEST = 2, 1.5, 8
+TURNS, SECONDS, FEWEST = 5, 0.3, 5
 HERE = Path(__file__).parents[2]
 
 
