@@ -1,0 +1,1 @@
+"""Derivatives of PyTorch programs: tracing, interpreting, and two exact engines."""
