@@ -11,7 +11,8 @@ import jax
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.jax.tracing import trace
 from keras_curvature.engines.programs.flat_function import ProgramFunction
-from keras_curvature.engines.programs.flattening import flattened
+from keras_curvature.engines.programs.flattening import flattened, with_examples
+from keras_curvature.engines.programs.trace import Trace
 from keras_curvature.typing import Columns, Model, Output, Wrt
 
 
@@ -40,5 +41,10 @@ def flatten(
 ) -> FlatFunction:
     """Traces `model` and lays its inputs and outputs flat: see `flattened`."""
     wanted = model, inputs, output, wrt, dtype, columns
-    found: FlatFunction = flattened(FlatFunction, trace, functools.cache, *wanted)
+    found: FlatFunction = flattened(FlatFunction, trace, _kept, *wanted)
     return found
+
+
+def _kept(traced_with: Callable[..., Trace], specs: Sequence[Any]) -> Callable[[int], Trace]:
+    """A trace for each number of examples."""
+    return functools.cache(lambda count: traced_with(with_examples(specs, count)))

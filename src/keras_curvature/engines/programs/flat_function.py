@@ -86,10 +86,10 @@ class ProgramFunction:
 
     def apart(self, z: Any, rest: Sequence[Any]) -> list[Any]:
         """The outputs one by one."""
-        traced = self.traced_for(self.batch or z.shape[0])
 
         def compute(given: Sequence[Any]) -> list[Any]:
             z, *others = given
+            traced = self.traced_at(z, others)
             return self._run(traced, self.feeds(traced, z, others), traced.outputs)
 
         return [xp.cast(y, z.dtype) for y in self._in_place(compute, [z, *rest])]
@@ -102,6 +102,10 @@ class ProgramFunction:
             return compute(given)
         *rows, place = given
         return fixed_batch.by_batch(compute, rows, place, self.batch)
+
+    def traced_at(self, z: Any, rest: Sequence[Any]) -> Trace:
+        """What the model does at these points."""
+        return self.traced_for(z.shape[0])
 
     def sources(self, traced: Trace) -> tuple[Slot, ...]:
         """The slots that `z` stands for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,11 +27,18 @@ from keras_curvature.engines.programs.activity_analysis import activity_of
 from keras_curvature.engines.programs.trace import SOME, Trace
 from keras_curvature.typing import Columns, Model, Output, Wrt
 
+Kept = Callable[[Callable[[Sequence[Any]], Trace], Sequence[Any]], Callable[[int], Trace]]
+
+
+def with_examples(specs: Sequence[Any], count: int) -> list[Any]:
+    """The specs of so many examples."""
+    return [xp.spec((count, *s.shape[1:]), s.dtype) for s in specs]
+
 
 def flattened(
     kind: Any,
     trace: Callable[..., Trace],
-    kept: Callable[[Callable[[int], Trace]], Callable[[int], Trace]],
+    kept: Kept,
     model: Model,
     inputs: Inputs,
     output: Output,
@@ -44,7 +51,8 @@ def flattened(
     Args:
         kind: of function that the backend has.
         trace: of the backend.
-        kept: from a function that traces for so many examples to one that keeps what it traced.
+        kept: from a function that traces for some specs, and those of the batch, to one that
+            traces for a number of examples and keeps what it traced.
         model: as the user gave it.
         inputs: the batch.
         output: the user's option.
@@ -62,9 +70,7 @@ def flattened(
     # What is kept for a model must not keep it, nor the batch: they would never go.
     living: Any = weakref.ref(model) if isinstance(model, keras.Layer) else lambda: model
 
-    @kept
-    def traced_for(count: int) -> Trace:
-        specs = [xp.spec((count, *s.shape[1:]), s.dtype) for s in given]
+    def traced_with(specs: Sequence[Any]) -> Trace:
         held = living()
         return trace(
             held,
@@ -76,6 +82,7 @@ def flattened(
             masked=masked,
         )
 
+    traced_for = kept(traced_with, given)
     examples = inputs.batch or inputs.leaves[0].shape[0]
     examples = SOME if xp.is_symbol(examples) else examples
     traced = traced_for(examples)

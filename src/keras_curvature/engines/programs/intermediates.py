@@ -96,7 +96,7 @@ def inside(
         rest: the other inputs.
         weights: of each output, `(m, 1)`: their sum is differentiated.
     """
-    traced = f.traced_for(z.shape[0])
+    traced = f.traced_at(z, rest)
     by_key, with_examples = dict(_by_key(f, traced)), _with_examples(f, traced)
     parts = [[by_key[key] for key in part] for part in keys]
     ends = [
@@ -168,7 +168,7 @@ def results_of(f: ProgramFunction, z: Any, rest: Sequence[Any]) -> list[Result]:
     """What the active ops of a model have given, in their order: of any number of examples."""
     if f.batch is not None:
         return []
-    traced = f.traced_for(z.shape[0])
+    traced = f.traced_at(z, rest)
     places = {(place.op_type, place.op_name): place for place in f.activity.active}
     seen = [
         (places[key[:2]], instruction)

@@ -46,7 +46,7 @@ def switches_of(f: ProgramFunction) -> Callable[[Any], list[Any]]:
 
 
 def _switches(f: ProgramFunction, z: Any) -> list[Any]:
-    traced = f.traced_for(z.shape[0])
+    traced = f.traced_at(z, ())
     values, sources = f.feeds(traced, z, ()), f.sources(traced)
     degrees = dict.fromkeys(sources, Degree.LINEAR)
     layers = [place.layer for place in f.activity.active]

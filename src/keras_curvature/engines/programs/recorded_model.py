@@ -147,7 +147,8 @@ class RecordedModel:
 
         By the gradients of what would be added to each: 0.
         """
-        slots = [s for instruction in self.active for s in instruction.outputs]
+        written = (s for instruction in self.active for s in instruction.outputs)
+        slots = [s for s in written if xp.has_derivative(self.values[s].dtype)]
         zeros = {s: xp.zeros_like(self.values[s]) for s in slots}
 
         def outputs(added: Mapping[Slot, Any]) -> Any:
@@ -159,7 +160,7 @@ class RecordedModel:
 
 def record(f: ProgramFunction, z: Any, rest: Sequence[Any]) -> RecordedModel:
     """Runs a model and keeps what it did."""
-    traced = f.traced_for(z.shape[0])
+    traced = f.traced_at(z, rest)
     given = f.feeds(traced, z, rest)
     needed = traced.program.needed(traced.outputs, given)
     values = run_through(needed, given, f.dtype)

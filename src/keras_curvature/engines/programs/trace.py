@@ -27,6 +27,7 @@ class Trace:
         structure: of the outputs.
         subset: the columns that are tapped, where they are not all.
         constants: arrays that the model holds besides its variables.
+        decisions: what the model went by when it was traced, and may be otherwise at other points.
     """
 
     program: Program
@@ -38,6 +39,7 @@ class Trace:
     structure: Any
     subset: Subset | None
     constants: tuple[Any, ...]
+    decisions: tuple[Any, ...] = ()
 
     def aval(self, source: Any) -> Any:
         """Shape and dtype of a slot or of a constant."""

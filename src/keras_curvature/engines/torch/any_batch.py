@@ -5,16 +5,20 @@ Where the traces differ by a number, it is one that goes with the number of exam
 
 from __future__ import annotations
 
-import functools
+import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 
+from keras_curvature.engines.programs.flattening import with_examples
 from keras_curvature.engines.programs.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.programs.trace import Trace
-from keras_curvature.engines.torch.calls import Aval, Call, Written
+from keras_curvature.engines.torch.calls import Aval, Call, Hole, Written
+from keras_curvature.engines.torch.memory import Geometry, Memory
+from keras_curvature.engines.torch.recording import Decision
 
 FEW, MORE = 2, 3
 """Examples of the two traces; one example would be broadcast where more are not."""
@@ -35,33 +39,72 @@ class Counting:
     offset: int
 
 
-def for_any_batch(batch: int | None) -> Callable[..., Callable[[int], Trace]]:
-    """From what traces for one number of examples to what does so for any, and keeps it.
+class Traces:
+    """A model's traces, by numbers of examples."""
 
-    Args:
-        batch: how many examples the model takes, if its maker has said so.
-    """
+    def __init__(
+        self, traced_with: Callable[..., Trace], specs: Sequence[Any], batch: int | None
+    ) -> None:
+        """Makes them as they are asked for.
 
-    def kept(traced_for: Callable[[int], Trace]) -> Callable[[int], Trace]:
-        @functools.cache
-        def general() -> tuple[Trace, Trace] | None:
-            few, more = traced_for(FEW), traced_for(MORE)
-            try:
-                return few, _joined(few, more)
-            except OfSoManyExamplesError:
-                return None
+        Args:
+            traced_with: traces the model, with specs or with tensors.
+            specs: of its inputs.
+            batch: how many examples the model takes, if its maker has said so.
+        """
+        self._traced_with = traced_with
+        self._specs = specs
+        self._batch = batch
+        self._joined: Trace | None = None
+        self._tried = False
+        self._kept: OrderedDict[int, Trace] = OrderedDict()
+        self._decided: dict[int, list[Trace]] = {}
 
-        @functools.lru_cache(KEPT)
-        def for_count(count: int) -> Trace:
-            found = None if batch else general()
-            if found is None:
-                return traced_for(count)
-            few, joined = found
-            return few if count == FEW else _at(joined, count)
+    def __call__(self, count: int) -> Trace:
+        """What the model does with so many examples, at numbers that are made up."""
+        if count in self._kept:
+            self._kept.move_to_end(count)
+            return self._kept[count]
+        joined = self._for_any()
+        found = self._for(count) if joined is None else _at(joined, count)
+        self._kept[count] = found
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return found
 
-        return for_count
+    def decided(self, count: int) -> list[Trace]:
+        """What the model did with so many examples where it came to other decisions."""
+        return self._decided.setdefault(count, [])
 
-    return kept
+    def at(self, leaves: Sequence[torch.Tensor]) -> Trace:
+        """What the model does with these numbers; kept."""
+        found = self._traced_with(list(leaves))
+        known = self.decided(leaves[0].shape[0])
+        known.insert(0, found)
+        del known[KEPT:]
+        return found
+
+    def _for(self, count: int) -> Trace:
+        return self._traced_with(with_examples(self._specs, count))
+
+    def _for_any(self) -> Trace | None:
+        if not self._tried and not self._batch:
+            few, more = self._for(FEW), self._for(MORE)
+            with contextlib.suppress(OfSoManyExamplesError):
+                self._joined = _joined(_pruned(few), _pruned(more))
+        self._tried = True
+        return self._joined
+
+
+def _pruned(trace: Trace) -> Trace:
+    """The trace without what nothing comes of: a loss divided by the number of examples, say."""
+    tap = () if trace.tap is None else (trace.tap,)
+    fetches = (*trace.outputs, *tap, *(decision.slot for decision in trace.decisions))
+    needed = trace.program.needed(fetches, ())
+    return replace(trace, program=replace(trace.program, instructions=tuple(needed)))
+
+
+JOINED = (Instruction, Operation, Call, Written, Memory, Geometry, Aval, Decision)
 
 
 def _joined(few: Trace, more: Trace) -> Trace:
@@ -74,6 +117,7 @@ def _joined(few: Trace, more: Trace) -> Trace:
         few,
         program=_both(few.program, more.program),
         outputs=_both(few.outputs, more.outputs),
+        decisions=_both(few.decisions, more.decisions),
     )
 
 
@@ -86,14 +130,16 @@ def _both(a: Any, b: Any) -> Any:
         return a
     if isinstance(a, Slot) or a is b:
         return _same(a, b)
+    if isinstance(a, Hole):
+        return _same(a, b)
     if isinstance(a, Program):
         return replace(
             a,
             results=_both(a.results, b.results),
-            avals=_both(a.avals, b.avals),
+            avals=_avals_of_both(a, b),
             instructions=_both(a.instructions, b.instructions),
         )
-    if isinstance(a, (Instruction, Operation, Call, Written, Aval)):
+    if isinstance(a, JOINED):
         parts = {f.name: _both(getattr(a, f.name), getattr(b, f.name)) for f in _compared(a)}
         return replace(a, **parts)
     if isinstance(a, (tuple, list)):
@@ -108,6 +154,12 @@ def _both(a: Any, b: Any) -> Any:
         slope = (b - a) // (MORE - FEW)
         return Counting(slope, a - slope * FEW)
     return _same(a, b)
+
+
+def _avals_of_both(a: Program, b: Program) -> dict[Slot, Any]:
+    """Of what is read or written: the numbers of other slots may differ."""
+    slots = {*a.arguments, *(slot for step in a.instructions for slot in step.outputs)}
+    return {slot: _both(a.avals[slot], b.avals[slot]) for slot in slots}
 
 
 def _compared(a: Any) -> Sequence[Any]:
@@ -133,9 +185,7 @@ def _at(joined: Trace, count: int) -> Trace:
     program = joined.program
     avals = {slot: _with(aval, count) for slot, aval in program.avals.items()}
     instructions = tuple(_with(found, count) for found in program.instructions)
-    return replace(
-        joined, program=replace(program, avals=avals, instructions=instructions)
-    )
+    return replace(joined, program=replace(program, avals=avals, instructions=instructions))
 
 
 def _with(value: Any, count: int) -> Any:
@@ -159,5 +209,3 @@ def _with(value: Any, count: int) -> Any:
             changed["_wide"] = {}
         return replace(value, **changed) if changed else value
     return value
-
-

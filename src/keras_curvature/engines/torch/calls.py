@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from keras_curvature.engines.torch.arrays import widened
 
-OPERANDS = {"self", "other", "exponent", "end", "weight"}
+OPERANDS = {"self", "other", "exponent"}
 """Arguments that are inputs also where they are numbers: those of functions of each number."""
 
 
@@ -69,8 +69,16 @@ class Call:
         return [y for y in pytree.tree_leaves(output) if isinstance(y, torch.Tensor)]
 
 
+LAYOUTS = {
+    torch.ops.aten.view.default: torch.ops.aten.reshape.default,
+    torch.ops.aten._unsafe_view.default: torch.ops.aten.reshape.default,
+    torch.ops.aten._reshape_alias.default: lambda x, size, stride: x.reshape(size),
+}
+"""What takes tensors that lie in memory in one way, and the same for any way."""
+
+
 def _runner(call: Call, dtype: Any) -> Callable[[Sequence[Any]], Any]:
-    function = call.function
+    function = LAYOUTS.get(call.function, call.function)
     kwargs = {name: _widened(value, dtype) for name, value in call.kwargs.items()}
     args = tuple(_widened(value, dtype) for value in call.args)
     plain = all(isinstance(x, Hole) for x in args) and not any(
@@ -98,7 +106,7 @@ def _widened(value: Any, dtype: Any) -> Any:
 @functools.cache
 def _names(function: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
     arguments = function._schema.arguments
-    defaults = {a.name: a.default_value for a in arguments if a.has_default_value()}
+    defaults = {a.name: a.default_value if a.has_default_value() else None for a in arguments}
     return tuple(a.name for a in arguments), defaults
 
 

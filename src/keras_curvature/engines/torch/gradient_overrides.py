@@ -44,9 +44,7 @@ def _sloped(value: Function, *slopes: Function) -> Function:
 
     def function(*x: Any) -> Any:
         first = next(y for y in x if isinstance(y, torch.Tensor))
-        given = [
-            y if isinstance(y, torch.Tensor) else torch.as_tensor(y).to(first) for y in x
-        ]
+        given = [y if isinstance(y, torch.Tensor) else torch.as_tensor(y).to(first) for y in x]
         return Sloped.apply(*given)
 
     return function
@@ -87,12 +85,8 @@ def _is(condition: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return condition.to(like.dtype)
 
 
-maximum: Function = _sloped(
-    torch.maximum, lambda a, b: _is(a >= b, a), lambda a, b: _is(a < b, b)
-)
-minimum: Function = _sloped(
-    torch.minimum, lambda a, b: _is(a < b, a), lambda a, b: _is(a >= b, b)
-)
+maximum: Function = _sloped(torch.maximum, lambda a, b: _is(a >= b, a), lambda a, b: _is(a < b, b))
+minimum: Function = _sloped(torch.minimum, lambda a, b: _is(a < b, a), lambda a, b: _is(a >= b, b))
 """A tie is one where `a` is about to be the larger.
 
 So is it for `abs(a - b)`, which has `a - b`: these three stand together in formulas of smooth
@@ -145,6 +139,11 @@ OVERRIDES: dict[str, Function] = {
     "abs": _of_inputs(absolute),
     "elu": elu,
     "expm1": _of_inputs(expm1),
+    "fill": lambda params, x, *value: (
+        torch.full_like(x, params.get("value", 0), *value)
+        if not value
+        else torch.zeros_like(x) + value[0]
+    ),
     "gelu": gelu,
     "logaddexp": _of_inputs(logaddexp),
     "logaddexp2": _of_inputs(logaddexp2),
@@ -155,5 +154,6 @@ OVERRIDES: dict[str, Function] = {
     "silu": _of_inputs(silu),
     "softplus": softplus,
     "tanh": _of_inputs(tanh),
+    "zero": lambda params, x: torch.zeros_like(x),
 }
 """Operation type -> from its parameters and inputs, real numbers, to its result."""

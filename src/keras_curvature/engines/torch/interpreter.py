@@ -114,7 +114,16 @@ def emit(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
         if operation.type in FROM_INTEGERS and not _has_floats(inputs):
             wide = widened(results[0].dtype, dtype)
             inputs = [x.to(wide) if isinstance(x, torch.Tensor) else x for x in inputs]
-    return primitive.run(inputs, dtype)
+    outputs: list[Any] = primitive.run(inputs, dtype)
+    if is_float and dtype is not None:
+        outputs = [_wide(y, dtype) for y in outputs]
+    return outputs
+
+
+def _wide(y: torch.Tensor, dtype: Any) -> torch.Tensor:
+    """In the dtype of the evaluation: PyTorch makes float32 of what says no dtype."""
+    wide = widened(y.dtype, dtype)
+    return y if y.dtype == wide else y.to(wide)
 
 
 def _has_floats(inputs: Sequence[Any]) -> bool:

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from keras_curvature.engines.programs.program import Instruction, Operation, Slot
 from keras_curvature.engines.torch.calls import Aval, Call, Written, call_of
 from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
+from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
 
 aten = torch.ops.aten
 
@@ -31,8 +32,42 @@ REFUSED = {"resize_", "resize_as_", "set_", "_resize_output_"}
 """Operations that change what lies in memory under other tensors."""
 
 
-class DependsOnNumbersError(TypeError):
-    """The model takes a number out of a tensor that depends on what it is given."""
+RENAMING = {
+    aten.detach_.default: aten.detach.default,
+    aten.squeeze_.default: aten.squeeze.default,
+    aten.squeeze_.dim: aten.squeeze.dim,
+    aten.squeeze_.dims: aten.squeeze.dims,
+    aten.swapaxes_.default: aten.transpose.int,
+    aten.swapdims_.default: aten.transpose.int,
+    aten.t_.default: aten.t.default,
+    aten.transpose_.default: aten.transpose.int,
+    aten.unsqueeze_.default: aten.unsqueeze.default,
+}
+"""Operations in place that only look at the same memory in another way."""
+
+
+class NotTracedError(RuntimeError):
+    """The model does what is not known here.
+
+    No TypeError: `x += y` makes words of its own of those.
+    """
+
+
+class DependsOnNumbersError(NotTracedError):
+    """The model makes something else than a tensor of what depends on its inputs."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A whole number or truth value that the model took out of a tensor, and went by.
+
+    Attributes:
+        slot: of the tensor.
+        number: what it was.
+    """
+
+    slot: Slot
+    number: int
 
 
 @dataclass
@@ -75,13 +110,16 @@ class Recorder(TorchDispatchMode):
         self._lists: list[list[Instruction]] = [[]]
         self._places: dict[int, _Place] = {}
         self._storages: dict[int, _Storage] = {}
+        self.decisions: list[Decision] = []
         self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._dependent: set[Slot] = set()
         self._meant = False
         self._number = 0
 
     def argument(self, tensor: torch.Tensor) -> Slot:
         """Has a slot stand for a tensor that the program is given."""
         slot = self._slot(tensor)
+        self._dependent.add(slot)
         self._put(tensor, slot)
         return slot
 
@@ -106,6 +144,11 @@ class Recorder(TorchDispatchMode):
             self._read_again(value, place, storage)
         return place.slot
 
+    def is_dependent(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor depends on what the program is given."""
+        source = self.source_of(tensor)
+        return isinstance(source, Slot) and source in self._dependent
+
     def instructions(self) -> list[Instruction]:
         """All that was written down."""
         return self._lists[0]
@@ -117,9 +160,7 @@ class Recorder(TorchDispatchMode):
                 tensor.copy_(before)
         self._before.clear()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """One operation: done, and written down."""
         kwargs = kwargs or {}
         taken_apart = DECOMPOSITIONS.get(func)
@@ -128,12 +169,14 @@ class Recorder(TorchDispatchMode):
                 return taken_apart(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name in REFUSED or func._overloadname == "out":
-            raise TypeError(
+            raise NotTracedError(
                 f"The model calls `torch.{name}`, which changes memory under other tensors: there "
                 "is no derivative of that. Write it so that it gives a new tensor."
             )
         if name == "_local_scalar_dense":
             return self._number_of(func, args)
+        if func in RENAMING:
+            return self._renamed(func, args, kwargs)
         if func._schema.is_mutable:
             return self._written(func, args, kwargs)
         output = func(*args, **kwargs)
@@ -144,13 +187,17 @@ class Recorder(TorchDispatchMode):
         return output
 
     def _number_of(self, func: Any, args: Any) -> Any:
-        if isinstance(self.source_of(args[0]), Slot):
-            raise DependsOnNumbersError(
-                "The model takes a number out of a tensor that depends on its inputs or weights, "
-                "as `if`, `while`, `float()` or `.item()` do: what it does then holds for these "
-                "numbers alone. Write it with `torch.where` or `keras.ops.where`."
-            )
-        return func(*args)
+        (tensor,) = args
+        number = func(tensor)
+        if self.is_dependent(tensor):
+            if isinstance(number, (float, complex)):
+                raise DependsOnNumbersError(
+                    "The model takes a number out of a tensor that depends on its inputs or "
+                    "weights, as `float()` and `.item()` do, where its derivative is lost. Leave "
+                    "it a tensor."
+                )
+            self.decisions.append(Decision(self.source_of(tensor), number))
+        return number
 
     def _slot(self, like: torch.Tensor) -> Slot:
         slot = Slot(len(self.avals))
@@ -177,27 +224,60 @@ class Recorder(TorchDispatchMode):
             self._put(y, slot)
 
     def _step(
-        self, kind: str, call: Call | Written, inputs: Sequence[Any], like: Sequence[torch.Tensor]
+        self,
+        kind: str,
+        call: Call | Written | Memory,
+        inputs: Sequence[Any],
+        like: Sequence[torch.Tensor],
     ) -> list[Slot]:
         """Writes an instruction down, whose results are like some tensors."""
         slots = [self._slot(y) for y in like]
         avals = tuple(self.avals[x] if isinstance(x, Slot) else _aval(x) for x in inputs)
         results = tuple(self.avals[slot] for slot in slots)
+        if not self._dependent.isdisjoint(x for x in inputs if isinstance(x, Slot)):
+            self._dependent.update(slots)
         operation = Operation(kind, call, call.params, _scope(), self._number, avals, results)
         self._number += 1
         self._lists[-1].append(Instruction(operation, tuple(inputs), tuple(slots)))
         return slots
 
+    def _renamed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A tensor that is looked at in another way from here on."""
+        call, inputs = call_of(RENAMING[func], args, kwargs, self.source_of)
+        output = func(*args, **kwargs)
+        (slot,) = self._step(call.type, call, inputs, [output])
+        self._put(args[0], slot)
+        return output
+
     def _written(self, func: Any, args: Any, kwargs: Any) -> Any:
         """An operation in place, as one that gives a new result."""
+        if func is aten.copy_.default:
+            return self._copied(*args)
         functional, tensor = _functional(func, args, kwargs)
-        if id(tensor) in self.weights or self._is_outside(tensor):
-            self._before.append((tensor, tensor.detach().clone()))
+        self._keep(tensor)
         call, inputs = call_of(functional, args, kwargs, self.source_of)
         output = func(*args, **kwargs)
         (slot,) = self._step(call.type, call, inputs, [tensor])
         self._store(tensor, slot)
         return output
+
+    def _copied(self, tensor: torch.Tensor, given: torch.Tensor, *_: Any) -> torch.Tensor:
+        """Numbers that are written in the place of all that were there."""
+        self._keep(tensor)
+        source = self.source_of(given)
+        if given.dtype != tensor.dtype or not isinstance(source, Slot):
+            as_it_is = {"dtype": tensor.dtype}
+            source = self._derived(aten._to_copy.default, (source,), given, as_it_is, tensor.dtype)
+        if given.shape != tensor.shape:
+            source = self._derived(aten.expand.default, (source, list(tensor.shape)), tensor)
+        tensor.copy_(given)
+        self._store(tensor, source)
+        return tensor
+
+    def _keep(self, tensor: torch.Tensor) -> None:
+        """Remembers the numbers of what is written to and is not made here."""
+        if id(tensor) in self.weights or self._is_outside(tensor):
+            self._before.append((tensor, tensor.detach().clone()))
 
     def _is_outside(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is neither given nor made here: what a module holds besides weights."""
@@ -211,15 +291,12 @@ class Recorder(TorchDispatchMode):
             self._put(tensor, slot)
             return
         storage.version += 1
-        if _geometry(storage.owner) == _geometry(tensor):
+        owner = storage.owner
+        if geometry_of(owner) == geometry_of(tensor):
             storage.slot = slot
         else:
-            owner = storage.owner
-            storage.slot = self._derived(
-                aten.as_strided_scatter.default,
-                (self._contiguous(storage), slot, *_geometry(tensor)),
-                owner,
-            )
+            write = Memory(WRITE, geometry_of(owner), geometry_of(tensor))
+            (storage.slot,) = self._step(WRITE, write, (storage.slot, slot), [owner])
             owners = self._places.get(id(owner))
             if owners is not None:
                 owners.slot, owners.version = storage.slot, storage.version
@@ -227,32 +304,25 @@ class Recorder(TorchDispatchMode):
 
     def _read_again(self, tensor: torch.Tensor, place: _Place, storage: _Storage) -> None:
         """What a tensor is after another one wrote to its memory."""
-        if _geometry(storage.owner) == _geometry(tensor):
+        if geometry_of(storage.owner) == geometry_of(tensor):
             place.slot = storage.slot
         else:
-            place.slot = self._derived(
-                aten.as_strided.default,
-                (self._contiguous(storage), *_geometry(tensor)),
-                tensor,
-            )
+            read = Memory(READ, geometry_of(storage.owner), geometry_of(tensor))
+            (place.slot,) = self._step(READ, read, (storage.slot,), [tensor])
         place.version = storage.version
 
-    def _contiguous(self, storage: _Storage) -> Slot:
-        """A tensor that lies in memory in the order of its numbers, whoever computes it."""
-        owner = storage.owner
-        if not owner.is_contiguous() or owner.storage_offset():
-            raise TypeError(
-                "The model writes into a part of a tensor that does not lie in memory in the order "
-                "of its numbers. Make a copy of it first: `x = x.contiguous()`."
-            )
-        options = {"memory_format": torch.contiguous_format}
-        return self._derived(aten.clone.default, (storage.slot,), owner, options)
-
     def _derived(
-        self, func: Any, args: Sequence[Any], like: torch.Tensor, kwargs: Any = None
+        self,
+        func: Any,
+        args: Sequence[Any],
+        like: torch.Tensor,
+        kwargs: Any = None,
+        dtype: torch.dtype | None = None,
     ) -> Slot:
         call, inputs = call_of(func, args, kwargs or {}, lambda x: x)
-        return self._step(call.type, call, inputs, [like])[0]
+        with torch.utils._python_dispatch._disable_current_modes():
+            shaped = torch.empty(like.shape, dtype=dtype or like.dtype, device="meta")
+        return self._step(call.type, call, inputs, [shaped])[0]
 
     @contextlib.contextmanager
     def meant(self) -> Iterator[None]:
@@ -309,9 +379,7 @@ class Recorder(TorchDispatchMode):
         if alone:
             return results[0]
         found = iter(results)
-        return type(output)(
-            next(found) if isinstance(y, torch.Tensor) else y for y in outputs
-        )
+        return type(output)(next(found) if isinstance(y, torch.Tensor) else y for y in outputs)
 
 
 class Context:
@@ -363,7 +431,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
     def refusing(original: Callable[..., Any], word: str) -> Callable[..., Any]:
         def refuse(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(recorder.source_of(self), Slot):
+            if recorder.is_dependent(self):
                 raise DependsOnNumbersError(
                     f"The model makes {word} of a tensor that depends on its inputs or weights, "
                     "through which no derivative passes. Write it with `keras.ops` or `torch`."
@@ -393,10 +461,6 @@ def _memory(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def _geometry(tensor: torch.Tensor) -> tuple[list[int], list[int], int]:
-    return list(tensor.shape), list(tensor.stride()), int(tensor.storage_offset())
-
-
 def _aval(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return Aval(tuple(value.shape), value.dtype)
@@ -418,9 +482,8 @@ def _functional(func: Any, args: Any, kwargs: Any) -> tuple[Any, torch.Tensor]:
     packet = getattr(aten, name.removesuffix("_"), None)
     overload = getattr(packet, func._overloadname, None)
     if overload is None or overload._schema.is_mutable or len(changed) != 1:
-        raise TypeError(
+        raise NotTracedError(
             f"The model calls `torch.{name}`, which changes a tensor in place in a way that is not "
             "known here. Write it so that it gives a new tensor."
         )
     return overload, changed[0]
-

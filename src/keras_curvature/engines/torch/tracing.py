@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import torch
 from keras.src.backend.torch.core import get_device
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from keras_curvature.engines.columns import Subset, subset_of
 from keras_curvature.engines.keras_calls import (
@@ -36,8 +37,10 @@ def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """What is traced here is recorded by nobody else, and draws no numbers from anybody's."""
-    devices = [get_device()] if get_device().type == "cuda" else []
+    device = torch.device(get_device())
+    devices = [device] if device.type == "cuda" else []
     with (
+        temporarily_clear_interpreter_stack(),
         torch.random.fork_rng(devices),
         torch.inference_mode(False),
         torch.no_grad(),
@@ -61,7 +64,7 @@ def trace(
 
     Args:
         model: a Keras model or layer, a `torch.nn.Module`, or any function of a tensor.
-        specs: one per flattened input, and one per mask.
+        specs: one per flattened input, and one per mask; tensors where their numbers count.
         structure: the inputs' structure, anything in place of the leaves.
         select: applied to the model's output.
         tap: name of a layer, or index of an input some of whose columns are differentiated by.
@@ -134,17 +137,30 @@ def trace(
         structure=keras.tree.map_structure(lambda _: None, outputs),
         subset=noted[0] if noted else None,
         constants=(),
+        decisions=tuple(recorder.decisions),
     )
 
 
 def _made_up(spec: Any) -> torch.Tensor:
-    """Numbers at which most functions are smooth; a token that every embedding has."""
+    """Numbers at which most functions are smooth; a token that every embedding has.
+
+    Of a tensor its own.
+    """
+    if isinstance(spec, torch.Tensor):
+        return spec.detach().clone()
     dtype = arrays.dtype_of(spec.dtype)
     if not dtype.is_floating_point:
         return torch.zeros(spec.shape, dtype=dtype, device=get_device())
     count = torch.Size(spec.shape).numel()
     numbers = torch.linspace(0.25, 0.75, count, device=get_device()).to(dtype)
     return numbers.reshape(spec.shape)
+
+
+def plain(tensor: torch.Tensor) -> torch.Tensor:
+    """The numbers of a tensor without the transformations of PyTorch around it."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.detach()
 
 
 def _explain(error: Exception, model: Callable[..., Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from keras_curvature.engines.programs.program import Operation
+from keras_curvature.engines.torch.memory import READ, WRITE
 
 Test = Callable[[Operation, Collection[int]], bool]
 
@@ -74,7 +75,7 @@ KEEPING: dict[str, Test] = {
     **dict.fromkeys(("stack", "unsqueeze"), _apart(more=1)),
     **dict.fromkeys(("flip", "roll"), _apart("dims")),
     **dict.fromkeys(("convolution", "mm"), _left_alone),
-    **dict.fromkeys(("as_strided", "as_strided_scatter", "t"), _never),
+    **dict.fromkeys((READ, WRITE, "as_strided", "as_strided_scatter", "t"), _never),
     "constant_pad_nd": lambda op, reached: len(op.params["pad"]) < 2 * len(op.avals[0].shape),
     "diagonal": _diagonal,
     "embedding": lambda op, reached: 0 not in reached,
@@ -86,4 +87,3 @@ KEEPING: dict[str, Test] = {
     "transpose": _swapped,
 }  # fmt: skip
 """From an operation and the inputs that depend on the point to whether the examples stay."""
-

@@ -38,6 +38,7 @@ from keras_curvature.engines.torch.gradient_overrides import (
     ROOT_HALF,
     slope_of_tanh,
 )
+from keras_curvature.engines.torch.memory import READ, WRITE
 from keras_curvature.engines.torch.softmax_functions import deviation
 from keras_curvature.engines.torch.taylor import jvp
 from keras_curvature.engines.torch.taylor.batch_axis import dims_of
@@ -234,8 +235,7 @@ def parted(take: Callable[[Step, Any, int], Sequence[Any]]) -> Rule:
         firsts = take(step, first, dim)
         seconds = [None] * len(firsts) if second is None else take(step, second, dim)
         return [
-            Jet(y, Base(*stacks))
-            for y, *stacks in zip(step.outputs, firsts, seconds, strict=True)
+            Jet(y, Base(*stacks)) for y, *stacks in zip(step.outputs, firsts, seconds, strict=True)
         ]
 
     return Rule(propagate, Traits(linear_in=(0,)))
@@ -408,19 +408,18 @@ def largest_of_axes(pick: Any) -> Rule:
     return replace(plain, propagate=propagate)
 
 
-def _bound(step: Step, name: str, place: int) -> Any:
-    """A bound of a clipping: a number, a tensor or none."""
-    return step.op.params.get(name)
-
-
 def clipped() -> Rule:
     """`clamp` between two numbers."""
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         x, y, jet = step.inputs[0], step.outputs[0], jets[0]
+        p = step.op.params
         if len(step.inputs) > 1 or jet is None:
             return jvp.propagate(step, jets, mode, piecewise_linear=True)
-        low, high = step.op.params.get("min"), step.op.params.get("max")
+        low, high = (
+            next((p[name] for name in names if p.get(name) is not None), None)
+            for names in (("min", "min_val"), ("max", "max_val"))
+        )
         inside = torch.ones_like(x, dtype=torch.bool)
         inside = inside if low is None else inside & (x >= low)
         inside = inside if high is None else inside & (x <= high)
@@ -661,12 +660,12 @@ LINEAR: dict[str, Rule] = {
         folded(),
     ),
     **dict.fromkeys(
-        ("_conj", "_fft_c2c", "_fft_c2r", "_fft_r2c", "as_strided", "as_strided_scatter",
+        (READ, WRITE, "_conj", "_fft_c2c", "_fft_c2r", "_fft_r2c", "as_strided", "as_strided_scatter",
          "diag_embed", "diagonal", "diagonal_scatter", "embedding", "gather", "imag", "index",
          "index_add", "index_put", "index_select", "masked_scatter", "real", "repeat", "roll",
          "rot90", "scatter", "scatter_add", "select_scatter", "slice_scatter", "trace", "tril",
          "triu", "unfold", "view_as_complex", "view_as_real", "_unsafe_index",
-         "_unsafe_index_put", "squeeze_copy", "view_copy", "resolve_conj", "zero"),
+         "_unsafe_index_put", "squeeze_copy", "view_copy", "resolve_conj"),
         _linear(),
     ),
 }  # fmt: skip
@@ -726,9 +725,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "atanh": elementwise(lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2),
     "cos": elementwise(lambda x, y: -torch.sin(x), lambda x, y: -y),
     "cosh": elementwise(lambda x, y: torch.sinh(x), lambda x, y: y),
-    "digamma": elementwise(
-        lambda x, y: torch.polygamma(1, x), lambda x, y: torch.polygamma(2, x)
-    ),
+    "digamma": elementwise(lambda x, y: torch.polygamma(1, x), lambda x, y: torch.polygamma(2, x)),
     "div": _quotient(),
     "elu": by_params(_elu, "elu"),
     "erf": elementwise(
@@ -786,7 +783,7 @@ WITHOUT_DERIVATIVE: dict[str, Rule] = {
          "bucketize", "ceil", "eq", "empty_like", "fill", "floor", "floor_divide", "full_like",
          "isfinite", "isinf", "isnan", "logical_and", "logical_not", "logical_or", "logical_xor",
          "ne", "nextafter", "ones_like", "round", "searchsorted", "stop_gradient", "trunc",
-         "zeros_like", "new_zeros", "new_ones", "new_full", "new_empty", "signbit"),
+         "zero", "zeros_like", "new_zeros", "new_ones", "new_full", "new_empty", "signbit"),
         nothing(),
     ),
     **dict.fromkeys(("ge", "gt", "le", "lt"), nothing(switches=difference)),
