@@ -58,7 +58,7 @@ def own_answer(s: Subject, taken: Sample) -> Own:
     try:
         compute, mixing = _asking(s), xp.constant(s.f.mixing.sum(axis=1))
         function = s.bound.evaluator.function(compute, [*leaves, v], [mixing])
-        found = [np.asarray(function(*leaves, v, mixing)["own"]) for _ in range(CALLS)]
+        found = [xp.to_numpy(function(*leaves, v, mixing)["own"]) for _ in range(CALLS)]
         answers = [answer * length[:, 0] ** 2 for answer in found]
     except Exception as error:  # whatever it raises is the answer
         return Own(np.nan, 0, _reason(error))

@@ -24,6 +24,7 @@ from keras_curvature.engines.api import (
     NotDifferentiableError,
     Options,
     bind,
+    xp,
 )
 from keras_curvature.engines.backend import (
     backend_second_derivative,
@@ -150,7 +151,7 @@ def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Findin
     spread = float(taken.value.std(axis=0).max()) or 1.0
     z, rest = s.f64.point(s.leaves)
     states = look(s, s.f, parts, *s.f.point(s.leaves))
-    lines = hidden_curvature.lines_of(s, np.asarray(z), rest)
+    lines = hidden_curvature.lines_of(s, xp.to_numpy(z), rest)
     relative = float(np.max(rounding)) / spread
     altered = agreement.findings(s, agreement.agreement(s, rounding))
     kinks = hidden_curvature.findings(s, lines, relative, taken, parts, states, right=not altered)
@@ -174,7 +175,7 @@ def _checks(s: Subject, parts: tuple[Part, ...]) -> tuple[str, ...]:
     return (
         f"{_on_the_graph(s)} Layers with kinks: {kinked}.",
         f"{s.count} of {s.total} examples{outputs}: slope, exact second derivative along a random "
-        f"direction and the units of the layers, in {s.f.dtype.name}.",
+        f"direction and the units of the layers, in {xp.name_of(s.f.dtype)}.",
         f"{hidden_curvature.lines_at_most(s)} straight lines between examples: change of slope "
         "against the integral of the exact second derivative, in float64.",
         f"Differences against autodiff at {min(agreement.EXAMPLES, s.count)} examples.",

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
-from keras_curvature.engines.api import Place
+from keras_curvature.engines.api import Place, xp
 from keras_curvature.engines.backend import results_of
 from keras_curvature.typing import Tensor
 
@@ -51,4 +51,4 @@ def _first(s: Subject, example: int) -> tuple[Place | None, str]:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    return bool(np.isfinite(np.asarray(tensor)).all())
+    return bool(np.isfinite(xp.to_numpy(tensor)).all())

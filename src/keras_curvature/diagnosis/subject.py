@@ -122,7 +122,7 @@ class Subject:
         size = self.options.batch_size or max(1, self.f64.rows_at_once() // rows_per_example)
         shared = [xp.array(constant) for constant in constants]
         found = run_chunked(self.bound, compute, given, size, {}, constants=shared, once=once)
-        arrays = {key: np.asarray(tensor) for key, tensor in found.items()}
+        arrays = {key: xp.to_numpy(tensor) for key, tensor in found.items()}
         return {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 
 
@@ -141,7 +141,7 @@ def subject_of(
     f = few_outputs(bound.f)
     f64 = few_outputs(dataclasses.replace(bound.f, dtype=xp.dtype_of("float64")))
     z = f64.point(bound.inputs.leaves)[0]
-    spread = np.asarray(windows.spread(z))
+    spread = xp.to_numpy(windows.spread(z))
     most = min(at_most, EXAMPLES_IF_WIDE if len(spread) > WIDE else MOST_EXAMPLES)
     most = min(most, int(np.clip(f64.rows_at_once(), LEAST_EXAMPLES, MOST_EXAMPLES)))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:most])
@@ -156,7 +156,7 @@ def subject_of(
         f64=f64,
         spread=spread,
         v=spread * v / np.linalg.norm(v, axis=1, keepdims=True),
-        h=np.asarray(windows.resolve(scale, f.inputs, lambda: xp.constant(spread))),
+        h=xp.to_numpy(windows.resolve(scale, f.inputs, lambda: xp.constant(spread))),
     )
 
 

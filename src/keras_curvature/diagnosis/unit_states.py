@@ -64,7 +64,7 @@ def look(
     evaluator = s.bound.evaluator
     tensors = [xp.cast(z, f.dtype), *rest]
     function = evaluator.function(compute, tensors, once=True)
-    found = {name: np.asarray(tensor) for name, tensor in function(*tensors).items()}
+    found = {name: xp.to_numpy(tensor) for name, tensor in function(*tensors).items()}
     return [
         State(
             part=part,

@@ -12,6 +12,7 @@ from keras_curvature.diagnosis.hidden_curvature import EXACT_SLOPE, Lines, where
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
 from keras_curvature.diagnosis.unit_states import State
+from keras_curvature.engines.api import xp
 
 WORTH_TELLING = 0.1
 """Share of the examples with a second derivative of 0 from which the reason is looked for."""
@@ -170,7 +171,7 @@ def _underflow(s: Subject, rows: Rows, largest: float) -> Finding:
         kind="underflow",
         where="",
         layers=(),
-        found=f"At {_of(rows, s)} the second derivative is 0 in {s.f.dtype.name} and up to "
+        found=f"At {_of(rows, s)} the second derivative is 0 in {xp.name_of(s.f.dtype)} and up to "
         f"{largest:.2g} in float64, along a direction one standard deviation long.",
         meaning="It is too small for the dtype, and not 0.",
         advice='Pass dtype="float64", or scale inputs and outputs to a deviation of 1.',

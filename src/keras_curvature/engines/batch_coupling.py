@@ -68,7 +68,7 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
     Raises:
         ValueError: if the output has not a row for each example.
     """
-    z, *rest = (np.asarray(x) for x in _point(f, [leaf[:EXAMPLES] for leaf in leaves]))
+    z, *rest = (xp.to_numpy(x) for x in _point(f, [leaf[:EXAMPLES] for leaf in leaves]))
     as_called = running.as_called(f)
 
     def call(z: Any, rest: Sequence[Any]) -> list[Tensor]:
@@ -83,10 +83,10 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
     # At least twice as many rows as below: what depends on their number shows too.
     times = 2 if count == 1 else 1
     rows = np.tile(np.concatenate([z, moved]), [times, 1])
-    together = np.asarray(f.outputs.join(call(rows, [_tiled(r, 2 * times) for r in rest])))
+    together = xp.to_numpy(f.outputs.join(call(rows, [_tiled(r, 2 * times) for r in rest])))
     # Twice the same example, for the models that fail on a batch of one.
     pairs = [[_tiled(t[i : i + 1], 2) for t in (z, *rest)] for i in range(count)]
-    found = [np.asarray(f.outputs.join(call(pair[0], pair[1:]))) for pair in pairs]
+    found = [xp.to_numpy(f.outputs.join(call(pair[0], pair[1:]))) for pair in pairs]
     alone = np.concatenate([y[:1] for y in found])
     return _relative(together[:count], alone)
 
@@ -94,7 +94,7 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
 def randomness(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
     """How much an output changes from one call to the next, relative to the largest output."""
     few, call = [leaf[:EXAMPLES] for leaf in leaves], running.as_called(f)
-    first, second = (np.asarray(f.outputs.join(call(*f.point(few)))) for _ in range(2))
+    first, second = (xp.to_numpy(f.outputs.join(call(*f.point(few)))) for _ in range(2))
     return _relative(first, second)
 
 

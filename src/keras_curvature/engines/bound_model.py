@@ -187,7 +187,7 @@ def bind(
         options.wrt,
         options.columns,
         None if options.columns is None else inputs.columns,
-        inside.name,
+        xp.name_of(inside),
     )
 
     def make(mirrored: bool) -> Evaluator:

@@ -132,6 +132,8 @@ def as_fits(
         try:
             return eagerly(compute, tensors, size)
         except compilation.OUT_OF_MEMORY as error:
+            if not compilation.ran_out(error):
+                raise
             if size == 1:
                 raise compilation.saying(
                     "The memory does not suffice for one example at a time", error

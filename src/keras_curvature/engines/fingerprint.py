@@ -102,7 +102,7 @@ def _tensor(value: Tensor, adapts: bool) -> Hashable:
         xp.has_numbers(value)
         and np.prod(value.shape) * xp.itemsize(value.dtype) <= LARGEST_CONSTANT
     ):
-        return _array(np.asarray(value))
+        return _array(xp.to_numpy(value))
     return Same(value) if adapts else _NOTHING
 
 

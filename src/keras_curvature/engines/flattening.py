@@ -124,9 +124,10 @@ def require_floats(source: Sequence[Tensor], names: Sequence[str]) -> None:
     for tensor, name in zip(source, names, strict=True):
         if not xp.is_floating(tensor.dtype):
             raise TypeError(
-                f"The input {name!r} has dtype {tensor.dtype.name}, which has no derivative. "
-                "Give `wrt` the name of a layer with a float output that it goes through, "
-                'for token ids the embedding: `wrt="embedding"`, or of a float input beside it.'
+                f"The input {name!r} has dtype {xp.name_of(tensor.dtype)}, which has no "
+                "derivative. Give `wrt` the name of a layer with a float output that it goes "
+                'through, for token ids the embedding: `wrt="embedding"`, or of a float input '
+                "beside it."
             )
 
 
@@ -135,8 +136,8 @@ def require_numbers(outputs: Any) -> None:
     for tensor in keras.tree.flatten(outputs):
         if not xp.is_real(tensor.dtype):
             raise TypeError(
-                f"The output must be of real numbers. Received: dtype {tensor.dtype.name}. Of "
-                "complex ones take the part that is meant: `output=keras.ops.real`."
+                f"The output must be of real numbers. Received: dtype {xp.name_of(tensor.dtype)}. "
+                "Of complex ones take the part that is meant: `output=keras.ops.real`."
             )
 
 

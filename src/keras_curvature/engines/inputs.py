@@ -329,10 +329,10 @@ def _require_fitting(tensor: Tensor, declared: Any) -> None:
             f"{declared.name!r}. Received: shape {tuple(tensor.shape)}. "
             "No axis is added or squeezed: reshape it first."
         )
-    if declared.dtype == "string" != tensor.dtype.name:
+    if declared.dtype == "string" != xp.name_of(tensor.dtype):
         raise TypeError(
             f"`x` must hold text for the model's input {declared.name!r}. Received: "
-            f"{tensor.dtype.name}."
+            f"{xp.name_of(tensor.dtype)}."
         )
 
 

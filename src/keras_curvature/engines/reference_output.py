@@ -50,7 +50,7 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
     """
     inputs = prepare(model, x)
     count = inputs.batch or min(MOST_EXAMPLES, len(values))
-    leaves = [np.asarray(leaf[:count]) for leaf in inputs.leaves]
+    leaves = [xp.to_numpy(leaf[:count]) for leaf in inputs.leaves]
     reference_call = own_module("reference_call").reference_call
     call, dtypes = reference_call(model, inputs, selector(model, output), count)
     rounding = max(ROUNDING.get(dtype, 0) for dtype in dtypes)

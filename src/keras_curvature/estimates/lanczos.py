@@ -43,7 +43,7 @@ def extreme_eigenvalues(
     """
     basis, weights = _ritz_vectors(multiply, start, steps, tolerance)
     direction = xp.matmul(weights, basis)
-    direction /= xp.maximum(xp.norm(direction, axis=-1, keepdims=True), _tiny(direction))
+    direction = direction / xp.maximum(xp.norm(direction, axis=-1, keepdims=True), _tiny(direction))
     product = xp.transpose(multiply(xp.transpose(direction, [1, 0, 2])), [1, 0, 2])
     value = xp.sum(direction * product, axis=-1)
     residual = xp.norm(product - value[..., None] * direction, axis=-1)
@@ -78,10 +78,11 @@ def _ritz_vectors(
     ) -> tuple[Tensor, ...]:
         here = xp.cast(xp.one_hot(j, steps), q.dtype)
         product = multiply(q[None])[0]
-        basis += here[:, None] * q[:, None]
+        # Not in place, which on PyTorch would change what the loop began with.
+        basis = basis + here[:, None] * q[:, None]
         # A row whose space is exhausted goes on with 0, which counts as nothing.
-        known += here * xp.cast(xp.any(q != 0, axis=-1, keepdims=True), q.dtype)
-        diagonal += here * xp.sum(q * product, axis=-1, keepdims=True)
+        known = known + here * xp.cast(xp.any(q != 0, axis=-1, keepdims=True), q.dtype)
+        diagonal = diagonal + here * xp.sum(q * product, axis=-1, keepdims=True)
         left = _orthogonal(_orthogonal(product, basis), basis)
         length = xp.norm(left, axis=-1, keepdims=True)
         size = xp.norm(product, axis=-1, keepdims=True)

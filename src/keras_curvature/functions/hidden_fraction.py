@@ -95,10 +95,10 @@ def _shares(bound: BoundModel, scale: Any, along: str, batch_size: int | None) -
     """What `hidden_fraction` gives of a model that has been traced."""
     f = bound.f
     z, rest = f.point(bound.inputs.leaves)
-    h = np.asarray(scales.resolve(scale, f.inputs, lambda: scales.spread(z)))
+    h = xp.to_numpy(scales.resolve(scale, f.inputs, lambda: scales.spread(z)))
     rows = np.resize(np.random.default_rng(0).permutation(len(z)), WINDOWS)
     moves = _axes(h) if along == "axes" else _random(h)
-    centres = np.tile(np.asarray(z)[rows], (len(moves) // WINDOWS, 1))
+    centres = np.tile(xp.to_numpy(z)[rows], (len(moves) // WINDOWS, 1))
     others = [xp.take(r, np.tile(rows, len(moves) // WINDOWS)) for r in rest]
     found = _along(bound, centres - moves, centres + moves, others, batch_size)
     shares = np.array(
@@ -110,7 +110,7 @@ def _shares(bound: BoundModel, scale: Any, along: str, batch_size: int | None) -
     layouts = (f.outputs, f.inputs) if along == "axes" else (f.outputs,)
     flat = shares.T if along == "axes" else shares[0]
     return keras.tree.map_structure(
-        lambda part: np.asarray(part[0]), unflatten(xp.constant(flat[None]), *layouts)
+        lambda part: xp.to_numpy(part[0]), unflatten(xp.constant(flat[None]), *layouts)
     )
 
 
@@ -143,7 +143,7 @@ def _along(
     size = batch_size or max(1, at_once // segments.rows_of_one(f))
     tensors = [xp.constant(start, f.dtype), xp.constant(end, f.dtype), *rest]
     found = run_chunked(bound, compute, tensors, size, {})
-    return {name: np.asarray(part) for name, part in found.items()}
+    return {name: xp.to_numpy(part) for name, part in found.items()}
 
 
 def _share(found: dict[str, Array], windows: slice, output: int) -> float:

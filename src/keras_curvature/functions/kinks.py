@@ -124,7 +124,7 @@ def kinks(model: Model, low: float, high: float, *, output: Output = None) -> Ki
             low=low,
             high=high,
             positions=points[1:-1][real],
-            slope_changes=keras.tree.map_structure(np.asarray, by_output),
+            slope_changes=keras.tree.map_structure(xp.to_numpy, by_output),
         )
 
 
@@ -159,7 +159,7 @@ def _switching(
     size = max(1, f.rows_at_once(vectors=0))
     for start in range(0, len(points) - 1, size):
         part = points[start : start + size + 1]
-        yield part, np.asarray(switches(xp.constant(part[:, None]))[i])
+        yield part, xp.to_numpy(switches(xp.constant(part[:, None]))[i])
 
 
 def _crossings(points: Array, values: Array) -> Array:
@@ -194,7 +194,7 @@ def _certified_slopes(bound: BoundModel, points: Array) -> Array:
     def at(places: Array) -> tuple[Array, Array]:
         z = xp.constant(places[:, None])
         found = run_chunked(bound, compute, [z], size, {}, once=True)
-        return np.asarray(found["value"]), np.asarray(found["slope"])
+        return xp.to_numpy(found["value"]), xp.to_numpy(found["slope"])
 
     value, slope = at((points[:-1] + points[1:]) / 2)
     ends, _ = at(points)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, bind, differentiate, mask_of, masked, xp
@@ -119,7 +118,7 @@ class CurvaturePenalty(Penalty):
     def get_config(self) -> dict[str, Any]:
         """The arguments to make this layer again."""
         plain = self.scale is None or isinstance(self.scale, str)
-        scale = self.scale if plain else np.asarray(self.scale).tolist()
+        scale = self.scale if plain else xp.to_numpy(self.scale).tolist()
         own = {"scale": scale, "directions": self.directions, "seed": self.seed}
         return {**super().get_config(), **own}
 
@@ -132,7 +131,7 @@ class CurvaturePenalty(Penalty):
         with computing_in(bound.f.dtype):
             z, rest = bound.f.point(bound.inputs.leaves)
             v = xp.cast(self._drawn(keras.random.normal, xp.lengths(z)), z.dtype)
-            v /= xp.norm(v, axis=1, keepdims=True)
+            v = v / xp.norm(v, axis=1, keepdims=True)
             if self.scale is None:
                 curvature = self._exact(bound, x, v)
             else:

@@ -8,7 +8,14 @@ from typing import Any
 import keras
 
 from keras_curvature.engines import quantities
-from keras_curvature.engines.api import differentiate, mask_of, masked, selector, unflattened_shapes
+from keras_curvature.engines.api import (
+    differentiate,
+    mask_of,
+    masked,
+    selector,
+    unflattened_shapes,
+    xp,
+)
 from keras_curvature.engines.backend import is_eager, not_converted
 from keras_curvature.layers.wrapper import MADE_UP, DerivativeWrapper, has_open_axes, with_masks
 from keras_curvature.typing import Columns, Output, Structure, Wrt
@@ -167,7 +174,7 @@ class DerivativeOutput(DerivativeWrapper):
         batch = keras.tree.flatten(inputs)[0].shape[0]
 
         def spec(shape: Any) -> keras.KerasTensor:
-            return keras.KerasTensor((batch, *shape.sizes), bound.result_dtype.name)
+            return keras.KerasTensor((batch, *shape.sizes), xp.name_of(bound.result_dtype))
 
         return {
             name: keras.tree.map_structure(spec, unflattened_shapes(*bound.layouts(name)))

@@ -146,7 +146,7 @@ class ShapePenalty(Penalty):
         own = {
             # JSON has no keys that are numbers.
             "shape": [[name, list(words)] for name, words in self.shape.items()],
-            "scale": scale if isinstance(scale, str) else np.asarray(scale).tolist(),
+            "scale": scale if isinstance(scale, str) else xp.to_numpy(scale).tolist(),
             "feature_names": names if isinstance(names, Mapping | None) else list(names),
             "seed": self.seed,
         }
@@ -229,10 +229,10 @@ class ShapePenalty(Penalty):
         new_mean = xp.mean(x, axis=0)
         new_variance = xp.mean(xp.square(x - xp.stop_gradient(new_mean)), axis=0)
         new = xp.cast(xp.lengths(x)[0], x.dtype)
-        count += new
+        count = count + new
         share, apart = new / count, new_mean - mean
-        mean += share * apart
-        variance += share * (new_variance - variance + (1 - share) * apart**2)
+        mean = mean + share * apart
+        variance = variance + share * (new_variance - variance + (1 - share) * apart**2)
         seen = xp.stack([count, mean, variance, low, high])
         return seen, xp.sqrt(variance), low, high
 

@@ -94,9 +94,9 @@ class Measurer(ABC):
         grid = is_grid(self._example_shape)
         self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(points)
         self.units = _units(units, points)
-        self._spread: Array = np.asarray(windows.spread(xp.constant(points)))
+        self._spread: Array = xp.to_numpy(windows.spread(xp.constant(points)))
         found = windows.resolve(scale, f.inputs, lambda: xp.constant(self._spread))
-        self._scale: Array = np.asarray(found)
+        self._scale: Array = xp.to_numpy(found)
         if not isinstance(scale, str):
             _warn_of_wide(self._scale, points, self._ends)
         self._targets = ground_truth.targets(probe, options.output, f, model)
@@ -133,7 +133,7 @@ class Measurer(ABC):
             NotAsTracedError: the first time, if the model itself gives other values.
         """
         arrays: dict[str, Array] = {
-            key: np.asarray(part, dtype=np.float64) for key, part in self._found().items()
+            key: xp.to_numpy(part, np.float64) for key, part in self._found().items()
         }
         if not self._is_compared:
             self._compare(arrays[VALUE])
@@ -190,7 +190,7 @@ class Measurer(ABC):
         def at(point: int) -> dict[str, float]:
             if len(names) > shape.NAMED:
                 return {}
-            z = np.asarray(self.f.point(self._gathered([point]))[0])[0]
+            z = xp.to_numpy(self.f.point(self._gathered([point]))[0])[0]
             return {called[i]: float(number) for i, number in enumerate(z)}
 
         def kept(condition: shape.Condition, part: slice, i: int) -> shape.Kept:
@@ -236,7 +236,7 @@ class Measurer(ABC):
     @computing_in("float64")
     def points(self) -> Array:
         """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
-        return np.asarray(self.f.point(self._bound.inputs.leaves)[0], np.float64)
+        return xp.to_numpy(self.f.point(self._bound.inputs.leaves)[0], np.float64)
 
     def _run(
         self,
@@ -293,7 +293,7 @@ class Measurer(ABC):
             return windows.exact_and_averaged(engine, f, z, rest, unit, reach, low, high)
 
         leaves, spread = self._bound.inputs.leaves, self._spread[axes]
-        places = np.asarray(xp.take(self.f.point(leaves)[0], axes, axis=1), np.float64)
+        places = xp.to_numpy(xp.take(self.f.point(leaves)[0], axes, axis=1), np.float64)
         low, high = places.min(axis=0), places.max(axis=0)
         # Of an input that is the same everywhere the window is not moved.
         low, high = np.where(low < high, [low, high], [[-np.inf], [np.inf]])
@@ -302,14 +302,14 @@ class Measurer(ABC):
         unit[np.arange(len(axes)), axes] = spread
         size = engine.rows_along(f) // (5 * len(axes))
         found = self._run(compute, leaves, size, [unit, reach, low, high])
-        return {key: np.asarray(part) for key, part in found.items()}, reach
+        return {key: xp.to_numpy(part) for key, part in found.items()}, reach
 
     def _changes_along(
         self, inputs: Sequence[int], f: FlatFunction, *, rows: bool = False
     ) -> dict[str, Array]:
         """What `two_valued.changes` gives along these inputs of two values, at every point."""
         leaves, inputs = self._bound.inputs.leaves, tuple(inputs)
-        places = np.asarray(xp.take(f.point(leaves)[0], inputs, axis=1))
+        places = xp.to_numpy(xp.take(f.point(leaves)[0], inputs, axis=1))
         between = np.stack([places.min(axis=0), places.max(axis=0)], axis=1)
         fitting = f.rows_at_once() if rows else f.rows_forward()
         per_example = f.outputs.width if rows else 1
@@ -321,7 +321,7 @@ class Measurer(ABC):
             return two_valued.changes(f, z, rest, inputs, between, at_once, rows=rows)
 
         found = self._run(compute, leaves, examples, [between])
-        return {key: np.asarray(part) for key, part in found.items()}
+        return {key: xp.to_numpy(part) for key, part in found.items()}
 
     def _on_scales(self, *, own: bool = False) -> dict[str, Tensor]:
         """Values in float64 on the lines; those at their centres in the model's own dtype too."""

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_curvature.engines.api import numbers_in
+from keras_curvature.engines.api import numbers_in, xp
 from keras_curvature.engines.backend import tensorflow_datasets
 
 LARGEST = 2**30
@@ -148,7 +148,7 @@ def _array(leaf: Any) -> Any:
         return None
     if _is_a(leaf, NO_ARRAYS):
         return numbers_in(leaf, "probe")  # which says what is wrong with it
-    return np.asarray(leaf)
+    return xp.to_numpy(leaf)
 
 
 def _examples_in_front(leaves: Sequence[Any]) -> list[Any]:

@@ -161,7 +161,7 @@ class EstimatedMeasurer(Measurer):
         lines = [
             f"{n} probe points, {d} inputs, {m} output(s): estimates from {k} random directions "
             f"at each point, the same at every step; {self._why}.",
-            f"{method_text.begun(str(self.choice))}; in {self.f.dtype.name}: {2 * k + 1} "
+            f"{method_text.begun(str(self.choice))}; in {xp.name_of(self.f.dtype)}: {2 * k + 1} "
             f"forward passes over the probe, {k + 1} where nothing but kinks bends.",
             "mean: Hutchinson's estimate of the Laplacian. rms: the Hessian's Frobenius norm, from "
             "how the directions at a point differ. Each has a standard error beside it.",
@@ -185,7 +185,7 @@ class EstimatedMeasurer(Measurer):
     def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
         """The last ones with their curvature over many distances, now."""
         found = {
-            key: np.asarray(part, np.float64) for key, part in self._on_scales(own=True).items()
+            key: xp.to_numpy(part, np.float64) for key, part in self._on_scales(own=True).items()
         }
         values, single = found["scales"], found["single"]
         results = {}

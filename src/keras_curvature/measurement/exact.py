@@ -118,9 +118,9 @@ class ExactMeasurer(Measurer):
         )
         lines = [
             f"{n} probe points, {d} input(s), {m} output(s): the slope and {second}.",
-            f"{method_text.begun(str(self.choice))}; in {self.f.dtype.name}.",
+            f"{method_text.begun(str(self.choice))}; in {xp.name_of(self.f.dtype)}.",
             f"Curvature at the scale: central second differences over h = "
-            f"{method_text.few(self._scale)}, in {self._scale_bound.f.dtype.name}, at "
+            f"{method_text.few(self._scale)}, in {xp.name_of(self._scale_bound.f.dtype)}, at "
             f"{len(self._scaled)} points, averaged over those whose window lies inside the probe's "
             "range.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
@@ -264,7 +264,7 @@ class ExactMeasurer(Measurer):
     def _numbers(self) -> list[Array]:
         """What the model is given of each example, but for images and the like."""
         leaves = [x for x in self._bound.inputs.leaves if xp.is_floating(x.dtype)]
-        narrow = [np.asarray(leaf) for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
+        narrow = [xp.to_numpy(leaf) for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
         return narrow or [self.points()]
 
     def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
@@ -281,7 +281,7 @@ class ExactMeasurer(Measurer):
         tensors += [xp.constant(cuts.axes), xp.constant(cuts.positions.reshape(-1))]
         size = f.rows_at_once() // (3 * f.outputs.width)
         found = self._run(compute, tensors, size, [self._scale], bound)
-        return {name: np.asarray(part, np.float64) for name, part in found.items()}
+        return {name: xp.to_numpy(part, np.float64) for name, part in found.items()}
 
 
 def _needs_float64(scale: Array) -> bool:

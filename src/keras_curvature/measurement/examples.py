@@ -134,7 +134,7 @@ def _samples(multiply: Multiply, signs: Tensor, at_once: int) -> Tensor:
 
 
 def _example(f: FlatFunction, leaves: Sequence[Tensor], i: int, row: dict[str, Any]) -> Example:
-    found = {name: np.asarray(part, dtype=np.float64) for name, part in row.items()}
+    found = {name: xp.to_numpy(part, np.float64) for name, part in row.items()}
     samples = found["samples"][:, 0]
     values = found["value"][0]
     end = int(np.abs(values).argmax())
@@ -162,4 +162,4 @@ def _tokens(f: FlatFunction, leaves: Sequence[Tensor], i: int) -> NDArray[np.int
         return None
     steps = f.inputs.shapes[0][:1]
     ids = [leaf for leaf in leaves if xp.is_integer(leaf.dtype) and tuple(leaf.shape[1:]) == steps]
-    return np.asarray(ids[0][i]) if ids else None
+    return xp.to_numpy(ids[0][i]) if ids else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.engines.api import OF_A_CLASSIFIER, labels_are_classes
+from keras_curvature.engines.api import OF_A_CLASSIFIER, labels_are_classes, xp
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.typing import Array, Model, Output
@@ -48,7 +48,7 @@ def targets(probe: Probe, output: Output, f: FlatFunction, model: Model) -> list
             continue
         if isinstance(output, int) and np.ndim(y) > 1 and np.size(y) != probe.size * size:
             y = _of_all(y, model)[..., output]
-        elif isinstance(output, int) and size == 1 and np.asarray(y).dtype.kind in "iu":
+        elif isinstance(output, int) and size == 1 and xp.to_numpy(y).dtype.kind in "iu":
             found.append(None)  # the score of one class against the number of another
             continue
         found.append(_fitted(y, (probe.size, *shape), (size,), Y))
@@ -177,7 +177,7 @@ def _require_count(parts: list[Any], f: FlatFunction, what: str) -> None:
 def _fitted(given: Any, wanted: tuple[int, ...], flat: tuple[int, ...], what: str) -> Array:
     """An array `(n, *flat)`; axes of length 1 may be missing."""
     # A copy: the user's own array may change during the training.
-    array = np.array(given, dtype=np.float64)
+    array = np.array(xp.to_numpy(given), dtype=np.float64)
     if _without_ones(array.shape) != _without_ones(wanted):
         classes = (
             " Of classes by their numbers leave `y` out, or watch `output='loss'`."

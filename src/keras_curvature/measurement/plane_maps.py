@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_curvature.engines.api import xp
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.slices import central
 from keras_curvature.typing import Array
@@ -104,7 +105,7 @@ class PlaneMaps:
         f, inputs = self._measurer.f, self._measurer.bound.inputs
         parts = np.split(points, np.cumsum(f.inputs.sizes)[:-1], axis=1)
         leaves = [
-            part.reshape(-1, *shape).astype(np.asarray(leaf).dtype)
+            part.reshape(-1, *shape).astype(xp.to_numpy(leaf).dtype)
             for part, shape, leaf in zip(parts, f.inputs.shapes, inputs.leaves, strict=False)
         ]
         return keras.tree.pack_sequence_as(inputs.structure, leaves)
@@ -169,7 +170,7 @@ def _require_all_inputs(measurer: Measurer) -> None:
 
 def _numbers(result: Any, name: str) -> Array:
     """One number for each place."""
-    values = np.asarray(result, dtype=np.float64)
+    values = xp.to_numpy(result, np.float64)
     if values.size != SIDE**2 or values.shape[:1] != (SIDE**2,):
         raise ValueError(
             f"A function in `maps` must give one number for each of its examples: for {name!r} "

@@ -198,7 +198,7 @@ def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
             f"`{what}` must hold numbers before training starts. Received: {given!r}, which has "
             "none yet, inside of a function that is being traced. Make the monitor outside of it."
         )
-    array = np.array(given)
+    array = np.array(xp.to_numpy(given))
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         columns = names_of_columns(leaf)

@@ -102,7 +102,7 @@ def _along_each(scale: Any, layout: Layout) -> NDArray[np.float64]:
     by_name = isinstance(scale, Mapping) or (array and not layout.ordered)
     given = layout.in_order(scale, "`scale`") if by_name else [scale]
     try:
-        parts = [np.asarray(part, dtype=np.float64) for part in given]
+        parts = [xp.to_numpy(part, np.float64) for part in given]
     except (TypeError, ValueError) as error:
         raise TypeError(_message(scale, layout)) from error
     if not by_name:

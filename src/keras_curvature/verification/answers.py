@@ -66,7 +66,7 @@ def answer(s: Subject, lines: Lines, bound: BoundModel, options: Options, name: 
     v = xp.constant(lines.v, bound.f.dtype) if name in quantities.ALONG_V else None
     at = points(s, bound)
     found = flat_derivatives(at, engine, (name,), v, options.batch_size)[name]
-    result = np.asarray(xp.cast(found, bound.result_dtype), np.float64)
+    result = xp.to_numpy(xp.cast(found, bound.result_dtype), np.float64)
     mixed = np.einsum("nm...,mk->nk...", result, s.f.mixing)
     return Answer(engine.name, _at_the_lines(s, lines, name, mixed))
 
@@ -109,4 +109,4 @@ def values(s: Subject, bound: BoundModel, options: Options) -> Mapping[str, Arra
 def _values(at: BoundModel, f: FlatFunction, engine: str, batch_size: int | None) -> Array:
     at = dataclasses.replace(at, evaluator=Evaluator(f))
     found = flat_derivatives(at, ENGINES[engine], (quantities.VALUE,), None, batch_size)
-    return np.asarray(found[quantities.VALUE], np.float64)
+    return xp.to_numpy(found[quantities.VALUE], np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.subject import Subject
+from keras_curvature.engines.api import xp
 from keras_curvature.typing import Array
 from keras_curvature.verification.judging import JUDGEABLE
 from keras_curvature.verification.line_derivatives import IN_DOUBT, STEPS, Estimate
@@ -29,7 +30,7 @@ def fitting(s: Subject) -> Subject:
     steps are far too long, differences may settle on another number. Where none is, at a kink,
     they keep theirs.
     """
-    z = np.asarray(s.f64.point(s.bound.inputs.leaves)[0])
+    z = xp.to_numpy(s.f64.point(s.bound.inputs.leaves)[0])
     still = z.min(axis=0) == z.max(axis=0)
     if not still.any():
         return s

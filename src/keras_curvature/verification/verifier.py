@@ -133,11 +133,11 @@ def _values(s: Subject) -> tuple[list[Check], list[str]]:
     """The graph that is differentiated against the model's own ops."""
     native = s.bound.f.narrowest
     if xp.itemsize(native) < 4:
-        return [], [f"The value was not checked: the model itself rounds to {native.name}."]
+        return [], [f"The value was not checked: the model itself rounds to {xp.name_of(native)}."]
     found = answers.values(s, s.bound, s.options)
     size = np.abs(found["own"]).max()
     # Both round, in different orders; deep networks in float32 lose three digits by that.
-    allowed = 1e3 * float(np.finfo(native.name).eps)
+    allowed = 1e3 * xp.eps(native)
     error = np.abs(found["graph"] - found["own"]) / (size or 1.0)
     error = np.where(np.isfinite(error), error, np.inf)
     i, j = np.unravel_index(error.argmax(), error.shape)
@@ -172,8 +172,8 @@ def _method(s: Subject) -> tuple[str, ...]:
     total = s.bound.f.outputs.width
     outputs = "" if total == s.f.outputs.width else f", one random mixture of all {total} outputs"
     return (
-        f"At {s.count} of {s.total} examples{outputs}, in {s.bound.result_dtype.name}: along "
-        "random directions one standard deviation long, and along the inputs.",
+        f"At {s.count} of {s.total} examples{outputs}, in {xp.name_of(s.bound.result_dtype)}: "
+        "along random directions one standard deviation long, and along the inputs.",
         "Differences: of order 8, of the model's values in float64, with the step of 13 that is "
         "least in doubt. The value: against another trace of the model.",
     )

@@ -58,6 +58,7 @@ sum_of_squares_over_directions = stacks.sum_of_squares_over_directions
 sum_over_directions = stacks.sum_over_directions
 tensordot = jnp.tensordot
 tile = jnp.tile
+to_numpy = np.asarray
 transpose = jnp.transpose
 where = jnp.where
 zeros = jnp.zeros
@@ -142,6 +143,11 @@ def trace(matrices: Tensor) -> Tensor:
 def dtype_of(name: Any) -> np.dtype[Any]:
     """The dtype of a name."""
     return jnp.dtype(name)
+
+
+def name_of(dtype: Any) -> str:
+    """The name of a dtype, as in `"float32"`."""
+    return str(jnp.dtype(dtype).name)
 
 
 @jax.custom_jvp

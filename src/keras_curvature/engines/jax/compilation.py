@@ -18,6 +18,11 @@ OUT_OF_MEMORY = jax.errors.JaxRuntimeError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def ran_out(error: Exception) -> bool:
+    """Whether an error of `OUT_OF_MEMORY` may tell of too little memory."""
+    return True
+
+
 def saying(what: str, error: Exception) -> Exception:
     """The error with words before its own."""
     return OUT_OF_MEMORY(f"{what}: {error}")

@@ -64,6 +64,7 @@ sum = tf.reduce_sum
 take = tf.gather
 tensordot = tf.tensordot
 tile = tf.tile
+to_numpy = np.asarray
 trace = tf.linalg.trace
 transpose = tf.transpose
 unstack = tf.unstack
@@ -85,6 +86,11 @@ def lengths(tensor: tf.Tensor) -> Any:
 def key(tensor: tf.Tensor) -> Hashable:
     """Stands for this very tensor in a dict."""
     return tensor.ref()
+
+
+def name_of(dtype: Any) -> str:
+    """The name of a dtype, as in `"float32"`."""
+    return str(tf.as_dtype(dtype).name)
 
 
 def eps(dtype: tf.DType) -> float:

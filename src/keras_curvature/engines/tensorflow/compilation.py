@@ -121,6 +121,11 @@ OUT_OF_MEMORY = tf.errors.ResourceExhaustedError
 """What is raised where the memory runs out."""
 
 
+def ran_out(error: Exception) -> bool:
+    """Whether an error of `OUT_OF_MEMORY` tells of too little memory: it is raised for no more."""
+    return True
+
+
 def saying(what: str, error: tf.errors.ResourceExhaustedError) -> Exception:
     """The error with words before its own."""
     return OUT_OF_MEMORY(error.node_def, error.op, f"{what}: {error.message}")
