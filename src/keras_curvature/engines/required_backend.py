@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from keras_curvature.engines.active_backend import BACKEND, IS_INSTALLED
 
-SUPPORTED = {"tensorflow": "tensorflow", "jax": "'keras-curvature[jax]'"}
+SUPPORTED = {
+    "tensorflow": "tensorflow",
+    "jax": "'keras-curvature[jax]'",
+    "torch": "'keras-curvature[torch]'",
+}
 """Backends, and what to install for them."""
 
 if BACKEND not in SUPPORTED:
