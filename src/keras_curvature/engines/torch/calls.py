@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from keras_curvature.engines.torch.arrays import widened
 
-OPERANDS = {"self", "other", "exponent"}
+OPERANDS = {"self", "other", "exponent", "min", "max", "min_val", "max_val"}
 """Arguments that are inputs also where they are numbers: those of functions of each number."""
 
 
