@@ -29,6 +29,7 @@ exp = jnp.exp
 eye = jnp.eye
 full = jnp.full
 isfinite = jnp.isfinite
+linspace = jnp.linspace
 matrix_transpose = jnp.matrix_transpose
 clip = jnp.clip
 max = jnp.max

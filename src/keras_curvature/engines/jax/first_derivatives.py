@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -43,6 +43,20 @@ def row_gradients(f: FlatFunction, z: Any, rest: Sequence[Any], seeds: Any) -> A
     if not goes_backwards(f):
         return jnp.sum(value_and_jacobian(f, z, rest)[1] * seeds[:, :, None], axis=1)
     return jax.grad(lambda z: jnp.sum(f(z, rest) * seeds))(z)
+
+
+def gradients_of_each(outputs: Callable[[Any], Any], point: Any) -> Any:
+    """The gradients `(m, ...)` of each of `outputs(point)`, `(n, m)`, by all that is in `point`."""
+    value, pull = jax.vjp(outputs, point)
+    m = value.shape[1]
+    seeds = jnp.broadcast_to(jnp.eye(m, dtype=value.dtype)[:, None], (m, *value.shape))
+    return jax.vmap(lambda seed: pull(seed)[0])(seeds)
+
+
+def gradients_and_more(function: Callable[[Any], tuple[Any, Any]], point: Any) -> tuple[Any, Any]:
+    """The gradients of the first thing that a function gives, a number, and the second one."""
+    found: tuple[Any, Any] = jax.grad(function, has_aux=True)(point)
+    return found
 
 
 def tiled(tensor: Any, times: int) -> Any:

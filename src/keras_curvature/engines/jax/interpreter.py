@@ -14,8 +14,8 @@ from keras_curvature.engines.jax.arrays import has_derivative, is_floating, wide
 from keras_curvature.engines.jax.gradient_overrides import OVERRIDES
 from keras_curvature.engines.jax.jaxprs import flattened
 from keras_curvature.engines.jax.less_largest import as_written
-from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
-from keras_curvature.engines.jax.unselected_values import held
+from keras_curvature.engines.programs.program import Instruction, Operation, Program, Slot
+from keras_curvature.engines.programs.unselected_values import held
 
 OWN_DTYPE = {
     "bitcast_convert_type",

@@ -12,8 +12,8 @@ from typing import Any
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from keras_curvature.engines.jax.less_largest import rewritten
-from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
-from keras_curvature.engines.jax.unselected_values import with_guards
+from keras_curvature.engines.programs.program import Instruction, Operation, Program, Slot
+from keras_curvature.engines.programs.unselected_values import with_guards
 
 ENTERED = {
     "custom_jvp_call of what it does": "call_jaxpr",

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from keras_curvature.engines.jax.program import Instruction, Operation, Slot
+from keras_curvature.engines.programs.program import Instruction, Operation, Slot
 
 LARGEST, LESS_LARGEST = "largest of a row", "less largest of a row"
 PASSED = "stop_gradient that is passed"

@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_curvature.engines.jax.activity_analysis import place_of
 from keras_curvature.engines.jax.arrays import spec
 from keras_curvature.engines.jax.tracing import trace
+from keras_curvature.engines.programs.activity_analysis import place_of
 
 SOME = 2
 """How many examples a model is looked at with."""

@@ -52,6 +52,17 @@ def function(
     return run
 
 
+def with_weights_of(f: FlatFunction, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """`compute`, which runs the model, compiled for any weights and called with those of then."""
+
+    @jax.jit
+    def whole(weights: Sequence[Any], *given: Any) -> Any:
+        with f.with_weights(weights):
+            return compute(*given)
+
+    return lambda *given: whole(f.weights(), *given)
+
+
 def op_by_op(f: FlatFunction, compute: Compute, *, mirrored: bool) -> None:
     """For a single call: compiled too, as JAX is slow op by op."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -11,11 +10,10 @@ import jax.numpy as jnp
 import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
-from keras_curvature.engines.columns import Subset, subset_of
+from keras_curvature.engines.columns import subset_of
 from keras_curvature.engines.jax import arrays
 from keras_curvature.engines.jax.compilation import as_the_user_computes
 from keras_curvature.engines.jax.jaxprs import flattened
-from keras_curvature.engines.jax.program import Program, Slot
 from keras_curvature.engines.jax.weights import as_keras_has_them
 from keras_curvature.engines.keras_calls import (
     LIBRARIES,
@@ -27,37 +25,7 @@ from keras_curvature.engines.keras_calls import (
     unnoticed,
 )
 from keras_curvature.engines.masks import packed
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """One call of a model on so many examples.
-
-    Attributes:
-        program: what it does.
-        weights: the slots of the variables that it reads.
-        variables: these.
-        inputs: those of the flattened inputs, and of the masks behind them.
-        tap: that of what was asked for inside of the program, or `None`.
-        outputs: slots, or constants, one for each of the model's outputs.
-        structure: of the outputs.
-        subset: the columns that are tapped, where they are not all.
-        constants: arrays that the model holds besides its variables.
-    """
-
-    program: Program
-    weights: tuple[Slot, ...]
-    variables: tuple[Any, ...]
-    inputs: tuple[Slot, ...]
-    tap: Slot | None
-    outputs: tuple[Any, ...]
-    structure: Any
-    subset: Subset | None
-    constants: tuple[Any, ...]
-
-    def aval(self, source: Any) -> Any:
-        """Shape and dtype of a slot or of a constant."""
-        return self.program.avals[source] if isinstance(source, Slot) else jnp.asarray(source)
+from keras_curvature.engines.programs.trace import SOME, Trace
 
 
 class _Reading(keras.StatelessScope):
@@ -79,10 +47,6 @@ class _Reading(keras.StatelessScope):
                 self._others.append(variable)
             found = self._outside and self._outside.get_current_value(variable)
         return found
-
-
-SOME = 2
-"""How many examples a model is looked at with."""
 
 
 def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:

@@ -1,89 +1,11 @@
 """Taylor propagation through the programs of JAX's primitives."""
 
-from __future__ import annotations
-
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from keras_curvature.engines.activity import Place
-from keras_curvature.engines.jax.flat_function import FlatFunction
-from keras_curvature.engines.jax.nested import Nested
 from keras_curvature.engines.jax.taylor import rules  # noqa: F401, fills the registry
-from keras_curvature.engines.jax.taylor.recorded_model import RecordedModel, record
-from keras_curvature.engines.jax.taylor.structure import (
-    active_instructions,
-    first_mixing,
-    linear_entry,
+from keras_curvature.engines.programs.taylor_engine import (
+    Taylor,
+    fallbacks,
+    unsuited,
+    why_no_adjoint,
 )
-from keras_curvature.engines.quantities import ALONG_AXES
-from keras_curvature.engines.taylor.engine import ADJOINTS, TaylorEngine
-from keras_curvature.engines.taylor.registry import lookup
 
-NESTED = Nested()
-
-
-@dataclass(frozen=True)  # equal to itself in a key
-class Taylor(TaylorEngine[FlatFunction]):
-    """Second-order Taylor propagation."""
-
-    def products(
-        self, f: FlatFunction, rows: Any, others: Sequence[Any], seeds: Any, directions: Any
-    ) -> Any:
-        """By forward over reverse, the cheapest way to all entries of one product."""
-        return NESTED.products(f, rows, others, seeds, directions)
-
-    def hessian_rows(self, f: FlatFunction, z: Any, rest: Sequence[Any], directions: Any) -> Any:
-        """The same for all outputs."""
-        return NESTED.hessian_rows(f, z, rest, directions)
-
-    def record(self, f: FlatFunction, z: Any, rest: Sequence[Any]) -> RecordedModel:
-        """Runs a model and keeps what it did."""
-        return record(f, z, rest)
-
-    def has_adjoint(self, f: FlatFunction) -> bool:
-        """Whether tangents and one reverse pass per output give all second derivatives."""
-        return not why_no_adjoint(f)
-
-    def directions(self, f: FlatFunction, names: Collection[str]) -> int:
-        """As many as the narrowest result of a linear beginning is wide."""
-        if not ALONG_AXES & set(names):
-            return 1
-        instructions, sources, traced = _way(f)
-        entry = linear_entry(instructions, sources, traced.outputs, traced.program)
-        d = f.inputs.width
-        return d if entry is None else min(d, entry.width)
-
-
-def _way(f: FlatFunction) -> Any:
-    """The active instructions of a model, with several examples: one looks like none."""
-    traced = f.traced_for(f.examples if f.examples > 1 else SEVERAL)
-    sources = f.sources(traced)
-    needed = traced.program.needed(traced.outputs, [*sources])
-    return active_instructions(needed, sources, traced.program), sources, traced
-
-
-SEVERAL = 7
-"""How many examples a program is looked at with that has been traced for one."""
-
-
-def why_no_adjoint(f: FlatFunction) -> str:
-    """Why tangents and one reverse pass per output do not give all second derivatives, or `""`."""
-    if f.outputs.width > ADJOINTS:
-        return f"of more than {ADJOINTS} outputs"
-    instructions, sources, _ = _way(f)
-    mixing = first_mixing(instructions, sources)
-    if mixing is None:
-        return ""
-    places = {place.op_name: place for place in f.activity.active}
-    return f"through {places.get(mixing.name, Place(mixing.type, mixing.name, ''))}"
-
-
-def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
-    """Primitives without a rule, which JAX is asked about."""
-    return tuple(place for place in f.activity.active if lookup(place.op_type) is None)
-
-
-def unsuited(f: FlatFunction) -> tuple[Place, ...]:
-    """Nothing: JAX itself is asked about whatever has no rule."""
-    return ()
+__all__ = ["Taylor", "fallbacks", "unsuited", "why_no_adjoint"]

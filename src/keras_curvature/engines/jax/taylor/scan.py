@@ -10,7 +10,7 @@ from jax import lax
 from keras_curvature.engines.jax.arrays import has_derivative
 from keras_curvature.engines.jax.interpreter import parts_of_scan, read
 from keras_curvature.engines.jax.jaxprs import flattened
-from keras_curvature.engines.jax.program import Slot
+from keras_curvature.engines.programs.program import Slot
 from keras_curvature.engines.taylor.jets import Base, Jet, spread
 from keras_curvature.engines.taylor.modes import Adjoint, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step
@@ -24,7 +24,7 @@ def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
     """
     if isinstance(mode, Adjoint):
         raise UnsuitedError(step.op.type)
-    from keras_curvature.engines.jax.taylor.propagation import advance_through
+    from keras_curvature.engines.programs.propagation import advance_through
 
     p, dtype = step.op.params, step.interpreter
     program = flattened(p["jaxpr"])

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from keras_curvature.engines.jax.arrays import is_real
+from keras_curvature.engines.arrays import xp
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """One primitive with its parameters.
+    """One primitive of a backend with its parameters.
 
     Attributes:
         type: the primitive's name, or that of a function with a derivative of its own.
@@ -37,8 +37,9 @@ class Operation:
     @property
     def is_complex(self) -> bool:
         """Whether complex numbers are in it, of which formulas of real ones need not hold."""
-        dtypes = [getattr(aval, "dtype", bool) for aval in (*self.avals, *self.results)]
-        return not all(map(is_real, dtypes))
+        avals = (*self.avals, *self.results)
+        dtypes = [aval.dtype for aval in avals if hasattr(aval, "dtype")]
+        return not all(map(xp.is_real, dtypes))
 
     @property
     def name(self) -> str:

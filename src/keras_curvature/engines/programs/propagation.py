@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_curvature.engines.jax.arrays import has_derivative
-from keras_curvature.engines.jax.interpreter import Values, emit, read
-from keras_curvature.engines.jax.program import Instruction, Slot
-from keras_curvature.engines.jax.taylor import jvp
+from keras_curvature.engines.active_backend import own_module
+from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.programs.program import Instruction, Slot
 from keras_curvature.engines.taylor.jets import Jet
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Step, lookup
+
+interpreter = own_module("interpreter")
+jvp = own_module("taylor.jvp")
+
+emit, read = interpreter.emit, interpreter.read
+
+Values = dict[Slot, Any]
 
 Active = dict[Slot, Jet]
 
@@ -38,7 +44,7 @@ def propagate(
 def _advance(
     instruction: Instruction, values: Values, active: Active, mode: Mode, dtype: Any
 ) -> None:
-    if not any(has_derivative(values[slot].dtype) for slot in instruction.outputs):
+    if not any(xp.has_derivative(values[slot].dtype) for slot in instruction.outputs):
         return
     jets = [active.get(x) if isinstance(x, Slot) else None for x in instruction.inputs]
     found = of_step(step_of(instruction, values, dtype), jets, mode)

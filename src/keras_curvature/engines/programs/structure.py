@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
-
-from keras_curvature.engines.jax import less_largest
-from keras_curvature.engines.jax.arrays import has_derivative
-from keras_curvature.engines.jax.program import Instruction, Operation, Program, Slot
+from keras_curvature.engines.active_backend import own_module
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.op_types import traits_of
+from keras_curvature.engines.programs.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.taylor.jets import Base, Jet
 from keras_curvature.engines.taylor.registry import lookup
+
+batch_axis = own_module("taylor.batch_axis")
 
 
 def active_instructions(
@@ -23,7 +23,7 @@ def active_instructions(
     """Those that depend on the sources by a derivative."""
     active, found = set(sources), []
     for instruction in instructions:
-        floats = [s for s in instruction.outputs if has_derivative(program.avals[s].dtype)]
+        floats = [s for s in instruction.outputs if xp.has_derivative(program.avals[s].dtype)]
         depends = any(x in active for x in instruction.inputs if isinstance(x, Slot))
         if depends and floats and not traits_of(instruction.operation.type).ends:
             active.update(floats)
@@ -52,82 +52,8 @@ def keeps_batch(operation: Operation, reached: Collection[int]) -> bool:
     given = [operation.avals[i] for i in reached]
     if any(not aval.shape or aval.shape[0] != n for aval in given):
         return False
-    test = KEEPING.get(operation.type)
+    test = batch_axis.KEEPING.get(operation.type)
     return test is None or test(operation, reached)
-
-
-def _product_keeps(operation: Operation, reached: Collection[int]) -> bool:
-    (left, _), (one, other) = operation.params["dimension_numbers"]
-    if one:
-        return one[0] == 0 and other[0] == 0
-    return 0 not in left and 1 not in reached
-
-
-def _axis_apart(name: str) -> Any:
-    def test(operation: Operation, reached: Collection[int]) -> bool:
-        axes = operation.params[name]
-        return 0 not in (axes if isinstance(axes, (tuple, list)) else (axes,))
-
-    return test
-
-
-def _whole_slice(operation: Operation, reached: Collection[int]) -> bool:
-    p = operation.params
-    strides = p["strides"] or (1,)
-    return p["start_indices"][0] == 0 and strides[0] == 1
-
-
-def _gather_keeps(operation: Operation, reached: Collection[int]) -> bool:
-    numbers = operation.params["dimension_numbers"]
-    size = operation.params["slice_sizes"][0]
-    whole = size == operation.avals[0].shape[0] and 0 not in numbers.start_index_map
-    return bool(whole and numbers.offset_dims[:1] == (0,) and 0 not in numbers.collapsed_slice_dims)
-
-
-def _never(operation: Operation, reached: Collection[int]) -> bool:
-    return False
-
-
-def _window_keeps(operation: Operation, reached: Collection[int]) -> bool:
-    return bool(operation.params["window_dimensions"][0] == 1)
-
-
-KEEPING = {
-    "broadcast_in_dim": lambda op, reached: op.params["broadcast_dimensions"][:1] == (0,),
-    "concatenate": _axis_apart("dimension"),
-    "conv_general_dilated": lambda op, reached: (
-        op.params["dimension_numbers"].lhs_spec[0] == 0
-        and op.params["dimension_numbers"].out_spec[0] == 0
-        and 1 not in reached
-    ),
-    "cumlogsumexp": _axis_apart("axis"),
-    "cummax": _axis_apart("axis"),
-    "cummin": _axis_apart("axis"),
-    "cumprod": _axis_apart("axis"),
-    "cumsum": _axis_apart("axis"),
-    "dot_general": _product_keeps,
-    "dynamic_slice": _never,
-    "dynamic_update_slice": _never,
-    "fft": lambda op, reached: len(op.params["fft_lengths"]) < len(op.avals[0].shape),
-    "gather": _gather_keeps,
-    less_largest.LARGEST: lambda op, reached: op.params["axis"] != 0,
-    less_largest.LESS_LARGEST: lambda op, reached: op.params["axis"] != 0,
-    "pad": lambda op, reached: op.params["padding_config"][0] == (0, 0, 0),
-    "reduce_max": _axis_apart("axes"),
-    "reduce_min": _axis_apart("axes"),
-    "reduce_sum": _axis_apart("axes"),
-    "reduce_window_max": _window_keeps,
-    "reduce_window_min": _window_keeps,
-    "reduce_window_sum": _window_keeps,
-    "rev": _axis_apart("dimensions"),
-    "scan": _never,
-    "scatter": _never,
-    "scatter-add": _never,
-    "slice": _whole_slice,
-    "sort": _axis_apart("dimension"),
-    "transpose": lambda op, reached: op.params["permutation"][0] == 0,
-}
-"""From an operation and the inputs that depend on the point to whether the examples stay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +74,7 @@ class Cut:
 
     def start(self, value: Any, rows: Any) -> dict[Slot, Jet]:
         """The jet of the result for directions `(k, width)` of its own."""
-        stack = jnp.reshape(rows, (rows.shape[0], 1, *value.shape[1:]))
+        stack = xp.reshape(rows, (rows.shape[0], 1, *value.shape[1:]))
         return {self.slot: Jet(value, Base(stack))}
 
 

@@ -6,18 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from keras_curvature.engines.jax.flat_function import FlatFunction
-from keras_curvature.engines.jax.interpreter import Values, read, run_through
-from keras_curvature.engines.jax.program import Instruction, Slot
-from keras_curvature.engines.jax.taylor.gram_factor import spanning_rows
-from keras_curvature.engines.jax.taylor.propagation import propagate
-from keras_curvature.engines.jax.taylor.structure import Cut, active_instructions, linear_entry
-from keras_curvature.engines.jax.tracing import Trace
+from keras_curvature.engines.active_backend import own_module
+from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.programs.flat_function import ProgramFunction
+from keras_curvature.engines.programs.program import Instruction, Slot
+from keras_curvature.engines.programs.propagation import propagate
+from keras_curvature.engines.programs.structure import Cut, active_instructions, linear_entry
+from keras_curvature.engines.programs.trace import Trace
 from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, spread
 from keras_curvature.engines.taylor.modes import Collapsed, Gradients, Mode
+
+first_derivatives = own_module("first_derivatives")
+gram_factor = own_module("taylor.gram_factor")
+interpreter = own_module("interpreter")
+
+read, run_through = interpreter.read, interpreter.run_through
+
+Values = dict[Slot, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,7 @@ class RecordedModel:
         active: those of them that depend on `z`.
     """
 
-    f: FlatFunction
+    f: ProgramFunction
     traced: Trace
     z: Any
     given: Mapping[Slot, Any]
@@ -54,7 +59,7 @@ class RecordedModel:
 
     def _outputs(self, values: Values) -> Any:
         found = [read(y, values, self.f.dtype) for y in self.traced.outputs]
-        return self.f.outputs.join([jnp.asarray(y, self.z.dtype) for y in found])
+        return self.f.outputs.join([xp.cast(y, self.z.dtype) for y in found])
 
     def entry(self) -> Cut | None:
         """The narrowest result of the model's linear beginning."""
@@ -62,19 +67,19 @@ class RecordedModel:
 
     def axes(self) -> Any:
         """The unit vectors, `(d, d)`."""
-        return jnp.eye(self.f.inputs.width, dtype=self.z.dtype)
+        return xp.eye(self.f.inputs.width, dtype=self.z.dtype)
 
     def start(self, directions: Any = None) -> dict[Slot, Jet]:
         """The jets of the sources, for directions `(k, n or 1, d)` or, for `None`, all axes."""
         rows = self.axes()[:, None] if directions is None else directions
         k, examples, d = rows.shape
-        parts = self.f.inputs.split(jnp.reshape(rows, (-1, d)))
+        parts = self.f.inputs.split(xp.reshape(rows, (-1, d)))
         first = self.values[self.sources[0]]
         alone = directions is None and len(self.sources) == 1 and first.ndim == 2
         found = {}
         for slot, part in zip(self.sources, parts, strict=True):
             x = self.values[slot]
-            stack = jnp.reshape(part, (k, examples, *part.shape[1:])).astype(x.dtype)
+            stack = xp.cast(xp.reshape(part, (k, examples, *part.shape[1:])), x.dtype)
             found[slot] = Jet(x, Base(stack, None, alone))
         return found
 
@@ -104,11 +109,11 @@ class RecordedModel:
         n = self.z.shape[0]
         for stack, y, size in zip(stacks, self.traced.outputs, self.f.outputs.sizes, strict=True):
             if stack is None:
-                columns.append(jnp.zeros((count, n, size), self.z.dtype))
+                columns.append(xp.zeros((count, n, size), self.z.dtype))
             else:
-                whole = jnp.reshape(spread(stack, self.values[y]), (count, n, size))
-                columns.append(whole.astype(self.z.dtype))
-        return jnp.concatenate(columns, axis=2) if len(columns) > 1 else columns[0]
+                whole = xp.reshape(spread(stack, self.values[y]), (count, n, size))
+                columns.append(xp.cast(whole, self.z.dtype))
+        return xp.concatenate(columns, axis=2) if len(columns) > 1 else columns[0]
 
     def along(self, rows: Any, mode: Mode, entry: Cut | None = None) -> tuple[Any, Any]:
         """First and second derivatives of the outputs along directions, as `push` gives them."""
@@ -131,33 +136,31 @@ class RecordedModel:
         base = mode.settle(jet).base
         if base.second is not None or not is_shared(base.first, self.values[cut.slot]):
             return None
-        return cut, jnp.reshape(base.first, (d, cut.width))
+        return cut, xp.reshape(base.first, (d, cut.width))
 
     def spanning_rows(self, jacobian: Any) -> Any:
         """As few directions, along which a Laplacian is the same."""
-        return spanning_rows(jacobian)
+        return gram_factor.spanning_rows(jacobian)
 
     def gradients(self) -> Gradients:
         """The gradients of the outputs by every result on the way.
 
         By the gradients of what would be added to each: 0.
         """
-        slots = [s for instruction in self.active for s in instruction.outputs]
-        zeros = {s: jnp.zeros_like(self.values[s]) for s in slots}
+        written = (s for instruction in self.active for s in instruction.outputs)
+        slots = [s for s in written if xp.has_derivative(self.values[s].dtype)]
+        zeros = {s: xp.zeros_like(self.values[s]) for s in slots}
 
         def outputs(added: Mapping[Slot, Any]) -> Any:
             return self._outputs(run_through(self.needed, self.given, self.f.dtype, added))
 
-        value, pull = jax.vjp(outputs, zeros)
-        m = value.shape[1]
-        seeds = jnp.broadcast_to(jnp.eye(m, dtype=value.dtype)[:, None], (m, *value.shape))
-        found = jax.vmap(lambda seed: pull(seed)[0])(seeds)
+        found = first_derivatives.gradients_of_each(outputs, zeros)
         return {id(self.values[s]): found[s] for s in slots}
 
 
-def record(f: FlatFunction, z: Any, rest: Sequence[Any]) -> RecordedModel:
+def record(f: ProgramFunction, z: Any, rest: Sequence[Any]) -> RecordedModel:
     """Runs a model and keeps what it did."""
-    traced = f.traced_for(z.shape[0])
+    traced = f.traced_at(z, rest)
     given = f.feeds(traced, z, rest)
     needed = traced.program.needed(traced.outputs, given)
     values = run_through(needed, given, f.dtype)

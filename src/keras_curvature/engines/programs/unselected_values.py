@@ -7,18 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import jax.numpy as jnp
-
-from keras_curvature.engines.jax.program import Guard, Instruction, Slot
+from keras_curvature.engines.active_backend import own_module
+from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.op_types import traits_of
+from keras_curvature.engines.programs.program import Guard, Instruction, Slot
 
-SINGULAR = frozenset(
-    """
-    acos acosh asin atan2 atanh cbrt cosh digamma div erf_inv exp exp2 expm1 integer_pow lgamma
-    log log1p pow rem rsqrt sinh sqrt tan xlog1py xlogy
-    """.split()  # noqa: SIM905, a list of strings would take ten lines
-)
-"""Pointwise operations with derivatives that are infinite somewhere, or overflow."""
+selections = own_module("selections")
 
 
 def with_guards(instructions: Sequence[Instruction], results: Sequence[Any]) -> list[Instruction]:
@@ -65,7 +59,7 @@ def _guard(
     instruction: Instruction, users: Mapping[Slot, Sequence[Instruction | None]]
 ) -> Guard | None:
     """What selects the result; `None` where anything else makes use of it."""
-    if instruction.operation.type not in SINGULAR:
+    if instruction.operation.type not in selections.SINGULAR:
         return None
     found = instruction
     while True:
@@ -75,10 +69,11 @@ def _guard(
         if more or len(behind) != 1 or behind[0] is None:
             return None
         user = behind[0]
-        if user.operation.type == "select_n":
-            condition, side = user.inputs[0], user.inputs.index(slot)
+        case = selections.case_of(user, slot)
+        if case is not None:
+            condition = user.inputs[0]
             fits = isinstance(condition, Slot) and user.operation.avals[0].shape == shape
-            return Guard(condition, side - 1) if fits and side else None
+            return Guard(condition, case) if fits else None
         if not traits_of(user.operation.type).is_pointwise:
             return None
         if user.operation.results[0].shape != shape:
@@ -106,13 +101,11 @@ def held(instruction: Instruction, inputs: Sequence[Any], values: Mapping[Slot, 
     if guard is None:
         return list(inputs)
     which = values[guard.condition]
-    taken = which == (bool(guard.case) if which.dtype == bool else guard.case)
+    taken = selections.is_taken(which, guard.case)
     smooth = 2 if instruction.operation.type == "acosh" else 0.5
     return [
-        jnp.where(taken, x, jnp.asarray(smooth, x.dtype))
-        if isinstance(source, Slot)
-        and x.shape == taken.shape
-        and jnp.issubdtype(x.dtype, jnp.inexact)
+        xp.where(taken, x, xp.constant(smooth, x.dtype))
+        if isinstance(source, Slot) and x.shape == taken.shape and xp.has_derivative(x.dtype)
         else x
         for source, x in zip(instruction.inputs, inputs, strict=True)
     ]

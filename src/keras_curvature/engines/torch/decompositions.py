@@ -1,0 +1,162 @@
+"""Fused kernels, and what they stand for in operations that have rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch._decomp import get_decompositions
+
+from keras_curvature.engines.torch.softmax_functions import logsumexp
+
+aten = torch.ops.aten
+
+FUSED = (
+    aten._batch_norm_no_update,
+    aten._fused_rms_norm,
+    aten._native_batch_norm_legit,
+    aten._native_batch_norm_legit_no_training,
+    aten._safe_softmax,
+    aten.addmm,
+    aten.addmv,
+    aten.aminmax,
+    aten.baddbmm,
+    aten.binary_cross_entropy,
+    aten.hardsigmoid,
+    aten.hardswish,
+    aten.log_sigmoid_forward,
+    aten.mse_loss,
+    aten.mv,
+    aten.native_batch_norm,
+    aten.nll_loss_forward,
+    aten.reflection_pad1d,
+    aten.reflection_pad2d,
+    aten.reflection_pad3d,
+    aten.replication_pad1d,
+    aten.replication_pad2d,
+    aten.replication_pad3d,
+    aten.smooth_l1_loss,
+    aten.soft_margin_loss,
+    aten.split_with_sizes_copy,
+)
+"""Those that PyTorch itself takes apart into other ATen operations."""
+
+Dims = Sequence[int] | None
+
+
+def _moments(
+    x: torch.Tensor, dim: Dims = None, correction: Any = 1, keepdim: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Variance and mean."""
+    dims = list(range(x.ndim)) if not dim else list(dim)
+    count = math.prod(x.shape[d] for d in dims)
+    mean = torch.mean(x, dims, keepdim=True)
+    deviation = x - mean
+    total = torch.sum(deviation * deviation, dims, keepdim=keepdim)
+    correction = 1 if correction is None else correction
+    variance = total / max(count - correction, 0)
+    return variance, mean if keepdim else mean.reshape(variance.shape)
+
+
+def _var(x: Any, dim: Dims = None, *, correction: Any = None, keepdim: bool = False) -> Any:
+    return _moments(x, dim, correction, keepdim)[0]
+
+
+def _std(x: Any, dim: Dims = None, *, correction: Any = None, keepdim: bool = False) -> Any:
+    return torch.sqrt(_moments(x, dim, correction, keepdim)[0])
+
+
+def _var_mean(x: Any, dim: Dims = None, *, correction: Any = None, keepdim: bool = False) -> Any:
+    return _moments(x, dim, correction, keepdim)
+
+
+def _std_mean(x: Any, dim: Dims = None, *, correction: Any = None, keepdim: bool = False) -> Any:
+    variance, mean = _moments(x, dim, correction, keepdim)
+    return torch.sqrt(variance), mean
+
+
+def _layer_norm(x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
+    dims = list(range(x.ndim - len(shape), x.ndim))
+    variance, mean = _moments(x, dims, 0, True)
+    scale = torch.rsqrt(variance + eps)
+    y = (x - mean) * scale
+    y = y if weight is None else y * weight
+    return (y if bias is None else y + bias), mean, scale
+
+
+def _group_norm(
+    x: Any, weight: Any, bias: Any, n: int, c: int, size: int, groups: int, eps: float
+) -> Any:
+    parts = x.reshape(n, groups, -1)
+    variance, mean = _moments(parts, [2], 0, True)
+    scale = torch.rsqrt(variance + eps)
+    y = ((parts - mean) * scale).reshape(x.shape)
+    each = [1, c, *[1] * (x.ndim - 2)]
+    y = y if weight is None else y * weight.reshape(each)
+    y = y if bias is None else y + bias.reshape(each)
+    return y, mean.reshape(n, groups), scale.reshape(n, groups)
+
+
+def _celu(x: Any, alpha: Any = 1.0) -> Any:
+    return aten.elu.default(x, alpha, 1, 1 / alpha)
+
+
+def _logit(x: Any, eps: Any = None) -> Any:
+    x = x if eps is None else torch.clamp(x, eps, 1 - eps)
+    return torch.log(x) - torch.log1p(-x)
+
+
+def _huber(x: Any, target: Any, reduction: int = 1, delta: float = 1.0) -> Any:
+    apart = torch.abs(x - target)
+    loss = torch.where(apart < delta, 0.5 * apart * apart, delta * (apart - 0.5 * delta))
+    return (loss, torch.mean(loss) if reduction == 1 else loss, torch.sum(loss))[reduction]
+
+
+def _cross(a: Any, b: Any, dim: int | None = None) -> Any:
+    """The product of vectors of three numbers, along the first such axis if none is said."""
+    dim = next(i for i, size in enumerate(a.shape) if size == 3) if dim is None else dim
+    (a1, a2, a3), (b1, b2, b3) = a.unbind(dim), b.unbind(dim)
+    parts = [a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1]
+    return torch.stack(parts, dim if dim >= 0 else dim % a.ndim)
+
+
+def _sinc(x: Any) -> Any:
+    scaled = math.pi * x
+    zero = x == 0
+    series = 1 - scaled * scaled / 6  # all that there is of it up to the second derivative at 0
+    return torch.where(zero, series, torch.sin(scaled) / torch.where(zero, 1.0, scaled))
+
+
+OWN: dict[Any, Callable[..., Any]] = {
+    aten.addcdiv.default: lambda x, a, b, *, value=1: x + value * (a / b),
+    aten.addcmul.default: lambda x, a, b, *, value=1: x + value * (a * b),
+    aten.addr.default: lambda x, a, b, *, beta=1, alpha=1: (
+        beta * x + alpha * a[:, None] * b[None, :]
+    ),
+    aten.celu.default: _celu,
+    aten.cross.default: _cross,
+    aten.dot.default: lambda a, b: torch.sum(a * b),
+    aten.frac.default: lambda x: x - torch.trunc(x),
+    aten.huber_loss.default: _huber,
+    aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),
+    aten.lerp.Tensor: lambda a, b, weight: a + weight * (b - a),
+    aten.linalg_cross.default: lambda a, b, *, dim=-1: _cross(a, b, dim),
+    aten.logit.default: _logit,
+    aten.logsumexp.default: logsumexp,
+    aten.mish.default: lambda x: x * torch.tanh(torch.nn.functional.softplus(x)),
+    aten.native_group_norm.default: _group_norm,
+    aten.native_layer_norm.default: _layer_norm,
+    aten.rsub.Scalar: lambda x, other, alpha=1: -alpha * x + other,
+    aten.rsub.Tensor: lambda x, other, *, alpha=1: -alpha * x + other,
+    aten.sinc.default: _sinc,
+    aten.std.correction: _std,
+    aten.std_mean.correction: _std_mean,
+    aten.t.default: lambda x: aten.transpose.int(x, 0, 1) if x.ndim == 2 else x,
+    aten.var.correction: _var,
+    aten.var_mean.correction: _var_mean,
+}
+
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {**get_decompositions(FUSED), **OWN}
+"""From an overload to a function that calls others."""

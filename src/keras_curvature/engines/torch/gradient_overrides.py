@@ -1,0 +1,159 @@
+"""Where PyTorch's own derivatives lose digits, halve a tie or are missing, and what replaces them.
+
+PyTorch writes the slope of tanh as `1 - y²`, of which nothing is left once `y` rounds to 1, and the
+slope of the largest probability of a softmax as a difference of numbers of which nothing is left
+either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from keras_curvature.engines.torch.softmax_functions import log_softmax, logsumexp, softmax
+
+Function = Callable[..., Any]
+
+
+def _sloped(value: Function, *slopes: Function) -> Function:
+    """A function of some tensors with its slopes, which are differentiated in their turn."""
+
+    class Sloped(torch.autograd.Function):
+        """The function."""
+
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*x: Any) -> Any:
+            return value(*x)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, upstream: Any) -> Any:
+            x = ctx.saved_tensors
+            found = [
+                _sum_to(upstream * slope(*x), given) if needed else None
+                for slope, given, needed in zip(slopes, x, ctx.needs_input_grad, strict=True)
+            ]
+            return tuple(found)
+
+    def function(*x: Any) -> Any:
+        first = next(y for y in x if isinstance(y, torch.Tensor))
+        given = [y if isinstance(y, torch.Tensor) else torch.as_tensor(y).to(first) for y in x]
+        return Sloped.apply(*given)
+
+    return function
+
+
+def _sum_to(gradient: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return gradient if gradient.shape == like.shape else gradient.sum_to_size(like.shape)
+
+
+def _digits_of_slope_of_tanh(x: torch.Tensor) -> torch.Tensor:
+    """`1 - tanh²`, of which digits are left where `tanh` rounds to 1."""
+    e = torch.exp(-2 * torch.abs(x))
+    return 4 * e / (1 + e) ** 2
+
+
+_slope_of_sigmoid: Function = _sloped(
+    lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
+    lambda x: -_slope_of_sigmoid(x) * tanh(x / 2),
+)
+slope_of_tanh: Function = _sloped(
+    _digits_of_slope_of_tanh, lambda x: -2 * slope_of_tanh(x) * tanh(x)
+)
+sigmoid: Function = _sloped(torch.sigmoid, _slope_of_sigmoid)
+tanh: Function = _sloped(torch.tanh, slope_of_tanh)
+expm1: Function = _sloped(torch.expm1, torch.exp)
+logaddexp: Function = _sloped(
+    torch.logaddexp, lambda a, b: sigmoid(a - b), lambda a, b: sigmoid(b - a)
+)
+LOG_2 = 0.6931471805599453
+logaddexp2: Function = _sloped(
+    torch.logaddexp2,
+    lambda a, b: sigmoid(LOG_2 * (a - b)),
+    lambda a, b: sigmoid(LOG_2 * (b - a)),
+)
+
+
+def _is(condition: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return condition.to(like.dtype)
+
+
+maximum: Function = _sloped(torch.maximum, lambda a, b: _is(a >= b, a), lambda a, b: _is(a < b, b))
+minimum: Function = _sloped(torch.minimum, lambda a, b: _is(a < b, a), lambda a, b: _is(a >= b, b))
+"""A tie is one where `a` is about to be the larger.
+
+So is it for `abs(a - b)`, which has `a - b`: these three stand together in formulas of smooth
+functions, such as `hypot`, which have their derivatives if all are on the branch of one neighbour
+of the point.
+"""
+
+
+absolute: Function = _sloped(torch.abs, lambda x: torch.where(x < 0, -1.0, 1.0).to(x.dtype))
+
+
+def silu(x: torch.Tensor) -> torch.Tensor:
+    """`x sigmoid(x)`."""
+    return x * sigmoid(x)
+
+
+def softplus(params: Mapping[str, Any], x: torch.Tensor) -> torch.Tensor:
+    """`log(1 + exp(βx)) / β`, everywhere: PyTorch's is a straight line from βx = 20 on."""
+    beta = params["beta"]
+    return logaddexp(beta * x, torch.zeros((), dtype=x.dtype, device=x.device)) / beta
+
+
+def gelu(params: Mapping[str, Any], x: torch.Tensor) -> torch.Tensor:
+    """`x Φ(x)`, with the sigmoid or tanh that approximates Φ where that is asked for."""
+    if params["approximate"] == "tanh":
+        inner = ROOT_2_OVER_PI * (x + 0.044715 * x * x * x)
+        return x * sigmoid(2 * inner)
+    return 0.5 * x * torch.erfc(-x * ROOT_HALF)
+
+
+ROOT_2_OVER_PI = 0.7978845608028654
+ROOT_HALF = 0.7071067811865476
+
+
+def elu(params: Mapping[str, Any], x: torch.Tensor) -> torch.Tensor:
+    """`x` above 0, `α (exp(γx) - 1)` below."""
+    alpha, scale, rate = params["alpha"], params["scale"], params["input_scale"]
+    below = alpha * expm1(rate * torch.clamp(x, max=0.0))
+    return scale * torch.where(x > 0, x, below)
+
+
+def _of_inputs(function: Function) -> Function:
+    """Of an operation without parameters that change its meaning."""
+    return lambda params, *inputs: function(*inputs)
+
+
+OVERRIDES: dict[str, Function] = {
+    "_log_softmax": lambda params, x: log_softmax(x, params["dim"]),
+    "_softmax": lambda params, x: softmax(x, params["dim"]),
+    "abs": _of_inputs(absolute),
+    "elu": elu,
+    "expm1": _of_inputs(expm1),
+    "fill": lambda params, x, *value: (
+        torch.full_like(x, params.get("value", 0), *value)
+        if not value
+        else torch.zeros_like(x) + value[0]
+    ),
+    "gelu": gelu,
+    "logaddexp": _of_inputs(logaddexp),
+    "logaddexp2": _of_inputs(logaddexp2),
+    "logsumexp": lambda params, x: logsumexp(x, params["dim"], params["keepdim"]),
+    "maximum": _of_inputs(maximum),
+    "minimum": _of_inputs(minimum),
+    "sigmoid": _of_inputs(sigmoid),
+    "silu": _of_inputs(silu),
+    "softplus": softplus,
+    "tanh": _of_inputs(tanh),
+    "zero": lambda params, x: torch.zeros_like(x),
+}
+"""Operation type -> from its parameters and inputs, real numbers, to its result."""
