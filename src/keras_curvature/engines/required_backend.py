@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from keras_curvature.engines.active_backend import BACKEND, IS_INSTALLED
 
-SUPPORTED = {"tensorflow": "tensorflow", "jax": "'keras-curvature[jax]'"}
+SUPPORTED = {
+    "tensorflow": "tensorflow",
+    "jax": "'keras-curvature[jax]'",
+    "torch": "'keras-curvature[torch]'",
+}
 """Backends, and what to install for them."""
 
 if BACKEND not in SUPPORTED:
     raise ImportError(
-        f"keras_curvature needs Keras's backend 'tensorflow' or 'jax'. Received: {BACKEND!r}. Set "
-        "the environment variable KERAS_BACKEND=tensorflow before Keras is imported, or "
-        '"backend" in ~/.keras/keras.json; models saved with another backend can be loaded.'
+        "keras_curvature needs Keras's backend 'tensorflow', 'jax' or 'torch'. Received: "
+        f"{BACKEND!r}. Set the environment variable KERAS_BACKEND=tensorflow before Keras is "
+        'imported, or "backend" in ~/.keras/keras.json; models saved with another backend can be '
+        "loaded."
     )
 if not IS_INSTALLED:
     raise ImportError(
