@@ -12,10 +12,10 @@ import pytest
 
 from cases import CASES, named
 from cases.weights import precision
+from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.evaluation import flat_derivatives
-from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.options import Options
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}

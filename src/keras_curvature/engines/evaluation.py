@@ -110,7 +110,7 @@ def flat_derivatives(
     return run_chunked(bound, compute, tensors, size, signature, halved_from)
 
 
-@compilation.unobserved()
+@compilation.unobserved(differentiable=True)
 def run_chunked(
     bound: BoundModel,
     compute: Compute,

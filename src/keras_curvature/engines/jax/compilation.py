@@ -34,8 +34,8 @@ def inside_xla() -> bool:
 
 
 @contextlib.contextmanager
-def unobserved() -> Iterator[None]:
-    """Nothing that JAX does is recorded by anybody."""
+def unobserved(*, differentiable: bool = False) -> Iterator[None]:
+    """Nothing that JAX does is recorded by anybody, unless a gradient is asked for."""
     yield
 
 

@@ -300,10 +300,13 @@ def _without_grappler(serialized: bytes) -> tf.compat.v1.ConfigProto:
 
 
 @contextlib.contextmanager
-def unobserved() -> Iterator[None]:
+def unobserved(*, differentiable: bool = False) -> Iterator[None]:
     """Without what `tf.debugging` has called behind every op in this thread.
 
     `enable_check_numerics` takes for a fault what is data here, and what a formula leaves aside.
+
+    Args:
+        differentiable: whether a gradient may be asked for, which tapes note in any case.
     """
     here = context.context()
     callbacks = list(here.op_callbacks)

@@ -114,6 +114,11 @@ def eye(size: int, dtype: Any = None) -> Tensor:
     return torch.eye(size, dtype=_float(dtype), device=get_device())
 
 
+def linspace(start: float, stop: float, count: int, dtype: Any = None) -> Tensor:
+    """So many numbers at equal distances."""
+    return torch.linspace(start, stop, count, dtype=_float(dtype), device=get_device())
+
+
 def full(shape: Sequence[int], value: Any) -> Tensor:
     """The same number everywhere."""
     return conversion.tensor(value).expand(tuple(shape)).clone()

@@ -47,9 +47,14 @@ def inside_xla() -> bool:
 
 
 @contextlib.contextmanager
-def unobserved() -> Iterator[None]:
-    """Nothing that PyTorch does is recorded by anybody."""
-    yield
+def unobserved(*, differentiable: bool = False) -> Iterator[None]:
+    """What is done here is recorded by nobody.
+
+    Args:
+        differentiable: but for gradients by the weights and the inputs.
+    """
+    with contextlib.nullcontext() if differentiable else torch.no_grad():
+        yield
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -55,14 +55,12 @@ def gradients_of_each(outputs: Callable[[Any], Any], point: Any) -> Any:
 
 def gradients_and_more(function: Callable[[Any], tuple[Any, Any]], point: Any) -> tuple[Any, Any]:
     """The gradients of the first thing that a function gives, a number, and the second one."""
-    found: list[Any] = []
 
     def number(given: Any) -> Any:
         y, more = function(given)
-        found.append(more)
-        return y, more
+        return y, () if more is None else more
 
-    return torch.func.grad(number, has_aux=True)(point)
+    return cast("tuple[Any, Any]", torch.func.grad(number, has_aux=True)(point))
 
 
 def tiled(tensor: Any, times: int) -> Any:
