@@ -14,6 +14,7 @@ from keras_curvature.engines.torch import (
     conversion,
     dtypes,
     eigenvectors,
+    loops,
     no_nan,
     reductions,
     stacks,
@@ -42,6 +43,7 @@ is_real = dtypes.is_real
 is_string = dtypes.is_string
 is_tensor = conversion.is_tensor
 itemsize = dtypes.itemsize
+map_slices = loops.map_slices
 max = reductions.max
 mean = reductions.mean
 min = reductions.min
@@ -52,9 +54,11 @@ scaled = stacks.scaled
 std = reductions.std
 stop_gradient = torch.Tensor.detach
 sum = reductions.sum
+sum_of = loops.sum_of
 sum_of_squares_over_directions = stacks.sum_of_squares_over_directions
 sum_over_directions = stacks.sum_over_directions
 to_numpy = conversion.to_numpy
+while_loop = loops.while_loop
 widened = dtypes.widened
 widest = dtypes.widest
 
@@ -354,49 +358,9 @@ def once(tensor: Tensor | None) -> Tensor | None:
     return tensor
 
 
-def map_slices(
-    function: Callable[[Tensor], Tensor], stack: Tensor, like: Tensor, at_once: int = 1
-) -> Tensor:
-    """`function` of one slice of a stack after the other; the results are like a given tensor."""
-    if not len(stack):
-        return torch.zeros((0, *like.shape), dtype=like.dtype, device=stack.device)
-    return torch.stack([function(slice_) for slice_ in stack])
-
-
-def sum_of(part: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor:
-    """The sum of `part` over the slices of `blocks`, one after the other."""
-    total = part(blocks[0])
-    for block in blocks[1:]:
-        total = total + part(block)
-    return total
-
-
 def pulled_back(
     function: Callable[[Tensor], Tensor], point: Tensor, weights: Sequence[Tensor]
 ) -> list[Tensor]:
     """The gradients of `weight . function` at a point, of each of some weights."""
     result, pull = torch.func.vjp(function, point)
     return [pull(weight.expand_as(result))[0] for weight in weights]
-
-
-def while_loop(
-    goes_on: Callable[..., Tensor],
-    advance: Callable[..., Sequence[Tensor]],
-    state: Sequence[Tensor],
-    most: int,
-) -> Sequence[Tensor]:
-    """The state that `advance(*state)` leaves when `goes_on(*state)` does not, or after so many.
-
-    Where there are no numbers to ask, all turns are taken and those that are too many undone.
-    """
-    state = tuple(state)
-    for _ in range(most):
-        more = goes_on(*state)
-        if has_numbers(more):
-            if not more:
-                break
-            state = tuple(advance(*state))
-        else:
-            pairs = zip(advance(*state), state, strict=True)
-            state = tuple(torch.where(more, after, before) for after, before in pairs)
-    return state
