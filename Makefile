@@ -148,9 +148,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(INSTALL) --no-build-isolation --editable '.[docs,examples,interop,lint,test]'
 	@touch $@
 
-# JAX stays out of `make demo`, which does not need it; it has none for Python 3.10.
+# They stay out of `make demo`, which does not need them; there is no JAX for Python 3.10.
 $(VENV)/.installed-backends: $(VENV)/.installed
-	$(INSTALL) --no-build-isolation --editable '.[jax]'
+	$(INSTALL) --no-build-isolation --editable '.[jax,torch]'
 	@touch $@
 
 # The peers stay out of $(VENV) and of constraints.txt: nobody but the benchmark needs them.

@@ -42,6 +42,32 @@ def test_it_learns_a_function_from_its_laplacian():
     assert np.abs(found["laplacian"] - 4).mean() < 0.5
 
 
+def test_the_hessian_trains_a_kernel_of_zeros():
+    """The gradients by all that lies before it are 0, and change as it does."""
+    net, model = with_derivatives(
+        layers.Dense(4, "tanh"),
+        layers.Dense(2, kernel_initializer="zeros", name="zeros"),
+        names=("hessian",),
+    )
+    x = jax.numpy.asarray(X[:4])
+
+    def by_layer(weights):
+        found = model.stateless_call(weights, [], x)[0]["hessian"]
+        return found.sum()
+
+    def by_jax(weights):
+        def f(z):
+            return net.stateless_call(weights, [], z[None])[0][0, 0]
+
+        return jax.vmap(jax.hessian(f))(x).sum()
+
+    weights = [v.value for v in model.trainable_variables]
+    for found, expected in zip(jax.grad(by_layer)(weights), jax.grad(by_jax)(weights), strict=True):
+        # Float32, whose sums over four examples are near 1.
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        assert expected.shape != (4, 2) or np.abs(expected).max() > 0.01
+
+
 @pytest.mark.filterwarnings("ignore:The layer 'dropout' in DerivativeOutput")
 def test_states_of_the_inner_model_survive_training():
     """`jax.grad` by hand leaves a tracer in these, and the model empty."""

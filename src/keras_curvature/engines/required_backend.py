@@ -13,9 +13,10 @@ SUPPORTED = {
 
 if BACKEND not in SUPPORTED:
     raise ImportError(
-        f"keras_curvature needs Keras's backend 'tensorflow' or 'jax'. Received: {BACKEND!r}. Set "
-        "the environment variable KERAS_BACKEND=tensorflow before Keras is imported, or "
-        '"backend" in ~/.keras/keras.json; models saved with another backend can be loaded.'
+        "keras_curvature needs Keras's backend 'tensorflow', 'jax' or 'torch'. Received: "
+        f"{BACKEND!r}. Set the environment variable KERAS_BACKEND=tensorflow before Keras is "
+        'imported, or "backend" in ~/.keras/keras.json; models saved with another backend can be '
+        "loaded."
     )
 if not IS_INSTALLED:
     raise ImportError(

@@ -261,9 +261,11 @@ def matvec(matrices: Tensor, vectors: Tensor, *, transpose_a: bool = False) -> T
 
 
 def multiply_no_nan(a: Tensor, b: Tensor) -> Tensor:
-    """The product, and 0 where the second factor is, be the first one infinite or NaN."""
-    nothing = b == 0
-    return jnp.where(nothing, jnp.zeros((), b.dtype), jnp.where(nothing, 1, a) * b)
+    """The product, and 0 where the second factor is, be the first one infinite or NaN.
+
+    Where both are finite the derivative is that of the product, also at 0.
+    """
+    return jnp.where((b == 0) & ~jnp.isfinite(a), 0, a) * b
 
 
 def once(tensor: Tensor | None) -> Tensor | None:

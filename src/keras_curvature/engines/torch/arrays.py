@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from keras.src.backend.torch.core import get_device
 
-from keras_curvature.engines.torch import conversion, dtypes, eigenvectors, no_nan, stacks
+from keras_curvature.engines.torch import (
+    conversion,
+    dtypes,
+    eigenvectors,
+    loops,
+    no_nan,
+    reductions,
+    stacks,
+)
 from keras_curvature.typing import Tensor
 
 Array = torch.Tensor
 
+all = reductions.all
+any = reductions.any
+argmax = reductions.argmax
+argmin = reductions.argmin
 array = conversion.array
 cast = conversion.cast
 constant = conversion.constant
@@ -31,17 +43,24 @@ is_real = dtypes.is_real
 is_string = dtypes.is_string
 is_tensor = conversion.is_tensor
 itemsize = dtypes.itemsize
+map_slices = loops.map_slices
+max = reductions.max
+mean = reductions.mean
+min = reductions.min
 multiply_no_nan = no_nan.multiply_no_nan
 name_of = dtypes.name_of
+norm = reductions.norm
 scaled = stacks.scaled
+std = reductions.std
 stop_gradient = torch.Tensor.detach
+sum = reductions.sum
+sum_of = loops.sum_of
 sum_of_squares_over_directions = stacks.sum_of_squares_over_directions
 sum_over_directions = stacks.sum_over_directions
 to_numpy = conversion.to_numpy
+while_loop = loops.while_loop
 widened = dtypes.widened
 widest = dtypes.widest
-
-Axis: TypeAlias = int | Sequence[int] | None
 
 
 @dataclass(frozen=True)
@@ -195,74 +214,6 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     return torch.where(which.to(a.device), a, b)
 
 
-def _axes(tensor: Tensor, axis: Axis) -> tuple[int, ...]:
-    """All axes for `None`; PyTorch takes an empty tuple for all as well."""
-    if axis is None:
-        return tuple(range(tensor.ndim))
-    return tuple(axis) if isinstance(axis, Sequence) else (axis,)
-
-
-def all(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether all are true."""
-    return _reduced(torch.all, conversion.tensor(tensor) != 0, axis, keepdims)
-
-
-def any(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether any is true."""
-    return _reduced(torch.any, conversion.tensor(tensor) != 0, axis, keepdims)
-
-
-def max(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest; its derivative is shared among equal ones."""
-    return _reduced(torch.amax, conversion.tensor(tensor), axis, keepdims)
-
-
-def min(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The smallest; its derivative is shared among equal ones."""
-    return _reduced(torch.amin, conversion.tensor(tensor), axis, keepdims)
-
-
-def mean(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean."""
-    return _reduced(torch.mean, conversion.tensor(tensor), axis, keepdims)
-
-
-def norm(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The Euclidean norm."""
-    tensor = conversion.tensor(tensor)
-    return torch.linalg.vector_norm(tensor, dim=_axes(tensor, axis), keepdim=keepdims)
-
-
-def std(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The standard deviation of all that there are, which is not PyTorch's own default."""
-    tensor = conversion.tensor(tensor)
-    return torch.std(tensor, dim=_axes(tensor, axis), correction=0, keepdim=keepdims)
-
-
-def sum(tensor: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum; that of small integers stays one, which is not PyTorch's own default."""
-    tensor = conversion.tensor(tensor)
-    dtype = torch.int64 if tensor.dtype == torch.bool else tensor.dtype
-    return _reduced(torch.sum, tensor.to(dtype), axis, keepdims, dtype=dtype)
-
-
-def _reduced(
-    reduction: Callable[..., Tensor], tensor: Tensor, axis: Axis, keepdims: bool, **options: Any
-) -> Tensor:
-    axes = _axes(tensor, axis)
-    return reduction(tensor, dim=axes, keepdim=keepdims, **options) if axes else tensor
-
-
-def argmax(tensor: Any, axis: int) -> Tensor:
-    """The place of the first largest entry."""
-    return torch.argmax(conversion.tensor(tensor), dim=axis)
-
-
-def argmin(tensor: Any, axis: int) -> Tensor:
-    """The place of the first smallest entry."""
-    return torch.argmin(conversion.tensor(tensor), dim=axis)
-
-
 def broadcast_to(tensor: Any, shape: Sequence[int]) -> Tensor:
     """The same slices along axes of length 1 and new ones."""
     return torch.broadcast_to(conversion.tensor(tensor), tuple(shape))
@@ -407,49 +358,9 @@ def once(tensor: Tensor | None) -> Tensor | None:
     return tensor
 
 
-def map_slices(
-    function: Callable[[Tensor], Tensor], stack: Tensor, like: Tensor, at_once: int = 1
-) -> Tensor:
-    """`function` of one slice of a stack after the other; the results are like a given tensor."""
-    if not len(stack):
-        return torch.zeros((0, *like.shape), dtype=like.dtype, device=stack.device)
-    return torch.stack([function(slice_) for slice_ in stack])
-
-
-def sum_of(part: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor:
-    """The sum of `part` over the slices of `blocks`, one after the other."""
-    total = part(blocks[0])
-    for block in blocks[1:]:
-        total = total + part(block)
-    return total
-
-
 def pulled_back(
     function: Callable[[Tensor], Tensor], point: Tensor, weights: Sequence[Tensor]
 ) -> list[Tensor]:
     """The gradients of `weight . function` at a point, of each of some weights."""
     result, pull = torch.func.vjp(function, point)
     return [pull(weight.expand_as(result))[0] for weight in weights]
-
-
-def while_loop(
-    goes_on: Callable[..., Tensor],
-    advance: Callable[..., Sequence[Tensor]],
-    state: Sequence[Tensor],
-    most: int,
-) -> Sequence[Tensor]:
-    """The state that `advance(*state)` leaves when `goes_on(*state)` does not, or after so many.
-
-    Where there are no numbers to ask, all turns are taken and those that are too many undone.
-    """
-    state = tuple(state)
-    for _ in range(most):
-        more = goes_on(*state)
-        if has_numbers(more):
-            if not more:
-                break
-            state = tuple(advance(*state))
-        else:
-            pairs = zip(advance(*state), state, strict=True)
-            state = tuple(torch.where(more, after, before) for after, before in pairs)
-    return state

@@ -68,7 +68,7 @@ def computing_in(dtype: Any) -> Iterator[None]:
     """Computes in the dtype that tensors have, and so that results can be differentiated.
 
     Not in the narrower one of a user's `torch.autocast`, and not in `torch.inference_mode()`, whose
-    tensors no derivative can be taken by.
+    tensors no derivative can be taken by: in `torch.no_grad()` instead.
 
     Raises:
         ValueError: for float64 where the device has none.
@@ -79,6 +79,7 @@ def computing_in(dtype: Any) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.no_grad())
         for kind in {device.type, "cpu"} - {"meta"}:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))

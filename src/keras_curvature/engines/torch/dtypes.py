@@ -24,7 +24,8 @@ def dtype_of(name: Any) -> Any:
 
 def name_of(dtype: Any) -> str:
     """The name of a dtype, as in `"float32"`."""
-    return str(getattr(dtype_of(dtype), "name", dtype)).removeprefix("torch.")
+    found = dtype_of(dtype)
+    return str(found).removeprefix("torch.") if isinstance(found, torch.dtype) else found.name
 
 
 def eps(dtype: Any) -> float:

@@ -36,13 +36,13 @@ class _Eigh(torch.autograd.Function):
         ctx.save_for_forward(*output)
 
     @staticmethod
-    def backward(ctx: Any, of_values: Tensor, of_vectors: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, of_values: Tensor, of_vectors: Tensor) -> Tensor:
         values, vectors = ctx.saved_tensors
         turned = divide_no_nan(vectors.mT @ of_vectors, _apart(values))
         return vectors @ (torch.diag_embed(of_values) + turned) @ vectors.mT
 
     @staticmethod
-    def jvp(ctx: Any, matrices: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def jvp(ctx: Any, matrices: Tensor) -> tuple[Tensor, Tensor]:
         values, vectors = ctx.saved_tensors
         change = vectors.mT @ matrices @ vectors
         return torch.diagonal(change, dim1=-2, dim2=-1), vectors @ divide_no_nan(

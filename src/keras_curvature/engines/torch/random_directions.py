@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from keras.src.backend.torch.core import get_device
 
@@ -81,7 +82,9 @@ def _generator(seed: int, device: torch.device) -> Any:
     """One of this call's own, or none where there are no numbers."""
     if device.type == "meta":
         return None
-    return torch.Generator(device).manual_seed(_signed(seed))
+    # Of the seed itself a CPU's generator would see no more than 32 bits.
+    (scattered,) = np.random.SeedSequence(seed % 2**64).generate_state(1)
+    return torch.Generator(device).manual_seed(int(scattered))
 
 
 def _signed(seed: int) -> int:

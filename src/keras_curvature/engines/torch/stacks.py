@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from keras_curvature.typing import Tensor
+
+LARGE = 2**18
+"""Numbers from which on `_SumOfSquares` is worth the tenth of a millisecond that it takes itself.
+
+Forwards and backwards it takes a third as long as plain ops at 64 directions of 512 examples with
+256 units, which do not fit in a CPU's caches, and as long at an eighth of that.
+"""
 
 
 def scaled(stack: Tensor, factor: Tensor) -> Tensor:
@@ -14,9 +23,45 @@ def scaled(stack: Tensor, factor: Tensor) -> Tensor:
 
 def sum_over_directions(stack: Tensor) -> Tensor:
     """The sum of a stack over its first axis, which stays, with length 1."""
-    return torch.sum(stack, dim=0, keepdim=True)
+    return torch.sum(stack, dim=0, keepdim=True, dtype=stack.dtype)
 
 
 def sum_of_squares_over_directions(stack: Tensor) -> Tensor:
     """The same of its squares."""
-    return sum_over_directions(torch.square(stack))
+    if stack.numel() < LARGE:
+        return sum_over_directions(stack * stack)
+    result: Tensor = _SumOfSquares.apply(stack)
+    return result
+
+
+class _SumOfSquares(torch.autograd.Function):
+    """One direction after the other, so that there is no stack of squares.
+
+    With `setup_context`, without which `torch.func` does not take it.
+    """
+
+    @staticmethod
+    def forward(stack: Tensor) -> Tensor:
+        total = torch.square(stack[0])
+        for slice_ in stack[1:]:
+            total.addcmul_(slice_, slice_)
+        return total[None]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (stack,) = ctx.saved_tensors
+        return stack * (2 * gradient)
+
+    @staticmethod
+    def jvp(ctx: Any, along: Tensor) -> Tensor:
+        (stack,) = ctx.saved_tensors
+        return 2 * sum_over_directions(stack * along)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, stack: Tensor) -> tuple[Tensor, int]:
+        return _SumOfSquares.apply(stack.movedim(in_dims[0], 1)), 1
