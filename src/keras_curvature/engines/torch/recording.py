@@ -51,6 +51,13 @@ RENAMING = {
 """Operations in place that only look at the same memory in another way."""
 
 
+OTHERWISE_CALLED = {
+    aten.bernoulli_.float: aten.bernoulli.p,
+    aten.normal_.default: aten.normal_functional.default,
+}
+"""Operations in place, and those that give the same as a new result under another name."""
+
+
 class NotTracedError(RuntimeError):
     """The model does what is not known here.
 
@@ -502,7 +509,7 @@ def _functional(func: Any, args: Any, kwargs: Any) -> tuple[Any, torch.Tensor]:
     given = dict(zip((a.name for a in arguments), args, strict=False)) | kwargs
     changed = [given[a.name] for a in arguments if a.is_write and a.name in given]
     packet = getattr(aten, name.removesuffix("_"), None)
-    overload = getattr(packet, func._overloadname, None)
+    overload = OTHERWISE_CALLED.get(func, getattr(packet, func._overloadname, None))
     if overload is None or overload._schema.is_mutable or len(changed) != 1:
         raise NotTracedError(
             f"The model calls `torch.{name}`, which changes a tensor in place in a way that is not "
