@@ -515,9 +515,15 @@ def _shares(rate: float) -> Callable[..., Any]:
     return derivatives
 
 
-def _sigmoid_bend(x: Any, y: Any) -> Any:
+def _tanh(p: Any, x: Any, y: Any) -> Any:
+    slope = slope_of_tanh(x)
+    return slope, -2 * y * slope
+
+
+def _sigmoid(p: Any, x: Any, y: Any) -> Any:
     rest = torch.sigmoid(-x)
-    return y * rest * (rest - y)
+    slope = y * rest
+    return slope, slope * (rest - y)
 
 
 def _softplus(p: Any, x: Any, y: Any) -> Any:
@@ -758,7 +764,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "pow": partials(power),
     "reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y**3),
     "rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
-    "sigmoid": elementwise(lambda x, y: y * torch.sigmoid(-x), _sigmoid_bend).smooth("sigmoid"),
+    "sigmoid": by_params(_sigmoid, "sigmoid"),
     "silu": by_params(_silu, "silu"),
     "sin": elementwise(lambda x, y: torch.cos(x), lambda x, y: -y),
     "sinh": elementwise(lambda x, y: torch.cosh(x), lambda x, y: y),
@@ -766,9 +772,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)),
     "square": elementwise(lambda x, y: 2 * x, lambda x, y: torch.full_like(x, 2)),
     "tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
-    "tanh": elementwise(
-        lambda x, y: slope_of_tanh(x), lambda x, y: -2 * y * slope_of_tanh(x)
-    ).smooth("tanh"),
+    "tanh": by_params(_tanh, "tanh"),
 }
 
 OF_WHOLE_ROWS: dict[str, Rule] = {
