@@ -33,6 +33,6 @@ def numbers(folder):
     net = keras.models.load_model(folder / "net.keras")
     found = kc.derivatives(net, X, NAMES, dtype="float64")
     predicted = keras.models.load_model(folder / "with_derivatives.keras").predict(X, verbose=0)
-    return {name: np.asarray(part) for name, part in found.items()} | {
+    return {name: keras.ops.convert_to_numpy(part) for name, part in found.items()} | {
         f"predicted {name}": part for name, part in predicted.items()
     }

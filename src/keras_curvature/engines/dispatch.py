@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +18,13 @@ from keras_curvature.engines.quantities import BY_REVERSE_MODE, HESSIAN, PRODUCT
 from keras_curvature.engines.traced_function import TracedFunction
 
 nested = own_module("nested")
+own_derivative = own_module("backend_second_derivative")
 taylor = own_module("taylor.engine")
 
 ENGINES: dict[str, Engine[Any]] = {
     engine.name: engine for engine in (taylor.Taylor(), nested.Nested(), FiniteDifference())
 }
 assert tuple(ENGINES) == ENGINE_NAMES
-
-NO_GRADIENT = "gradient registry has no entry for"
-"""In what TensorFlow raises where an op has none."""
 
 
 @dataclass(frozen=True)
@@ -128,17 +127,18 @@ def needs_float64(asked: str) -> bool:
 
 @contextlib.contextmanager
 def naming_what_is_missing(f: TracedFunction) -> Iterator[None]:
-    """Says in the user's words where TensorFlow has no second derivative."""
+    """Says in the user's words where the backend has no second derivative."""
     try:
         yield
-    except LookupError as error:
-        if NO_GRADIENT not in str(error):
+    except (LookupError, NotImplementedError, RuntimeError) as error:
+        found = re.search(own_derivative.NO_GRADIENT, str(error))
+        if found is None:
             raise
-        missing = str(error).rpartition(" ")[2]
+        missing = found.group(1)
         places = [place for place in f.activity.active if missing.startswith(place.op_type)]
         raise NotDifferentiableError(
-            f"TensorFlow has no second derivative for {places[-1] if places else missing} "
-            f"({missing} has no gradient). Replace the op, or use "
-            '`engine="finite_difference"`, which needs first derivatives only.',
+            f"{own_derivative.NAME} has no second derivative for "
+            f"{places[-1] if places else missing} ({missing} has no gradient). Replace the op, or "
+            'use `engine="finite_difference"`, which needs first derivatives only.',
             places[-1:],
         ) from error

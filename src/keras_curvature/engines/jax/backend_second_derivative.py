@@ -21,6 +21,9 @@ OF_NOTHING = "so says jax.grad, without a word"
 NOT_TO_TAKE = "jax.hessian or jax.jvp of jax.grad"
 """What else has this derivative."""
 
+NO_GRADIENT = r"ifferentiation rule for '(\S+)' not implemented"
+"""In what is raised where an operation has none: its name."""
+
 WORDS: dict[str, str] = {}
 REASONS: dict[str, str] = {}
 """Nothing is known of JAX to be wrong whatever the numbers are."""

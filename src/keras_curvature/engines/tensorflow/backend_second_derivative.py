@@ -17,6 +17,9 @@ OF_NOTHING = "TensorFlow's own tapes say None"
 NOT_TO_TAKE = "nested tapes, jacobian or tf.hessians"
 """What else has this derivative."""
 
+NO_GRADIENT = r"gradient registry has no entry for: (\S+)"
+"""In what is raised where an operation has none: its name."""
+
 WORDS = {"StopGradient": "moments"}
 """What an op that is mended is called, where its type says little."""
 

@@ -17,6 +17,7 @@ from keras_curvature.engines.programs.flattening import with_examples
 from keras_curvature.engines.programs.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.programs.trace import Trace
 from keras_curvature.engines.torch.calls import Aval, Call, Hole, Written
+from keras_curvature.engines.torch.compilation import REFUSALS
 from keras_curvature.engines.torch.memory import Geometry, Memory
 from keras_curvature.engines.torch.recording import Decision
 
@@ -89,8 +90,9 @@ class Traces:
 
     def _for_any(self) -> Trace | None:
         if not self._tried and not self._batch:
-            few, more = self._for(FEW), self._for(MORE)
-            with contextlib.suppress(OfSoManyExamplesError):
+            # A model that does not take these may take as many as there are, or say why not.
+            with contextlib.suppress(OfSoManyExamplesError, *REFUSALS):
+                few, more = self._for(FEW), self._for(MORE)
                 self._joined = _joined(_pruned(few), _pruned(more))
         self._tried = True
         return self._joined

@@ -57,6 +57,7 @@ sum = reductions.sum
 sum_of = loops.sum_of
 sum_of_squares_over_directions = stacks.sum_of_squares_over_directions
 sum_over_directions = stacks.sum_over_directions
+svd = eigenvectors.svd
 to_numpy = conversion.to_numpy
 while_loop = loops.while_loop
 widened = dtypes.widened
@@ -345,12 +346,6 @@ def qr(matrices: Any) -> tuple[Tensor, Tensor]:
     """Orthonormal columns, and a triangular factor."""
     q, r = torch.linalg.qr(conversion.tensor(matrices))
     return q, r
-
-
-def svd(matrices: Any) -> tuple[Tensor, Tensor]:
-    """Left singular vectors, and singular values."""
-    left, values, _ = torch.linalg.svd(conversion.tensor(matrices), full_matrices=False)
-    return left, values
 
 
 def once(tensor: Tensor | None) -> Tensor | None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from keras_curvature.engines.programs.program import Slot
-from keras_curvature.engines.torch.calls import Written
+from keras_curvature.engines.torch.calls import ORDERS, Written
 
 
 def written(
@@ -46,10 +46,15 @@ def written(
         @staticmethod
         def backward(ctx: Any, *upstream: Any) -> Any:
             given = ctx.saved_tensors
-            wanted = [g for g in function.gradients if isinstance(g, Slot)]
+            if function.gradients is None:
+                raise NotImplementedError(
+                    f"{function.name}, whose gradient is written by hand, can be differentiated "
+                    f"{ORDERS} times here."
+                )
+            wanted = [g for g in function.gradients if g is not None]
             found = iter(parts(given, upstream, wanted))
             gradients = [
-                _like(next(found), x) if isinstance(g, Slot) else None
+                _like(next(found), x) if g is not None else None
                 for g, x in zip(function.gradients, given, strict=False)
             ]
             return (*gradients, *[None] * (len(given) - len(gradients)))
@@ -58,6 +63,7 @@ def written(
 
 
 def _like(gradient: Any, x: Any) -> Any:
+    gradient = gradient.to(x.dtype)
     return gradient.expand(x.shape) if gradient.shape != x.shape else gradient
 
 

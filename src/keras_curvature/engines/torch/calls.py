@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from keras_curvature.engines.torch.arrays import widened
 
-OPERANDS = {"self", "other", "exponent"}
+OPERANDS = {"self", "other", "exponent", "min", "max", "min_val", "max_val"}
 """Arguments that are inputs also where they are numbers: those of functions of each number."""
 
 
@@ -144,6 +144,11 @@ def _is_input(value: Any) -> bool:
     return isinstance(value, Hole)
 
 
+ORDERS = 5
+"""How often a function whose gradient is written by hand can be differentiated: for a loss with
+third derivatives, and one more."""
+
+
 @dataclass(frozen=True, eq=False)
 class Written:
     """An `autograd.Function`, with the gradient that its author has written.
@@ -154,7 +159,8 @@ class Written:
         arguments: slots of what it is given, or constants.
         results: slots of what it gives.
         seeds: slots of the gradients by its results.
-        gradients: slots of the gradients by its arguments, `None` for 0.
+        gradients: slots of the gradients by its arguments, `None` for 0; `None` for all where they
+            are of a higher order than `ORDERS`.
         params: nothing.
     """
 
@@ -163,5 +169,5 @@ class Written:
     arguments: tuple[Any, ...]
     results: tuple[Any, ...]
     seeds: tuple[Any, ...]
-    gradients: tuple[Any, ...]
+    gradients: tuple[Any, ...] | None
     params: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Eigenvectors with a derivative that is finite where eigenvalues are equal."""
+"""Eigenvectors and singular vectors, NaN where a matrix is not finite: PyTorch refuses it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,30 @@ from keras_curvature.engines.torch.conversion import tensor
 from keras_curvature.engines.torch.no_nan import divide_no_nan
 from keras_curvature.typing import Tensor
 
+NAN = float("nan")
+
 
 def eigh(matrices: Any) -> tuple[Tensor, Tensor]:
     """Eigenvalues and eigenvectors of symmetric matrices.
 
     The derivative leaves the vectors of equal eigenvalues as they are; PyTorch's own is NaN there.
     """
-    values, vectors = _Eigh.apply(tensor(matrices))
-    return values, vectors
+    finite, held = _finite(tensor(matrices))
+    values, vectors = _Eigh.apply(held)
+    return torch.where(finite[..., 0], values, NAN), torch.where(finite, vectors, NAN)
+
+
+def svd(matrices: Any) -> tuple[Tensor, Tensor]:
+    """Left singular vectors, and singular values."""
+    finite, held = _finite(tensor(matrices))
+    left, values, _ = torch.linalg.svd(held, full_matrices=False)
+    return torch.where(finite, left, NAN), torch.where(finite[..., 0], values, NAN)
+
+
+def _finite(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Which matrices are finite, and these, with 0 in the place of the others."""
+    finite = torch.isfinite(matrices).all(-1).all(-1)[..., None, None]
+    return finite, torch.where(finite, matrices, 0)
 
 
 class _Eigh(torch.autograd.Function):

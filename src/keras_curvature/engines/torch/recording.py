@@ -19,7 +19,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from keras_curvature.engines.programs.program import Instruction, Operation, Slot
-from keras_curvature.engines.torch.calls import Aval, Call, Written, call_of
+from keras_curvature.engines.torch import gradient_overrides, softmax_functions
+from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of
 from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
 from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
 
@@ -27,6 +28,10 @@ aten = torch.ops.aten
 
 SAME = {"alias", "lift", "lift_fresh", "lift_fresh_copy"}
 """Operations that give what they are given."""
+
+OURS = {gradient_overrides.__name__, softmax_functions.__name__}
+"""Modules of functions that are recorded by what their values are made of: whoever runs that puts
+their derivatives in place again."""
 
 REFUSED = {"resize_", "resize_as_", "set_", "_resize_output_"}
 """Operations that change what lies in memory under other tensors."""
@@ -114,6 +119,7 @@ class Recorder(TorchDispatchMode):
         self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._dependent: set[Slot] = set()
         self._meant = False
+        self._order = 0
         self._number = 0
 
     def argument(self, tensor: torch.Tensor) -> Slot:
@@ -349,27 +355,20 @@ class Recorder(TorchDispatchMode):
         ends = [self.source_of(y) for y in results]
         upstream = [torch.ones_like(y) for y in results]
         seeds = [self.argument(seed) for seed in upstream]
-        back = function.backward(context, *upstream)
-        back = list(back) if isinstance(back, (tuple, list)) else [back]
-        gradients = [
-            self.source_of(g) if isinstance(g, torch.Tensor) else None
-            for x, g in zip(given, [*back, *[None] * len(given)], strict=False)
-            if isinstance(x, torch.Tensor)
-        ]
+        gradients = self._gradients(function, context, upstream, given)
         instructions = self._lists.pop()
         tensors = [x for x in given if isinstance(x, torch.Tensor)]
         arguments = [self.source_of(x) for x in tensors]
         known = {*arguments, *seeds, *(y for step in instructions for y in step.outputs)}
-        read = [x for step in instructions for x in step.inputs] + ends + gradients
+        read = [x for step in instructions for x in step.inputs] + ends + (gradients or [])
         more = dict.fromkeys(x for x in read if isinstance(x, Slot) and x not in known)
-        floats = [x.is_floating_point() for x in tensors]
         written = Written(
             function.__name__,
             tuple(instructions),
             (*arguments, *more),
             tuple(ends),
             tuple(seeds),
-            tuple(g if wanted else None for g, wanted in zip(gradients, floats, strict=True)),
+            None if gradients is None else tuple(gradients),
         )
         with torch.utils._python_dispatch._disable_current_modes():
             results = [y.clone() for y in results]
@@ -380,6 +379,29 @@ class Recorder(TorchDispatchMode):
             return results[0]
         found = iter(results)
         return type(output)(next(found) if isinstance(y, torch.Tensor) else y for y in outputs)
+
+
+    def _gradients(
+        self, function: Any, context: Any, upstream: Sequence[Any], given: Sequence[Any]
+    ) -> list[Any] | None:
+        """By the tensors among the arguments of an `autograd.Function`, as its author wrote them.
+
+        A gradient may be another such function, which has the first one for its own gradient: none
+        is recorded that only derivatives of a higher order than `ORDERS` need.
+        """
+        if self._order == ORDERS:
+            return None
+        self._order += 1
+        try:
+            back = function.backward(context, *upstream)
+        finally:
+            self._order -= 1
+        back = list(back) if isinstance(back, (tuple, list)) else [back]
+        return [
+            self.source_of(g) if isinstance(g, torch.Tensor) and x.is_floating_point() else None
+            for x, g in zip(given, [*back, *[None] * len(given)], strict=False)
+            if isinstance(x, torch.Tensor)
+        ]
 
 
 class Context:
@@ -421,7 +443,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
     to_list = torch.Tensor.tolist
 
     def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or cls.__module__.partition(".")[0] == "torch":
+        if kwargs or cls.__module__ in OURS or cls.__module__.partition(".")[0] == "torch":
             return apply.__func__(cls, *args, **kwargs)
         return recorder.apply(cls, args)
 

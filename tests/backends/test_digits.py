@@ -1,0 +1,97 @@
+"""Tails, ties and confident classes digits that the backend's own derivatives lose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_curvature as kc
+from cases.special_points import OF_ONE_NUMBER
+from confident_classes import ASKED, LOGITS, V, check, of_logsumexp, of_loss, of_probability
+
+ENGINES = ["taylor", "nested"]
+
+TAILS = (
+    *("celu", "elu", "expm1", "log_sigmoid", "logaddexp", "mish", "selu", "sigmoid", "silu"),
+    *("softplus", "tanh"),
+)
+"""Rows of `OF_ONE_NUMBER` that are Keras's own functions."""
+
+
+def _derivatives(function, x, v, engine):
+    found = {}
+    for names in ASKED:
+        found |= kc.derivatives(function, x, names, v=v, engine=engine)
+    return {name: ops.convert_to_numpy(array).astype("float64") for name, array in found.items()}
+
+
+def _check_columns(rows, points, engine):
+    """Functions of one number, all at once, against their derivatives in float32."""
+    x = np.array(points, "float32")[:, None]
+
+    def columns(x):
+        return ops.concatenate([ops.reshape(row.function(x), (-1, 1)) for row in rows], axis=1)
+
+    found = _derivatives(columns, x, np.ones(1), engine)
+    exact = x[:, 0].astype("float64")
+    first, second = (np.stack([row[k](exact) for row in rows], axis=1) for k in (1, 2))
+    for name, array in found.items():
+        truth = first if name == "jacobian" else second
+        np.testing.assert_allclose(
+            array.reshape(truth.shape), truth, rtol=2e-5, atol=1e-36, err_msg=name
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_tails(engine):
+    points, rows = OF_ONE_NUMBER["tails"]
+    # At 0 elu and selu have no second derivative, and some are on their curved branch.
+    _check_columns([rows[name] for name in TAILS], [x for x in points if x], engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_smooth_functions_written_in_branches(engine):
+    """Right where their branches meet."""
+    points, smooth = OF_ONE_NUMBER["smooth, written in branches"]
+    functions = {
+        "softplus by hand": lambda x: ops.maximum(x, 0) + ops.log1p(ops.exp(-ops.abs(x))),
+        "hypot": lambda x: ops.hypot(x, ops.ones_like(x)),
+        "abs times abs": lambda x: ops.abs(x) * ops.abs(x),
+    }
+    rows = [smooth[name]._replace(function=function) for name, function in functions.items()]
+    _check_columns(rows, points, engine)
+
+
+def _labels(x):
+    return ops.zeros(x.shape[:1], "int32")
+
+
+CLASSES = {
+    "softmax": (lambda x: ops.softmax(x)[:, 0], of_probability),
+    "log_softmax": (lambda x: -ops.log_softmax(x)[:, 0], of_loss),
+    "logsumexp": (lambda x: ops.logsumexp(x, axis=1), of_logsumexp),
+    "logaddexp": (
+        lambda x: ops.logaddexp(ops.logaddexp(x[:, 0], x[:, 1]), x[:, 2]),
+        of_logsumexp,
+    ),
+    "sparse cross entropy": (
+        lambda x: ops.sparse_categorical_crossentropy(_labels(x), x, from_logits=True),
+        of_loss,
+    ),
+    "cross entropy": (
+        lambda x: ops.categorical_crossentropy(ops.one_hot(_labels(x), 3), x, from_logits=True),
+        of_loss,
+    ),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name == "softmax" else [pytest.mark.slow]) for name in CLASSES],
+)
+def test_confident_classes(name, engine):
+    function, derivatives = CLASSES[name]
+    check(_derivatives(function, np.array(LOGITS, "float32"), V, engine), derivatives)
