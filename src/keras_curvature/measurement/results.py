@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keras_curvature.measurement import statistics
 from keras_curvature.measurement.change import Change
 from keras_curvature.measurement.segment_slopes import Segments
+from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import finite, mean, mean_where, root_mean
 from keras_curvature.typing import Array
 
@@ -159,6 +160,7 @@ class ExactMeasurement(Measurement):
             that have them, shape `(n, m, k)`.
         change_rows: the same of the slope along each input, over the way, `(n, m, k, d)`; `None`
             where the Hessian is.
+        slices: along each input in turn, always in units of the data; `None` where none were taken.
     """
 
     x: Array
@@ -175,6 +177,7 @@ class ExactMeasurement(Measurement):
     ends: Array | None = None
     changes: Array | None = None
     change_rows: Array | None = None
+    slices: Slices | None = None
 
     def straightness(self) -> float:
         """As for all measurements; where other inputs are held, of what these make of the output.

@@ -21,7 +21,6 @@ from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.results import Measurement
-from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import finite
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import CHANGE, FEATURE, LAPLACIAN, MEANINGS, Meaning
@@ -175,7 +174,6 @@ class RunWriter:
         self,
         report: Report,
         measurement: Measurement,
-        slices: Slices | None = None,
         maps: Sequence[PlaneMap] = (),
     ) -> None:
         """Writes what the Curvature tab shows of this step.
@@ -183,12 +181,11 @@ class RunWriter:
         Args:
             report: says when, and in which units.
             measurement: in units of the data.
-            slices: in units of the data, if there are any.
             maps: of functions of the user's, in the same order at every step.
         """
-        packets = {STEPS: tab.step_packet(report, measurement, slices, maps)}
+        packets = {STEPS: tab.step_packet(report, measurement, maps)}
         if self._is_first(self._tag("-tab", report.output, PROBE)):
-            packets[PROBE] = tab.probe_packet(report, measurement, slices, maps)
+            packets[PROBE] = tab.probe_packet(report, measurement, maps)
         values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
         self._write(report.step, Summary(value=values))
 

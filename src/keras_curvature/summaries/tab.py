@@ -58,14 +58,13 @@ FINDINGS, TEXT_LENGTH = 16, 600
 def probe_packet(
     report: Report,
     measurement: Measurement,
-    slices: Slices | None,
     maps: Sequence[PlaneMap] = (),
 ) -> bytes:
     """What does not change while the model trains; arguments as of `step_packet`."""
     about, axes, _ = _maps(maps)
     exact = measurement.by_input
     if exact is not None:
-        return _exact_probe_packet(report, exact, slices, about, axes)
+        return _exact_probe_packet(report, exact, about, axes)
     points, inputs = len(measurement.value), len(measurement.input_spread)
     about |= {"points": points, "shown": 0, "inputs": inputs, "names": []}
     return _still_packet(report, measurement, about, axes)
@@ -74,7 +73,6 @@ def probe_packet(
 def step_packet(
     report: Report,
     measurement: Measurement,
-    slices: Slices | None,
     maps: Sequence[PlaneMap] = (),
 ) -> bytes:
     """What was found at one step.
@@ -85,14 +83,13 @@ def step_packet(
     Args:
         report: says in which units.
         measurement: in units of the data.
-        slices: in units of the data, if there are any.
         maps: of functions of the user's.
     """
     *_, values = _maps(maps)
     exact = measurement.by_input
     if exact is None:
         return _moving_packet(report, {}, values)
-    return _exact_step_packet(report, exact, slices, values)
+    return _exact_step_packet(report, exact, values)
 
 
 def _maps(maps: Sequence[PlaneMap]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -114,7 +111,6 @@ def _maps(maps: Sequence[PlaneMap]) -> tuple[dict[str, Any], dict[str, Any], dic
 def _exact_probe_packet(
     report: Report,
     measurement: ExactMeasurement,
-    slices: Slices | None,
     about: dict[str, Any],
     axes: dict[str, Any],
 ) -> bytes:
@@ -133,8 +129,8 @@ def _exact_probe_packet(
             arrays["target"] = known.target[shown, entries].T
         if known.reference is not None:
             arrays["reference"] = known.reference[shown, entries].transpose(1, 2, 0)
-    if slices is not None:
-        arrays |= {"slice_x": slices.positions, "slice_centre": slices.centre}
+    if m.slices is not None:
+        arrays |= {"slice_x": m.slices.positions, "slice_centre": m.slices.centre}
     about |= {"points": n, "shown": len(shown), "inputs": d, "names": []}
     about["held"] = m.held is not None
     if _on_grid(m):
@@ -170,7 +166,6 @@ def diagnosis_packet(step: int, diagnosis: Diagnosis) -> bytes:
 def _exact_step_packet(
     report: Report,
     measurement: ExactMeasurement,
-    slices: Slices | None,
     values: dict[str, Any],
 ) -> bytes:
     m = measurement.in_units(report.units)
@@ -193,8 +188,8 @@ def _exact_step_packet(
     elif d > 2:
         more, by_input = _by_input(report, m)
         said, arrays = said | more, arrays | by_input
-    if slices is not None:
-        arrays |= _on_slices(report, measurement, slices)
+    if measurement.slices is not None:
+        arrays |= _on_slices(report, measurement, measurement.slices)
     arrays |= _over_distances(report, measurement)
     return _moving_packet(report, said, arrays)
 
