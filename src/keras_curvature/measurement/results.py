@@ -284,12 +284,11 @@ class ExactMeasurement(Measurement):
         standard = self.in_units("std").hessian
         if self.hessian is None or standard is None:
             return numbers
-        numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian, ~self.has_two_values)
         if not self.segments.hidden_fraction() < statistics.PARTLY_HIDDEN:
             # The exact second derivatives are not those of the function between the points.
-            unknown = (*statistics.JOINT_SHAPE, "normalized", "top_eigenvalue")
-            numbers |= dict.fromkeys((*unknown, "interaction_fraction"), float("nan"))
-            return numbers
+            unknown = (*statistics.OF_EIGENVALUES, "interaction_fraction")
+            return numbers | dict.fromkeys(unknown, float("nan"))
+        numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian, ~self.has_two_values)
         return numbers | {"interaction_fraction": statistics.interaction_fraction(standard)}
 
     def _scale_errors(self) -> dict[str, float]:

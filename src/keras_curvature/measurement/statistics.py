@@ -20,6 +20,9 @@ milliseconds, and the fewest, of which a standard error means something."""
 JOINT_SHAPE = ("joint_convex_fraction", "joint_concave_fraction", "joint_convexity_violation")
 """What Hessians say of all inputs together, where they see what bends."""
 
+OF_EIGENVALUES = ("normalized", *JOINT_SHAPE, "top_eigenvalue")
+"""All that `from_eigenvalues` says, in this order."""
+
 CARRIED = 0.9
 """Share of a mean square; few points that have it leave a standard error little to go by."""
 
@@ -139,7 +142,7 @@ def from_eigenvalues(
     """What the eigenvalues of Hessians `(n, m, d, d)` say; those of `numbers` alone, of shape."""
     known = np.isfinite(hessian).all(axis=(2, 3)) & np.isfinite(jacobian).all(axis=2)
     if not known.any():
-        return dict.fromkeys(("normalized", *JOINT_SHAPE, "top_eigenvalue"), float("nan"))
+        return dict.fromkeys(OF_EIGENVALUES, float("nan"))
     eigenvalues = np.linalg.eigvalsh(hessian[known])
     largest = np.abs(eigenvalues).max(axis=1)
     gradient = np.linalg.norm(jacobian[known], axis=1)

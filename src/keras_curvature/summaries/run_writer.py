@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_FLOAT
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.image import metadata as image_metadata
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
@@ -257,10 +260,8 @@ class RunWriter:
         self, report: Report, group: str, name: str, value: float, meaning: Meaning | None
     ) -> Summary:
         tag = self._tag(group, report.output, tag_part(name))
-        with np.errstate(over="ignore"):
-            single = np.float32(value)  # what TensorBoard keeps
         described = self._once(tag, meaning.description(report.units)) if meaning else None
-        return scalar_pb(tag, single, described)
+        return scalar(tag, value, described)
 
     def _blob(self, output: str, kind: str, packet: bytes) -> Summary.Value:
         metadata = SummaryMetadata(
@@ -283,6 +284,20 @@ class RunWriter:
             return False
         self._described.add(key)
         return True
+
+
+SCALAR = scalar_metadata.create_summary_metadata(display_name=None, description=None)
+
+
+def scalar(tag: str, value: float, description: str | None) -> Summary:
+    """What TensorBoard's `scalar_pb` gives, in a quarter of the time: a step has forty."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)  # what TensorBoard keeps
+    metadata = SCALAR
+    if description is not None:
+        metadata = scalar_metadata.create_summary_metadata(None, description)
+    tensor = TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[single])
+    return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
 
 
 @functools.lru_cache(1024)  # the same ones at every step
