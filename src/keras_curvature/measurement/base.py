@@ -40,7 +40,7 @@ from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.one_call import Compute, Task
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.results import Measurement, Multiscale
-from keras_curvature.measurement.statistics import spread_of
+from keras_curvature.measurement.statistics import spread_of, still
 from keras_curvature.typing import Array, Model, Tensor, Units
 
 
@@ -78,6 +78,7 @@ class Measurer(ABC):
         points = self.points()
         self._example_shape = f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else None
         grid = is_grid(self._example_shape)
+        self._still = still(points)
         self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(points)
         self.units = _units(units, points)
         self._spread: Array = np.asarray(windows.spread(xp.constant(points)))
@@ -145,13 +146,15 @@ class Measurer(ABC):
         self._is_compared = True
 
     def require_bends(self, asked: Sequence[shape.Condition]) -> None:
-        """Refuses to look for a bend along an input of two values.
+        """Refuses to look for a bend along an input of two values; warns along one of one value.
 
         Raises:
             ValueError: where that is asked.
         """
         for condition in asked:
             shape.require_bend(condition, *self._ends[condition.index].tolist())
+            if self._still[condition.index]:
+                shape.warn_of_constant(condition)
 
     @computing_in("float64")
     def measure_shape(

@@ -137,6 +137,12 @@ class ExactMeasurer(Measurer):
                 "Lines and maps are drawn with all other inputs held as at probe point "
                 f"{self._centre}."
             )
+        if self._still.any():
+            names = method_text.some([self.names[i] for i in np.flatnonzero(self._still)])
+            lines.append(
+                f"The same at all points: {names}. How the model goes on along these no data tell; "
+                "in standard deviations they have no weight, and their numbers are 0."
+            )
         if self._two_valued:
             names = ", ".join(self.names[i] for i in self._two_valued)
             lines.append(

@@ -81,8 +81,16 @@ def deviations(x: Array, spread: Array) -> Array:
     0 for one that does not vary beside others that do: over the probe it makes no difference. With
     the 1 of `spread` the dark edge of images would outweigh what is to be seen on them.
     """
+    return np.where(still(x), 0.0, spread)
+
+
+def still(x: Array) -> NDArray[np.bool_]:
+    """Which inputs are the same at all points `(n, d)`, beside others that are not, `(d,)`.
+
+    Nothing tells how far they might be moved.
+    """
     varies = np.ptp(x, axis=0) > 0
-    return np.where(varies, spread, 0.0) if varies.any() else spread
+    return ~varies & varies.any()
 
 
 def r2(value: Array, target: Array) -> float:

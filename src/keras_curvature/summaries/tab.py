@@ -17,6 +17,7 @@ from keras_curvature.measurement.example_shape import axes_of, is_grid, on_grid
 from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.results import ExactMeasurement, Measurement
 from keras_curvature.measurement.slices import Slices
+from keras_curvature.measurement.statistics import deviations
 from keras_curvature.measurement.windows import fitting
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, MEANINGS, largest
@@ -335,7 +336,7 @@ def _on_slices(report: Report, m: ExactMeasurement, slices: Slices) -> dict[str,
     entries = _entries(m)
     std = report.units == "std"
     per_value = m.output_spread[entries] if std else 1.0
-    per_input = m.input_spread[:, None, None] if std else 1.0
+    per_input = deviations(m.x, m.input_spread)[:, None, None] if std else 1.0
     arrays = {
         "slice_value": slices.value[..., entries] / per_value,
         "slice_second": slices.curvature[..., entries] * per_input**2 / per_value,

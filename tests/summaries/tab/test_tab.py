@@ -101,6 +101,15 @@ def test_units_are_those_of_the_report():
     np.testing.assert_allclose(std["laplacian_quantiles"], expected, rtol=1e-6)
 
 
+def test_a_slice_along_an_input_that_does_not_vary_has_no_weight_in_deviations_as_its_bar():
+    m = quadratic_form(3)
+    m = dataclasses.replace(m, x=m.x * [1.0, 1.0, 0.0])
+    _, (_, std) = packets(m, slices=slices_of(3), units="std")
+    for name in ("slice_second", "slice_scale_second"):
+        np.testing.assert_array_equal(std[name][:, 2], 0)
+        assert std[name][:, :2].all()
+
+
 def test_the_window_is_in_units_of_x_as_x_is():
     m = parabola()
     for units in ("raw", "std"):
