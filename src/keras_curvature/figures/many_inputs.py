@@ -65,8 +65,7 @@ def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
         _changes(figure, left, report, sizes, cut, theme)
     outputs = m.value.shape[1]
     notes = [f"mean over {outputs} outputs"] if outputs > 1 else []
-    constant, _ = m.constant()
-    notes += [f"{listed(constant)}: the same at all points"] if constant else []
+    notes += [f"{listed(m.constant)}: the same at all points"] if m.constant else []
     notes += (
         [f"pairs with an input of two values: {BETWEEN_TWO_VALUES}"]
         if changed and right.images

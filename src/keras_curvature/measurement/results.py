@@ -339,15 +339,21 @@ class ExactMeasurement(Measurement):
         d = len(self.feature_names)
         return np.zeros(d, bool) if self.ends is None else np.isfinite(self.ends[:, 0])
 
-    def constant(self) -> tuple[list[str], float]:
-        """Inputs that are the same at all points, beside others, and what of rms² is theirs."""
-        still = statistics.still(self.x)
-        names = [name for name, same in zip(self.feature_names, still, strict=True) if same]
-        left = self.diagonal if self.hessian is None else self.hessian[..., ~still, :]
-        squares, others = self._entries**2, left[..., ~still].reshape(*self.value.shape, -1) ** 2
-        known = np.isfinite(squares).all(axis=-1)
-        whole = squares[known].sum()
-        return names, float(1 - others[known].sum() / whole) if whole > 0 else 0.0
+    @property
+    def constant(self) -> list[str]:
+        """Names of the inputs that are the same at all points, beside others that are not."""
+        return [self.feature_names[i] for i in np.flatnonzero(statistics.still(self.x))]
+
+    def share_of_constant(self) -> float:
+        """What of the mean square of `rms` is along these."""
+        moved = ~statistics.still(self.x)
+        left = self.diagonal if self.hessian is None else self.hessian[..., moved, :]
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = (self._entries**2).sum(axis=-1)
+            others = (left[..., moved].reshape(*self.value.shape, -1) ** 2).sum(axis=-1)
+            known = np.isfinite(squares)
+            whole = squares[known].sum()
+            return float(1 - others[known].sum() / whole) if 0 < whole < np.inf else 0.0
 
     def interactions(self) -> Array | None:
         """Mean |Hessian| in standard units, `(d, d)`, where the Hessian was taken.

@@ -243,8 +243,8 @@ def _of_constant_inputs(measurement: Measurement, units: Units) -> str:
     exact = measurement.by_input
     if exact is None or units != "raw":
         return ""
-    names, share = exact.constant()
-    if not names or share < MOSTLY:
+    names, share = exact.constant, exact.share_of_constant() if exact.constant else 0.0
+    if share < MOSTLY:
         return ""
     said = listed([plain(name, 40) for name in names])
     one = len(names) == 1
