@@ -125,6 +125,13 @@ def test_a_scalar_says_what_it_means(tmp_path, units, unit):
     assert "Unit: σy/σx²." in found.description("curvature-feature/x")
 
 
+def test_a_card_says_of_what_a_root_mean_square_is(tmp_path):
+    writer = RunWriter(tmp_path)
+    writer.write_numbers(report(hessians="diagonal"))
+    writer.close()
+    assert "no interactions" in events(tmp_path).description("curvature/rms")
+
+
 def test_descriptions_do_not_make_the_file_grow(writer, tmp_path):
     sizes = []
     for step in range(3):

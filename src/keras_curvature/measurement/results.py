@@ -74,6 +74,11 @@ class Measurement(ABC):
     def has_numbers(self) -> bool:
         """Whether any second derivative is finite."""
 
+    @property
+    @abstractmethod
+    def hessians(self) -> str:
+        """What is known of each Hessian of several inputs, see `Report`; empty for one input."""
+
     @abstractmethod
     def averages(self) -> dict[str, float]:
         """Mean and root mean square of the curvature, at points and at the scale."""
@@ -207,6 +212,12 @@ class ExactMeasurement(Measurement):
         """Whether any second derivative is finite."""
         return bool(np.isfinite(self.diagonal).any())
 
+    @property
+    def hessians(self) -> str:
+        """All of each, or its diagonal."""
+        whole = "diagonal" if self.hessian is None else "whole"
+        return whole if len(self.feature_names) > 1 else ""
+
     def in_units(self, units: str) -> ExactMeasurement:
         """The same, for `"std"` with every input and output measured in its standard deviation.
 
@@ -338,22 +349,6 @@ class ExactMeasurement(Measurement):
         """Which inputs have two values in the probe, shape `(d,)`."""
         d = len(self.feature_names)
         return np.zeros(d, bool) if self.ends is None else np.isfinite(self.ends[:, 0])
-
-    @property
-    def constant(self) -> list[str]:
-        """Names of the inputs that are the same at all points, beside others that are not."""
-        return [self.feature_names[i] for i in np.flatnonzero(statistics.still(self.x))]
-
-    def share_of_constant(self) -> float:
-        """What of the mean square of `rms` is along these."""
-        moved = ~statistics.still(self.x)
-        left = self.diagonal if self.hessian is None else self.hessian[..., moved, :]
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = (self._entries**2).sum(axis=-1)
-            others = (left[..., moved].reshape(*self.value.shape, -1) ** 2).sum(axis=-1)
-            known = np.isfinite(squares)
-            whole = squares[known].sum()
-            return float(1 - others[known].sum() / whole) if 0 < whole < np.inf else 0.0
 
     def interactions(self) -> Array | None:
         """Mean |Hessian| in standard units, `(d, d)`, where the Hessian was taken.

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity, Dependence, may_kink
 from keras_curvature.measurement import statistics
+from keras_curvature.measurement.constant_inputs import constant_inputs, share_of_constant
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.report.data import Verdict
@@ -243,7 +244,8 @@ def _of_constant_inputs(measurement: Measurement, units: Units) -> str:
     exact = measurement.by_input
     if exact is None or units != "raw":
         return ""
-    names, share = exact.constant, exact.share_of_constant() if exact.constant else 0.0
+    names = constant_inputs(exact)
+    share = share_of_constant(exact) if names else 0.0
     if share < MOSTLY:
         return ""
     said = listed([plain(name, 40) for name in names])

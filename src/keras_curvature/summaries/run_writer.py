@@ -26,7 +26,7 @@ from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import finite
 from keras_curvature.report.data import Report
-from keras_curvature.report.metrics import CHANGE, FEATURE, LAPLACIAN, MEANINGS, Meaning
+from keras_curvature.report.metrics import CHANGE, FEATURE, LAPLACIAN, Meaning
 from keras_curvature.report.text import plain
 from keras_curvature.summaries import custom_scalars, markdown, tab
 from keras_curvature.summaries.event_file import EventFile
@@ -109,7 +109,7 @@ class RunWriter:
         """
         groups = {"": report.headline, "-reference": report.reference, "-detail": report.detail}
         cards = [
-            self._scalar(report, group, name, value, MEANINGS.get(name))
+            self._scalar(report, group, name, value, report.meaning(name))
             for group, numbers in groups.items()
             for name, value in numbers.items()
         ]

@@ -364,5 +364,5 @@ def _meanings(report: Report) -> dict[str, list[str]]:
     return {
         name: [meaning.unit_in(report.units), meaning.sentence, meaning.formula]
         for name in (*report.headline, *report.reference)
-        if (meaning := MEANINGS.get(name)) is not None
+        if (meaning := report.meaning(name)) is not None
     }
