@@ -294,22 +294,20 @@ def product(
 
         seconds = [act(step, b.second) for b, _, act in acting if b.second is not None]
         second = functools.reduce(plus, seconds, None)
-        terms = []
         if len(acting) == 1:
             linear = _in_turn(first, [acting[0][0]])
-            return [mode.finish(step.outputs[0], linear, second, terms)]
-        whole = [spread(base.first, x) for base, x, _ in acting]
-        if len(whole) == 2:
+            return [mode.finish(step.outputs[0], linear, second, [])]
 
-            def together(a: Tensor, b: Tensor) -> Tensor:
-                return apply(step, a, b)
+        def together(a: Tensor, b: Tensor) -> Tensor:
+            return apply(step, a, b)
 
-            def total(a: Tensor, b: Tensor) -> Tensor:
-                assert summed is not None
-                return summed(step, a, b)
+        def total(a: Tensor, b: Tensor) -> Tensor:
+            assert summed is not None
+            return summed(step, a, b)
 
-            terms = [Bilinear(whole[0], whole[1], together, None if summed is None else total)]
-        return [mode.finish(step.outputs[0], first(), second, terms)]
+        one, other = (spread(base.first, x) for base, x, _ in acting)
+        term = Bilinear(one, other, together, None if summed is None else total)
+        return [mode.finish(step.outputs[0], first(), second, [term])]
 
     return Rule(propagate, Traits(is_multilinear=True))
 
