@@ -44,7 +44,8 @@ class Base:
             second: the second ones.
             is_identity: as above.
         """
-        self._first = first
+        now = isinstance(first, FunctionType) and xp.DROPS_WHAT_IS_NOT_USED
+        self._first = first() if now else first
         self.second = second
         self.is_identity = is_identity
 
