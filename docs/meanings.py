@@ -17,7 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import re
 from pathlib import Path
 
-from keras_curvature.report.metrics import CHANGE, FEATURE, MEANINGS, SHAPE, Meaning
+from keras_curvature.report.metrics import (
+    CHANGE,
+    FEATURE,
+    MEANINGS,
+    OF_HESSIANS,
+    SHAPE,
+    Meaning,
+)
 
 PAGE = Path(__file__).parent / "numbers.md"
 
@@ -27,6 +34,13 @@ NUMBERS: dict[str, Meaning] = MEANINGS | {
     **{f"shape/<input>_<word>_{name}": meaning for name, meaning in SHAPE.items()},
 }
 """By the heading of their section."""
+
+WHERE = {
+    "whole": "Of 2 to 64 inputs",
+    "diagonal": "Of more, along each of them,",
+    "estimates": "Of estimates",
+}
+"""When which words of `OF_HESSIANS` stand beside a number."""
 
 SECTION = re.compile(
     r"(?<=^### `)(?P<name>[^`\n]+)`\n\n.*?\n\n"
@@ -43,10 +57,17 @@ def filled(page: str) -> str:
 def section(name: str) -> str:
     """The head of one number's section: what the table knows of it."""
     meaning = NUMBERS[name]
-    sentence = f"{meaning.sentence[0].upper()}{meaning.sentence[1:]}."
+    sentence = f"{meaning.sentence[0].upper()}{meaning.sentence[1:]}.{variants(name)}"
     rows = {"formula": meaning.formula.replace("|", r"\|"), "unit": meaning.unit or "none"}
     lines = [f"{name}`", "", sentence, "", "| | |", "|---|---|"]
     return "".join(f"{line}\n" for line in lines + [f"| {a} | {b} |" for a, b in rows.items()])
+
+
+def variants(name: str) -> str:
+    """What stands beside a number that says more or less by what is known of the Hessians."""
+    said = {of: own[name].sentence for of, own in OF_HESSIANS.items() if name in own}
+    others = {of: words for of, words in said.items() if words != NUMBERS[name].sentence}
+    return "".join(f" {WHERE[of]} it says: *{words}*." for of, words in others.items())
 
 
 if __name__ == "__main__":

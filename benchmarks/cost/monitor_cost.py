@@ -3,7 +3,8 @@
 Within one fit of 10,000 rows, the time inside the monitor's callbacks against the rest of the
 same epoch, so that both saw the same machine. Beside it the epochs of a fit without monitor,
 to see that nothing is hidden outside the callbacks. `--cpu` counts CPU seconds, which other
-processes on the machine change less.
+processes on the machine change less. `--parts` says where it goes: after each epoch each part of a
+measurement is taken by itself too, which takes more than all of them in one call.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from unittest import mock
 
 import keras
 import numpy as np
 
 import keras_curvature as kc
+from keras_curvature.measurement import one_call
+from keras_curvature.monitor.training import Training
 
 ROWS, INPUTS, PROBE_POINTS, WIDTH, DEPTH = 10_000, 10, 256, 256, 3
 
@@ -88,14 +92,87 @@ def fit(
     return clock.epochs, watching[0].taken if watching else []
 
 
+PARTS = {
+    "points": "value, slope and Hessian at the points",
+    "lines": "lines between points",
+    "scale": "windows of the scale",
+    "distances": "many distances, in float64",
+    "sliced_": "slices for the tab",
+}
+
+
+class Apart(kc.CurvatureMonitor):
+    """A monitor that notes what each part of its work takes, each by itself after an epoch."""
+
+    clock: Callable[[], float]
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.seconds: dict[str, list[float]] = {}
+
+    def timed(self, name, work):
+        """`work()`, and what it takes."""
+        begin = self.clock()
+        found = work()
+        self.seconds.setdefault(name, []).append(self.clock() - begin)
+        return found
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Measures, with a look at the parts."""
+        measurer, run_all = self._training.measurer, self._training.measurer._run_all
+        tasks = {}
+
+        def noting(given):
+            tasks.update(given)
+            return self.timed("all of these in one call, or two", lambda: run_all(given))
+
+        measurer._run_all = noting
+        super().on_epoch_end(epoch, logs)
+        measurer._run_all = run_all
+        for name, task in tasks.items():
+            self.timed(PARTS.get(name, name), lambda task=task: one_call.run(task))
+
+
+def parts(activation: str, epochs: int, seconds: Callable[[], float]) -> None:
+    """Prints what each part takes, and its share of an epoch."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, INPUTS)).astype("float32")
+    y = np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3]
+    with tempfile.TemporaryDirectory() as log_dir:
+        monitor, clock = Apart((x[:PROBE_POINTS], y[:PROBE_POINTS]), log_dir), Clock(seconds)
+        monitor.clock = seconds
+        measure, write = Training.measure, Training.write
+        with (
+            mock.patch.object(
+                Training,
+                "measure",
+                lambda *a: monitor.timed("measured and told", lambda: measure(*a)),
+            ),
+            mock.patch.object(
+                Training, "write", lambda *a: monitor.timed("written", lambda: write(*a))
+            ),
+        ):
+            build(activation).fit(x, y, epochs=epochs, verbose=0, callbacks=[clock, monitor])
+    epoch = statistics.median(clock.epochs[1:])
+    print(f"{'an epoch':42s} {1e3 * epoch:7.1f} ms")
+    for name, taken in monitor.seconds.items():
+        # The first epoch compiles.
+        part = statistics.median(taken[1:])
+        print(f"{name:42s} {1e3 * part:7.1f} ms {100 * part / epoch:6.2f} %")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--activation", default="tanh")
     parser.add_argument("--cpu", action="store_true", help="count CPU seconds")
+    parser.add_argument("--parts", action="store_true", help="say where it goes")
     arguments = parser.parse_args()
     clock = time.process_time if arguments.cpu else time.perf_counter
+    if arguments.parts:
+        parts(arguments.activation, arguments.epochs, clock)
+        return
     print("run   epoch alone   rest of a watched one   monitor   added   monitor's first")
     shares, usual = [], []
     for run in range(arguments.repeats):

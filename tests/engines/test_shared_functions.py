@@ -233,7 +233,7 @@ def test_a_monitor_compiles_nothing_for_the_second_model(kept, tmp_path):
         model.fit(np.hstack([X, X**2]), X, verbose=0, callbacks=[monitor])
         numbers.append(monitor.history["rms"])
         counts.append(len(kept))
-    assert counts[0] == counts[1] == counts[2] > 3
+    assert counts == [1, 1, 1]
     assert numbers[0] == numbers[2] != numbers[1]
 
 

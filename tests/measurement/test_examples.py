@@ -46,6 +46,8 @@ def test_a_picture_shows_what_is_there(shape, title, notes):
     figure = monitor.plot(picture="examples")
     shown = " ".join(texts(figure))
     assert title in shown
+    assert "y/x²" in shown  # beside the numbers; those of the headline are in deviations
+    assert "in the units of x and y" in shown
     assert all(note in shown for note in notes)
     for i, seen in enumerate(monitor._pictures.seen[""]):
         exact = (6 * factors * x[i]).reshape(-1)

@@ -65,14 +65,14 @@ def draws(found, fields, each):
         yield one.headline() | one.detail()
 
 
-def within(numbers, name, truth):
-    """The share of draws in which the truth is within two standard errors, the farthest, the mean
-    of the number over the truth."""
+def within(numbers, name, truth, errors=2):
+    """The share of draws in which the truth is within so many standard errors, the farthest, the
+    mean of the number over the truth."""
     value, error = (
         np.array([one[key] for one in numbers]) for key in (name, f"{name}_standard_error")
     )
     off = np.abs(value - truth) / error
-    return np.mean(off <= 2), off.max(), value.mean() / truth
+    return np.mean(off <= errors), off.max(), value.mean() / truth
 
 
 def few_of(count):
@@ -95,6 +95,8 @@ SIZES = {
         ("heavy tails", 12, 0.8, 15, 0.9),
         ("three points", 4, 0.85, 15, 0.9),
         ("one point", 12, 0.8, 15, 0.9),
+        ("one point", 1, 0.8, 15, 0.8),
+        ("heavy tails", 1, 0.8, 15, 0.8),
     ],
 )
 def test_rms_and_mean_are_within_two_errors(sizes, rank, covered, farthest, root):
@@ -105,6 +107,11 @@ def test_rms_and_mean_are_within_two_errors(sizes, rank, covered, farthest, root
     rms = np.sqrt(f.squared_norm(x).mean())
     share, worst, size = within(numbers, "rms", rms)
     assert share >= covered
+    # From the deviation of the squares, right on average, 55 % to 62 % in the last ones.
+    assert within(numbers, "rms", rms, errors=1)[0] >= 0.66
+    spread = np.std([one["rms"] for one in numbers])
+    error = np.mean([one["rms_standard_error"] for one in numbers])
+    assert 0.9 < error / spread < (1.2 if sizes == "alike" else 2.6)
     assert worst < farthest
     assert root < size < 1.02  # the root of an unbiased square is a little too small
     squares = np.array([one["rms"] for one in numbers]) ** 2 / rms**2

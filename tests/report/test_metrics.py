@@ -1,9 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from closed_forms import parabola, quadratic_form, report
 from keras_curvature.report import metrics
 from keras_curvature.report import text as report_text
+from keras_curvature.summaries import markdown, tab
+from keras_curvature_tensorboard.packets import unpack
 
 HOSTILE = "<script>\x1b[2J\n$x_1$|\u202e"
 
@@ -22,14 +26,41 @@ def test_every_number_that_is_computed_has_a_meaning(numbers):
     assert set(numbers) <= set(metrics.MEANINGS)
 
 
-@pytest.mark.parametrize("name", [*metrics.MEANINGS, *metrics.SHAPE])
+BY_HESSIANS = {
+    f"{name} of {of}": one for of, own in metrics.OF_HESSIANS.items() for name, one in own.items()
+}
+
+
+@pytest.mark.parametrize("name", [*metrics.MEANINGS, *metrics.SHAPE, *BY_HESSIANS])
 def test_a_meaning_fits_a_line_and_a_description_tells_all(name):
-    meaning = (metrics.MEANINGS | metrics.SHAPE)[name]
+    meaning = (metrics.MEANINGS | metrics.SHAPE | BY_HESSIANS)[name]
     assert len(meaning.sentence) <= 56
     description = meaning.description("raw")
     assert description[0] != " "
     assert meaning.formula in description
     assert not meaning.unit or f"Unit: {meaning.unit}." in description
+
+
+def test_of_what_a_root_mean_square_is_stands_beside_it():
+    """Of whole Hessians it has interactions in it, of their diagonal it has not."""
+    assert parabola().hessians == ""
+    of = {d: quadratic_form(d) for d in (3, 70)}
+    of[70] = dataclasses.replace(of[70], hessian=None)
+    said = {}
+    for d, m in of.items():
+        shown = report(headline=m.headline(), hessians=m.hessians)
+        text, summary = str(shown), markdown.of_report(shown)
+        for name in ("rms", "scale_rms"):
+            sentence = shown.meanings[name]
+            assert sentence in text
+            assert sentence in summary
+            meanings = unpack(tab.probe_packet(shown, m))[0]["meanings"]
+            assert meanings[name][1] == sentence
+            said[d, name] = sentence
+    assert said[3, "rms"] == "how much it bends, up and down, inputs together too"
+    assert said[3, "scale_rms"].startswith("along single inputs")
+    assert said[70, "rms"] == "how much it bends along single inputs: no interactions"
+    assert said[70, "scale_rms"].startswith("as rms")
 
 
 def test_units_in_deviations_say_so():

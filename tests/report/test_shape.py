@@ -52,7 +52,7 @@ def test_a_report_has_its_numbers_and_their_meanings():
 
 def test_all_places_tell_it():
     shown = report(shape=(KEPT, BROKEN))
-    step, _ = unpack(tab.step_packet(shown, parabola(), None))
+    step, _ = unpack(tab.step_packet(shown, parabola()))
     told = [" ".join(str(shown).split()), of_report(shown), *step["shape"]]
     assert step["shape"] == [str(KEPT), str(BROKEN)]
     for text in told[:2]:

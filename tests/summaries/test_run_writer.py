@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugin_util import markdown_to_safe_html
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from closed_forms import parabola, report
 from keras_curvature import figures
@@ -15,7 +16,7 @@ from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.measurement.change import Change
 from keras_curvature.report.data import ScaleProfile
 from keras_curvature.summaries import markdown
-from keras_curvature.summaries.run_writer import RunWriter
+from keras_curvature.summaries.run_writer import RunWriter, scalar
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -124,6 +125,13 @@ def test_a_scalar_says_what_it_means(tmp_path, units, unit):
     assert "Unit: σy/σx²." in found.description("curvature-feature/x")
 
 
+def test_a_card_says_of_what_a_root_mean_square_is(tmp_path):
+    writer = RunWriter(tmp_path)
+    writer.write_numbers(report(hessians="diagonal"))
+    writer.close()
+    assert "no interactions" in events(tmp_path).description("curvature/rms")
+
+
 def test_descriptions_do_not_make_the_file_grow(writer, tmp_path):
     sizes = []
     for step in range(3):
@@ -131,6 +139,14 @@ def test_descriptions_do_not_make_the_file_grow(writer, tmp_path):
         writer.flush()
         sizes.append(sum(file.stat().st_size for file in (tmp_path / "curvature").iterdir()))
     assert sizes[2] - sizes[1] < 0.6 * sizes[0]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.5, 1 / 3, 1e300, 1e-300, float("nan")])
+@pytest.mark.parametrize("description", [None, "What it means."])
+def test_a_scalar_is_to_the_byte_what_tensorboard_makes(value, description):
+    with np.errstate(over="ignore"):
+        expected = scalar_pb("a/b", np.float32(value), description)
+    assert scalar("a/b", value, description).SerializeToString() == expected.SerializeToString()
 
 
 def test_numbers_that_are_not_finite_are_written_as_they_are(writer, tmp_path):

@@ -128,6 +128,7 @@ def report(
     changes=None,
     shape=(),
     example_shape=None,
+    hessians="",
 ):
     """A report with numbers that can be told apart."""
     headline_names = ["mean", "rms", "scale_mean", "scale_rms", "slope_change"]
@@ -147,4 +148,5 @@ def report(
         changes=changes or {},
         shape=shape,
         example_shape=example_shape,
+        hessians=hessians,
     )

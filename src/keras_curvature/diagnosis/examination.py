@@ -10,6 +10,7 @@ import numpy as np
 from keras_curvature.diagnosis import agreement, backend_gradients, hidden_curvature
 from keras_curvature.diagnosis.activations import Part, parts_of
 from keras_curvature.diagnosis.connectivity import dependence, no_derivative
+from keras_curvature.diagnosis.constant_inputs import magnified
 from keras_curvature.diagnosis.coupling import coupling
 from keras_curvature.diagnosis.finiteness import not_finite
 from keras_curvature.diagnosis.precision import below_float64
@@ -53,9 +54,9 @@ def diagnose(
     and activation; second derivatives that are exactly 0 for another reason (a linear model, dead
     or saturated units, a stopped gradient, an output that does not depend on the input);
     derivatives that are not those of the values; examples that influence each other; a scale
-    below rounding; layers of a float64 model that compute in float32; and with `compare_tapes`
-    layers where the backend's own second derivative is wrong or missing. Each finding says what
-    was seen, what it means and what to do.
+    below rounding; constant inputs that the model magnifies; layers of a float64 model that compute
+    in float32; and with `compare_tapes` layers where the backend's own second derivative is wrong
+    or missing. Each finding says what was seen, what it means and what to do.
 
     The cost is bounded, whatever the number of examples: at most 64 of them, 8 lines between
     them and 4 outputs, or a mixture of more, are looked at, as fits into memory at once.
@@ -147,13 +148,14 @@ def _found(s: Subject, compare_tapes: bool) -> tuple[list[Finding], tuple[str, .
 
 
 def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Finding]:
-    rounding = noise(s)
+    among = s.among_the_examples()
+    rounding = noise(among)
     spread = float(taken.value.std(axis=0).max()) or 1.0
     z, rest = s.f64.point(s.leaves)
     states = look(s, s.f, parts, *s.f.point(s.leaves))
     lines = hidden_curvature.lines_of(s, xp.to_numpy(z), rest)
     relative = float(np.max(rounding)) / spread
-    altered = agreement.findings(s, agreement.agreement(s, rounding))
+    altered = agreement.findings(s, agreement.agreement(among, rounding))
     kinks = hidden_curvature.findings(s, lines, relative, taken, parts, states, right=not altered)
     explained = bool(kinks or altered)
     return [
@@ -161,6 +163,7 @@ def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Findin
         *zeros(s, lines, taken, parts, states, explained=explained),
         *altered,
         *scale_below_rounding(s, taken, rounding),
+        *magnified(s, taken),
     ]
 
 

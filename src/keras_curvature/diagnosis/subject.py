@@ -15,6 +15,7 @@ from keras_curvature.engines.api import ENGINES, BoundModel, Layout, Options, ru
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.engines.quantities import JACOBIAN, PRODUCT, VALUE
 from keras_curvature.measurement import rounding_noise, windows
+from keras_curvature.measurement.statistics import still
 from keras_curvature.typing import Array, Model, Tensor
 
 MOST_EXAMPLES, LEAST_EXAMPLES = 64, 4
@@ -78,6 +79,7 @@ class Subject:
         spread: standard deviation of each input over all examples, `(d,)`.
         v: a random direction for each example, one standard deviation long, `(n, d)`.
         h: half-width of the window of the curvature at the scale, `(d,)`.
+        still: which inputs are the same at all examples, beside others that are not, `(d,)`.
     """
 
     model: Model
@@ -90,6 +92,7 @@ class Subject:
     spread: Array
     v: Array
     h: Array
+    still: NDArray[np.bool_]
 
     @property
     def count(self) -> int:
@@ -100,6 +103,14 @@ class Subject:
     def total(self) -> int:
         """How many the user gave."""
         return int(self.bound.inputs.leaves[0].shape[0])
+
+    def among_the_examples(self) -> Subject:
+        """The same with directions along which the examples differ.
+
+        How far another input may be moved nobody knows: an adapted `Normalization` scales up a
+        constant column by 1e7, so that no step fits it and the others.
+        """
+        return dataclasses.replace(self, v=np.where(self.still, 0.0, self.v))
 
     def first(self, count: int) -> list[Tensor]:
         """The first of the examples."""
@@ -157,6 +168,7 @@ def subject_of(
         spread=spread,
         v=spread * v / np.linalg.norm(v, axis=1, keepdims=True),
         h=xp.to_numpy(windows.resolve(scale, f.inputs, lambda: xp.constant(spread))),
+        still=still(xp.to_numpy(z)),
     )
 
 

@@ -18,13 +18,17 @@ from keras_curvature.figures.view import drawable
 from keras_curvature.measurement.example_shape import is_image
 from keras_curvature.measurement.examples import Example
 from keras_curvature.report.data import Report
-from keras_curvature.report.metrics import MOST_FEATURES
+from keras_curvature.report.metrics import CURVATURE, MOST_FEATURES, SLOPE
 from keras_curvature.report.text import plain
 from keras_curvature.typing import Array
 
 MOST_TOKENS = 60
 TEXT_WIDTH, LINE = 8.8, 0.4
 """Of words, in inches: how far a line goes, and how far the next one is below it."""
+
+
+UNITS = "in the units of x and y"
+"""Those of an example, whatever those of the headline: no deviations are taken of one."""
 
 
 def examples(
@@ -55,7 +59,7 @@ def _images(examples_of: Sequence[Example], report: Report, theme: Theme) -> Pic
     rows = len(examples_of)
     figure = page(report, _which(examples_of), (9.2, HEADER + 2.5 * rows + 0.9), theme)
     axes = figure.subplots(rows, 3, squeeze=False)
-    place(figure, left=1.3, right=0.2, bottom=0.95, wspace=0.04, hspace=0.1)
+    place(figure, left=1.65, right=0.2, bottom=0.95, wspace=0.04, hspace=0.1)
     for row, seen in zip(axes, examples_of, strict=True):
         image = seen.point.reshape(seen.shape)
         row[0].imshow(_shown(image), cmap="gray")
@@ -64,7 +68,8 @@ def _images(examples_of: Sequence[Example], report: Report, theme: Theme) -> Pic
         for axis, values in ((row[1], diagonal), (row[2], direction)):
             height = _limit(values)
             axis.imshow(drawable(values), cmap=theme.diverging, norm=Normalize(-height, height))
-            axis.set_xlabel(f"± {height:.2g}", fontsize=8, color=theme.faint, labelpad=2)
+            unit = f" {CURVATURE}" if axis is row[1] else ""
+            axis.set_xlabel(f"± {height:.2g}{unit}", fontsize=8, color=theme.faint, labelpad=2)
         for axis in row:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
@@ -81,7 +86,7 @@ def _images(examples_of: Sequence[Example], report: Report, theme: Theme) -> Pic
     _colour_key(figure, axes[-1, 1], theme, ("bends down", "bends up"), below=0.3)
     _colour_key(figure, axes[-1, 2], theme, ("darker", "brighter"), below=0.3)
     notes = [_scatter(examples_of, "second derivatives are estimates")]
-    foot(figure, [*notes, *(["sum over the channels"] if coloured else [])], theme)
+    foot(figure, [*notes, *(["sum over the channels"] if coloured else []), UNITS], theme)
     return figure
 
 
@@ -124,14 +129,15 @@ def _series(
         left.text(-0.13, 0.5, _label(seen), ha="right", va="center", transform=left.transAxes,
                   linespacing=1.4)  # fmt: skip
     axes[0, 0].set_title("Example, coloured by its second derivative")
-    axes[0, 1].set_title("Second derivative along each step")
+    axes[0, 1].set_title(f"Second derivative along each step [{CURVATURE}]")
     for axis in axes[-1]:
         axis.set_xlabel("step")
     handles = [right.get_lines()[1], twin.get_lines()[0]]
     axes[-1, 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, -0.26), ncols=2)
     if painted is not None:
         _colour_key(figure, axes[-1, 0], theme, ("bends down", "bends up"), below=0.52)
-    foot(figure, [_scatter(examples_of, "estimates with a band of one standard error")], theme)
+    notes = [_scatter(examples_of, "estimates with a band of one standard error"), UNITS]
+    foot(figure, notes, theme)
     return figure
 
 
@@ -182,7 +188,7 @@ def _tokens(
         _flow(figure, axis, words, bend, lean, theme)
     _colour_key(figure, axes[-1], theme, ("bends down", "bends up"))
     notes = [
-        "colour: sum of the second derivatives along the token’s embedding",
+        f"colour: sum of the second derivatives along the token’s embedding [{CURVATURE}]",
         "line: its share in the strongest direction",
     ]
     foot(figure, [*notes, _scatter(examples_of, "estimates")], theme)
@@ -247,20 +253,21 @@ def _features(
     error = np.sqrt(np.sum([seen.error**2 for seen in examples_of], axis=0)) / len(examples_of)
     order = np.argsort(-np.abs(np.nan_to_num(diagonal)))[:MOST_FEATURES]
     labels = [plain(names[0][i] if names else f"x{i}", 20) for i in order]
-    figure = page(report, _which(examples_of), (9.2, HEADER + 0.27 * len(order) + 1.1), theme)
+    figure = page(report, _which(examples_of), (9.2, HEADER + 0.27 * len(order) + 1.2), theme)
     axes = figure.subplots()
-    place(figure, left=0.4 + 0.075 * max(len(label) for label in labels), right=0.4, bottom=0.8)
+    place(figure, left=0.4 + 0.075 * max(len(label) for label in labels), right=0.4, bottom=0.9)
     rows = np.arange(len(order))
     axes.barh(rows, np.nan_to_num(diagonal[order]), xerr=np.nan_to_num(error[order]),
               color=theme.exact, ecolor=theme.faint, height=0.6)  # fmt: skip
     axes.set_yticks(rows, labels, color=theme.ink)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.axvline(0, color=theme.faint, lw=0.8)
+    axes.set_xlabel(f"∂²y/∂xᵢ²  [{CURVATURE}]")
     omitted = len(diagonal) - len(order)
     axes.set_title(f"Second derivative along each input ({omitted} of {len(diagonal)} omitted)")
     foot(
         figure,
-        [f"mean over {len(examples_of)} examples", _scatter(examples_of, "estimates")],
+        [f"mean over {len(examples_of)} examples", _scatter(examples_of, "estimates"), UNITS],
         theme,
     )
     return figure
@@ -291,8 +298,8 @@ def _facts(seen: Example) -> list[str]:
     """What one example has to say, in pieces."""
     facts = [
         f"output {seen.component}: {seen.value:.3g}",
-        f"slope {seen.slope:.3g}",
-        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g}",
+        f"slope {seen.slope:.3g} {SLOPE}",
+        f"strongest bend {seen.eigenvalue:.3g} ± {seen.residual:.1g} {CURVATURE}",
     ]
     return [fact.replace("-", "−") for fact in facts]
 

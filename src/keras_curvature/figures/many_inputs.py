@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from keras_curvature.figures.page import HEADER, foot, page, place
 from keras_curvature.figures.style import Picture, Theme
 from keras_curvature.figures.view import counts, drawable, view_of
+from keras_curvature.measurement.constant_inputs import constant_inputs
 from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import CHANGE, CURVATURE, IN_DEVIATIONS, MOST_FEATURES, largest
 from keras_curvature.report.pairs import BETWEEN_TWO_VALUES, why_none
-from keras_curvature.report.text import labels
+from keras_curvature.report.text import labels, listed
 from keras_curvature.typing import Array
 
 MOST_ANNOTATED = 12
@@ -65,6 +66,8 @@ def features(m: ExactMeasurement, report: Report, theme: Theme) -> Picture:
         _changes(figure, left, report, sizes, cut, theme)
     outputs = m.value.shape[1]
     notes = [f"mean over {outputs} outputs"] if outputs > 1 else []
+    constant = constant_inputs(m)
+    notes += [f"{listed(constant)}: the same at all points"] if constant else []
     notes += (
         [f"pairs with an input of two values: {BETWEEN_TWO_VALUES}"]
         if changed and right.images

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,18 +22,14 @@ from keras_curvature.engines.api import (
     bind,
     chunking,
     require_as_traced,
-    run_chunked,
     xp,
 )
-from keras_curvature.engines.backend import (
-    FlatFunction,
-    computing_in,
-    unoptimised,
-)
+from keras_curvature.engines.backend import FlatFunction, computing_in
 from keras_curvature.engines.quantities import DIRECTIONAL, VALUE
 from keras_curvature.measurement import (
     ground_truth,
     multiscale,
+    one_call,
     rounding_noise,
     segments,
     shape,
@@ -42,21 +37,11 @@ from keras_curvature.measurement import (
     windows,
 )
 from keras_curvature.measurement.example_shape import is_grid
+from keras_curvature.measurement.one_call import Compute, Task
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.results import Measurement, Multiscale
-from keras_curvature.measurement.slices import Slices
-from keras_curvature.measurement.statistics import spread_of
+from keras_curvature.measurement.statistics import spread_of, still
 from keras_curvature.typing import Array, Model, Tensor, Units
-
-Compute = Callable[..., dict[str, Tensor]]
-
-
-LARGE = 2**14
-"""Numbers in a model, for one example, from which TensorFlow's optimiser is let at its graphs.
-
-On networks of 64 to 256 units it takes as long as 30 to 70 measurements, and makes each up to 6 %
-shorter.
-"""
 
 
 class Measurer(ABC):
@@ -86,12 +71,14 @@ class Measurer(ABC):
         """Traces the model and settles units, scale and target; arguments as for both kinds."""
         self.probe = probe
         self._model, self._is_compared = model, False
+        self._run_all = one_call.RunAll()
         self._options = options
         self._bound = bind(model, probe.x, options)
         f = self._bound.f
         points = self.points()
         self._example_shape = f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else None
         grid = is_grid(self._example_shape)
+        self._still = still(points)
         self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(points)
         self.units = _units(units, points)
         self._spread: Array = xp.to_numpy(windows.spread(xp.constant(points)))
@@ -126,14 +113,17 @@ class Measurer(ABC):
         """What is measured, how and why, one sentence each."""
 
     @computing_in("float64")
-    def measure(self) -> dict[str, Measurement]:
+    def measure(self, *, sliced: bool = False) -> dict[str, Measurement]:
         """What holds now, by the name of each output (`""` if there is but one).
+
+        Args:
+            sliced: whether to take slices along each input too, where there are some.
 
         Raises:
             NotAsTracedError: the first time, if the model itself gives other values.
         """
         arrays: dict[str, Array] = {
-            key: xp.to_numpy(part, np.float64) for key, part in self._found().items()
+            key: xp.to_numpy(part, np.float64) for key, part in self._found(sliced=sliced).items()
         }
         if not self._is_compared:
             self._compare(arrays[VALUE])
@@ -154,18 +144,16 @@ class Measurer(ABC):
             )
         self._is_compared = True
 
-    def measure_slices(self) -> dict[str, Slices]:
-        """Each output along each input in turn; empty where there are too few or too many."""
-        return {}
-
     def require_bends(self, asked: Sequence[shape.Condition]) -> None:
-        """Refuses to look for a bend along an input of two values.
+        """Refuses to look for a bend along an input of two values; warns along one of one value.
 
         Raises:
             ValueError: where that is asked.
         """
         for condition in asked:
             shape.require_bend(condition, *self._ends[condition.index].tolist())
+            if self._still[condition.index]:
+                shape.warn_of_constant(condition)
 
     @computing_in("float64")
     def measure_shape(
@@ -184,7 +172,8 @@ class Measurer(ABC):
         axes = [i for i in every if i not in two]
         found, reach = self._along_axes(axes) if axes else ({}, np.empty(0))
         exactly = dataclasses.replace(self.f, dtype=xp.dtype_of("float64"))
-        changed = self._changes_along(two, exactly) if two else {}
+        changes = one_call.run(self._changes_along(two, exactly)) if two else {}
+        changed = {key: np.asarray(part) for key, part in changes.items()}
         called = dict(enumerate(names)) | {one.index: one.input for one in asked}
 
         def at(point: int) -> dict[str, float]:
@@ -220,7 +209,7 @@ class Measurer(ABC):
         return dict(measured)
 
     @abstractmethod
-    def _found(self) -> dict[str, Tensor]:
+    def _found(self, *, sliced: bool) -> dict[str, Tensor]:
         """All arrays of a step, the outputs laid flat."""
 
     @abstractmethod
@@ -238,7 +227,7 @@ class Measurer(ABC):
         """The probe's points `(n, d)`: as large as the probe, so nobody keeps them."""
         return xp.to_numpy(self.f.point(self._bound.inputs.leaves)[0], np.float64)
 
-    def _run(
+    def _task(
         self,
         compute: Compute,
         tensors: Sequence[Tensor],
@@ -246,14 +235,16 @@ class Measurer(ABC):
         constants: Sequence[Any] = (),
         bound: BoundModel | None = None,
         halved_from: float = math.inf,
-    ) -> dict[str, Tensor]:
-        """Runs on so many examples at a time, or as many as the user has said."""
-        size = self._options.batch_size or max(1, size)
-        same = [xp.constant(constant) for constant in constants]
-        with unoptimised() if self.f.activity.activations < LARGE else contextlib.nullcontext():
-            return run_chunked(
-                bound or self._bound, compute, tensors, size, {}, halved_from, constants=same
-            )
+    ) -> Task:
+        """To be done on so many examples at a time, or as many as the user has said."""
+        return Task(
+            bound or self._bound,
+            compute,
+            tensors,
+            self._options.batch_size or max(1, size),
+            [xp.constant(constant) for constant in constants],
+            halved_from,
+        )
 
     def _gathered(self, rows: Any) -> list[Tensor]:
         """Some of the probe's points, as the model takes them."""
@@ -264,7 +255,7 @@ class Measurer(ABC):
         target = self._targets[i]
         return spread_of(value if target is None else target)
 
-    def _on_segments(self, engine: Engine[Any], pieces: int, size: int) -> dict[str, Tensor]:
+    def _on_segments(self, engine: Engine[Any], pieces: int, size: int) -> Task:
         f = self.f
 
         def compute(*tensors: Tensor) -> dict[str, Tensor]:
@@ -275,7 +266,7 @@ class Measurer(ABC):
             return segments.along(engine, f, start, end, rest, spread, pieces)
 
         starts, ends = (self._gathered(side) for side in self._pairs)
-        return self._run(compute, [*starts, *ends], size, [self._spread])
+        return self._task(compute, [*starts, *ends], size, [self._spread])
 
     def _along_axes(self, axes: Sequence[int]) -> tuple[dict[str, Array], Array]:
         """Derivatives along these inputs, in float64: of the network, without rounding.
@@ -301,12 +292,10 @@ class Measurer(ABC):
         unit = np.zeros((len(axes), f.inputs.width))
         unit[np.arange(len(axes)), axes] = spread
         size = engine.rows_along(f) // (5 * len(axes))
-        found = self._run(compute, leaves, size, [unit, reach, low, high])
+        found = one_call.run(self._task(compute, leaves, size, [unit, reach, low, high]))
         return {key: xp.to_numpy(part) for key, part in found.items()}, reach
 
-    def _changes_along(
-        self, inputs: Sequence[int], f: FlatFunction, *, rows: bool = False
-    ) -> dict[str, Array]:
+    def _changes_along(self, inputs: Sequence[int], f: FlatFunction, *, rows: bool = False) -> Task:
         """What `two_valued.changes` gives along these inputs of two values, at every point."""
         leaves, inputs = self._bound.inputs.leaves, tuple(inputs)
         places = xp.to_numpy(xp.take(f.point(leaves)[0], inputs, axis=1))
@@ -320,10 +309,9 @@ class Measurer(ABC):
             z, rest = f.point(leaves)
             return two_valued.changes(f, z, rest, inputs, between, at_once, rows=rows)
 
-        found = self._run(compute, leaves, examples, [between])
-        return {key: xp.to_numpy(part) for key, part in found.items()}
+        return self._task(compute, leaves, examples, [between])
 
-    def _on_scales(self, *, own: bool = False) -> dict[str, Tensor]:
+    def _on_scales(self, *, own: bool = False) -> Task:
         """Values in float64 on the lines; those at their centres in the model's own dtype too."""
         f, narrow = dataclasses.replace(self.f, dtype=xp.dtype_of("float64")), self.f
 
@@ -335,7 +323,7 @@ class Measurer(ABC):
 
         rows = f.rows_forward()
         tensors = [*self._gathered(self._scale_lines.start), xp.constant(self._scale_lines.unit)]
-        return self._run(compute, tensors, rows // len(multiscale.PLACES))
+        return self._task(compute, tensors, rows // len(multiscale.PLACES))
 
     def _multiscale(self, values: Array, single: Array) -> Multiscale:
         """Of the values on the lines, and of those at their centres in the model's own dtype."""

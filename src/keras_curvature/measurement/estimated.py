@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from keras_curvature.engines.api import (
 )
 from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
-from keras_curvature.measurement import method_text, multiscale, segments
+from keras_curvature.measurement import method_text, multiscale, one_call, segments
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.estimated_results import EstimatedMeasurement
+from keras_curvature.measurement.one_call import Task
 from keras_curvature.measurement.probe import Probe
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import deviations
@@ -185,7 +187,8 @@ class EstimatedMeasurer(Measurer):
     def over_scales(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
         """The last ones with their curvature over many distances, now."""
         found = {
-            key: xp.to_numpy(part, np.float64) for key, part in self._on_scales(own=True).items()
+            key: xp.to_numpy(part, np.float64)
+            for key, part in one_call.run(self._on_scales(own=True)).items()
         }
         values, single = found["scales"], found["single"]
         results = {}
@@ -195,11 +198,15 @@ class EstimatedMeasurer(Measurer):
             results[name] = dataclasses.replace(measured[name], multiscale=scales)
         return results
 
-    def _found(self) -> dict[str, Tensor]:
+    def _found(self, *, sliced: bool) -> dict[str, Tensor]:
         engine = self.engine
         lines = engine.rows_along(self.f) // (3 * PIECES * len(segments.GAUSS_POINTS))
-        found = self._at_points() | self._on_segments(engine, PIECES, lines)
-        return found | {"scale": self._at_scale()}
+        tasks = {
+            "points": self._at_points(),
+            "lines": self._on_segments(engine, PIECES, lines),
+            "scale": self._at_scale(),
+        }
+        return dict(itertools.chain(*(part.items() for part in self._run_all(tasks).values())))
 
     def _measurement(self, found: dict[str, Array], part: slice, i: int) -> EstimatedMeasurement:
         value, target, lines = (
@@ -241,7 +248,7 @@ class EstimatedMeasurer(Measurer):
                 self._directions = found["drawn"]
         return self._directions
 
-    def _at_points(self) -> dict[str, Tensor]:
+    def _at_points(self) -> Task:
         f, engine, draw = self.f, self.engine, self._draw
 
         def compute(*tensors: Tensor) -> dict[str, Tensor]:
@@ -253,9 +260,9 @@ class EstimatedMeasurer(Measurer):
         size = engine.rows_along(f) // (2 * draw.count + 1)
         halved_from = self._bound.evaluator.halved_along(engine, draw.count)
         tensors = self._at_all_points()
-        return self._run(compute, tensors, size, [self._unit], halved_from=halved_from)
+        return self._task(compute, tensors, size, [self._unit], halved_from=halved_from)
 
-    def _at_scale(self) -> Tensor:
+    def _at_scale(self) -> Task:
         """Slopes differ less from each other than values do: no need for float64 here."""
         f, engine, draw = self.f, self.engine, self._draw
 
@@ -276,7 +283,7 @@ class EstimatedMeasurer(Measurer):
 
         tensors = [xp.take(part, self._windows) for part in self._at_all_points()]
         constants = [self._unit, self._scale]
-        return self._run(compute, tensors, engine.rows_along(f) // 8, constants)["scale"]
+        return self._task(compute, tensors, engine.rows_along(f) // 8, constants)
 
     def _at_all_points(self) -> list[Tensor]:
         """The points as the model takes them, and what is kept of their directions."""

@@ -44,6 +44,11 @@ class EstimatedMeasurement(Measurement):
         """Whether any second derivative is finite."""
         return bool(np.isfinite(self.traces).any())
 
+    @property
+    def hessians(self) -> str:
+        """What random directions tell of each."""
+        return "estimates"
+
     def averages(self) -> dict[str, float]:
         """Of the Hessian's trace and of its Frobenius norm."""
         return {

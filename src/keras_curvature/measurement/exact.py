@@ -22,6 +22,7 @@ from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.multiscale import scale_lines
+from keras_curvature.measurement.one_call import Task
 from keras_curvature.measurement.probe import Names, Probe, feature_names, names_given
 from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.measurement.slices import Slices
@@ -43,8 +44,8 @@ SCALE_POINTS = 64
 MOST_NUMBERS = 1024
 """Of an input, up to which it has a say in which example is central."""
 
-HELD = "held_"
-"""In front of the names of what is taken with the other inputs held."""
+HELD, HELD_SCALE, SLICED = "held_", "held_scale", "sliced_"
+"""In front of the names of what is taken with the other inputs held, and on slices."""
 
 ROUNDING_LIMIT = 1e-3
 """Noise allowed in the curvature at the scale, in standard deviations; see `_needs_float64`."""
@@ -87,6 +88,8 @@ class ExactMeasurer(Measurer):
             self._scale_bound = bind(model, probe.x, options, in_float64=True)
         self._scaled = _scaled(probe.size, f.inputs.width)
         z = self.points()
+        whole = len(self._scaled) == probe.size
+        self._scaled_leaves = self._bound.inputs.leaves if whole else self._gathered(self._scaled)
         self._inside = _inside(z, self._scale, self._scaled)
         self._two_valued = tuple(np.flatnonzero(np.isfinite(self._ends[:, 0])).tolist())
         self._references = ground_truth.references(probe, reference, f)
@@ -134,6 +137,12 @@ class ExactMeasurer(Measurer):
                 "Lines and maps are drawn with all other inputs held as at probe point "
                 f"{self._centre}."
             )
+        if self._still.any():
+            names = method_text.some([self.names[i] for i in np.flatnonzero(self._still)])
+            lines.append(
+                f"The same at all points: {names}. How the model goes on along these no data tell; "
+                "in standard deviations they have no weight, and their numbers are 0."
+            )
         if self._two_valued:
             names = ", ".join(self.names[i] for i in self._two_valued)
             lines.append(
@@ -143,34 +152,35 @@ class ExactMeasurer(Measurer):
             )
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
-    @computing_in("float64")
-    def measure_slices(self) -> dict[str, Slices]:
-        """Each output along each input in turn; empty where there are too few or too many."""
-        if self._cuts is None:
-            return {}
-        cuts, arrays = self._cuts, self._on_slices(self._cuts)
-        results = {}
-        for name, part in self._parts():
-            shape = (*cuts.positions.shape, part.stop - part.start)
-            results[name] = Slices(
-                positions=cuts.positions,
-                centre=cuts.centre,
-                **{key: array[:, part].reshape(shape) for key, array in arrays.items()},
-            )
-        return results
-
-    def _found(self) -> dict[str, Tensor]:
-        segment = segments.rows_of_one(self.f)
-        engine, rows = self._directional, self.f.rows_at_once()
-        found = self._at_points(self._bound.inputs.leaves)
-        found |= self._on_segments(engine, segments.PIECES, rows // segment)
-        at_scale = np.full(found[DIAGONAL].shape, np.nan)
-        at_scale[self._scaled] = self._at_scale(self._gathered(self._scaled))
+    def _found(self, *, sliced: bool) -> dict[str, Tensor]:
+        rows = self.f.rows_at_once() // segments.rows_of_one(self.f)
+        tasks = {
+            "points": self._at_points(self._bound.inputs.leaves),
+            "lines": self._on_segments(self._directional, segments.PIECES, rows),
+            "distances": self._on_scales(),
+            "scale": self._at_scale(self._scaled_leaves),
+        }
         if self._two_valued:
             # Rows cost as much as the Hessian, and are only read beside it.
-            changed = self._changes_along(self._two_valued, self.f, rows=self.full_hessian)
-            found |= {key: changed[key] for key in changed.keys() - {VALUE}}
-        return found | {"scale": at_scale} | self._on_scales() | self._on_grid()
+            tasks["changes"] = self._changes_along(self._two_valued, self.f, rows=self.full_hessian)
+        if self._grid is not None:
+            leaves = self._gathered([self._centre] * len(self._grid))
+            moved = [xp.constant(self._grid)]
+            tasks[HELD] = self._at_points(leaves, moved)
+            tasks[HELD_SCALE] = self._at_scale(leaves, moved)
+        if sliced and self._cuts is not None:
+            tasks[SLICED] = self._on_slices(self._cuts)
+        found = self._run_all(tasks)
+        at_scale = np.full(found["points"][DIAGONAL].shape, np.nan)
+        at_scale[self._scaled] = found.pop("scale")["scale"]
+        found.get("changes", {}).pop(VALUE, None)
+        prefixes = {HELD: HELD, HELD_SCALE: HELD, SLICED: SLICED}
+        every = {
+            f"{prefixes.get(task, '')}{name}": part
+            for task, parts in found.items()
+            for name, part in parts.items()
+        }
+        return every | {"scale": at_scale}
 
     def _measurement(self, found: dict[str, Array], part: slice, i: int) -> ExactMeasurement:
         value = found[VALUE][:, part]
@@ -190,6 +200,7 @@ class ExactMeasurer(Measurer):
             input_spread=self._spread,
             output_spread=self._output_spread(value, i),
             multiscale=self._multiscale(found["scales"][..., part], value[self._scale_lines.start]),
+            slices=self._slices(found, part),
         )
         if self._grid is None:
             return measured
@@ -201,6 +212,7 @@ class ExactMeasurer(Measurer):
             target=None,
             reference=None,
             multiscale=None,
+            slices=None,
         )
         return replace(measured, held=held)
 
@@ -216,14 +228,26 @@ class ExactMeasurer(Measurer):
             "scale_diagonal": at["scale"][:, part],
         }
 
+    def _slices(self, found: dict[str, Array], part: slice) -> Slices | None:
+        """One of the outputs along each input in turn, where slices were taken."""
+        if self._cuts is None or f"{SLICED}{VALUE}" not in found:
+            return None
+        shape = (*self._cuts.positions.shape, part.stop - part.start)
+        return Slices(
+            positions=self._cuts.positions,
+            centre=self._cuts.centre,
+            **{
+                name: found[f"{SLICED}{name}"][:, part].reshape(shape)
+                for name in (VALUE, "curvature", "scale_curvature")
+            },
+        )
+
     @property
     def _directional(self) -> Engine[Any]:
         """Computes what is taken along lines."""
         return self._bound.engine_for((DIRECTIONAL,))
 
-    def _at_points(
-        self, leaves: Sequence[Tensor], moved: Sequence[Tensor] = ()
-    ) -> dict[str, Tensor]:
+    def _at_points(self, leaves: Sequence[Tensor], moved: Sequence[Tensor] = ()) -> Task:
         """At the points of `leaves`, or, with other inputs as there, at those that are `moved`."""
         f, names, count = self.f, self._quantities, len(leaves)
         engine = self._bound.engine_for(names)
@@ -236,9 +260,9 @@ class ExactMeasurer(Measurer):
             return {"z": z, **found}
 
         halved_from = self._bound.evaluator.halved_from(engine, names)
-        return self._run(compute, [*leaves, *moved], examples, halved_from=halved_from)
+        return self._task(compute, [*leaves, *moved], examples, halved_from=halved_from)
 
-    def _at_scale(self, leaves: Sequence[Tensor], moved: Sequence[Tensor] = ()) -> Tensor:
+    def _at_scale(self, leaves: Sequence[Tensor], moved: Sequence[Tensor] = ()) -> Task:
         bound = self._scale_bound
         f, d, count = bound.f, bound.f.inputs.width, len(leaves)
         examples, windows = chunking.plan(f.rows_at_once(), 2, d)
@@ -250,16 +274,7 @@ class ExactMeasurer(Measurer):
             h = xp.repeat(xp.cast(scale, z.dtype)[None, None], xp.lengths(z)[0], axis=0)
             return {"scale": scales.along_axes(f, z, rest, h, windows)[:, :, 0]}
 
-        return self._run(compute, [*leaves, *moved], examples, [self._scale], bound)["scale"]
-
-    def _on_grid(self) -> dict[str, Tensor]:
-        """As at the points, with the other inputs held, under names of their own."""
-        if self._grid is None:
-            return {}
-        leaves = self._gathered([self._centre] * len(self._grid))
-        moved = [xp.constant(self._grid)]
-        found = self._at_points(leaves, moved) | {"scale": self._at_scale(leaves, moved)}
-        return {f"{HELD}{name}": part for name, part in found.items()}
+        return self._task(compute, [*leaves, *moved], examples, [self._scale], bound)
 
     def _numbers(self) -> list[Array]:
         """What the model is given of each example, but for images and the like."""
@@ -267,7 +282,7 @@ class ExactMeasurer(Measurer):
         narrow = [xp.to_numpy(leaf) for leaf in leaves if np.prod(leaf.shape[1:]) <= MOST_NUMBERS]
         return narrow or [self.points()]
 
-    def _on_slices(self, cuts: slices.Cuts) -> dict[str, Array]:
+    def _on_slices(self, cuts: slices.Cuts) -> Task:
         bound = self._scale_bound
         f, engine = bound.f, self._directional
 
@@ -280,8 +295,7 @@ class ExactMeasurer(Measurer):
         tensors = [xp.take(leaf, every) for leaf in bound.inputs.leaves]
         tensors += [xp.constant(cuts.axes), xp.constant(cuts.positions.reshape(-1))]
         size = f.rows_at_once() // (3 * f.outputs.width)
-        found = self._run(compute, tensors, size, [self._scale], bound)
-        return {name: xp.to_numpy(part, np.float64) for name, part in found.items()}
+        return self._task(compute, tensors, size, [self._scale], bound)
 
 
 def _needs_float64(scale: Array) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_curvature.engines.api import BoundModel, chunking
 from keras_curvature.typing import Array
+
+NAMED = 4
+"""Inputs that a sentence names."""
 
 UNITS = {
     "raw": "the units of x and y",
@@ -49,6 +52,17 @@ def remarks(*problems: BoundModel) -> tuple[str, ...]:
             f"TensorFlow's own second derivative is wrong or missing here, and mended: {places}."
         )
     return tuple(said)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are.
+
+    Example:
+        >>> some(["a", "b"]), some(["a", "b", "c", "d", "e", "f"])
+        ('a, b', 'a, b, c, d and 2 more')
+    """
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def few(values: Array) -> str:

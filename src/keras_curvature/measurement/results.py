@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keras_curvature.measurement import statistics
 from keras_curvature.measurement.change import Change
 from keras_curvature.measurement.segment_slopes import Segments
+from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import finite, mean, mean_where, root_mean
 from keras_curvature.typing import Array
 
@@ -72,6 +73,11 @@ class Measurement(ABC):
     @abstractmethod
     def has_numbers(self) -> bool:
         """Whether any second derivative is finite."""
+
+    @property
+    @abstractmethod
+    def hessians(self) -> str:
+        """What is known of each Hessian of several inputs, see `Report`; empty for one input."""
 
     @abstractmethod
     def averages(self) -> dict[str, float]:
@@ -159,6 +165,7 @@ class ExactMeasurement(Measurement):
             that have them, shape `(n, m, k)`.
         change_rows: the same of the slope along each input, over the way, `(n, m, k, d)`; `None`
             where the Hessian is.
+        slices: along each input in turn, always in units of the data; `None` where none were taken.
     """
 
     x: Array
@@ -175,6 +182,7 @@ class ExactMeasurement(Measurement):
     ends: Array | None = None
     changes: Array | None = None
     change_rows: Array | None = None
+    slices: Slices | None = None
 
     def straightness(self) -> float:
         """As for all measurements; where other inputs are held, of what these make of the output.
@@ -203,6 +211,12 @@ class ExactMeasurement(Measurement):
     def has_numbers(self) -> bool:
         """Whether any second derivative is finite."""
         return bool(np.isfinite(self.diagonal).any())
+
+    @property
+    def hessians(self) -> str:
+        """All of each, or its diagonal."""
+        whole = "diagonal" if self.hessian is None else "whole"
+        return whole if len(self.feature_names) > 1 else ""
 
     def in_units(self, units: str) -> ExactMeasurement:
         """The same, for `"std"` with every input and output measured in its standard deviation.
@@ -281,12 +295,11 @@ class ExactMeasurement(Measurement):
         standard = self.in_units("std").hessian
         if self.hessian is None or standard is None:
             return numbers
-        numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian, ~self.has_two_values)
         if not self.segments.hidden_fraction() < statistics.PARTLY_HIDDEN:
             # The exact second derivatives are not those of the function between the points.
-            unknown = (*statistics.JOINT_SHAPE, "normalized", "top_eigenvalue")
-            numbers |= dict.fromkeys((*unknown, "interaction_fraction"), float("nan"))
-            return numbers
+            unknown = (*statistics.OF_EIGENVALUES, "interaction_fraction")
+            return numbers | dict.fromkeys(unknown, float("nan"))
+        numbers |= statistics.from_eigenvalues(self.hessian, self.jacobian, ~self.has_two_values)
         return numbers | {"interaction_fraction": statistics.interaction_fraction(standard)}
 
     def _scale_errors(self) -> dict[str, float]:

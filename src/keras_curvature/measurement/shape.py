@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,16 @@ def require_bend(condition: Condition, low: float, high: float) -> None:
             f"which is {low:.6g} or {high:.6g} at each point of the probe. If it can have more "
             "values, give a probe that has them."
         )
+
+
+def warn_of_constant(condition: Condition) -> None:
+    """Warns that the probe cannot show what is asked along an input that it does not vary."""
+    warnings.warn(
+        f"`shape` asks for {condition.word!r} in {condition.input!r}, which is the same at all "
+        "points of the probe: how the model goes on from there no data tell, and a violation is "
+        "measured as if its standard deviation were 1. Give a probe in which it varies.",
+        stacklevel=2,
+    )
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from keras_curvature.measurement.probe import (
 )
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.shape import conditions
-from keras_curvature.measurement.slices import Slices
 from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.schedule import PictureBudget
 from keras_curvature.monitor.watched_network import watched
@@ -68,7 +67,6 @@ class Found:
 
     measurements: dict[str, Measurement] = dataclasses.field(default_factory=dict)
     reports: Reports = dataclasses.field(default_factory=Reports)
-    slices: Mapping[str, Slices] = dataclasses.field(default_factory=dict)
 
     def of(self, output: str) -> tuple[Measurement, Report]:
         """What was found of an output, for `""` of the first.
@@ -177,12 +175,13 @@ class Training:
 
     def measure(self, step: int, begin: float) -> Found:
         """What holds now; its seconds are counted from `begin` on."""
+        sliced = self.writer is not None  # for the tab
         try:
-            measurements = self.measurer.measure()
+            measurements = self.measurer.measure(sliced=sliced)
         except NotAsTracedError:  # what the model reads may have changed since it was traced
             forget(self._subject)
             self.measurer = self._make()
-            measurements = self.measurer.measure()
+            measurements = self.measurer.measure(sliced=sliced)
         kept = self.measurer.measure_shape(self._conditions, self._all_names)
         # Made anew: its method says what has happened to the measurer until now.
         method = (*self._preface, *self.measurer.method(), *self.measurer.uncompared)
@@ -204,8 +203,7 @@ class Training:
             )
             for i, (output, measurement) in enumerate(measurements.items())
         )
-        slices = self.measurer.measure_slices() if self.writer is not None else {}
-        return Found(measurements, reports, slices)
+        return Found(measurements, reports)
 
     def evaluate_maps(self) -> None:
         """Evaluates the user's functions, which may fail while all else goes on."""
@@ -244,7 +242,7 @@ class Training:
             self.writer.write_numbers(report)
             self.writer.write_distribution(report, measurement)
             self.writer.write_scale_profile(report)
-            self.writer.write_tab(report, measurement, found.slices.get(output), self.mapped)
+            self.writer.write_tab(report, measurement, self.mapped)
         self.writer.flush()
 
     def tell(self, step: int, faults: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from keras_curvature.measurement.change import Change
 from keras_curvature.report import terminal
-from keras_curvature.report.metrics import MEANINGS, Meaning
+from keras_curvature.report.metrics import Meaning, meaning_of
 from keras_curvature.report.shape import ShapeEntry
 from keras_curvature.report.text import moment, plain, wrapped
 from keras_curvature.typing import Array, Units
@@ -76,6 +76,8 @@ class Report:
         shape: how well it keeps what was asked of its shape, entry by entry.
         changes: how much the output changes along each input that has two values in the probe.
         example_shape: shape of an example, where it is one array.
+        hessians: what is known of each Hessian of several inputs: `"whole"`, `"diagonal"` or
+            `"estimates"`.
     """
 
     step: int
@@ -92,6 +94,7 @@ class Report:
     shape: tuple[ShapeEntry, ...] = ()
     changes: Mapping[str, Change] = field(default_factory=dict)
     example_shape: tuple[int, ...] | None = None
+    hessians: str = ""
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -126,12 +129,17 @@ class Report:
     def meanings(self) -> dict[str, str]:
         """What each of `scalars` says, in words."""
         shape = {f"shape/{name}": said.sentence for name, (_, said) in self.shape_numbers.items()}
-        known = {name: MEANINGS[name].sentence for name in self.scalars if name in MEANINGS}
-        return known | shape
+        known = {name: self.meaning(name) for name in self.scalars}
+        return {name: said.sentence for name, said in known.items() if said is not None} | shape
+
+    def meaning(self, name: str) -> Meaning | None:
+        """What one of `scalars` means here; `None` of those of `shape`."""
+        return meaning_of(name, self.hessians)
 
     def unit(self, name: str) -> str:
         """What one of `scalars` is measured in."""
-        return MEANINGS[name].unit_in(self.units) if name in MEANINGS else ""
+        said = self.meaning(name)
+        return "" if said is None else said.unit_in(self.units)
 
     def __str__(self) -> str:
         """The verdict, then every number and its meaning."""
@@ -161,17 +169,17 @@ class Report:
         """
         name = f" of {plain(self.output, 40)!r}" if self.output else ""
         first = plain(heading or f"Curvature{name}, {moment(self.step)}")
-        reference = terminal.numbers_of(self.reference, self.units)
+        reference = self._lines(self.reference)
         features = terminal.features_of(self.curved)
         blocks = [
             [first, *wrapped(plain(self.verdict.sentence))],
-            terminal.numbers_of(self.headline, self.units),
+            self._lines(self.headline),
             terminal.titled("The shape that was asked for", terminal.bullets(map(str, self.shape))),
             terminal.titled("Against the known second derivatives", reference),
         ]
         if numbers == ALL:
             blocks += [
-                terminal.titled("Detail", terminal.numbers_of(self.detail, self.units)),
+                terminal.titled("Detail", self._lines(self.detail)),
                 terminal.titled(terminal.features_title(self.curved), features),
                 terminal.titled(terminal.CHANGES_TITLE, terminal.changes_of(self.changes)),
                 terminal.titled(
@@ -182,6 +190,9 @@ class Report:
         elif self.units == "std":
             blocks.append([DEVIATIONS])
         return "\n\n".join("\n".join(block) for block in blocks if block)
+
+    def _lines(self, numbers: Mapping[str, float]) -> list[str]:
+        return terminal.numbers_of(numbers, self.units, self.meaning)
 
     @property
     def curved(self) -> dict[str, float]:

@@ -66,4 +66,5 @@ class Reporter:
             scale_profile=profile_of(measurement),
             shape=shape.entries(kept, self.units),
             example_shape=None if (exact := measurement.by_input) is None else exact.example_shape,
+            hessians=measurement.hessians,
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from keras_curvature.measurement.change import Change
 from keras_curvature.report.metrics import (
     CHANGE,
     FEATURE,
-    MEANINGS,
     MOST_FEATURES,
     MOST_PAIRS,
     Meaning,
@@ -26,9 +25,11 @@ def titled(title: str, lines: list[str]) -> list[str]:
     return [title, *lines] if lines else []
 
 
-def numbers_of(numbers: Mapping[str, float], units: Units) -> list[str]:
+def numbers_of(
+    numbers: Mapping[str, float], units: Units, meaning_of: Callable[[str], Meaning | None]
+) -> list[str]:
     """Each number with its unit and meaning."""
-    known = {name: MEANINGS.get(name, Meaning("", "", "")) for name in numbers}
+    known = {name: meaning_of(name) or Meaning("", "", "") for name in numbers}
     rows = [
         (name, formatted(numbers[name]), meaning.unit_in(units), meaning.sentence)
         for name, meaning in known.items()

@@ -8,11 +8,12 @@ import numpy as np
 
 from keras_curvature.engines.api import OF_A_CLASSIFIER, Activity, Dependence, may_kink
 from keras_curvature.measurement import statistics
+from keras_curvature.measurement.constant_inputs import constant_inputs, share_of_constant
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.report.data import Verdict
 from keras_curvature.report.metrics import MEANINGS
-from keras_curvature.report.text import percent
+from keras_curvature.report.text import listed, percent, plain
 from keras_curvature.typing import Output, Units
 
 STRAIGHT = 0.05
@@ -33,6 +34,9 @@ GOOD_FIT = 1 - WORTH_LEARNING
 
 HIDDEN = 0.5
 """Hidden fraction from which a function is called piecewise linear."""
+
+MOSTLY = 0.5
+"""Share of rms² from which it is told to be that of constant inputs."""
 
 KINKED = ("piecewise linear", "partly hidden")
 """Kinds of verdicts on what the exact second derivative does not see all of."""
@@ -71,7 +75,10 @@ def verdict(
     said = _said(measurement, activity, numbers, units)
     if isinstance(asked, str) and asked in OF_A_CLASSIFIER:
         said = _between_classes(said, activity, asked)
-    more = f"{_against_known(said.kind, numbers, units)}{_carried(measurement)}"
+    more = (
+        f"{_against_known(said.kind, numbers, units)}{_carried(measurement)}"
+        f"{_of_constant_inputs(measurement, units)}"
+    )
     return Verdict(said.kind, f"{said.sentence}{more}")
 
 
@@ -229,6 +236,24 @@ def _carried(measurement: Measurement) -> str:
         f" {carriers} of {points} probe points carr{'ies' if carriers == 1 else 'y'} "
         f"{percent(statistics.CARRIED)} of the estimated rms²: it may be off by more than its "
         "standard error says. Give more directions."
+    )
+
+
+def _of_constant_inputs(measurement: Measurement, units: Units) -> str:
+    """That numbers in the units of the data are mostly of inputs that no data move."""
+    exact = measurement.by_input
+    if exact is None or units != "raw":
+        return ""
+    names = constant_inputs(exact)
+    share = share_of_constant(exact) if names else 0.0
+    if share < MOSTLY:
+        return ""
+    said = listed([plain(name, 40) for name in names])
+    one = len(names) == 1
+    return (
+        f" {said} {'is' if one else 'are'} the same at all points of the probe and "
+        f"{'has' if one else 'have'} {percent(share)} of rms²: no data tell how the model bends "
+        "there. units='std' leaves that out."
     )
 
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.measurement.change import Change
 from keras_curvature.report.data import Report, ScaleProfile
-from keras_curvature.report.metrics import CHANGE, FEATURE, MEANINGS, MOST_PAIRS, Meaning, largest
+from keras_curvature.report.metrics import CHANGE, FEATURE, MOST_PAIRS, Meaning, largest
 from keras_curvature.report.pairs import measured_as
 from keras_curvature.report.scale_profile import read
 from keras_curvature.report.text import formatted, moment, plain
-from keras_curvature.typing import Units
 
 
 def of_report(report: Report) -> str:
@@ -25,7 +24,7 @@ def of_report(report: Report) -> str:
         f"### {escaped(report.verdict.sentence)}",
         f"**{title}{output}**",
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
-        _number_table({**report.headline, **report.reference}, report.units),
+        _number_table(report, {**report.headline, **report.reference}),
         "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
         _feature_sentence(report.curved),
         _change_sentence(report.changes),
@@ -59,11 +58,11 @@ def _finding(finding: Finding) -> str:
     return "\n".join([f"#### {escaped(finding.title)}", "", *sentences])
 
 
-def _number_table(numbers: Mapping[str, float], units: Units) -> str:
+def _number_table(report: Report, numbers: Mapping[str, float]) -> str:
     rows = ["| number | value | unit | what it tells |", "|---|---|---|---|"]
     for name, value in numbers.items():
-        meaning = MEANINGS.get(name, Meaning("", "", ""))
-        cells = (name, formatted(value), meaning.unit_in(units), meaning.sentence)
+        meaning = report.meaning(name) or Meaning("", "", "")
+        cells = (name, formatted(value), meaning.unit_in(report.units), meaning.sentence)
         rows.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
     return "\n".join(rows)
 

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_BLOB_SEQUENCE, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_FLOAT
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.image import metadata as image_metadata
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
@@ -21,10 +24,9 @@ from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.results import Measurement
-from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import finite
 from keras_curvature.report.data import Report
-from keras_curvature.report.metrics import CHANGE, FEATURE, LAPLACIAN, MEANINGS, Meaning
+from keras_curvature.report.metrics import CHANGE, FEATURE, LAPLACIAN, Meaning
 from keras_curvature.report.text import plain
 from keras_curvature.summaries import custom_scalars, markdown, tab
 from keras_curvature.summaries.event_file import EventFile
@@ -107,7 +109,7 @@ class RunWriter:
         """
         groups = {"": report.headline, "-reference": report.reference, "-detail": report.detail}
         cards = [
-            self._scalar(report, group, name, value, MEANINGS.get(name))
+            self._scalar(report, group, name, value, report.meaning(name))
             for group, numbers in groups.items()
             for name, value in numbers.items()
         ]
@@ -175,7 +177,6 @@ class RunWriter:
         self,
         report: Report,
         measurement: Measurement,
-        slices: Slices | None = None,
         maps: Sequence[PlaneMap] = (),
     ) -> None:
         """Writes what the Curvature tab shows of this step.
@@ -183,12 +184,11 @@ class RunWriter:
         Args:
             report: says when, and in which units.
             measurement: in units of the data.
-            slices: in units of the data, if there are any.
             maps: of functions of the user's, in the same order at every step.
         """
-        packets = {STEPS: tab.step_packet(report, measurement, slices, maps)}
+        packets = {STEPS: tab.step_packet(report, measurement, maps)}
         if self._is_first(self._tag("-tab", report.output, PROBE)):
-            packets[PROBE] = tab.probe_packet(report, measurement, slices, maps)
+            packets[PROBE] = tab.probe_packet(report, measurement, maps)
         values = [self._blob(report.output, kind, packet) for kind, packet in packets.items()]
         self._write(report.step, Summary(value=values))
 
@@ -260,10 +260,8 @@ class RunWriter:
         self, report: Report, group: str, name: str, value: float, meaning: Meaning | None
     ) -> Summary:
         tag = self._tag(group, report.output, tag_part(name))
-        with np.errstate(over="ignore"):
-            single = np.float32(value)  # what TensorBoard keeps
         described = self._once(tag, meaning.description(report.units)) if meaning else None
-        return scalar_pb(tag, single, described)
+        return scalar(tag, value, described)
 
     def _blob(self, output: str, kind: str, packet: bytes) -> Summary.Value:
         metadata = SummaryMetadata(
@@ -286,6 +284,20 @@ class RunWriter:
             return False
         self._described.add(key)
         return True
+
+
+SCALAR = scalar_metadata.create_summary_metadata(display_name=None, description=None)
+
+
+def scalar(tag: str, value: float, description: str | None) -> Summary:
+    """What TensorBoard's `scalar_pb` gives, in a quarter of the time: a step has forty."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)  # what TensorBoard keeps
+    metadata = SCALAR
+    if description is not None:
+        metadata = scalar_metadata.create_summary_metadata(None, description)
+    tensor = TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[single])
+    return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
 
 
 @functools.lru_cache(1024)  # the same ones at every step

@@ -17,6 +17,7 @@ from keras_curvature.measurement.example_shape import axes_of, is_grid, on_grid
 from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.results import ExactMeasurement, Measurement
 from keras_curvature.measurement.slices import Slices
+from keras_curvature.measurement.statistics import deviations
 from keras_curvature.measurement.windows import fitting
 from keras_curvature.report.data import Report
 from keras_curvature.report.metrics import FEATURE, MEANINGS, largest
@@ -58,14 +59,13 @@ FINDINGS, TEXT_LENGTH = 16, 600
 def probe_packet(
     report: Report,
     measurement: Measurement,
-    slices: Slices | None,
     maps: Sequence[PlaneMap] = (),
 ) -> bytes:
     """What does not change while the model trains; arguments as of `step_packet`."""
     about, axes, _ = _maps(maps)
     exact = measurement.by_input
     if exact is not None:
-        return _exact_probe_packet(report, exact, slices, about, axes)
+        return _exact_probe_packet(report, exact, about, axes)
     points, inputs = len(measurement.value), len(measurement.input_spread)
     about |= {"points": points, "shown": 0, "inputs": inputs, "names": []}
     return _still_packet(report, measurement, about, axes)
@@ -74,7 +74,6 @@ def probe_packet(
 def step_packet(
     report: Report,
     measurement: Measurement,
-    slices: Slices | None,
     maps: Sequence[PlaneMap] = (),
 ) -> bytes:
     """What was found at one step.
@@ -85,14 +84,13 @@ def step_packet(
     Args:
         report: says in which units.
         measurement: in units of the data.
-        slices: in units of the data, if there are any.
         maps: of functions of the user's.
     """
     *_, values = _maps(maps)
     exact = measurement.by_input
     if exact is None:
         return _moving_packet(report, {}, values)
-    return _exact_step_packet(report, exact, slices, values)
+    return _exact_step_packet(report, exact, values)
 
 
 def _maps(maps: Sequence[PlaneMap]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -114,7 +112,6 @@ def _maps(maps: Sequence[PlaneMap]) -> tuple[dict[str, Any], dict[str, Any], dic
 def _exact_probe_packet(
     report: Report,
     measurement: ExactMeasurement,
-    slices: Slices | None,
     about: dict[str, Any],
     axes: dict[str, Any],
 ) -> bytes:
@@ -133,8 +130,8 @@ def _exact_probe_packet(
             arrays["target"] = known.target[shown, entries].T
         if known.reference is not None:
             arrays["reference"] = known.reference[shown, entries].transpose(1, 2, 0)
-    if slices is not None:
-        arrays |= {"slice_x": slices.positions, "slice_centre": slices.centre}
+    if m.slices is not None:
+        arrays |= {"slice_x": m.slices.positions, "slice_centre": m.slices.centre}
     about |= {"points": n, "shown": len(shown), "inputs": d, "names": []}
     about["held"] = m.held is not None
     if _on_grid(m):
@@ -170,7 +167,6 @@ def diagnosis_packet(step: int, diagnosis: Diagnosis) -> bytes:
 def _exact_step_packet(
     report: Report,
     measurement: ExactMeasurement,
-    slices: Slices | None,
     values: dict[str, Any],
 ) -> bytes:
     m = measurement.in_units(report.units)
@@ -193,8 +189,8 @@ def _exact_step_packet(
     elif d > 2:
         more, by_input = _by_input(report, m)
         said, arrays = said | more, arrays | by_input
-    if slices is not None:
-        arrays |= _on_slices(report, measurement, slices)
+    if measurement.slices is not None:
+        arrays |= _on_slices(report, measurement, measurement.slices)
     arrays |= _over_distances(report, measurement)
     return _moving_packet(report, said, arrays)
 
@@ -340,7 +336,7 @@ def _on_slices(report: Report, m: ExactMeasurement, slices: Slices) -> dict[str,
     entries = _entries(m)
     std = report.units == "std"
     per_value = m.output_spread[entries] if std else 1.0
-    per_input = m.input_spread[:, None, None] if std else 1.0
+    per_input = deviations(m.x, m.input_spread)[:, None, None] if std else 1.0
     arrays = {
         "slice_value": slices.value[..., entries] / per_value,
         "slice_second": slices.curvature[..., entries] * per_input**2 / per_value,
@@ -368,5 +364,5 @@ def _meanings(report: Report) -> dict[str, list[str]]:
     return {
         name: [meaning.unit_in(report.units), meaning.sentence, meaning.formula]
         for name in (*report.headline, *report.reference)
-        if (meaning := MEANINGS.get(name)) is not None
+        if (meaning := report.meaning(name)) is not None
     }

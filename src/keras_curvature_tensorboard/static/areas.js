@@ -189,19 +189,24 @@ export function words(title, text) {
   return { key: "words", chart, reach: () => ({}), show() {} };
 }
 
-// Which inputs act together.
+// Which inputs act together. With an input of two values there is no second derivative, but the
+// change of the slope along the other one from one value to the other.
 export function heatMap(view) {
   const { names, feature_unit: unit } = view.probe.header;
+  const two = new Set(view.packet.header.changes ?? []);
+  const change = (...pair) => pair.some((name) => two.has(name));
+  const between = ", the change of a slope from one value to the other, over their difference";
   const shape = [names.length, names.length];
   return cells(view, {
     key: "interactions",
-    title: "Which inputs act together: mean |Hessian|",
+    title: `Which inputs act together: mean |${two.size ? "mixed derivative" : "Hessian"}|`,
+    remark: two.size ? `with an input of two values${between}` : "",
     unit,
     shape,
     height: heatHeight(names.length),
     axes: { names: { x: names, y: names }, label: (name) => view.label(name) },
     of: (packet) => packet.arrays.interactions?.values,
-    place: (i, j) => `${names[i]} × ${names[j]}`,
+    place: (i, j) => `${names[i]} × ${names[j]}${change(names[i], names[j]) ? between : ""}`,
     table: (at) => [
       { name: "input", values: names },
       ...names.map((name, j) => ({ name: `${name} [${unit}]`, values: names.map((_, i) => at(i, j)) })),
@@ -232,7 +237,7 @@ export function grids(view) {
 }
 
 // Rows and columns of colours for numbers from 0 on.
-function cells(view, { key, shows, title, unit, shape: [rows, columns], height, axes, of, place, table }) {
+function cells(view, { key, shows, title, remark = "", unit, shape: [rows, columns], height, axes, of, place, table }) {
   const state = { values: new Float32Array(rows * columns), low: 0, high: 1 };
   const colour = (value) => css(rising(value / state.high));
   const at = (i, j) => state.values[i * columns + j];
@@ -266,7 +271,8 @@ function cells(view, { key, shows, title, unit, shape: [rows, columns], height, 
       state.values = of(packet) ?? new Float32Array(rows * columns);
       state.high = roundedUp(limits.z?.[1] || 1);
       const beyond = count();
-      chart.update({ xRange: [0, columns], yRange: [0, rows], note: beyond ? `${beyond} beyond the colours` : "" });
+      const notes = [remark, beyond ? `${beyond} beyond the colours` : ""];
+      chart.update({ xRange: [0, columns], yRange: [0, rows], note: notes.filter(Boolean).join("; ") });
     },
   };
 }

@@ -147,11 +147,11 @@ def test_beyond_the_kept_steps_the_page_says_so(tmp_path, open_tab):
 
 def test_the_slice_goes_along_an_input_that_a_run_has(tmp_path, open_tab):
     for run, names in (("a", ["p", "q", "r"]), ("b", ["u", "v", "w"])):
-        given = dataclasses.replace(quadratic_form(3), feature_names=tuple(names))
         shape = (3, 5, 1)
         slices = Slices(np.tile(np.linspace(-1, 1, 5), (3, 1)), np.zeros(3), *[np.ones(shape)] * 3)
+        given = dataclasses.replace(quadratic_form(3), feature_names=tuple(names), slices=slices)
         writer = RunWriter(tmp_path / run)
-        writer.write_tab(report({name: 1.0 + i for i, name in enumerate(names)}), given, slices)
+        writer.write_tab(report({name: 1.0 + i for i, name in enumerate(names)}), given)
         writer.close()
     with tensorboard(tmp_path, runs=2) as address:
         tab = open_tab(address, runs=["a"])

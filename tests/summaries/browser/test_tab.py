@@ -250,6 +250,25 @@ def test_inputs_of_two_values_have_bars_of_their_own(open_tab, address, shots):
     tab.shoot(shots / "two-values.png")
 
 
+def test_a_pair_with_an_input_of_two_values_is_said_to_be_a_change(open_tab, address):
+    tab = open_tab(address, runs=["table/silu", "six/silu"])
+    change = "the change of a slope from one value to the other, over their difference"
+    plain = tab.chart("six/silu", "Which inputs act together: mean |Hessian|")
+    assert change not in plain.locator("figcaption").inner_text()
+    heat = tab.chart("table/silu", "Which inputs act together: mean |mixed derivative|")
+    remark = heat.locator("figcaption .remark").inner_text()
+    assert remark == f"with an input of two values, {change}"
+    heat.locator(".plot").scroll_into_view_if_needed()
+    box = heat.locator(".u-over").bounding_box()
+    for j, with_two_values in ((0, True), (5, False)):
+        tab.page.mouse.move(
+            box["x"] + (j + 0.5) / 7 * box["width"], box["y"] + 5.5 / 7 * box["height"]
+        )
+        told = heat.locator("figcaption .position").inner_text()
+        assert told.startswith(f"bmi × {COLUMNS[j]}"), told
+        assert (change in told) == with_two_values
+
+
 def test_a_long_name_is_whole_where_the_mouse_is(open_tab, address):
     tab = open_tab(address, runs=["table/silu"])
     for title, side in (("Curvature along each input", "y"), ("Which inputs act together", "x")):

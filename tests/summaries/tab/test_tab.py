@@ -22,7 +22,8 @@ from keras_curvature_tensorboard.packets import unpack
 
 def packets(m, given=None, slices=None, **about):
     given = given or report(dict.fromkeys(m.feature_names, 1.0), **about)
-    return tuple(unpack(one(given, m, slices)) for one in (tab.probe_packet, tab.step_packet))
+    m = dataclasses.replace(m, slices=slices)
+    return tuple(unpack(one(given, m)) for one in (tab.probe_packet, tab.step_packet))
 
 
 def outputs(m, count):
@@ -100,6 +101,15 @@ def test_units_are_those_of_the_report():
     np.testing.assert_allclose(std["laplacian_quantiles"], expected, rtol=1e-6)
 
 
+def test_a_slice_along_an_input_that_does_not_vary_has_no_weight_in_deviations_as_its_bar():
+    m = quadratic_form(3)
+    m = dataclasses.replace(m, x=m.x * [1.0, 1.0, 0.0])
+    _, (_, std) = packets(m, slices=slices_of(3), units="std")
+    for name in ("slice_second", "slice_scale_second"):
+        np.testing.assert_array_equal(std[name][:, 2], 0)
+        assert std[name][:, :2].all()
+
+
 def test_the_window_is_in_units_of_x_as_x_is():
     m = parabola()
     for units in ("raw", "std"):
@@ -161,8 +171,9 @@ def test_a_step_has_a_bounded_size_whatever_is_measured(m, slices):
     interactions = np.ones((d, d)) if d <= 64 else None
     given = report(features, interactions=interactions)
     maps = [a_map(f"{'long ' * 30}{i}", "held " * 40) for i in range(MOST_MAPS)]
+    m = dataclasses.replace(m, slices=slices)
     for packet in (tab.probe_packet, tab.step_packet):
-        assert len(packet(given, m, slices, maps)) <= 128 * 1024
+        assert len(packet(given, m, maps)) <= 128 * 1024
 
 
 def test_a_thinned_probe_keeps_its_ends_and_is_the_same_at_every_step():
@@ -282,7 +293,7 @@ def a_map(name="residual <b>", held=""):
 def test_functions_of_the_users_have_axes_with_names_and_numbers(m):
     maps = [a_map(), a_map("error", "y = 1")]
     given = report(dict.fromkeys(m.feature_names, 1.0))
-    still, moving = (one(given, m, None, maps) for one in (tab.probe_packet, tab.step_packet))
+    still, moving = (one(given, m, maps) for one in (tab.probe_packet, tab.step_packet))
     (header, still), (_, moving) = unpack(still), unpack(moving)
     assert header["maps"] == [
         {"name": "residual <b>", "inputs": ["t", "x"], "held": ""},

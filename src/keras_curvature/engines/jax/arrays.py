@@ -65,6 +65,10 @@ zeros = jnp.zeros
 zeros_like = jnp.zeros_like
 
 
+DROPS_WHAT_IS_NOT_USED = True
+"""Whether what is computed and not used costs nothing: it is left out of what is compiled."""
+
+
 @dataclass(frozen=True)
 class Spec:
     """The shape and the dtype of an array; a size of `None` may be any."""

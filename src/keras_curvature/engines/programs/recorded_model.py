@@ -99,10 +99,10 @@ class RecordedModel:
         propagate(steps, self.values, active, mode, self.f.dtype)
         found = [active.get(y) if isinstance(y, Slot) else None for y in self.traced.outputs]
         bases = [None if jet is None else mode.settle(jet).base for jet in found]
-        return (
-            self._flat([None if b is None else b.first for b in bases], mode.directions),
-            self._flat([None if b is None else b.second for b in bases], mode.slices),
-        )
+        seconds = self._flat([None if b is None else b.second for b in bases], mode.slices)
+        if not mode.wants_first:
+            return None, seconds
+        return self._flat([b and b.first for b in bases], mode.directions), seconds
 
     def _flat(self, stacks: Sequence[Any], count: int) -> Any:
         columns = []

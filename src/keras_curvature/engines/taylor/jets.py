@@ -11,8 +11,9 @@ do the derivatives before the first nonlinearity, where no example needs work of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 
 from keras_curvature.engines.arrays import xp
 from keras_curvature.typing import Tensor
@@ -20,20 +21,45 @@ from keras_curvature.typing import Tensor
 Pair = tuple[int, int]
 
 
-@dataclass(eq=False)
 class Base:
     """The stacks that elementwise functions are built upon.
 
     Attributes:
-        first: shape `(directions, *shape)`.
         second: shape `(directions or 1, *shape)`, or `None` for 0.
         is_identity: whether `first` is the unit vectors `(d, 1, d)`, and a product with a
             matrix the matrix.
     """
 
-    first: Tensor
-    second: Tensor | None = None
-    is_identity: bool = False
+    def __init__(
+        self,
+        first: Tensor | Callable[[], Tensor],
+        second: Tensor | None = None,
+        is_identity: bool = False,
+    ) -> None:
+        """Keeps them.
+
+        Args:
+            first: the first derivatives, or what works them out if they are asked for: nobody
+                does behind the last nonlinearity where the second ones alone are wanted.
+            second: the second ones.
+            is_identity: as above.
+        """
+        now = isinstance(first, FunctionType) and xp.DROPS_WHAT_IS_NOT_USED
+        self._first = first() if now else first
+        self.second = second
+        self.is_identity = is_identity
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the first derivatives have yet to be worked out."""
+        return isinstance(self._first, FunctionType)
+
+    @property
+    def first(self) -> Tensor:
+        """The first derivatives, `(directions, *shape)`."""
+        if isinstance(self._first, FunctionType):
+            self._first = self._first()
+        return self._first
 
 
 @dataclass(frozen=True, eq=False)

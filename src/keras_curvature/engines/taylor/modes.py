@@ -87,9 +87,11 @@ class Mode(ABC):
     Attributes:
         directions: how many there are.
         has_second: whether second derivatives are handed on.
+        wants_first: whether the first derivatives of the outputs are asked for.
     """
 
     has_second = True
+    wants_first = True
 
     def __init__(self, directions: int) -> None:
         """Makes a mode for so many directions."""
@@ -121,16 +123,22 @@ class Mode(ABC):
         """The jet with its derivatives worked out, for the next one who asks too."""
         if isinstance(jet.of, Composite):
             function, value = jet.of, jet.value
-            first, second = None, None
-            for base, slope in zip(function.bases, map(xp.once, function.slopes), strict=True):
-                first = plus(first, scaled(base.first, slope))
+            slopes, second = list(map(xp.once, function.slopes)), None
+
+            def first() -> Tensor:
+                total = None
+                for base, slope in zip(function.bases, slopes, strict=True):
+                    total = plus(total, scaled(base.first, slope))
+                assert total is not None
+                return stretch(total, value)
+
+            for base, slope in zip(function.bases, slopes, strict=True):
                 if base.second is not None:
                     second = plus(second, scaled(base.second, slope))
             for (i, j), bend in function.bends.items():
                 both = self.contract(function.bases[i].first, function.bases[j].first)
                 second = plus(second, scaled(both, bend if i == j else 2 * bend))
-            assert first is not None
-            jet.of = Base(stretch(first, value), None if second is None else stretch(second, value))
+            jet.of = Base(first, None if second is None else stretch(second, value))
         return jet
 
     def elementwise(self, value: Tensor, arguments: Sequence[Argument], bends: Bends) -> Jet:
@@ -188,6 +196,8 @@ class PerDirection(Mode):
 
 class Collapsed(PerDirection):
     """The sum of the second derivatives over the directions."""
+
+    wants_first = False
 
     @property
     def slices(self) -> int:

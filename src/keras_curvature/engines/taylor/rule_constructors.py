@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from keras_curvature.engines.arrays import xp
@@ -129,24 +130,29 @@ def linear_in(
     """
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
-        first, second = None, None
-        for i, jet in enumerate(jets):
-            if jet is None:
-                continue
-            if which is not None and i not in which:
-                raise NotImplementedError(f"{step.op.type} by its argument {i}")
-            base = mode.settle(jet).base
+        active = {i: jet for i, jet in enumerate(jets) if jet is not None}
+        others = [i for i in active if which is not None and i not in which]
+        if others:
+            raise NotImplementedError(f"{step.op.type} by its argument {others[0]}")
+        bases = {i: mode.settle(jet).base for i, jet in active.items()}
 
-            def act(stack: Tensor, i: int = i) -> Tensor:
-                whole = stack if keeps_batch(step.op) else spread(stack, step.inputs[i])
-                return on_stack(step, i, whole)
+        def act(stack: Tensor, i: int) -> Tensor:
+            whole = stack if keeps_batch(step.op) else spread(stack, step.inputs[i])
+            return on_stack(step, i, whole)
 
-            first = plus(first, act(base.first))
-            second = second if base.second is None else plus(second, act(base.second))
-        assert first is not None
-        return [Jet(step.outputs[0], Base(first, second))]
+        def first() -> Tensor:
+            return functools.reduce(plus, [act(base.first, i) for i, base in bases.items()])
+
+        seconds = [act(base.second, i) for i, base in bases.items() if base.second is not None]
+        second = functools.reduce(plus, seconds, None)
+        return [Jet(step.outputs[0], Base(_in_turn(first, bases.values()), second))]
 
     return Rule(propagate, Traits(linear_in=EVERY_INPUT if which is None else which), keeps_batch)
+
+
+def _in_turn(first: Callable[[], Tensor], bases: Collection[Base]) -> Any:
+    """First derivatives, or what works them out where those of the inputs have yet to be."""
+    return first if all(base.is_pending for base in bases) else first()
 
 
 def joining(on_stacks: Callable[[Step, list[Tensor]], Tensor], keeps_batch: Keeps) -> Rule:
@@ -277,26 +283,31 @@ def product(
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         bases = [None if jet is None else mode.settle(jet).base for jet in jets]
-        first, second = None, None
-        whole = []
-        for base, x, act in zip(bases, step.inputs, (left, right), strict=False):
-            if base is not None:
-                first = plus(first, act(step, base.first))
-                second = second if base.second is None else plus(second, act(step, base.second))
-                whole.append(spread(base.first, x))
-        terms = []
-        if len(whole) == 2:
+        acting = [
+            (base, x, act)
+            for base, x, act in zip(bases, step.inputs, (left, right), strict=False)
+            if base is not None
+        ]
 
-            def together(a: Tensor, b: Tensor) -> Tensor:
-                return apply(step, a, b)
+        def first() -> Tensor:
+            return functools.reduce(plus, [act(step, base.first) for base, _, act in acting])
 
-            def total(a: Tensor, b: Tensor) -> Tensor:
-                assert summed is not None
-                return summed(step, a, b)
+        seconds = [act(step, b.second) for b, _, act in acting if b.second is not None]
+        second = functools.reduce(plus, seconds, None)
+        if len(acting) == 1:
+            linear = _in_turn(first, [acting[0][0]])
+            return [mode.finish(step.outputs[0], linear, second, [])]
 
-            terms = [Bilinear(whole[0], whole[1], together, None if summed is None else total)]
-        assert first is not None
-        return [mode.finish(step.outputs[0], first, second, terms)]
+        def together(a: Tensor, b: Tensor) -> Tensor:
+            return apply(step, a, b)
+
+        def total(a: Tensor, b: Tensor) -> Tensor:
+            assert summed is not None
+            return summed(step, a, b)
+
+        one, other = (spread(base.first, x) for base, x, _ in acting)
+        term = Bilinear(one, other, together, None if summed is None else total)
+        return [mode.finish(step.outputs[0], first(), second, [term])]
 
     return Rule(propagate, Traits(is_multilinear=True))
 

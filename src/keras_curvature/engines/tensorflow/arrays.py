@@ -78,6 +78,10 @@ multiply_no_nan = tf.math.multiply_no_nan
 Array = tf.Tensor
 
 
+DROPS_WHAT_IS_NOT_USED = True
+"""Whether what is computed and not used costs nothing: it is left out of what is compiled."""
+
+
 def lengths(tensor: tf.Tensor) -> Any:
     """The sizes of all axes, also of those that a graph does not know."""
     return tf.shape(tensor)

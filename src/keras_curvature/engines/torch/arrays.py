@@ -72,6 +72,10 @@ class Spec:
     dtype: Any
 
 
+DROPS_WHAT_IS_NOT_USED = False
+"""Whether what is computed and not used costs nothing: PyTorch does what it is told."""
+
+
 def spec(shape: Sequence[int | None], dtype: Any) -> Spec:
     """A shape and a dtype."""
     return Spec(tuple(shape), dtype_of(dtype))

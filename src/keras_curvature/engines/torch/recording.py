@@ -387,7 +387,6 @@ class Recorder(TorchDispatchMode):
         found = iter(results)
         return type(output)(next(found) if isinstance(y, torch.Tensor) else y for y in outputs)
 
-
     def _gradients(
         self, function: Any, context: Any, upstream: Sequence[Any], given: Sequence[Any]
     ) -> list[Any] | None:

@@ -1,4 +1,4 @@
-"""What a `where` is among ATen's operations, and which of them it must keep from infinite slopes."""
+"""What a `where` is among ATen's operations, and what it must keep from infinite slopes."""
 
 from __future__ import annotations
 

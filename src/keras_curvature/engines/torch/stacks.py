@@ -28,10 +28,19 @@ def sum_over_directions(stack: Tensor) -> Tensor:
 
 def sum_of_squares_over_directions(stack: Tensor) -> Tensor:
     """The same of its squares."""
+    if not torch.is_grad_enabled():
+        return _added_up(stack)
     if stack.numel() < LARGE:
         return sum_over_directions(stack * stack)
     result: Tensor = _SumOfSquares.apply(stack)
     return result
+
+
+def _added_up(stack: Tensor) -> Tensor:
+    total = torch.square(stack[0])
+    for slice_ in stack[1:]:
+        total.addcmul_(slice_, slice_)
+    return total[None]
 
 
 class _SumOfSquares(torch.autograd.Function):
@@ -42,10 +51,7 @@ class _SumOfSquares(torch.autograd.Function):
 
     @staticmethod
     def forward(stack: Tensor) -> Tensor:
-        total = torch.square(stack[0])
-        for slice_ in stack[1:]:
-            total.addcmul_(slice_, slice_)
-        return total[None]
+        return _added_up(stack)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

@@ -6,6 +6,6 @@ from keras_curvature.engines.programs.taylor_engine import (
     unsuited,
     why_no_adjoint,
 )
-from keras_curvature.engines.torch.taylor import rules  # noqa: F401, fills the registry
+from keras_curvature.engines.torch.taylor.rules import table  # noqa: F401, fills the registry
 
 __all__ = ["Taylor", "fallbacks", "unsuited", "why_no_adjoint"]
