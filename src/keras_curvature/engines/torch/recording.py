@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from keras_curvature.engines.programs.program import Instruction, Operation, Slot
 from keras_curvature.engines.torch import gradient_overrides, softmax_functions
-from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of
+from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of, type_of
 from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
 from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
 
@@ -231,7 +231,7 @@ class Recorder(TorchDispatchMode):
 
     def _note(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         call, inputs = call_of(func, args, kwargs, self.source_of)
-        kind = "stop_gradient" if func is aten.detach.default else call.type
+        kind = "stop_gradient" if func is aten.detach.default else type_of(call, inputs)
         results = [y for y in pytree.tree_leaves(output) if isinstance(y, torch.Tensor)]
         for y, slot in zip(results, self._step(kind, call, inputs, results), strict=True):
             self._put(y, slot)
