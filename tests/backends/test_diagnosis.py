@@ -25,7 +25,7 @@ CALLED = {
     "StopGradient": "stop_gradient",
     **{
         "jax": {"IdentityN": "custom_vjp_call", "TopK": "sort"},
-        "torch": {"IdentityN": "autograd_function", "TopK": "topk"},
+        "torch": {"IdentityN": "autograd_function", "TopK": "sort"},
     }[keras.config.backend()],
 }
 """TensorFlow's names of ops -> those of this backend."""
