@@ -81,7 +81,6 @@ def test_a_network_is_put_together_again_from_its_kinks():
     np.testing.assert_allclose(rebuilt, to_numpy(exact), rtol=0, atol=1e-12)
 
 
-
 @pytest.mark.parametrize(("function", "words"), CURVED.values(), ids=CURVED)
 def test_what_is_not_piecewise_linear_is_refused_by_name(function, words):
     with pytest.raises(ValueError, match=words):

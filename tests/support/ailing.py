@@ -232,7 +232,7 @@ AILING = KINKED | {
     ),
     "saturated": Ailment(
         lambda: weighted(
-            stack(layers.Dense(8, "tanh", name="ailing")), "ailing", kernel=1, bias=50
+            stack(layers.Dense(8, "tanh", name="ailing")), "ailing", kernel=1, bias=60
         ),
         "saturated", "tanh", ("ailing",), "the inputs are scaled", "40 of 40 examples",
     ),

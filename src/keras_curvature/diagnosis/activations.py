@@ -34,10 +34,10 @@ def _table(*rows: tuple[str, str, str, str]) -> dict[str, Curve]:
     }
 
 
-LOOKUPS = {"GatherV2", "GatherNd", "gather"}
+LOOKUPS = {"GatherV2", "GatherNd", "gather", "index", "index_select"}
 """Ops that are part of a sort if what they look up by depends on the input, and linear if not."""
 
-SORTS = {"ArgMax", "ArgMin", "TopKV2", "argmax", "argmin", "sort", "top_k"}
+SORTS = {"ArgMax", "ArgMin", "TopKV2", "argmax", "argmin", "sort", "top_k", "topk"}
 """Ops that give such places to look up."""
 
 SORTING = Curve("sorting", "softmax weights")

@@ -40,6 +40,8 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
             (state.get(x, Dependence.NONE) for x in instruction.inputs if isinstance(x, Slot)),
             default=Dependence.NONE,
         )
+        if traits_of(operation.type).shapes_only:
+            found = Dependence.NONE
         place = place_of(operation, layers)
         if operation.type in CALLING_PYTHON:
             acting.append(place)

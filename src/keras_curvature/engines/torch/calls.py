@@ -138,6 +138,15 @@ def call_of(
     return Call(function, positional, named, params), inputs
 
 
+def type_of(call: Call, inputs: Sequence[Any]) -> str:
+    """The function's name, or that of a case of it which has words of its own."""
+    if call.type == "hardtanh" and list(inputs[1:]) == [0, 6]:
+        return "relu6"
+    if call.type == "elu" and call.params["alpha"] * call.params["input_scale"] != 1:
+        return "kinked_elu"
+    return call.type
+
+
 def _is_input(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(isinstance(x, Hole) for x in value)

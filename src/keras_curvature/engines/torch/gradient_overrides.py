@@ -157,6 +157,7 @@ OVERRIDES: dict[str, Function] = {
         else torch.zeros_like(x) + value[0]
     ),
     "gelu": gelu,
+    "kinked_elu": elu,
     "logaddexp": _of_inputs(logaddexp),
     "logaddexp2": _of_inputs(logaddexp2),
     "logsumexp": lambda params, x: logsumexp(x, params["dim"], params["keepdim"]),

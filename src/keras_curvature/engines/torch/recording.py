@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from keras_curvature.engines.programs.program import Instruction, Operation, Slot
 from keras_curvature.engines.torch import gradient_overrides, softmax_functions
-from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of
+from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of, type_of
 from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
 from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
 
@@ -49,6 +49,13 @@ RENAMING = {
     aten.unsqueeze_.default: aten.unsqueeze.default,
 }
 """Operations in place that only look at the same memory in another way."""
+
+
+OTHERWISE_CALLED = {
+    aten.bernoulli_.float: aten.bernoulli.p,
+    aten.normal_.default: aten.normal_functional.default,
+}
+"""Operations in place, and those that give the same as a new result under another name."""
 
 
 class NotTracedError(RuntimeError):
@@ -224,7 +231,7 @@ class Recorder(TorchDispatchMode):
 
     def _note(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         call, inputs = call_of(func, args, kwargs, self.source_of)
-        kind = "stop_gradient" if func is aten.detach.default else call.type
+        kind = "stop_gradient" if func is aten.detach.default else type_of(call, inputs)
         results = [y for y in pytree.tree_leaves(output) if isinstance(y, torch.Tensor)]
         for y, slot in zip(results, self._step(kind, call, inputs, results), strict=True):
             self._put(y, slot)
@@ -501,7 +508,7 @@ def _functional(func: Any, args: Any, kwargs: Any) -> tuple[Any, torch.Tensor]:
     given = dict(zip((a.name for a in arguments), args, strict=False)) | kwargs
     changed = [given[a.name] for a in arguments if a.is_write and a.name in given]
     packet = getattr(aten, name.removesuffix("_"), None)
-    overload = getattr(packet, func._overloadname, None)
+    overload = OTHERWISE_CALLED.get(func, getattr(packet, func._overloadname, None))
     if overload is None or overload._schema.is_mutable or len(changed) != 1:
         raise NotTracedError(
             f"The model calls `torch.{name}`, which changes a tensor in place in a way that is not "

@@ -104,7 +104,7 @@ def largest_of_axes(pick: Any) -> Rule:
     return replace(plain, propagate=propagate)
 
 
-def clipped() -> Rule:
+def clipped(word: str = "clipping", instead: str = "tanh") -> Rule:
     """`clamp` between two bounds."""
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
@@ -113,7 +113,7 @@ def clipped() -> Rule:
             return jvp.propagate(step, jets, mode, piecewise_linear=True)
         return [mode.elementwise(y, [Argument(jet, (x == y).to(y.dtype))], {})]
 
-    return Rule(propagate, Traits(is_pointwise=True)).kinked("clipping", "tanh", _bounds)
+    return Rule(propagate, Traits(is_pointwise=True)).kinked(word, instead, _bounds)
 
 
 def _bounds(x: Any, *bounds: Any) -> list[Any]:

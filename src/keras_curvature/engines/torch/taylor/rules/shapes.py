@@ -41,6 +41,13 @@ def linear_one_by_one() -> Rule:
     return linear_in(None, _one_by_one, never)
 
 
+def written_over() -> Rule:
+    """What is put in the place of all that a tensor was."""
+    return linear_in(
+        (1,), lambda step, i, s: spread(s, step.inputs[1]).expand(len(s), *step.outputs[0].shape)
+    )
+
+
 def axes_of_stack(step: Step, name: str = "dim") -> tuple[int, ...]:
     """The axes of a stack that are those which an operation is told."""
     return tuple(dim + 1 for dim in dims_of(step.op, name, step.inputs[0].ndim))

@@ -7,17 +7,18 @@ import math
 import torch
 
 from keras_curvature.engines.op_types import (
+    BENT,
     OWN,
+    Curve,
     difference,
+    elsewhere,
     itself,
 )
 from keras_curvature.engines.taylor import elementwise as formulas
-from keras_curvature.engines.taylor.jets import spread
 from keras_curvature.engines.taylor.registry import Rule, register
 from keras_curvature.engines.taylor.rule_constructors import (
     elementwise,
     identity,
-    linear_in,
     nothing,
 )
 from keras_curvature.engines.torch.gradient_overrides import (
@@ -70,6 +71,7 @@ from keras_curvature.engines.torch.taylor.rules.shapes import (
     split,
     summed,
     transposed,
+    written_over,
 )
 
 LOG_10 = math.log(10)
@@ -83,11 +85,10 @@ LINEAR: dict[str, Rule] = {
     "clone": identity(),
     "constant_pad_nd": moved(padded),
     "contiguous": identity(),
-    "copy": linear_in(
-        (1,), lambda step, i, s: spread(s, step.inputs[1]).expand(len(s), *step.outputs[0].shape)
-    ),
+    "copy": written_over(),
     "cumsum": moved(cumulated),
     "expand": moved(expanded),
+    "fill": written_over(),
     "flip": moved(flipped),
     "masked_fill": filled(),
     "mean": moved(mean),
@@ -152,9 +153,9 @@ PIECEWISE_LINEAR: dict[str, Rule] = {
     "relu": elementwise(lambda x, y: formulas.where_positive(x, 1, 0)).kinked(
         "relu", "softplus or silu", itself
     ),
+    "relu6": clipped("relu6", "silu"),
     "remainder": piecewise("remainder", "a sine and a cosine"),
     "sort": chosen_entries("sorting", "softmax weights"),
-    "threshold": piecewise("threshold", "a smooth transition"),
     "topk": chosen_entries("sorting", "softmax weights"),
     "where": selection(),
 }
@@ -182,6 +183,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "digamma": elementwise(lambda x, y: torch.polygamma(1, x), lambda x, y: torch.polygamma(2, x)),
     "div": quotient(),
     "elu": by_params(elu, "elu"),
+    "kinked_elu": by_params(elu).with_traits(curve=Curve("elu", "silu or gelu", BENT)),
     "erf": elementwise(
         lambda x, y: formulas.TWO_OVER_ROOT_PI * torch.exp(-x * x),
         lambda x, y: -2 * x * formulas.TWO_OVER_ROOT_PI * torch.exp(-x * x),
@@ -232,11 +234,15 @@ OF_WHOLE_ROWS: dict[str, Rule] = {
 WITHOUT_DERIVATIVE: dict[str, Rule] = {
     **dict.fromkeys(
         ("argmax", "argmin", "argsort", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
-         "bucketize", "ceil", "eq", "empty_like", "fill", "floor", "floor_divide", "full_like",
-         "isfinite", "isinf", "isnan", "logical_and", "logical_not", "logical_or", "logical_xor",
-         "ne", "nextafter", "ones_like", "round", "searchsorted", "stop_gradient", "trunc",
-         "zero", "zeros_like", "new_zeros", "new_ones", "new_full", "new_empty", "signbit"),
+         "bucketize", "ceil", "eq", "floor", "floor_divide", "isfinite", "isinf", "isnan",
+         "logical_and", "logical_not", "logical_or", "logical_xor", "ne", "nextafter", "round",
+         "searchsorted", "signbit", "stop_gradient", "trunc"),
         nothing(),
+    ),
+    **dict.fromkeys(
+        ("empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like",
+         "zero", "zeros_like"),
+        nothing(shapes_only=True, switches=elsewhere),
     ),
     **dict.fromkeys(("ge", "gt", "le", "lt"), nothing(switches=difference)),
     "sgn": nothing(switches=itself),

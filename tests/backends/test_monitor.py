@@ -1,4 +1,4 @@
-"""The monitor on JAX: what it tells is right, and the training is as if it were not there."""
+"""The monitor: what it tells is right, and the training is as if it were not there."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 
-import jax
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
 import keras_curvature as kc
+
+to_numpy = ops.convert_to_numpy
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (64, 2)).astype("float32")
@@ -60,12 +61,14 @@ def test_a_quadratic_form_is_measured_as_it_is(dtype):
 
 TRAININGS = {
     "plain": {},
-    "several steps at once": {"steps_per_execution": 2},
     "one operation after the other": {"run_eagerly": True},
     "a mean of the weights": {
         "optimizer": lambda: keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=3)
     },
 }
+
+if keras.config.backend() != "torch":  # whose trainer takes one at a time
+    TRAININGS["several steps at once"] = {"steps_per_execution": 2}
 
 
 @pytest.mark.parametrize(
@@ -87,8 +90,7 @@ def test_a_watched_training_is_the_unwatched_one(kwargs):
         callbacks = [kc.CurvatureMonitor((X[:16], Y[:16]))] if watched else []
         history = model.fit(X, Y, epochs=2, batch_size=16, verbose=0, callbacks=callbacks)
         states = [*model.variables, *model.optimizer.variables]
-        assert not any(isinstance(v.value, jax.core.Tracer) for v in states)
-        ends.append(([np.asarray(v) for v in states], history.history["loss"]))
+        ends.append(([to_numpy(v) for v in states], history.history["loss"]))
     (before, losses), (after, watched_losses) = ends
     assert losses == watched_losses
     for one, other in zip(before, after, strict=True):
@@ -103,15 +105,15 @@ def test_each_step_is_of_the_weights_of_its_epoch():
 
     class Keeper(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            kept.append([np.asarray(v) for v in model.variables])
+            kept.append([to_numpy(v) for v in model.variables])
 
     model.fit(X, Y, epochs=3, verbose=0, callbacks=[monitor, Keeper()])
-    kept.append([np.asarray(v) for v in model.variables])
+    kept.append([to_numpy(v) for v in model.variables])
     assert len(set(monitor.history["mean"])) == 4
     for weights, mean in zip(kept, monitor.history["mean"], strict=True):
         for variable, weight in zip(model.variables, weights, strict=True):
             variable.assign(weight)
-        laplacian = np.asarray(kc.laplacian(model, X[:16]), "float64")
+        laplacian = to_numpy(kc.laplacian(model, X[:16])).astype("float64")
         assert mean == pytest.approx(laplacian.mean(), rel=1e-5, abs=1e-7)
 
 
@@ -122,7 +124,7 @@ def test_more_inputs_than_a_hessian_has_room_for_are_estimated():
     x = RNG.normal(size=(64, width)).astype("float32")
     scale = np.linspace(0.5, 1.5, width).astype("float32")
     model = keras.Sequential(
-        [keras.Input((width,)), layers.Lambda(lambda x: ops.sum(scale * x**2, axis=1))]
+        [keras.Input((width,)), layers.Lambda(lambda x: ops.matmul(x**2, scale))]
     )
     found = kc.CurvatureMonitor(x, units="raw", directions=32).measure(model)[""]
     mean, error = found.headline["mean"], found.detail["mean_standard_error"]

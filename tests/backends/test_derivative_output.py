@@ -1,4 +1,4 @@
-"""Layers on JAX: they train what autodiff inside of a layer cannot, and keep it whole."""
+"""Layers train what autodiff inside of a layer cannot, and keep the model whole."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import subprocess
 import sys
 import warnings
 
-import jax
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 
 import keras_curvature as kc
+
+to_numpy = ops.convert_to_numpy
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (256, 2)).astype("float32")
@@ -38,39 +38,36 @@ def test_it_learns_a_function_from_its_laplacian():
     losses = model.fit(X, labels, epochs=40, verbose=0).history["loss"]
     assert losses[-1] < losses[0] / 100
     found = model.predict(X, verbose=0)
-    np.testing.assert_allclose(found["laplacian"], kc.laplacian(net, X), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        found["laplacian"], to_numpy(kc.laplacian(net, X)), rtol=1e-3, atol=1e-3
+    )
     assert np.abs(found["laplacian"] - 4).mean() < 0.5
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_the_hessian_trains_a_kernel_of_zeros():
-    """The gradients by all that lies before it are 0, and change as it does."""
+    """The gradients by all other weights are 0: nothing comes of them but through it."""
     net, model = with_derivatives(
         layers.Dense(4, "tanh"),
         layers.Dense(2, kernel_initializer="zeros", name="zeros"),
         names=("hessian",),
     )
-    x = jax.numpy.asarray(X[:4])
-
-    def by_layer(weights):
-        found = model.stateless_call(weights, [], x)[0]["hessian"]
-        return found.sum()
-
-    def by_jax(weights):
-        def f(z):
-            return net.stateless_call(weights, [], z[None])[0][0, 0]
-
-        return jax.vmap(jax.hessian(f))(x).sum()
-
-    weights = [v.value for v in model.trainable_variables]
-    for found, expected in zip(jax.grad(by_layer)(weights), jax.grad(by_jax)(weights), strict=True):
+    x = X[:4].astype("float64")
+    kernel, bias, *_, last, _ = (w.astype("float64") for w in net.get_weights())
+    t = np.tanh(x @ kernel + bias)
+    bending = np.sum(-2 * t * (1 - t**2) * kernel.sum(axis=0) ** 2, axis=0)
+    model.compile(keras.optimizers.SGD(1.0), {"hessian": lambda y, found: ops.sum(found)})
+    before = net.get_weights()
+    model.train_on_batch(X[:4], np.zeros((4, 1, 2, 2)))
+    for old, new in zip(before, net.get_weights(), strict=True):
+        expected = np.outer(bending, last[:, 0]) if old.shape == (4, 2) else np.zeros(old.shape)
         # Float32, whose sums over four examples are near 1.
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-        assert expected.shape != (4, 2) or np.abs(expected).max() > 0.01
+        np.testing.assert_allclose(old - new, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:The layer 'dropout' in DerivativeOutput")
 def test_states_of_the_inner_model_survive_training():
-    """`jax.grad` by hand leaves a tracer in these, and the model empty."""
+    """A gradient taken by hand inside of a layer leaves a tracer of JAX in these."""
     _, model = with_derivatives(
         layers.Dense(8, "tanh", activity_regularizer="l2"),
         layers.BatchNormalization(),
@@ -79,7 +76,7 @@ def test_states_of_the_inner_model_survive_training():
     model.compile("adam", {"value": "mse", "laplacian": "mse"})
     labels = {"value": X[:, :1], "laplacian": X[:, :1]}
     model.fit(X, labels, epochs=1, verbose=0)
-    assert not any(isinstance(v.value, jax.core.Tracer) for v in model.variables)
+    assert all(np.isfinite(to_numpy(v)).all() for v in model.variables)
     assert np.isfinite(model.evaluate(X, labels, verbose=0)).all()
 
 
@@ -87,19 +84,6 @@ def cubic():
     """`Σᵢ xᵢ³`, of which the Laplacian is `6 Σᵢ xᵢ`."""
     x = keras.Input((2,))
     return keras.Model(x, ops.sum(x**3, axis=1, keepdims=True))
-
-
-@pytest.mark.parametrize("engine", ["taylor", "nested"])
-def test_an_exported_model_takes_any_number_of_examples(engine, tmp_path):
-    """Keras exports with a symbol for their number."""
-    x = keras.Input((2,))
-    model = keras.Model(x, kc.DerivativeOutput(cubic(), ["value", "laplacian"], engine=engine)(x))
-    model.export(tmp_path, verbose=False)
-    serve = tf.saved_model.load(tmp_path).serve
-    for count in (1, 5):
-        found = serve(X[:count])
-        truth = 6 * X[:count].sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(found["laplacian"], truth, rtol=1e-4, atol=1e-4)
 
 
 ASKING = {
@@ -169,7 +153,7 @@ def test_a_penalty_straightens(scale):
         model = keras.Model(inputs, kc.CurvaturePenalty(net, strength, scale=scale)(inputs))
         model.compile(keras.optimizers.Adam(0.02), "mse")
         model.fit(X, np.sin(4 * X[:, :1]), epochs=20, verbose=0)
-        return float(np.square(kc.laplacian(net, X)).mean())
+        return float(np.square(to_numpy(kc.laplacian(net, X))).mean())
 
     assert curvature_after(1.0) < curvature_after(0.0) / 4
 
@@ -178,8 +162,8 @@ def test_a_penalty_straightens(scale):
 def test_a_penalty_over_a_short_distance_is_right_in_float64():
     """Of x² along its only input: 4. In float32 the second difference has no digits at 1e-5."""
     net = keras.Sequential([keras.Input((1,)), layers.Lambda(lambda x: x**2)])
-    with warnings.catch_warnings():  # Keras asks for float64, which is off, and gets float32
+    with warnings.catch_warnings():  # on JAX float64 is off, and Keras gets float32
         warnings.simplefilter("ignore", UserWarning)
         layer = kc.CurvaturePenalty(net, 1.0, scale=1e-5, dtype="float64")
         layer(X[:, :1], training=True)
-    assert layer.losses[0] == pytest.approx(4, rel=1e-4)
+    assert float(to_numpy(layer.losses[0])) == pytest.approx(4, rel=1e-4)
