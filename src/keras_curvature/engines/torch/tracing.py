@@ -26,7 +26,8 @@ from keras_curvature.engines.programs.program import Program, Slot
 from keras_curvature.engines.programs.trace import SOME, Trace
 from keras_curvature.engines.programs.unselected_values import with_guards
 from keras_curvature.engines.torch import arrays
-from keras_curvature.engines.torch.recording import Recorder, recording
+from keras_curvature.engines.torch.recorder import Recorder
+from keras_curvature.engines.torch.recording import recording
 
 
 def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
