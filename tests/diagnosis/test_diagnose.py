@@ -28,7 +28,7 @@ def one_of_each_kind():
 
 
 @pytest.mark.every(3)
-@pytest.mark.tensorflow  # on JAX: tests/jax/test_diagnosis.py
+@pytest.mark.tensorflow  # elsewhere: tests/backends/test_diagnosis.py
 @pytest.mark.parametrize("ailment", list(one_of_each_kind()))
 def test_an_ailment_is_found_and_explained(ailment):
     keras.utils.set_random_seed(0)
@@ -46,7 +46,7 @@ def test_an_ailment_is_found_and_explained(ailment):
         assert "right" not in str([f.meaning for f in report.findings]), str(report)
 
 
-@pytest.mark.tensorflow  # on JAX: tests/jax/test_diagnosis.py
+@pytest.mark.tensorflow  # elsewhere: tests/backends/test_diagnosis.py
 @pytest.mark.parametrize(
     "make",
     [

@@ -458,7 +458,7 @@ def test_what_is_no_model_is_told_of(case):
             function(make(model), np.ones((3, 2), "float32"))
 
 
-@pytest.mark.tensorflow  # on JAX: tests/jax/test_bad_input.py
+@pytest.mark.tensorflow  # elsewhere: tests/backends/test_bad_input.py
 def test_what_is_of_jax_is_told_of():
     jax = pytest.importorskip("jax")
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

@@ -66,7 +66,7 @@ class SmoothActivation:
 
     def __call__(self, x: Any) -> Any:
         """Applies it to a tensor."""
-        return SMOOTH[self.of](ramp(self.beta), x, **self.arguments)
+        return SMOOTH[self.of](ramp(self.beta), ops.convert_to_tensor(x), **self.arguments)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another one."""

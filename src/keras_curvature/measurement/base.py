@@ -24,7 +24,7 @@ from keras_curvature.engines.api import (
     require_as_traced,
     xp,
 )
-from keras_curvature.engines.backend import FlatFunction, computing_in
+from keras_curvature.engines.backend import FlatFunction, computing_in, unobserved
 from keras_curvature.engines.quantities import DIRECTIONAL, VALUE
 from keras_curvature.measurement import (
     ground_truth,
@@ -112,6 +112,7 @@ class Measurer(ABC):
     def method(self) -> tuple[str, ...]:
         """What is measured, how and why, one sentence each."""
 
+    @unobserved()
     @computing_in("float64")
     def measure(self, *, sliced: bool = False) -> dict[str, Measurement]:
         """What holds now, by the name of each output (`""` if there is but one).

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from keras.src.backend.torch.core import DEFAULT_DEVICE, device_scope, get_device
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from keras_curvature.engines.torch import arrays
 
@@ -57,10 +57,28 @@ def unobserved(*, differentiable: bool = False) -> Iterator[None]:
         yield
 
 
+class RoundingUp(TorchDispatchMode):
+    """Has all results rounded up."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """One operation."""
+        output = func(*args, **(kwargs or {}))
+        if func.is_view or func._schema.is_mutable:
+            return output
+        return pytree.tree_map_only(torch.Tensor, _rounded_up, output)
+
+
+def _rounded_up(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor + arrays.eps(tensor.dtype) * torch.abs(tensor)
+
+
 @contextlib.contextmanager
 def unoptimised() -> Iterator[None]:
-    """PyTorch does what it is told, op by op: there is nothing to leave out."""
-    yield
+    """What is called here comes to the same by other roundings."""
+    with RoundingUp():
+        yield
 
 
 @contextlib.contextmanager
