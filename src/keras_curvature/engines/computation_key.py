@@ -10,7 +10,9 @@ import types
 from collections.abc import Callable, Hashable
 from typing import Any
 
-IMMUTABLE = (types.BuiltinFunctionType, types.ModuleType, type)
+from keras_curvature.engines.arrays import xp
+
+IMMUTABLE = (types.BuiltinFunctionType, types.ModuleType, type, type(xp.dtype_of("float32")))
 """Things that are what they are for as long as they live: the object itself is the key."""
 
 

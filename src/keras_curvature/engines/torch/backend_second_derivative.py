@@ -19,7 +19,7 @@ OF_NOTHING = "torch.autograd.grad raises, or gives None with allow_unused"
 NOT_TO_TAKE = "torch.autograd.grad twice or torch.func.hessian"
 """What else has this derivative."""
 
-NO_GRADIENT = r"derivative for aten::(\w+) is not implemented"
+NO_GRADIENT = r"derivative for '?(?:aten::)?(\w+)'? is not implemented"
 """In what is raised where an operation has none: its name."""
 
 WORDS: dict[str, str] = {}

@@ -123,6 +123,11 @@ def _cross(a: Any, b: Any, dim: int | None = None) -> Any:
     return torch.stack(parts, dim if dim >= 0 else dim % a.ndim)
 
 
+def _cdist(a: Any, b: Any, p: float, mode: Any = None) -> Any:
+    """The distances between the rows of two matrices."""
+    return torch.linalg.vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
+
+
 def _sinc(x: Any) -> Any:
     scaled = math.pi * x
     zero = x == 0
@@ -137,6 +142,7 @@ OWN: dict[Any, Callable[..., Any]] = {
         beta * x + alpha * a[:, None] * b[None, :]
     ),
     aten.celu.default: _celu,
+    aten._cdist_forward.default: _cdist,
     aten._prelu_kernel.default: lambda x, weight: torch.where(x > 0, x, weight * x),
     aten.cross.default: _cross,
     aten.dot.default: lambda a, b: torch.sum(a * b),
