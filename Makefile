@@ -37,7 +37,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-halves bench-import bench-jax bench-long bench-monitor
-.PHONY: bench-memory bench-survey bench-trials bench-wide
+.PHONY: bench-memory bench-survey bench-torch bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
 help: ## Show this list
@@ -112,6 +112,9 @@ bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 
 bench-jax: $(BENCH_VENV)/.installed ## Measure on JAX beside folx and jax.hessian: benchmarks/ON_JAX.md
 	$(BENCH_VENV)/bin/python -m benchmarks.cost.on_jax
+
+bench-torch: $(BENCH_VENV)/.installed ## Measure on PyTorch beside torch.func and jet: benchmarks/ON_TORCH.md
+	$(BENCH_VENV)/bin/python -m benchmarks.cost.on_torch
 
 bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000 epochs
 	$(BIN)/python benchmarks/cost/long_run.py

@@ -14,19 +14,12 @@ rows are whole steps of a Keras model with `DerivativeOutput` in `fit`, beside K
 
 from __future__ import annotations
 
-import argparse
-import ctypes
-import gc
-import json
 import os
-import re
-import subprocess
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +28,8 @@ import keras
 import numpy as np
 
 import keras_curvature as kc
+from benchmarks.cost import beside_peers
+from benchmarks.cost.beside_peers import Row, apart, row
 from benchmarks.race import work as works
 from benchmarks.race.peers import keras_networks
 from benchmarks.race.work import Work
@@ -45,9 +40,6 @@ RESULTS = Path(__file__).parents[1] / "ON_JAX.md"
 
 Way = tuple[Callable[..., Any], tuple[Any, ...]]
 """A compiled function, or one that compiles what it needs, and what it is given."""
-
-Row = dict[str, str]
-"""The cells of a line of the table."""
 
 PEERS = {
     "jax.hessian": "jax.hessian",
@@ -68,67 +60,25 @@ ASKED = {
 """The recipes that are measured."""
 
 
-def milliseconds(ways: dict[str, Way]) -> dict[str, float]:
-    """The best of some calls of each, in turns."""
-    import jax
-
-    found = dict.fromkeys(ways, float("inf"))
-    for turn in range(ROUNDS + 1):
-        for name, (function, given) in ways.items():
-            begin = time.perf_counter()
-            jax.block_until_ready(function(*given))
-            if turn:
-                found[name] = min(found[name], 1e3 * (time.perf_counter() - begin))
-    return found
-
-
-def mebibytes(way: Way) -> float:
-    """What a call adds to the process at its peak, the most of five."""
+def called(way: Way) -> beside_peers.Call:
+    """A way as a call that is waited for."""
     import jax
 
     function, given = way
-    jax.block_until_ready(function(*given))
-    found = []
-    for _ in range(5):
-        gc.collect()
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _kibibytes("VmRSS")
-        jax.block_until_ready(function(*given))
-        found.append(_kibibytes("VmHWM") - before)
-    return max(found) / 1024
-
-
-def _kibibytes(name: str) -> int:
-    line = re.search(rf"{name}:\s*(\d+)", Path("/proc/self/status").read_text())
-    assert line is not None
-    return int(line[1])
+    return lambda: jax.block_until_ready(function(*given))
 
 
 def taken(points: int) -> dict[str, float]:
     """Mebibytes of a Laplacian of 64 inputs, by way; to be called in a process of its own."""
     work = works.mlp(works.LAPLACIAN, 64, points)
     ways = ours(work, keras_networks.build(work.network)) | peers(work)
-    return {name: mebibytes(way) for name, way in ways.items()}
-
-
-def apart(call: str, **environment: str) -> Any:
-    """What a function of this file returns in a process of its own."""
-    code = f"import json; from benchmarks.cost import on_jax; print(json.dumps(on_jax.{call}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return {name: beside_peers.mebibytes(called(way)) for name, way in ways.items()}
 
 
 def memory(points: int, title: str) -> Row:
     """Mebibytes, where what is freed goes back at once: else a call finds room left by another."""
-    found = apart(f"taken({points})", MALLOC_MMAP_THRESHOLD_="65536")
-    return row(title, found, ["called", "jitted"], "MiB")
+    found = apart("on_jax", f"taken({points})", MALLOC_MMAP_THRESHOLD_="65536")
+    return row(title, found, ["called", "jitted"], "MiB", PEERS)
 
 
 def ours(work: Work, model: keras.Model) -> dict[str, Way]:
@@ -217,19 +167,13 @@ def agree(ways: dict[str, Way]) -> None:
         assert off < 1e-3, f"{name} is {off:.1e} off"
 
 
-def row(title: str, found: dict[str, float], mine: Iterable[str], unit: str) -> Row:
-    """What this library takes at its best, how it was called, and the ratios to the peers."""
-    way = min(mine, key=lambda name: found[name])
-    ratios = {PEERS[name]: f"{found[name] / found[way]:.2f}" for name in PEERS if name in found}
-    return {"": title, "here": f"{found[way]:.1f} {unit}", "how": way, **ratios}
-
-
 def times(index: int) -> dict[str, float]:
     """Milliseconds of a work of `WORKS`, by way; to be called in a process of its own."""
     work = WORKS[index]
     mine, others = ours(work, keras_networks.build(work.network)), peers(work)
     agree(mine | others)
-    return milliseconds(mine | others)
+    ways = {name: called(way) for name, way in (mine | others).items()}
+    return beside_peers.milliseconds(ways, ROUNDS)
 
 
 def with_their_slope() -> dict[str, float]:
@@ -241,17 +185,16 @@ def with_their_slope() -> dict[str, float]:
 
 
 def measured(call: str, title: str) -> Row:
-    """The best of two processes: some have all of a way's calls slow."""
-    one, other = apart(call), apart(call)
-    found = {name: min(one[name], other[name]) for name in one}
-    return row(title, found, found.keys() - PEERS.keys(), "ms")
+    """A row of the better one of two processes."""
+    found = beside_peers.best_of_two("on_jax", call)
+    return row(title, found, found.keys() - PEERS.keys(), "ms", PEERS)
 
 
 def fitted(inputs: int, points: int, title: str) -> Row:
     """Milliseconds of a step of `fit` on both backends."""
     call = f"in_fit({inputs}, {points})"
-    found = {name: apart(call, KERAS_BACKEND=name) for name in ("jax", "tensorflow")}
-    return row(title, found, ["jax"], "ms")
+    found = {name: apart("on_jax", call, KERAS_BACKEND=name) for name in ("jax", "tensorflow")}
+    return row(title, found, ["jax"], "ms", PEERS)
 
 
 def in_fit(inputs: int, points: int) -> float:
@@ -288,29 +231,13 @@ def tasks() -> Iterator[tuple[str, Callable[[str], Row]]]:
     yield title, partial(measured, "with_their_slope()")
 
 
-def line(cells: Iterable[str]) -> str:
-    """Of a table in Markdown."""
-    return f"| {' | '.join(cells)} |"
-
-
 def main() -> None:
-    """Measures, prints, and writes what it has measured if that is everything."""
+    """Measures, prints, and writes the table."""
     import jax
 
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="", help="of which titles")
-    only = parser.parse_args().only
-    columns = ["", "here", "how", *PEERS.values()]
-    lines = [line(columns), line(["---", *["---:"] * (len(columns) - 1)])]
-    print(*lines, sep="\n", flush=True)
-    for title, measure in tasks():
-        if re.search(only, title):
-            found = measure(title)
-            lines.append(line(found.get(column, "") for column in columns))
-            print(lines[-1], flush=True)
-    if not only:
-        versions = f"JAX {jax.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores"
-        RESULTS.write_text(f"{INTRODUCTION.format(versions)}\n" + "\n".join(lines) + "\n")
+    versions = f"JAX {jax.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores"
+    about, introduction = "Second derivatives on JAX.", INTRODUCTION.format(versions)
+    beside_peers.write_table(about, tasks(), PEERS.values(), RESULTS, introduction)
 
 
 INTRODUCTION = """# On Keras's JAX backend

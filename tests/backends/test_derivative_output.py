@@ -81,9 +81,9 @@ def test_states_of_the_inner_model_survive_training():
 
 
 def cubic():
-    """`Σᵢ xᵢ³`, of which the Laplacian is `6 Σᵢ xᵢ`."""
+    """`Σᵢ xᵢ³`, of which the Laplacian is `6 Σᵢ xᵢ`; with a constant of two numbers."""
     x = keras.Input((2,))
-    return keras.Model(x, ops.sum(x**3, axis=1, keepdims=True))
+    return keras.Model(x, ops.sum((x * np.ones(2, "float32")) ** 3, axis=1, keepdims=True))
 
 
 ASKING = {

@@ -152,3 +152,13 @@ def test_it_is_saved_and_loaded(tmp_path):
     kept = {"shape_penalty"} if LAYERS_HAVE_METRICS else set()
     assert set(history) == {"loss"} | kept
     assert model.evaluate(x, x, verbose=0) == loaded.evaluate(x, x, verbose=0)
+
+
+def test_a_bend_along_a_column_of_two_values_is_told_of():
+    x = np.stack([UNIFORM[:64, 0], np.arange(64) % 2], axis=1)
+    net = keras.Sequential([keras.Input((2,)), layers.Dense(4, "silu"), layers.Dense(1)])
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, kc.ShapePenalty(net, {"x1": "convex"})(inputs))
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="'convex' along 'x1', which has been 0 or 1"):
+        model.fit(x, x[:, :1], epochs=2, verbose=0)

@@ -40,6 +40,43 @@ def seen_by(layer):
     return next(v.numpy() for v in layer.variables if v.path.endswith("seen"))
 
 
+def told(x, shape, recwarn, epochs=2):
+    """The warnings of a training that asks for a shape."""
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((2,)), layers.Dense(4, "silu"), layers.Dense(1)])
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, kc.ShapePenalty(net, shape)(inputs))
+    model.compile("sgd", "mse")
+    fit = model.fit(x, x[:, :1], epochs=epochs, verbose=0)
+    assert not any(name.endswith("data") for name in fit.history)
+    return [str(w.message) for w in recwarn if "two values" in str(w.message)]
+
+
+COIN = np.where(np.arange(64) % 3 == 0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (3.5, 20)])
+def test_a_bend_along_a_column_of_two_values_is_told_of_once(low, high, recwarn):
+    x = np.stack([X[:, 0], low + (high - low) * COIN], axis=1)
+    (said,) = told(x, {"x0": "convex", "x1": ("increasing", "concave")}, recwarn, epochs=4)
+    assert f"'concave' along 'x1', which has been {low} or {high} in all data so far" in said
+    assert "Ask for 'increasing' or 'decreasing'" in said
+
+
+@pytest.mark.parametrize(
+    ("column", "word"),
+    [
+        (COIN, "increasing"),
+        (X[:, 1], "convex"),
+        (COIN + (np.arange(64) == 5) / 2, "convex"),  # a third value, once
+        (0 * COIN, "convex"),
+    ],
+    ids=["a change is asked for", "many values", "three values", "one value"],
+)
+def test_of_nothing_else_is_told(column, word, recwarn):
+    assert not told(np.stack([X[:, 0], column], axis=1), {"x1": word}, recwarn)
+
+
 KEPT = {
     (1, 2.0): {"increasing", "convex", "concave", "linear"},
     (1, -2.0): {"decreasing", "convex", "concave", "linear"},

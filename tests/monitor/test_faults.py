@@ -207,13 +207,11 @@ def test_raise_stops_at_once_and_leaves_a_log_that_can_be_read(name, tmp_path, m
 
 def test_a_diagnosis_that_fails_is_one_more_fault(tmp_path, alone):
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, on_error="warn")
-    with (
-        # Undone before the stand-in is, whatever fixture asked for `monkeypatch` first.
-        pytest.MonkeyPatch.context() as patch,
-        pytest.warns(UserWarning, match="could not diagnose at step 4.*not at home"),
-    ):
+    # Undone before the stand-in is, whatever fixture asked for `monkeypatch` first.
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(diagnosis, "examine", raising(RuntimeError("not at home")))
-        watched = left_behind(*train(monitor))
+        with pytest.warns(UserWarning, match="could not diagnose at step 4.*not at home"):
+            watched = left_behind(*train(monitor))
     assert_same(watched, alone)
     assert [fault.count for fault in monitor.faults] == [1]
     assert "could not diagnose at step 4" in text(tmp_path, "curvature-summary/faults")

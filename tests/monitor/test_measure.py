@@ -38,6 +38,26 @@ def test_after_restored_weights_it_is_of_these():
     assert monitor.history == before
 
 
+@pytest.mark.parametrize("directions", [None, 4], ids=["exact", "estimates"])
+def test_equal_weights_give_equal_numbers_whatever_the_seeds_are(directions):
+    """And the same points in another order are another draw of lines and directions."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 2)).astype("float32")
+    model = network()
+
+    def measured(points, seed):
+        keras.utils.set_random_seed(seed)
+        monitor = kc.CurvatureMonitor(points, directions=directions, units="raw")
+        numbers = monitor.measure(model)[""].scalars
+        return {name: value for name, value in numbers.items() if name != "seconds"}
+
+    first = measured(x, 1)
+    assert measured(x, 2) == pytest.approx(first, rel=1e-6, nan_ok=True)
+    shuffled = measured(x[rng.permutation(64)], 1)
+    assert shuffled["slope_change"] != pytest.approx(first["slope_change"], rel=1e-3)
+    assert (shuffled["rms"] == pytest.approx(first["rms"], rel=1e-3)) == (directions is None)
+
+
 def test_summary_and_pictures_show_it(capsys):
     monitor = kc.CurvatureMonitor((PROBE, Y[:8]))
     monitor.measure(network())

@@ -44,7 +44,7 @@ SLOW = {
 """Pages that train networks for longer than a few seconds."""
 
 BACKEND = os.environ["KERAS_BACKEND"]  # set by conftest.py
-BACKENDS = ("tensorflow", "jax")
+BACKENDS = ("tensorflow", "jax", "torch")
 
 FENCE = re.compile(
     r"^(?:<!--(?P<says>[^\n]*)-->\n+)?"
@@ -226,7 +226,7 @@ def test_what_a_comment_says(comment, needs, on):
 
 
 @pytest.mark.parametrize(
-    "comment", ["", " jax ", " on ", " on jaks ", " on torch ", " onn jax ", " on jax; needs folx "]
+    "comment", ["", " jax ", " on ", " on jaks ", " on torhc ", " onn jax ", " on jax; needs folx "]
 )
 def test_an_unknown_word_before_a_block_is_an_error(comment):
     with pytest.raises(ValueError, match="must be of `on`"):

@@ -73,6 +73,32 @@ def test_a_smooth_fit_says_that_derivatives_are_the_model_s_and_what_would_check
     assert "DerivativeOutput" in sentence
 
 
+def columns(count, n=256):
+    """Points of so many columns, of which the first two count, and what is known of y there."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, count))
+    y = np.sin(2 * x[:, :1]) + x[:, -1:] ** 2 / 2
+    return x, (y - y.mean()) / y.std() + 0.3 * rng.normal(size=y.shape)
+
+
+@pytest.mark.parametrize(("count", "known"), [(2, True), (25, False)])
+def test_where_neighbours_are_too_far_to_tell_it_says_so(count, known):
+    """Both are at the ceiling of the noise, which among 25 columns nothing tells."""
+    x, y = columns(count)
+    net = model_of(lambda x: tf.sin(2 * x[:, :1]) + x[:, -1:] ** 2 / 2 - 0.5, count)
+    measurer = ExactMeasurer(net, make_probe((x, y)), options=Options())
+    found = verdict(measurer.measure()[""], measurer.f.activity)
+    assert found.kind == "smooth"
+    assert ("noise or still to be learned is not known" not in found.sentence) == known
+
+
+def test_among_many_columns_a_good_fit_says_nothing_of_noise():
+    x, _ = columns(25)
+    net = model_of(lambda x: tf.sin(2 * x[:, :1]) + x[:, -1:] ** 2 / 2, 25)
+    measurer = ExactMeasurer(net, make_probe((x, np.asarray(net(x)))), options=Options())
+    assert "not known" not in verdict(measurer.measure()[""], measurer.f.activity).sentence
+
+
 @pytest.mark.parametrize(("units", "off"), [("raw", 1.0), ("std", X.var() / (X**2).std())])
 def test_with_known_ones_it_says_how_far_off_they_are_and_in_which_unit(units, off):
     unit = {"raw": "y/x²", "std": "σy/σx²"}[units]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import keras
 import numpy as np
 
 from keras_curvature.engines.api import WHOLE, BoundModel, bind, run_chunked, xp
-from keras_curvature.engines.backend import FlatFunction, computing_in, tiled
+from keras_curvature.engines.backend import FlatFunction, computing_in, is_eager, tiled
 from keras_curvature.engines.quantities import CURVATURE, DIRECTIONAL, SLOPE, VALUE
+from keras_curvature.layers.epoch_begin import EpochBegin
 from keras_curvature.layers.penalty import Penalty
 from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import shape as shapes
@@ -24,6 +26,10 @@ MARGIN = 0.02
 A violation that ends at 0 in training is as often on the wrong side as on the right one
 afterwards. On forty noisy prices of calls a fiftieth was enough, and cost no accuracy.
 """
+
+ROUNDING, FEWEST = 1e-3, 16
+"""Relative error of what float32 remembers of the data, and examples from which two values are
+two values."""
 
 DERIVATIVES = (SLOPE, CURVATURE, windows.RISE, windows.BEND)
 
@@ -67,6 +73,9 @@ class ShapePenalty(Penalty):
     penalty, and `predict` costs what the wrapped model costs. The penalty is of the model in
     inference mode (dropout off, moving statistics), the output is of the mode asked for. Masks
     pass. Whether the shape holds, `CurvatureMonitor(shape=...)` says.
+
+    Along a column of two values, 0 and 1 say, nothing bends: ask for `"increasing"` or
+    `"decreasing"` there. Where a bend is asked for, it warns after the first epoch.
 
     Args:
         layer: a Keras model or layer.
@@ -121,6 +130,13 @@ class ShapePenalty(Penalty):
         self.feature_names = feature_names
         self.seed = seed
         self._random = keras.random.SeedGenerator(seed)
+        self._asked: tuple[shapes.Condition, ...] = ()
+        self._data = EpochBegin(f"{metric_name}_data", self._look_at_data)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The mean penalty of an epoch, where Keras lets a layer keep it; a look at the data."""
+        return [one for one in super().metrics if one is not self._data] + [self._data]
 
     def build(self, input_shape: Any) -> None:
         """Makes what is remembered of the data: number, mean, variance and ends of each input."""
@@ -168,6 +184,7 @@ class ShapePenalty(Penalty):
         bound = bind(self.layer, inputs, self._options())
         asked = self._conditions(bound.f)
         axes = list(dict.fromkeys(condition.index for condition in asked))
+        self._asked = asked
         with computing_in(bound.f.dtype):
             found, seen = self._derivatives(bound, axes)
             spread = xp.stop_gradient(xp.std(found[VALUE], axis=0))
@@ -179,6 +196,27 @@ class ShapePenalty(Penalty):
             amount = sum(xp.mean(v**2 + spread * v) for v in violations)
         self._seen.assign(seen)
         return amount
+
+    def _look_at_data(self) -> None:
+        """Warns, once, of a bend that is asked for along an input which has had two values only."""
+        if not self._asked or not is_eager():
+            return
+        asked, self._asked = self._asked, ()
+        seen = keras.ops.convert_to_numpy(self._seen.value).T
+        axes = list(dict.fromkeys(condition.index for condition in asked))
+        for condition in asked:
+            count, mean, variance, low, high = seen[axes.index(condition.index)].tolist()
+            # No variable in this range with this mean has a larger variance than one that is
+            # always at the ends (Bhatia, Davis, A better bound on the variance, 2000).
+            two = variance > (1 - ROUNDING) * (mean - low) * (high - mean) > 0
+            if two and condition.order == 2 and count >= FEWEST:
+                warnings.warn(
+                    f"`shape` of {type(self).__name__} {self.name!r} asks for {condition.word!r} "
+                    f"along {condition.input!r}, which has been {low:.6g} or {high:.6g} in all "
+                    "data so far: between two values nothing bends, and no data are there. Ask for "
+                    "'increasing' or 'decreasing', or leave it out.",
+                    stacklevel=2,
+                )
 
     def _derivatives(
         self, bound: BoundModel, axes: Sequence[int]

@@ -71,6 +71,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
     of the trace only what the output is computed from is evaluated, and nothing assigned, printed
     or written. A variable that a call assigns and then reads counts as it was before.
 
+    Equal weights give equal numbers, in every run: lines between points, points of windows and
+    directions of estimates are drawn once, by the places of the points in the probe and from
+    nobody's seed. The same points in another order are another draw.
+
     Args:
         probe: points to measure at: an array, the list or dict of arrays that the model
             takes, a data frame with a column for each input, `(x, y)` with known values of the

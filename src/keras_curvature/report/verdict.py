@@ -99,6 +99,7 @@ def _said(
         more = _unlearned(measurement)
         if fit < 0 or more >= WORTH_LEARNING:
             return _poor_fit(fitted, fit, more)
+        return _smooth(numbers, fitted, _untold(measurement, fit))
     return _smooth(numbers, fitted)
 
 
@@ -180,13 +181,34 @@ def _unresolved(numbers: Mapping[str, float], fitted: str) -> Verdict:
     )
 
 
-def _unlearned(m: Measurement) -> float:
-    """How much R2 can still rise, at least; 0 or less where nothing is known of that."""
+def _unlearned(m: Measurement, *, by_a_constant: bool = False) -> float:
+    """How much R2 can still rise, at least; 0 or less where nothing is known of that.
+
+    By a constant in the place of the model: how much neighbours tell of y itself.
+    """
     exact = m.by_input
     if exact is None or exact.target is None:
         return 0.0
-    return statistics.unlearned(
-        (exact.x - exact.x.mean(axis=0)) / exact.input_spread, exact.value, exact.target
+    value = exact.value
+    if by_a_constant:
+        value = np.where(np.isfinite(value), exact.target.mean(axis=0), np.nan)
+    x = (exact.x - exact.x.mean(axis=0)) / exact.input_spread
+    return statistics.unlearned(x, value, exact.target)
+
+
+def _untold(m: Measurement, fit: float) -> str:
+    """That neighbours cannot tell whether more is to be learned, where they cannot.
+
+    Where they share less than half of what the model has learned of y, they would share as little
+    of what it has not.
+    """
+    shared = _unlearned(m, by_a_constant=True)
+    if shared >= fit / 2:
+        return ""
+    return (
+        " Whether the rest of y is noise or still to be learned is not known: points of the probe "
+        "are too far apart, or too few, for neighbours to tell (of the variance of y they share "
+        f"{percent(max(0.0, shared))}). Compare R² on training and held-out data."
     )
 
 
@@ -203,11 +225,11 @@ def _poor_fit(fitted: str, fit: float, more: float) -> Verdict:
     )
 
 
-def _smooth(numbers: Mapping[str, float], fitted: str) -> Verdict:
+def _smooth(numbers: Mapping[str, float], fitted: str, untold: str = "") -> Verdict:
     seen = percent(1 - numbers["hidden_fraction"])
     said = (
         f"Smooth: the model's exact second derivative accounts for {seen} of its change of slope"
-        f"{fitted}."
+        f"{fitted}.{untold}"
     )
     if "reference_rmse" in numbers:
         return Verdict("smooth", said)

@@ -272,6 +272,14 @@ def multiply_no_nan(a: Tensor, b: Tensor) -> Tensor:
     return jnp.where((b == 0) & ~jnp.isfinite(a), 0, a) * b
 
 
+def in_turns(
+    function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], like: Tensor
+) -> tuple[list[Tensor], None]:
+    """`function` of a stack: what is compiled goes through memory as it does."""
+    (stack,) = parts
+    return [function(stack)], None
+
+
 def once(tensor: Tensor | None) -> Tensor | None:
     """A tensor that is computed once: XLA would compute a slope again for every direction."""
     return None if tensor is None else jax.lax.optimization_barrier(tensor)

@@ -11,9 +11,8 @@ do the derivatives before the first nonlinearity, where no example needs work of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FunctionType
 
 from keras_curvature.engines.arrays import xp
 from keras_curvature.typing import Tensor
@@ -32,7 +31,7 @@ class Base:
 
     def __init__(
         self,
-        first: Tensor | Callable[[], Tensor],
+        first: Tensor | Pending,
         second: Tensor | None = None,
         is_identity: bool = False,
     ) -> None:
@@ -44,22 +43,83 @@ class Base:
             second: the second ones.
             is_identity: as above.
         """
-        now = isinstance(first, FunctionType) and xp.DROPS_WHAT_IS_NOT_USED
-        self._first = first() if now else first
+        self._first = first
+        self._squares: Tensor | None = None
+        if isinstance(first, Pending) and xp.DROPS_WHAT_IS_NOT_USED:
+            self._work_out(first)
         self.second = second
         self.is_identity = is_identity
 
     @property
-    def is_pending(self) -> bool:
-        """Whether the first derivatives have yet to be worked out."""
-        return isinstance(self._first, FunctionType)
+    def pending(self) -> Pending | None:
+        """What works the first derivatives out, if nobody has asked for them yet."""
+        return self._first if isinstance(self._first, Pending) else None
+
+    def _work_out(self, pending: Pending) -> None:
+        self._first, self._squares = pending.parts()
+
+    def parts(self) -> Sequence[Tensor]:
+        """The first derivatives along some directions, and along others."""
+        if isinstance(self._first, Pending):
+            self._work_out(self._first)
+        return self._first if isinstance(self._first, list) else [self._first]
 
     @property
     def first(self) -> Tensor:
         """The first derivatives, `(directions, *shape)`."""
-        if isinstance(self._first, FunctionType):
-            self._first = self._first()
+        parts = self.parts()
+        self._first = parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=0)
         return self._first
+
+    def sum_of_squares(self) -> Tensor:
+        """Of the first derivatives over the directions."""
+        self.parts()
+        if self._squares is None:
+            self._squares = xp.sum_of_squares_over_directions(self.first)
+        return self._squares
+
+
+class Pending:
+    """First derivatives that are worked out when they are asked for, from others.
+
+    Where they come of one stack only, some directions after others can go through all that is
+    done to them, so that what is on the way stays in a CPU's caches.
+    """
+
+    def __init__(
+        self, like: Tensor, bases: Sequence[Base], *functions: Callable[..., Tensor]
+    ) -> None:
+        """Says from what.
+
+        Args:
+            like: of the size of what is on the way for one direction.
+            bases: whose first derivatives they come of.
+            functions: the first one of all of them, the others of its result one after the other;
+                each treats the directions alike.
+        """
+        self.like = like
+        self.bases = bases
+        self.functions = functions
+
+    def then(self, function: Callable[[Tensor], Tensor]) -> Pending:
+        """The same, and one more function."""
+        return Pending(self.like, self.bases, *self.functions, function)
+
+    def parts(self) -> tuple[list[Tensor], Tensor | None]:
+        """The stack in parts, and the sum of its squares where that is known."""
+
+        def whole(*stacks: Tensor) -> Tensor:
+            first, *others = self.functions
+            found = first(*stacks)
+            for function in others:
+                found = function(found)
+            return found
+
+        if len(self.bases) == 1:
+            found: tuple[list[Tensor], Tensor | None]
+            found = xp.in_turns(whole, self.bases[0].parts(), self.like)
+            return found
+        return [whole(*(base.first for base in self.bases))], None
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from keras_curvature.engines.taylor.jets import (
     Composite,
     Jet,
     Pair,
+    Pending,
     plus,
     scaled,
     stretch,
@@ -106,6 +107,10 @@ class Mode(ABC):
     def contract(self, a: Tensor, b: Tensor) -> Tensor:
         """The products of two stacks, direction by direction or summed."""
 
+    def contract_bases(self, one: Base, other: Base) -> Tensor:
+        """The same of the first derivatives of two bases."""
+        return self.contract(one.first, other.first)
+
     @abstractmethod
     def finish(
         self, value: Tensor, first: Tensor, second: Tensor | None, terms: Sequence[Term]
@@ -125,10 +130,10 @@ class Mode(ABC):
             function, value = jet.of, jet.value
             slopes, second = list(map(xp.once, function.slopes)), None
 
-            def first() -> Tensor:
+            def first(*stacks: Tensor) -> Tensor:
                 total = None
-                for base, slope in zip(function.bases, slopes, strict=True):
-                    total = plus(total, scaled(base.first, slope))
+                for stack, slope in zip(stacks, slopes, strict=True):
+                    total = plus(total, scaled(stack, slope))
                 assert total is not None
                 return stretch(total, value)
 
@@ -136,9 +141,10 @@ class Mode(ABC):
                 if base.second is not None:
                     second = plus(second, scaled(base.second, slope))
             for (i, j), bend in function.bends.items():
-                both = self.contract(function.bases[i].first, function.bases[j].first)
+                both = self.contract_bases(function.bases[i], function.bases[j])
                 second = plus(second, scaled(both, bend if i == j else 2 * bend))
-            jet.of = Base(first, None if second is None else stretch(second, value))
+            pending = Pending(value, function.bases, first)
+            jet.of = Base(pending, None if second is None else stretch(second, value))
         return jet
 
     def elementwise(self, value: Tensor, arguments: Sequence[Argument], bends: Bends) -> Jet:
@@ -209,6 +215,10 @@ class Collapsed(PerDirection):
         if a is b:
             return xp.sum_of_squares_over_directions(a)
         return xp.sum_over_directions(a * b)
+
+    def contract_bases(self, one: Base, other: Base) -> Tensor:
+        """The sum of the products, which may be known."""
+        return one.sum_of_squares() if one is other else super().contract_bases(one, other)
 
     def multiply(self, term: Bilinear) -> Tensor:
         """The sum of the products."""

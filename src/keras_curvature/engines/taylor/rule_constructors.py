@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_curvature.engines.arrays import xp
@@ -140,19 +140,20 @@ def linear_in(
             whole = stack if keeps_batch(step.op) else spread(stack, step.inputs[i])
             return on_stack(step, i, whole)
 
-        def first() -> Tensor:
-            return functools.reduce(plus, [act(base.first, i) for i, base in bases.items()])
+        def first(*stacks: Tensor) -> Tensor:
+            return functools.reduce(plus, map(act, stacks, bases))
 
         seconds = [act(base.second, i) for i, base in bases.items() if base.second is not None]
         second = functools.reduce(plus, seconds, None)
-        return [Jet(step.outputs[0], Base(_in_turn(first, bases.values()), second))]
+        return [Jet(step.outputs[0], Base(_linear_in_first(list(bases.values()), first), second))]
 
     return Rule(propagate, Traits(linear_in=EVERY_INPUT if which is None else which), keeps_batch)
 
 
-def _in_turn(first: Callable[[], Tensor], bases: Collection[Base]) -> Any:
-    """First derivatives, or what works them out where those of the inputs have yet to be."""
-    return first if all(base.is_pending for base in bases) else first()
+def _linear_in_first(bases: Sequence[Base], function: Callable[..., Tensor]) -> Any:
+    """First derivatives, or what works them out where those of the only input have yet to be."""
+    pending = bases[0].pending if len(bases) == 1 else None
+    return function(*(base.first for base in bases)) if pending is None else pending.then(function)
 
 
 def joining(on_stacks: Callable[[Step, list[Tensor]], Tensor], keeps_batch: Keeps) -> Rule:
@@ -289,13 +290,14 @@ def product(
             if base is not None
         ]
 
-        def first() -> Tensor:
-            return functools.reduce(plus, [act(step, base.first) for base, _, act in acting])
+        def first(*stacks: Tensor) -> Tensor:
+            parts = [act(step, s) for s, (_, _, act) in zip(stacks, acting, strict=True)]
+            return functools.reduce(plus, parts)
 
         seconds = [act(step, b.second) for b, _, act in acting if b.second is not None]
         second = functools.reduce(plus, seconds, None)
         if len(acting) == 1:
-            linear = _in_turn(first, [acting[0][0]])
+            linear = _linear_in_first([acting[0][0]], first)
             return [mode.finish(step.outputs[0], linear, second, [])]
 
         def together(a: Tensor, b: Tensor) -> Tensor:
@@ -307,7 +309,7 @@ def product(
 
         one, other = (spread(base.first, x) for base, x, _ in acting)
         term = Bilinear(one, other, together, None if summed is None else total)
-        return [mode.finish(step.outputs[0], first(), second, [term])]
+        return [mode.finish(step.outputs[0], first(*(b.first for b, *_ in acting)), second, [term])]
 
     return Rule(propagate, Traits(is_multilinear=True))
 

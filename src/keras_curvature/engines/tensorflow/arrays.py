@@ -152,6 +152,14 @@ def lowest(dtype: tf.DType) -> tf.Tensor:
     return tf.constant(dtype.min, dtype)
 
 
+def in_turns(
+    function: Callable[[tf.Tensor], tf.Tensor], parts: Sequence[tf.Tensor], like: tf.Tensor
+) -> tuple[list[tf.Tensor], None]:
+    """`function` of a stack: what is compiled goes through memory as it does."""
+    (stack,) = parts
+    return [function(stack)], None
+
+
 def once(tensor: tf.Tensor | None) -> tf.Tensor | None:
     """A tensor that is computed once, whoever uses it: as it is."""
     return tensor

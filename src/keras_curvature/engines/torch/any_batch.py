@@ -19,7 +19,7 @@ from keras_curvature.engines.programs.trace import Trace
 from keras_curvature.engines.torch.calls import Aval, Call, Hole, Written
 from keras_curvature.engines.torch.compilation import REFUSALS
 from keras_curvature.engines.torch.memory import Geometry, Memory
-from keras_curvature.engines.torch.recording import Decision
+from keras_curvature.engines.torch.recorder import Decision
 
 FEW, MORE = 2, 3
 """Examples of the two traces; one example would be broadcast where more are not."""

@@ -50,6 +50,7 @@ min = reductions.min
 multiply_no_nan = no_nan.multiply_no_nan
 name_of = dtypes.name_of
 norm = reductions.norm
+in_turns = stacks.in_turns
 scaled = stacks.scaled
 std = reductions.std
 stop_gradient = torch.Tensor.detach

@@ -13,7 +13,7 @@ from keras_curvature.engines.programs.flat_function import ProgramFunction
 from keras_curvature.engines.programs.flattening import flattened
 from keras_curvature.engines.programs.trace import Trace
 from keras_curvature.engines.torch.any_batch import Traces
-from keras_curvature.engines.torch.recording import DependsOnNumbersError
+from keras_curvature.engines.torch.refusals import DependsOnNumbersError
 from keras_curvature.engines.torch.tracing import plain, trace
 from keras_curvature.typing import Columns, Model, Output, Wrt
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from keras.src.backend.torch.core import get_device
 
 from keras_curvature.engines.programs.program import Instruction, Operation, Program, Slot
 from keras_curvature.engines.programs.unselected_values import held
@@ -97,7 +98,8 @@ def read(source: Any, values: Values, dtype: Any) -> Any:
     if isinstance(source, Slot):
         return values[source]
     if isinstance(source, torch.Tensor):
-        return source.to(widened(source.dtype, dtype))
+        place = "meta" if get_device() == "meta" else source.device  # where Keras looks for shapes
+        return source.to(place, widened(source.dtype, dtype))
     return source
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import torch
-from keras.src.backend.torch.core import get_device
+from keras.src.backend.torch.core import DEFAULT_DEVICE, get_device
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from keras_curvature.engines.columns import Subset, subset_of
@@ -26,7 +26,9 @@ from keras_curvature.engines.programs.program import Program, Slot
 from keras_curvature.engines.programs.trace import SOME, Trace
 from keras_curvature.engines.programs.unselected_values import with_guards
 from keras_curvature.engines.torch import arrays
-from keras_curvature.engines.torch.recording import Recorder, recording
+from keras_curvature.engines.torch.compilation import outside
+from keras_curvature.engines.torch.recorder import Recorder
+from keras_curvature.engines.torch.recording import recording
 
 
 def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
@@ -37,9 +39,10 @@ def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """What is traced here is recorded by nobody else, and draws no numbers from anybody's."""
-    device = torch.device(get_device())
+    device = torch.device(DEFAULT_DEVICE)
     devices = [device] if device.type == "cuda" else []
     with (
+        outside(),  # there are no numbers where Keras looks for shapes
         temporarily_clear_interpreter_stack(),
         torch.random.fork_rng(devices),
         torch.inference_mode(False),

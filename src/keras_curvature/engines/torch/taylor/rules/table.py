@@ -115,7 +115,8 @@ LINEAR: dict[str, Rule] = {
     ),
     **dict.fromkeys(
         (READ, WRITE, "_conj", "_fft_c2c", "_fft_c2r", "_fft_r2c", "as_strided",
-         "as_strided_scatter", "diag_embed", "diagonal", "diagonal_scatter", "embedding", "gather", "imag", "index",
+         "as_strided_scatter", "diag_embed", "diagonal", "diagonal_scatter", "embedding",
+         "gather", "imag", "index",
          "index_add", "index_put", "index_select", "masked_scatter", "real", "repeat", "roll",
          "rot90", "scatter", "scatter_add", "select_scatter", "slice_scatter", "trace", "tril",
          "triu", "unfold", "view_as_complex", "view_as_real", "_unsafe_index",

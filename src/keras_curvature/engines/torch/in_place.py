@@ -1,0 +1,47 @@
+"""ATen operations in place, and those that give the same as a new result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from keras_curvature.engines.torch.refusals import NotTracedError
+
+aten = torch.ops.aten
+
+RENAMING = {
+    aten.detach_.default: aten.detach.default,
+    aten.squeeze_.default: aten.squeeze.default,
+    aten.squeeze_.dim: aten.squeeze.dim,
+    aten.squeeze_.dims: aten.squeeze.dims,
+    aten.swapaxes_.default: aten.transpose.int,
+    aten.swapdims_.default: aten.transpose.int,
+    aten.t_.default: aten.t.default,
+    aten.transpose_.default: aten.transpose.int,
+    aten.unsqueeze_.default: aten.unsqueeze.default,
+}
+"""Operations in place that only look at the same memory in another way."""
+
+
+OTHERWISE_CALLED = {
+    aten.bernoulli_.float: aten.bernoulli.p,
+    aten.normal_.default: aten.normal_functional.default,
+}
+"""Operations in place, and those that give the same as a new result under another name."""
+
+
+def functional(func: Any, args: Any, kwargs: Any) -> tuple[Any, torch.Tensor]:
+    """What gives the same as a new result, and the tensor that is changed."""
+    name = func.overloadpacket.__name__
+    arguments = func._schema.arguments
+    given = dict(zip((a.name for a in arguments), args, strict=False)) | kwargs
+    changed = [given[a.name] for a in arguments if a.is_write and a.name in given]
+    packet = getattr(aten, name.removesuffix("_"), None)
+    overload = OTHERWISE_CALLED.get(func, getattr(packet, func._overloadname, None))
+    if overload is None or overload._schema.is_mutable or len(changed) != 1:
+        raise NotTracedError(
+            f"The model calls `torch.{name}`, which changes a tensor in place in a way that is not "
+            "known here. Write it so that it gives a new tensor."
+        )
+    return overload, changed[0]

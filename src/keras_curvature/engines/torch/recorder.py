@@ -1,0 +1,391 @@
+"""Writes down what PyTorch does while a model runs: every ATen operation, below autograd.
+
+A mode sees what is left when PyTorch has taken its functions apart. Tensors stand for slots by
+their identity. What is written in place becomes a new result, as programs have no places.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from keras.src.backend.common import global_state
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from keras_curvature.engines.programs.program import Instruction, Operation, Slot
+from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of, type_of
+from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
+from keras_curvature.engines.torch.forward_context import Context
+from keras_curvature.engines.torch.in_place import RENAMING, functional
+from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
+from keras_curvature.engines.torch.refusals import DependsOnNumbersError, NotTracedError
+
+aten = torch.ops.aten
+
+SAME = {"alias", "lift", "lift_fresh", "lift_fresh_copy"}
+"""Operations that give what they are given."""
+
+
+REFUSED = {"resize_", "resize_as_", "set_", "_resize_output_"}
+"""Operations that change what lies in memory under other tensors."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A whole number or truth value that the model took out of a tensor, and went by.
+
+    Attributes:
+        slot: of the tensor.
+        number: what it was.
+    """
+
+    slot: Slot
+    number: int
+
+
+@dataclass
+class _Storage:
+    """A piece of memory, and what writes in place have made of it.
+
+    Attributes:
+        owner: the tensor that was seen in it first, which is kept.
+        slot: what stands for the owner now.
+        version: how often it was written to.
+    """
+
+    owner: torch.Tensor
+    slot: Slot
+    version: int = 0
+
+
+@dataclass
+class _Place:
+    """What stands for a tensor, and the version of its memory when it did."""
+
+    tensor: torch.Tensor
+    slot: Slot
+    version: int
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down operations for as long as it is entered."""
+
+    def __init__(self, buffers: Sequence[torch.Tensor] = ()) -> None:
+        """Makes one that has seen nothing.
+
+        Args:
+            buffers: tensors that are weights too if they are read.
+        """
+        super().__init__()
+        self._buffers = {id(tensor) for tensor in buffers}
+        self.avals: dict[Slot, Aval] = {}
+        self.weights: dict[int, tuple[torch.Tensor, Slot]] = {}
+        self._lists: list[list[Instruction]] = [[]]
+        self._places: dict[int, _Place] = {}
+        self._storages: dict[int, _Storage] = {}
+        self.decisions: list[Decision] = []
+        self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._dependent: set[Slot] = set()
+        self._meant = False
+        self._order = 0
+        self._number = 0
+
+    def argument(self, tensor: torch.Tensor) -> Slot:
+        """Has a slot stand for a tensor that the program is given."""
+        slot = self._slot(tensor)
+        self._dependent.add(slot)
+        self._put(tensor, slot)
+        return slot
+
+    def weight(self, tensor: torch.Tensor) -> Slot:
+        """Has a slot stand for a tensor that is read and may have other numbers later."""
+        known = self.weights.get(id(tensor))
+        if known is None:
+            known = self.weights[id(tensor)] = (tensor, self.argument(tensor))
+        return known[1]
+
+    def source_of(self, value: Any) -> Any:
+        """The slot of a tensor, or the tensor itself if it is a constant."""
+        if not isinstance(value, torch.Tensor):
+            return value
+        place = self._places.get(id(value))
+        if place is None:
+            if isinstance(value, torch.nn.Parameter) or id(value) in self._buffers:
+                return self.weight(value)
+            return value
+        storage = self._storages.get(_memory(value))
+        if storage is not None and place.version != storage.version:
+            self._read_again(value, place, storage)
+        return place.slot
+
+    def is_dependent(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor depends on what the program is given."""
+        source = self.source_of(tensor)
+        return isinstance(source, Slot) and source in self._dependent
+
+    def instructions(self) -> list[Instruction]:
+        """All that was written down."""
+        return self._lists[0]
+
+    def restore(self) -> None:
+        """Gives back their numbers to weights that were written in place."""
+        with torch.no_grad():
+            for tensor, before in reversed(self._before):
+                tensor.copy_(before)
+        self._before.clear()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """One operation: done, and written down."""
+        kwargs = kwargs or {}
+        taken_apart = DECOMPOSITIONS.get(func)
+        if taken_apart is not None:
+            with self:
+                return taken_apart(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        if name in REFUSED or func._overloadname == "out":
+            raise NotTracedError(
+                f"The model calls `torch.{name}`, which changes memory under other tensors: there "
+                "is no derivative of that. Write it so that it gives a new tensor."
+            )
+        if name == "_local_scalar_dense":
+            return self._number_of(func, args)
+        if func in RENAMING:
+            return self._renamed(func, args, kwargs)
+        if func._schema.is_mutable:
+            return self._written(func, args, kwargs)
+        output = func(*args, **kwargs)
+        if name in SAME or (name == "detach" and not self._meant):
+            self._same(args[0], output)
+        else:
+            self._note(func, args, kwargs, output)
+        return output
+
+    def _number_of(self, func: Any, args: Any) -> Any:
+        (tensor,) = args
+        number = func(tensor)
+        if self.is_dependent(tensor):
+            if isinstance(number, (float, complex)):
+                raise DependsOnNumbersError(
+                    "The model takes a number out of a tensor that depends on its inputs or "
+                    "weights, as `float()` and `.item()` do, where its derivative is lost. Leave "
+                    "it a tensor."
+                )
+            self.decisions.append(Decision(self.source_of(tensor), number))
+        return number
+
+    def _slot(self, like: torch.Tensor) -> Slot:
+        slot = Slot(len(self.avals))
+        self.avals[slot] = Aval(tuple(like.shape), like.dtype)
+        return slot
+
+    def _put(self, tensor: torch.Tensor, slot: Slot) -> None:
+        memory = _memory(tensor)
+        storage = self._storages.get(memory)
+        if storage is None or storage.owner.device != tensor.device:
+            storage = self._storages[memory] = _Storage(tensor, slot)
+        self._places[id(tensor)] = _Place(tensor, slot, storage.version)
+
+    def _same(self, given: Any, output: torch.Tensor) -> None:
+        source = self.source_of(given)
+        if isinstance(source, Slot) and output is not given:
+            self._put(output, source)
+
+    def _note(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        call, inputs = call_of(func, args, kwargs, self.source_of)
+        kind = "stop_gradient" if func is aten.detach.default else type_of(call, inputs)
+        results = [y for y in pytree.tree_leaves(output) if isinstance(y, torch.Tensor)]
+        for y, slot in zip(results, self._step(kind, call, inputs, results), strict=True):
+            self._put(y, slot)
+
+    def _step(
+        self,
+        kind: str,
+        call: Call | Written | Memory,
+        inputs: Sequence[Any],
+        like: Sequence[torch.Tensor],
+    ) -> list[Slot]:
+        """Writes an instruction down, whose results are like some tensors."""
+        slots = [self._slot(y) for y in like]
+        avals = tuple(self.avals[x] if isinstance(x, Slot) else _aval(x) for x in inputs)
+        results = tuple(self.avals[slot] for slot in slots)
+        if not self._dependent.isdisjoint(x for x in inputs if isinstance(x, Slot)):
+            self._dependent.update(slots)
+        operation = Operation(kind, call, call.params, _scope(), self._number, avals, results)
+        self._number += 1
+        self._lists[-1].append(Instruction(operation, tuple(inputs), tuple(slots)))
+        return slots
+
+    def _renamed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A tensor that is looked at in another way from here on."""
+        call, inputs = call_of(RENAMING[func], args, kwargs, self.source_of)
+        output = func(*args, **kwargs)
+        (slot,) = self._step(call.type, call, inputs, [output])
+        self._put(args[0], slot)
+        return output
+
+    def _written(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """An operation in place, as one that gives a new result."""
+        if func is aten.copy_.default:
+            return self._copied(*args)
+        instead, tensor = functional(func, args, kwargs)
+        self._keep(tensor)
+        call, inputs = call_of(instead, args, kwargs, self.source_of)
+        output = func(*args, **kwargs)
+        (slot,) = self._step(call.type, call, inputs, [tensor])
+        self._store(tensor, slot)
+        return output
+
+    def _copied(self, tensor: torch.Tensor, given: torch.Tensor, *_: Any) -> torch.Tensor:
+        """Numbers that are written in the place of all that were there."""
+        self._keep(tensor)
+        source = self.source_of(given)
+        if given.dtype != tensor.dtype or not isinstance(source, Slot):
+            as_it_is = {"dtype": tensor.dtype}
+            source = self._derived(aten._to_copy.default, (source,), given, as_it_is, tensor.dtype)
+        if given.shape != tensor.shape:
+            source = self._derived(aten.expand.default, (source, list(tensor.shape)), tensor)
+        tensor.copy_(given)
+        self._store(tensor, source)
+        return tensor
+
+    def _keep(self, tensor: torch.Tensor) -> None:
+        """Remembers the numbers of what is written to and is not made here."""
+        if id(tensor) in self.weights or self._is_outside(tensor):
+            self._before.append((tensor, tensor.detach().clone()))
+
+    def _is_outside(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor is neither given nor made here: what a module holds besides weights."""
+        return id(tensor) not in self._places and _memory(tensor) not in self._storages
+
+    def _store(self, tensor: torch.Tensor, slot: Slot) -> None:
+        """Has a slot stand for a tensor that was written in place, and for all others there."""
+        memory = _memory(tensor)
+        storage = self._storages.get(memory)
+        if storage is None:
+            self._put(tensor, slot)
+            return
+        storage.version += 1
+        owner = storage.owner
+        if geometry_of(owner) == geometry_of(tensor):
+            storage.slot = slot
+        else:
+            write = Memory(WRITE, geometry_of(owner), geometry_of(tensor))
+            (storage.slot,) = self._step(WRITE, write, (storage.slot, slot), [owner])
+            owners = self._places.get(id(owner))
+            if owners is not None:
+                owners.slot, owners.version = storage.slot, storage.version
+        self._places[id(tensor)] = _Place(tensor, slot, storage.version)
+
+    def _read_again(self, tensor: torch.Tensor, place: _Place, storage: _Storage) -> None:
+        """What a tensor is after another one wrote to its memory."""
+        if geometry_of(storage.owner) == geometry_of(tensor):
+            place.slot = storage.slot
+        else:
+            read = Memory(READ, geometry_of(storage.owner), geometry_of(tensor))
+            (place.slot,) = self._step(READ, read, (storage.slot,), [tensor])
+        place.version = storage.version
+
+    def _derived(
+        self,
+        func: Any,
+        args: Sequence[Any],
+        like: torch.Tensor,
+        kwargs: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> Slot:
+        call, inputs = call_of(func, args, kwargs or {}, lambda x: x)
+        with torch.utils._python_dispatch._disable_current_modes():
+            shaped = torch.empty(like.shape, dtype=dtype or like.dtype, device="meta")
+        return self._step(call.type, call, inputs, [shaped])[0]
+
+    @contextlib.contextmanager
+    def meant(self) -> Iterator[None]:
+        """A `detach` here is one that somebody has asked for."""
+        before, self._meant = self._meant, True
+        try:
+            yield
+        finally:
+            self._meant = before
+
+    def apply(self, function: Any, args: Sequence[Any]) -> Any:
+        """An `autograd.Function`: what it gives, and its gradient as its author has written it."""
+        given = [x.clone() if isinstance(x, torch.Tensor) else x for x in args]
+        self._lists.append([])
+        context = Context([isinstance(x, torch.Tensor) for x in given])
+        if function.setup_context is torch.autograd.Function.setup_context:
+            output = function.forward(context, *given)
+        else:
+            output = function.forward(*given)
+            function.setup_context(context, tuple(given), output)
+        alone = isinstance(output, torch.Tensor)
+        outputs = [output] if alone else list(output)
+        results = [y for y in outputs if isinstance(y, torch.Tensor)]
+        ends = [self.source_of(y) for y in results]
+        upstream = [torch.ones_like(y) for y in results]
+        seeds = [self.argument(seed) for seed in upstream]
+        gradients = self._gradients(function, context, upstream, given)
+        instructions = self._lists.pop()
+        tensors = [x for x in given if isinstance(x, torch.Tensor)]
+        arguments = [self.source_of(x) for x in tensors]
+        known = {*arguments, *seeds, *(y for step in instructions for y in step.outputs)}
+        read = [x for step in instructions for x in step.inputs] + ends + (gradients or [])
+        more = dict.fromkeys(x for x in read if isinstance(x, Slot) and x not in known)
+        written = Written(
+            function.__name__,
+            tuple(instructions),
+            (*arguments, *more),
+            tuple(ends),
+            tuple(seeds),
+            None if gradients is None else tuple(gradients),
+        )
+        with torch.utils._python_dispatch._disable_current_modes():
+            results = [y.clone() for y in results]
+        slots = self._step("autograd_function", written, written.arguments, results)
+        for y, slot in zip(results, slots, strict=True):
+            self._put(y, slot)
+        if alone:
+            return results[0]
+        found = iter(results)
+        return type(output)(next(found) if isinstance(y, torch.Tensor) else y for y in outputs)
+
+    def _gradients(
+        self, function: Any, context: Any, upstream: Sequence[Any], given: Sequence[Any]
+    ) -> list[Any] | None:
+        """By the tensors among the arguments of an `autograd.Function`, as its author wrote them.
+
+        A gradient may be another such function, which has the first one for its own gradient: none
+        is recorded that only derivatives of a higher order than `ORDERS` need.
+        """
+        if self._order == ORDERS:
+            return None
+        self._order += 1
+        try:
+            back = function.backward(context, *upstream)
+        finally:
+            self._order -= 1
+        back = list(back) if isinstance(back, (tuple, list)) else [back]
+        return [
+            self.source_of(g) if isinstance(g, torch.Tensor) and x.is_floating_point() else None
+            for x, g in zip(given, [*back, *[None] * len(given)], strict=False)
+            if isinstance(x, torch.Tensor)
+        ]
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _aval(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return Aval(tuple(value.shape), value.dtype)
+    return value
+
+
+def _scope() -> str:
+    """The names of the layers that are being called, with slashes between."""
+    stack = global_state.get_global_attribute("name_scope_stack") or []
+    return "/".join(str(entry.name) for entry in stack)
