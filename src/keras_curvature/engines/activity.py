@@ -22,7 +22,7 @@ class Dependence(IntEnum):
     """It depends on it, but no derivative passes."""
     ACTIVE = 2
     UNKNOWN = 3
-    """It depends on it through an op of which TensorFlow has no derivative."""
+    """It depends on it through an op of which the backend has no derivative."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Activity:
         cuts: ops at which the derivative ends, though the value goes on.
         by_hand: ops whose derivative the model's author has written.
         acting: ops that cannot give what the outputs need without doing something else.
-        unknown: ops that TensorFlow cannot differentiate even once, by an input that is active.
+        unknown: ops that the backend cannot differentiate even once, by an input that is active.
         mended: ops whose second derivative TensorFlow itself gets wrong or lacks.
         rankless: ops through which a derivative passes and whose result may have any rank.
         resists_vectorising: whether there are loops, branches or functions for XLA.

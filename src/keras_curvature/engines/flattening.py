@@ -18,7 +18,7 @@ from keras_curvature.engines.activity import (
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.columns import by_index, checked_columns
 from keras_curvature.engines.inputs import Inputs
-from keras_curvature.engines.keras_calls import find_layer
+from keras_curvature.engines.keras_calls import LIBRARIES, find_layer
 from keras_curvature.engines.layout import Layout, side_by_side
 from keras_curvature.engines.losses import labels_of
 from keras_curvature.engines.outputs import output_names
@@ -156,9 +156,10 @@ def require_differentiable(report: Activity) -> None:
         )
     if Dependence.UNKNOWN in report.dependence:
         raise NotDifferentiableError(
-            f"TensorFlow has no derivative for {_listed(report.unknown)}, which the output depends "
-            "on. Replace the op, or choose `wrt` behind it; where 0 is meant, say so with "
-            "`tf.stop_gradient`, or with zeros from a gradient written by hand.",
+            f"{LIBRARIES[keras.config.backend()]} has no derivative for "
+            f"{_listed(report.unknown)}, which the output depends on. Replace the op, or choose "
+            "`wrt` behind it; where 0 is meant, say so with `keras.ops.stop_gradient`, or with "
+            "zeros from a gradient written by hand.",
             report.unknown,
         )
     meant = all(place.op_type in MEANT for place in report.cuts)

@@ -30,6 +30,7 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
     cuts: list[Place] = []
     acting: list[Place] = []
     sizes: list[int] = [_size(program.avals[s]) for s in sources]
+    unknown: list[Place] = []
     resists = False
     needed = program.needed(traced.outputs, [*sources])
     ends = (traced.outputs, *(found.inputs for found in needed))
@@ -46,8 +47,14 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
         if operation.type in CALLING_PYTHON:
             acting.append(place)
         floats = [s for s in instruction.outputs if xp.has_derivative(program.avals[s].dtype)]
+        ends = traits_of(operation.type).ends or not floats
+        if found == Dependence.UNKNOWN and ends:
+            found = Dependence.CUT
+        if found == Dependence.ACTIVE and not ends and not operations.has_gradient(operation):
+            unknown.append(place)
+            found = Dependence.UNKNOWN
         if found == Dependence.ACTIVE:
-            if traits_of(operation.type).ends or not floats:
+            if ends:
                 cuts.append(place)
                 found = Dependence.CUT
             else:
@@ -70,7 +77,7 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
         cuts=tuple(cuts),
         by_hand=tuple(place for place in active if place.op_type in operations.BY_HAND),
         acting=tuple(acting),
-        unknown=(),
+        unknown=tuple(unknown),
         mended=(),
         rankless=(),
         resists_vectorising=resists,
