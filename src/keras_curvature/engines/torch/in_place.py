@@ -25,7 +25,6 @@ RENAMING = {
 
 
 OTHERWISE_CALLED = {
-    aten.bernoulli_.float: aten.bernoulli.p,
     aten.normal_.default: aten.normal_functional.default,
 }
 """Operations in place, and those that give the same as a new result under another name."""
@@ -38,10 +37,21 @@ def functional(func: Any, args: Any, kwargs: Any) -> tuple[Any, torch.Tensor]:
     given = dict(zip((a.name for a in arguments), args, strict=False)) | kwargs
     changed = [given[a.name] for a in arguments if a.is_write and a.name in given]
     packet = getattr(aten, name.removesuffix("_"), None)
-    overload = OTHERWISE_CALLED.get(func, getattr(packet, func._overloadname, None))
-    if overload is None or overload._schema.is_mutable or len(changed) != 1:
+    overload = OTHERWISE_CALLED.get(func) or _alike(func, packet)
+    if overload is None or len(changed) != 1:
         raise NotTracedError(
             f"The model calls `torch.{name}`, which changes a tensor in place in a way that is not "
             "known here. Write it so that it gives a new tensor."
         )
     return overload, changed[0]
+
+
+def _alike(func: Any, packet: Any) -> Any:
+    """The overload that takes the same and changes nothing, or `None`."""
+    found = [getattr(packet, name) for name in packet.overloads()] if packet is not None else []
+    taken = _taken(func)
+    return next((f for f in found if not f._schema.is_mutable and _taken(f) == taken), None)
+
+
+def _taken(func: Any) -> list[tuple[str, str]]:
+    return [(argument.name, str(argument.type)) for argument in func._schema.arguments]

@@ -43,9 +43,14 @@ def linear_one_by_one() -> Rule:
 
 def written_over() -> Rule:
     """What is put in the place of all that a tensor was."""
-    return linear_in(
-        (1,), lambda step, i, s: spread(s, step.inputs[1]).expand(len(s), *step.outputs[0].shape)
-    )
+
+    def on_stack(step: Step, i: int, stack: Any) -> Any:
+        x, y = step.inputs[1], step.outputs[0]
+        whole = spread(stack, x)
+        whole = whole.reshape(len(whole), *[1] * (y.ndim - x.ndim), *x.shape)
+        return whole.expand(len(whole), *y.shape)
+
+    return linear_in((1,), on_stack, never)
 
 
 def axes_of_stack(step: Step, name: str = "dim") -> tuple[int, ...]:
