@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Operation:
     results: tuple[Any, ...]
     shifts: bool = False
 
-    @property
+    @functools.cached_property
     def is_complex(self) -> bool:
         """Whether complex numbers are in it, of which formulas of real ones need not hold."""
         avals = (*self.avals, *self.results)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch._decomp import get_decompositions
 
+from keras_curvature.engines.torch.refusals import NotTracedError
 from keras_curvature.engines.torch.softmax_functions import logsumexp
 
 aten = torch.ops.aten
@@ -128,6 +129,36 @@ def _cdist(a: Any, b: Any, p: float, mode: Any = None) -> Any:
     return torch.linalg.vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
 
 
+def _heaviside(x: Any, at_0: Any) -> Any:
+    return torch.where(x == 0, at_0, (x > 0).to(x.dtype))
+
+
+def _rrelu(
+    x: Any, noise: Any, low: Any = 1 / 8, high: Any = 1 / 3, training: bool = False, *_: Any
+) -> Any:
+    """Outside of training."""
+    if training:
+        raise NotTracedError(
+            "The model calls `rrelu` in training, whose slopes are random. Call its `eval()` first."
+        )
+    return torch.where(x > 0, x, (low + high) / 2 * x)
+
+
+def _logcumsumexp(x: Any, dim: int) -> Any:
+    """By sums of ever more neighbours: PyTorch's own derivative has the logarithm of a gradient."""
+    size, reach = x.shape[dim] if x.ndim else 1, 1
+    while reach < size:
+        rest = size - reach
+        more = torch.logaddexp(x.narrow(dim, reach, rest), x.narrow(dim, 0, rest))
+        x, reach = torch.cat([x.narrow(dim, 0, reach), more], dim), 2 * reach
+    return x
+
+
+def _polar(size: Any, angle: Any) -> Any:
+    """Of any size: PyTorch's own derivative is that of a positive one."""
+    return torch.complex(size * torch.cos(angle), size * torch.sin(angle))
+
+
 def _sinc(x: Any) -> Any:
     scaled = math.pi * x
     zero = x == 0
@@ -148,15 +179,19 @@ OWN: dict[Any, Callable[..., Any]] = {
     aten.dot.default: lambda a, b: torch.sum(a * b),
     aten.frac.default: lambda x: x - torch.trunc(x),
     aten.hardshrink.default: lambda x, lambd=0.5: torch.where(torch.abs(x) > lambd, x, 0.0),
+    aten.heaviside.default: _heaviside,
     aten.huber_loss.default: _huber,
     aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),
     aten.lerp.Tensor: lambda a, b, weight: a + weight * (b - a),
     aten.linalg_cross.default: lambda a, b, *, dim=-1: _cross(a, b, dim),
+    aten.logcumsumexp.default: _logcumsumexp,
     aten.logit.default: _logit,
     aten.logsumexp.default: logsumexp,
     aten.mish.default: lambda x: x * torch.tanh(torch.nn.functional.softplus(x)),
     aten.native_group_norm.default: _group_norm,
     aten.native_layer_norm.default: _layer_norm,
+    aten.polar.default: _polar,
+    aten.rrelu_with_noise.default: _rrelu,
     aten.rsub.Scalar: lambda x, other, alpha=1: -alpha * x + other,
     aten.rsub.Tensor: lambda x, other, *, alpha=1: -alpha * x + other,
     aten.sinc.default: _sinc,

@@ -111,7 +111,7 @@ def emit(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
     is_float = bool(results) and results[0].dtype.is_floating_point
     if is_float:
         override = OVERRIDES.get(operation.type)
-        if override is not None:
+        if override is not None and not operation.is_complex:
             return [override(operation.params, *inputs)]
         if operation.type in FROM_INTEGERS and not _has_floats(inputs):
             wide = widened(results[0].dtype, dtype)

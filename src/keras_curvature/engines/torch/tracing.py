@@ -37,6 +37,17 @@ def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
 
 
 @contextlib.contextmanager
+def _without_fast_paths() -> Iterator[None]:
+    """Keeps PyTorch's attention layers from kernels for inference, which have no derivative."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """What is traced here is recorded by nobody else, and draws no numbers from anybody's."""
     device = torch.device(DEFAULT_DEVICE)
@@ -47,6 +58,7 @@ def undisturbed() -> Iterator[None]:
         torch.random.fork_rng(devices),
         torch.inference_mode(False),
         torch.no_grad(),
+        _without_fast_paths(),
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
     ):
         yield
