@@ -2,10 +2,10 @@
 
     Δu + k² u = f on [0, 1]²,   u = 0 on the edge
 
-Helmholtz's equation, driven so that the wave is u = sin(πx) sin(2πy). A `torch.nn.Module` learns it from
-points alone, in the loop that everybody writes: batches of a `DataLoader`, `loss.backward()`,
-`optimizer.step()`. `kc.laplacian` takes the module as it is and gives a tensor that the gradient by
-the weights goes through. At the end the wave and its Laplacian are compared with the closed forms.
+Helmholtz's equation, driven so that the wave is u = sin(πx) sin(2πy). A `torch.nn.Module`
+learns it from points alone, in the loop that everybody writes: batches of a `DataLoader`,
+`loss.backward()`, `optimizer.step()`. `kc.laplacian` takes the module as it is and gives a tensor that
+the gradient by the weights goes through. At the end the wave and its Laplacian are compared with the closed forms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POINTS, BATCH = 4096, 256
 
 
 def wave(points: torch.Tensor) -> torch.Tensor:
-    """u at points (x, y): `(n, 1)`."""
+    """The wave at points (x, y): `(n, 1)`."""
     x, y = points[:, :1], points[:, 1:]
     return torch.sin(torch.pi * x) * torch.sin(2 * torch.pi * y)
 
@@ -58,6 +58,7 @@ class Membrane(torch.nn.Module):
         )
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
+        """At points (x, y): `(n, 1)`."""
         x, y = points[:, :1], points[:, 1:]
         edge = 16 * x * (1 - x) * y * (1 - y)
         return edge * self.network(2 * points - 1)
