@@ -2,10 +2,11 @@
 
     Δu + k² u = f on [0, 1]²,   u = 0 on the edge
 
-Helmholtz's equation, driven so that the wave is u = sin(πx) sin(2πy). A `torch.nn.Module`
-learns it from points alone, in the loop that everybody writes: batches of a `DataLoader`,
-`loss.backward()`, `optimizer.step()`. `kc.laplacian` takes the module as it is and gives a tensor that
-the gradient by the weights goes through. At the end the wave and its Laplacian are compared with the closed forms.
+Helmholtz's equation, driven so that the wave is u = sin(πx) sin(2πy). A `torch.nn.Module` learns
+it from points alone, in the loop that everybody writes: batches of a `DataLoader`,
+`loss.backward()`, `optimizer.step()`. `kc.laplacian` takes the module as it is and gives a tensor
+that the gradient by the weights goes through. At the end the wave and its Laplacian are compared
+with the closed forms.
 """
 
 from __future__ import annotations
