@@ -55,8 +55,8 @@ def require_as_traced(model: Model, x: Structure, output: Output, values: Array)
     call, dtypes = reference_call(model, inputs, selector(model, output), count)
     rounding = max(ROUNDING.get(dtype, 0) for dtype in dtypes)
     own, again, known = call(leaves), call(leaves), np.asarray(values[:count], "float64")
-    # What is rounded changes it, as TensorFlow's optimiser does: for it (x + c) - c is x.
-    with compilation.unoptimised():
+    # TensorFlow's optimiser, for one, changes what is rounded: (x + c) - c is x.
+    with compilation.rounding_otherwise():
         others = [call(leaves)]
     others += [call(_nudged(leaves, by)) for by in NUDGES]
     with np.errstate(invalid="ignore"):

@@ -45,6 +45,9 @@ def unoptimised() -> Iterator[None]:
     yield
 
 
+rounding_otherwise = unoptimised
+
+
 @contextlib.contextmanager
 def computing_in(dtype: Any) -> Iterator[None]:
     """Has float64 mean float64, whether or not the user has switched it on.

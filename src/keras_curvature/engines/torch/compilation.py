@@ -75,10 +75,16 @@ def _rounded_up(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def unoptimised() -> Iterator[None]:
+def rounding_otherwise() -> Iterator[None]:
     """What is called here comes to the same by other roundings."""
     with RoundingUp():
         yield
+
+
+@contextlib.contextmanager
+def unoptimised() -> Iterator[None]:
+    """PyTorch does what it is told, op by op: there is nothing to leave out."""
+    yield
 
 
 @contextlib.contextmanager
