@@ -21,10 +21,8 @@ INSTALL := $(PIP) install --constraint constraints.txt
 BENCH_INSTALL := $(subst $(BIN),$(BENCH_VENV)/bin,$(INSTALL))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # In a process of its own: Keras has one backend. XLA compiles hundreds of small programs once.
-ON_JAX := TEST_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
-	$(BIN)/python tools/when_installed.py jax -m pytest tests/backends tests/jax
-ON_TORCH := TEST_BACKEND=torch \
-	$(BIN)/python tools/when_installed.py torch -m pytest tests/backends tests/torch
+ON = TEST_BACKEND=$(1) XLA_FLAGS=--xla_backend_optimization_level=0 \
+	$(BIN)/python tools/when_installed.py $(1) -m pytest tests/backends tests/$(1)
 
 # Tests, pages and examples of docstrings that are not written for one backend: on all of them.
 NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \
@@ -50,15 +48,15 @@ demo: $(VENV)/.installed ## Train on x**2 and see its curvature (examples/quadra
 
 test: $(VENV)/.installed-backends ## Run the tests, without the slow ones
 	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
-	$(ON_JAX) -m "not slow"
-	$(ON_TORCH) -m "not slow"
+	$(call ON,jax) -m "not slow"
+	$(call ON,torch) -m "not slow"
 
 test-all: $(VENV)/.installed-backends test-browser test-backends ## Run all tests
 	$(PYTEST) -m "not browser" $(PYTEST_FLAGS)
 
 test-backends: $(VENV)/.installed-backends ## Run all tests of the other backends
-	$(ON_JAX) $(NEUTRAL)
-	$(ON_TORCH) $(NEUTRAL)
+	$(call ON,jax) $(NEUTRAL)
+	$(call ON,torch) $(NEUTRAL)
 
 # CHROMIUM=/path/to/chromium if it is not found; without one the tests are skipped and say so.
 test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (needs Chromium)

@@ -1,6 +1,6 @@
 """Runs Python on the arguments behind a package's name, where that package is installed.
 
-python tools/when_installed.py jax -m pytest tests/jax
+python tools/when_installed.py jax -m pytest tests/backends tests/jax
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_the_hessian_trains_a_kernel_of_zeros():
         np.testing.assert_allclose(old - new, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:The layer 'dropout' in DerivativeOutput")
+@pytest.mark.filterwarnings("ignore:The layer 'dropout")
 def test_states_of_the_inner_model_survive_training():
     """A gradient taken by hand inside of a layer leaves a tracer of JAX in these."""
     _, model = with_derivatives(
