@@ -45,3 +45,10 @@ def functional(func: Any, args: Any, kwargs: Any) -> tuple[Any, torch.Tensor]:
             "known here. Write it so that it gives a new tensor."
         )
     return overload, changed[0]
+
+
+def defaults(func: Any, args: Any) -> dict[str, Any]:
+    """What an operation in place takes where nothing is said: the other one may have no default."""
+    left = func._schema.arguments[len(args) :]
+    known = {a.name: a.default_value for a in left if a.has_default_value()}
+    return {name: value for name, value in known.items() if value is not None}
