@@ -17,6 +17,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
+# What is one backend's own asks for more of it: it is imported where that backend runs.
+_APART = {"jax", "programs", "tensorflow", "torch"} - {os.environ["KERAS_BACKEND"]}
+if os.environ["KERAS_BACKEND"] != "tensorflow":
+    _APART.discard("programs")
+collect_ignore = [f"src/keras_curvature/engines/{name}" for name in _APART]
+
+
 def pytest_collection_modifyitems(items):
     place = collections.Counter()
     for item in items:

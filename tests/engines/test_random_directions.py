@@ -27,3 +27,11 @@ def test_an_example_keeps_its_directions_whichever_are_drawn_with_it():
         sparse_rademacher([4, 50], 3, tf.constant([7, 2])), together[[7, 2]]
     )
     assert len({one.tobytes() for one in together}) == 9
+
+
+def test_every_entry_is_0_two_times_in_three():
+    """Those of the last digits too: there is one of each in a number, for some part of them."""
+    drawn = np.abs(sparse_rademacher([24_000], 0, tf.range(1000)).numpy())
+    share = drawn.reshape(1000, 12, 2000).mean(axis=(0, 2))
+    # Five standard deviations of two million draws; of twelve digits the last ones were 0.0047 off.
+    np.testing.assert_allclose(share, 1 / 3, atol=5 * np.sqrt(2 / 9 / 2e6))

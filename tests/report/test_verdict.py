@@ -85,7 +85,7 @@ def columns(count, n=256):
 def test_where_neighbours_are_too_far_to_tell_it_says_so(count, known):
     """Both are at the ceiling of the noise, which among 25 columns nothing tells."""
     x, y = columns(count)
-    net = model_of(lambda x: tf.sin(2 * x[:, :1]) + x[:, -1:] ** 2 / 2 - 0.5, count)
+    net = model_of(lambda x: keras.ops.sin(2 * x[:, :1]) + x[:, -1:] ** 2 / 2 - 0.5, count)
     measurer = ExactMeasurer(net, make_probe((x, y)), options=Options())
     found = verdict(measurer.measure()[""], measurer.f.activity)
     assert found.kind == "smooth"
@@ -94,7 +94,7 @@ def test_where_neighbours_are_too_far_to_tell_it_says_so(count, known):
 
 def test_among_many_columns_a_good_fit_says_nothing_of_noise():
     x, _ = columns(25)
-    net = model_of(lambda x: tf.sin(2 * x[:, :1]) + x[:, -1:] ** 2 / 2, 25)
+    net = model_of(lambda x: keras.ops.sin(2 * x[:, :1]) + x[:, -1:] ** 2 / 2, 25)
     measurer = ExactMeasurer(net, make_probe((x, np.asarray(net(x)))), options=Options())
     assert "not known" not in verdict(measurer.measure()[""], measurer.f.activity).sentence
 

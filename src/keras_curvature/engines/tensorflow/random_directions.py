@@ -11,8 +11,11 @@ BITS = 32
 """Signs that one random number gives: drawing a number for each would take as long as a layer."""
 
 
-DIGITS = 12
-"""Digits to the base 6 that one number of 32 bits gives, each value as likely to 1 in 10⁹."""
+DIGITS = 6
+"""Digits to the base 6 that one number of 32 bits gives: each value is as likely to 1 in 90,000.
+
+Twelve fit, but 2³² is less than twice 6¹²: the last ones would be 0 more often than 5.
+"""
 
 
 def sparse_rademacher(shape: Sequence[int], seed: int, examples: tf.Tensor) -> tf.Tensor:

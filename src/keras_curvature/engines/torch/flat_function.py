@@ -13,6 +13,7 @@ from keras_curvature.engines.programs.flat_function import ProgramFunction
 from keras_curvature.engines.programs.flattening import flattened
 from keras_curvature.engines.programs.trace import Trace
 from keras_curvature.engines.torch.any_batch import Traces
+from keras_curvature.engines.torch.operations import is_drawing
 from keras_curvature.engines.torch.refusals import DependsOnNumbersError
 from keras_curvature.engines.torch.tracing import plain, trace
 from keras_curvature.typing import Columns, Model, Output, Wrt
@@ -46,6 +47,13 @@ class FlatFunction(ProgramFunction):
                 plain(feeds[slot]).to(usual.program.avals[slot].dtype) for slot in usual.inputs
             ]
             return cast("Trace", traces.at(leaves))
+
+    @functools.cached_property
+    def draws(self) -> bool:
+        """Whether an output needs random numbers."""
+        traced = self.traced_for(self.examples)
+        needed = traced.program.needed(traced.outputs, ())
+        return any(is_drawing(step.operation.type) for step in needed)
 
     def _decides_so(self, trace: Trace, z: Any, rest: Sequence[Any]) -> bool:
         """Whether a model would come to the decisions of a trace."""

@@ -55,3 +55,10 @@ def _alike(func: Any, packet: Any) -> Any:
 
 def _taken(func: Any) -> list[tuple[str, str]]:
     return [(argument.name, str(argument.type)) for argument in func._schema.arguments]
+
+
+def defaults(func: Any, args: Any) -> dict[str, Any]:
+    """What an operation in place takes where nothing is said: the other one may have no default."""
+    left = func._schema.arguments[len(args) :]
+    known = {a.name: a.default_value for a in left if a.has_default_value()}
+    return {name: value for name, value in known.items() if value is not None}

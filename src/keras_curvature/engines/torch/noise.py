@@ -8,13 +8,11 @@ import keras
 
 from keras_curvature.engines.programs.activity_analysis import place_of
 from keras_curvature.engines.torch.arrays import spec
+from keras_curvature.engines.torch.operations import is_drawing
 from keras_curvature.engines.torch.tracing import trace
 
 SOME = 2
 """How many examples a model is looked at with."""
-
-DRAWING = ("bernoulli", "dropout", "multinomial", "normal", "rand", "uniform", "poisson")
-"""In the names of operations that draw random numbers."""
 
 
 def random_in_training(model: keras.Layer, inputs: Any, batch: int | None) -> str | None:
@@ -32,6 +30,6 @@ def random_in_training(model: keras.Layer, inputs: Any, batch: int | None) -> st
     noisy = [
         place_of(instruction.operation, layers).layer
         for instruction in training.program.needed(training.outputs, [])
-        if any(word in instruction.operation.type for word in DRAWING)
+        if is_drawing(instruction.operation.type)
     ]
     return noisy[0] if noisy else None

@@ -51,3 +51,12 @@ def _shaped(aval: Any) -> Any:
 def programs_in(operation: Operation) -> Iterator[Program]:
     """None: there are no loops."""
     return iter(())
+
+
+DRAWING = ("bernoulli", "dropout", "multinomial", "normal", "rand", "uniform", "poisson")
+"""In the names of operations that draw random numbers."""
+
+
+def is_drawing(op_type: str) -> bool:
+    """Whether operations of a type draw random numbers."""
+    return any(word in op_type for word in DRAWING)

@@ -20,7 +20,7 @@ from keras_curvature.engines.programs.program import Instruction, Operation, Slo
 from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of, type_of
 from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
 from keras_curvature.engines.torch.forward_context import Context
-from keras_curvature.engines.torch.in_place import RENAMING, functional
+from keras_curvature.engines.torch.in_place import RENAMING, defaults, functional
 from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
 from keras_curvature.engines.torch.refusals import DependsOnNumbersError, NotTracedError
 
@@ -233,7 +233,7 @@ class Recorder(TorchDispatchMode):
             return self._copied(*args)
         instead, tensor = functional(func, args, kwargs)
         self._keep(tensor)
-        call, inputs = call_of(instead, args, kwargs, self.source_of)
+        call, inputs = call_of(instead, args, defaults(func, args) | kwargs, self.source_of)
         output = func(*args, **kwargs)
         (slot,) = self._step(call.type, call, inputs, [tensor])
         self._store(tensor, slot)

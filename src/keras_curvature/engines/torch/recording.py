@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -25,16 +27,11 @@ _lock = threading.RLock()
 @contextlib.contextmanager
 def recording(recorder: Recorder) -> Iterator[None]:
     """Has a recorder see all that PyTorch does here, and what leads out of its sight refused."""
-    apply, detach, numpy = (
-        torch.autograd.Function.apply,
-        torch.Tensor.detach,
-        torch.Tensor.numpy,
-    )
-    to_list = torch.Tensor.tolist
+    detach, numpy, to_list = torch.Tensor.detach, torch.Tensor.numpy, torch.Tensor.tolist
 
-    def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    def applied(apply: Callable[..., Any], cls: Any, args: Any, kwargs: Any) -> Any:
         if kwargs or cls.__module__ in OURS or cls.__module__.partition(".")[0] == "torch":
-            return apply.__func__(cls, *args, **kwargs)
+            return apply(cls, *args, **kwargs)
         return recorder.apply(cls, args)
 
     def detached(self: torch.Tensor) -> torch.Tensor:
@@ -54,7 +51,6 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
     with _lock, contextlib.ExitStack() as stack:
         for owner, name, instead in (
-            (torch.autograd.Function, "apply", classmethod(applied)),
             (torch.Tensor, "detach", detached),
             (torch, "detach", detached),
             (torch.Tensor, "numpy", refusing(numpy, "a NumPy array")),
@@ -62,8 +58,45 @@ def recording(recorder: Recorder) -> Iterator[None]:
             (torch.Tensor, "tolist", refusing(to_list, "a list")),
         ):
             stack.enter_context(mock.patch.object(owner, name, instead))
+        stack.enter_context(_applying(applied))
         stack.enter_context(recorder)
         try:
             yield
         finally:
             recorder.restore()
+
+
+HOOK = "_keras_curvature_applied"
+"""The name of what stands for `autograd.Function.apply`, in the module of that."""
+
+
+def _code() -> types.CodeType:
+    """That of a method that calls the hook; with a cell for `super`, as the one in its place."""
+    __class__ = torch.autograd.Function
+
+    def instead(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        assert issubclass(cls, __class__)
+        return _keras_curvature_applied(cls, args, kwargs)  # type: ignore[name-defined]  # noqa: F821
+
+    return instead.__code__
+
+
+@contextlib.contextmanager
+def _applying(applied: Callable[..., Any]) -> Iterator[None]:
+    """Has `applied` called for all applications of an `autograd.Function`.
+
+    Those through `square = Square.apply` too, as most people write it: a name that was bound before
+    would not see another attribute of the class. The code of the one method is another one here.
+    """
+    method = torch.autograd.Function.apply.__func__
+    own = types.FunctionType(
+        method.__code__, method.__globals__, "apply", method.__defaults__, method.__closure__
+    )
+    before = method.__code__
+    method.__globals__[HOOK] = functools.partial(applied, own)
+    method.__code__ = _code()
+    try:
+        yield
+    finally:
+        method.__code__ = before
+        del method.__globals__[HOOK]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_curvature.engines.chunking import WHOLE, dividing
 from keras_curvature.engines.torch.arrays import constant
 from keras_curvature.engines.torch.compilation import is_eager
 from keras_curvature.engines.torch.flat_function import FlatFunction
+from keras_curvature.engines.torch.tracing import numbers_kept
 
 Compute = Callable[..., dict[str, Any]]
 
@@ -33,7 +35,12 @@ def function(
     how: None,
 ) -> Compute:
     """`compute`, on tensors, with a graph for the gradient by the weights where one is wanted."""
-    return lambda *given: compute(*map(constant, given))
+
+    def run(*given: Any) -> dict[str, Any]:
+        with numbers_kept() if f.draws else contextlib.nullcontext():
+            return compute(*map(constant, given))
+
+    return run
 
 
 def with_weights_of(f: FlatFunction, compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +83,7 @@ def as_called(f: FlatFunction) -> Callable[..., list[Any]]:
     """From a point and the other inputs to the outputs one by one."""
 
     def call(z: Any, rest: Sequence[Any]) -> list[Any]:
-        with torch.no_grad():
+        with torch.no_grad(), numbers_kept() if f.draws else contextlib.nullcontext():
             return f.apart(z, rest)
 
     return call

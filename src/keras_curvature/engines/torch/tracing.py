@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -36,6 +37,14 @@ def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
     return [arrays.spec((t.shape[0] or SOME, *t.shape[1:]), t.dtype) for t in inputs]
 
 
+def numbers_kept() -> AbstractContextManager[None]:
+    """What PyTorch draws behind this is what it would have drawn without it."""
+    device = torch.device(DEFAULT_DEVICE)
+    kept: AbstractContextManager[None]
+    kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    return kept
+
+
 @contextlib.contextmanager
 def _without_fast_paths() -> Iterator[None]:
     """Keeps PyTorch's attention layers from kernels for inference, which have no derivative."""
@@ -50,12 +59,10 @@ def _without_fast_paths() -> Iterator[None]:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """What is traced here is recorded by nobody else, and draws no numbers from anybody's."""
-    device = torch.device(DEFAULT_DEVICE)
-    devices = [device] if device.type == "cuda" else []
     with (
         outside(),  # there are no numbers where Keras looks for shapes
         temporarily_clear_interpreter_stack(),
-        torch.random.fork_rng(devices),
+        numbers_kept(),
         torch.inference_mode(False),
         torch.no_grad(),
         _without_fast_paths(),
