@@ -1,0 +1,90 @@
+"""What PyTorch itself gets wrong, or has not, is told."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import torch
+from keras import layers
+
+import keras_curvature as kc
+import truth
+from ailing import X, stack
+from keras_curvature.engines.torch.conversion import to_numpy
+
+SERIES = np.random.default_rng(0).normal(size=(8, 4, 3)).astype("float32")
+
+
+def attention(kind, *arguments):
+    x = keras.Input((4, 3))
+    found = kind(*arguments, name="attention")(x, x)
+    return keras.Model(x, layers.Dense(1)(layers.Flatten()(found)))
+
+
+MISSING = {
+    "MultiHeadAttention": (lambda: attention(layers.MultiHeadAttention, 2, 2), SERIES),
+    "GroupQueryAttention": (lambda: attention(layers.GroupQueryAttention, 2, 4, 2), SERIES),
+    "hard_sigmoid": (lambda: stack(layers.Dense(8, "silu"), layers.Activation("hard_sigmoid")), X),
+}
+"""Keras models of which PyTorch has no second derivative by any mode."""
+
+
+def second_derivative_of_pytorch(model, x):
+    point = torch.from_numpy(x).requires_grad_()
+    (slope,) = torch.autograd.grad(model(point).sum(), point, create_graph=True)
+    return torch.autograd.grad(slope.sum(), point)
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_pytorch_lacks_is_right_here(name):
+    """By differences of values."""
+    make, x = MISSING[name]
+    keras.utils.set_random_seed(0)
+    model, x = make(), x[:4]
+    with pytest.raises(RuntimeError, match="derivative for"):
+        second_derivative_of_pytorch(model, x)
+    flat = x.reshape(len(x), -1).astype("float64")
+
+    def value(points):
+        points = points.reshape(-1, *x.shape[1:])
+        found = kc.derivatives(model, points, ["value"], dtype="float64")
+        return to_numpy(found["value"])
+
+    known = truth.hessian_of_value(value, flat, 0.01)
+    for engine in ("taylor", "nested"):
+        found = to_numpy(kc.hessian(model, x, engine=engine, dtype="float64"))
+        np.testing.assert_allclose(found.reshape(known.shape), known, rtol=0, atol=1e-9)
+
+
+def root(x):
+    """Of what is positive; the slope at the other numbers is infinite times 0."""
+    return torch.where(x[:, :1] > 0, torch.sqrt(x[:, :1]), x[:, :1] ** 2)
+
+
+def test_what_pytorch_itself_gets_wrong_is_told():
+    report = kc.diagnose(root, X, compare_tapes=True)
+    (finding,) = [f for f in report.findings if f.kind == "PyTorch wrong"]
+    assert "NaN" in finding.found, str(report)
+    assert "PyTorch wrong" not in kc.diagnose(root, X).kinds
+
+
+def margin(x):
+    labels = torch.zeros(len(x), dtype=torch.int64)
+    return torch.nn.functional.multi_margin_loss(x**2, labels, reduction="none")
+
+
+def test_what_pytorch_has_no_second_derivative_of_is_told():
+    (finding,) = kc.diagnose(margin, X).findings
+    assert finding.kind == "no derivative"
+    assert "multi_margin_loss in the op" in finding.where
+
+
+def test_what_has_no_derivative_and_says_it_is_0_is_refused():
+    """PyTorch marks its Bessel functions as constant."""
+    x = torch.from_numpy(X).requires_grad_()
+    assert not torch.special.bessel_j0(x).requires_grad
+    with pytest.raises(ValueError, match="PyTorch has no derivative for special_bessel_j0"):
+        kc.laplacian(torch.special.bessel_j0, X)
+    constant = kc.laplacian(lambda x: x**2 + torch.special.bessel_j0(x.detach()), X)
+    np.testing.assert_allclose(to_numpy(constant), 2, rtol=1e-6)
