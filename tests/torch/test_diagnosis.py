@@ -88,3 +88,28 @@ def test_what_has_no_derivative_and_says_it_is_0_is_refused():
         kc.laplacian(torch.special.bessel_j0, X)
     constant = kc.laplacian(lambda x: x**2 + torch.special.bessel_j0(x.detach()), X)
     np.testing.assert_allclose(to_numpy(constant), 2, rtol=1e-6)
+
+
+@pytest.fixture
+def float64():
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+def test_layers_of_a_float64_model_that_compute_in_float32_are_named(float64):
+    """Keras's ops round float64, PyTorch's own do not: seen in what each layer gives."""
+    keras.utils.set_random_seed(0)
+    own = layers.Lambda(lambda t: torch.sin(t), name="own")
+    hidden = [layers.Dense(8, name="rounded"), own, layers.LayerNormalization(name="mean")]
+    model, given, rounding = stack(*hidden), X, set()
+    for layer in model.layers:
+        given = to_numpy(layer(given.astype("float64")))
+        if np.array_equal(given, given.astype("float32")):
+            rounding.add(layer.name)
+    report = kc.diagnose(model, X.astype("float64"))
+    (finding,) = [f for f in report.findings if f.kind == "below float64"]
+    assert set(finding.layers) == rounding == {"rounded", "mean", "readout"}
