@@ -122,7 +122,7 @@ LAYERS = {
         for mode in ("area", "bicubic", "bilinear", "nearest", "nearest-exact")
     },
     **{
-        name: lambda x, pool=getattr(F, name): pool(x[:, None] ** 2, 2)
+        name: lambda x, name=name: getattr(F, name)(x[:, None] ** 2, 2)
         for name in ("avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d", "max_pool1d")
     },
     "lp_pool1d": lambda x: F.lp_pool1d(x[:, None], 2, 2),
@@ -131,7 +131,7 @@ LAYERS = {
 
 ACTIVATIONS = {
     **{
-        name: lambda x, function=getattr(F, name): function(2.6 * x)
+        name: lambda x, name=name: getattr(F, name)(2.6 * x)
         for name in (
             *("celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh"),
             *("leaky_relu", "logsigmoid", "mish", "relu", "relu6", "rrelu", "selu", "silu"),
@@ -175,7 +175,7 @@ LOSSES = {
 
 OF_A_NUMBER = {
     **{
-        name: lambda x, function=getattr(special, name): function(x.abs() + 0.2)
+        name: lambda x, name=name: getattr(special, name)(x.abs() + 0.2)
         for name in (
             *("digamma", "entr", "erf", "erfc", "erfcx", "exp2", "expit", "expm1", "gammaln"),
             *("i0", "i0e", "i1", "i1e", "log1p", "log_ndtr", "ndtr", "psi", "sinc"),
