@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
 from keras_curvature.engines.torch.arrays import widened
+from keras_curvature.engines.torch.generators import Seeded
 
 OPERANDS = {"self", "other", "exponent", "min", "max", "min_val", "max_val"}
 """Arguments that are inputs also where they are numbers: those of functions of each number."""
@@ -79,6 +80,8 @@ LAYOUTS = {
 
 def _runner(call: Call, dtype: Any) -> Callable[[Sequence[Any]], Any]:
     function = LAYOUTS.get(call.function, call.function)
+    if isinstance(call.kwargs.get("generator"), Seeded):
+        return _drawing(call, dtype)
     kwargs = {name: _widened(value, dtype) for name, value in call.kwargs.items()}
     args = tuple(_widened(value, dtype) for value in call.args)
     plain = all(isinstance(x, Hole) for x in args) and not any(
@@ -97,6 +100,18 @@ def _runner(call: Call, dtype: Any) -> Callable[[Sequence[Any]], Any]:
     return lambda inputs: function(
         *(fill(x, inputs) for x in args), **{name: fill(x, inputs) for name, x in kwargs.items()}
     )
+
+
+def _drawing(call: Call, dtype: Any) -> Callable[[Sequence[Any]], Any]:
+    """With a generator that begins anew each time."""
+    seeded, rest = call.kwargs["generator"], {**call.kwargs}
+    del rest["generator"]
+
+    def run(inputs: Sequence[Any]) -> Any:
+        function = functools.partial(call.function, generator=seeded.again())
+        return _runner(replace(call, function=function, kwargs=rest), dtype)(inputs)
+
+    return run
 
 
 def _widened(value: Any, dtype: Any) -> Any:

@@ -139,11 +139,13 @@ def is_eager(tensors: Any = ()) -> bool:
 
 def require_eager(function: str) -> None:
     """Raises ValueError while PyTorch traces: what a function does next depends on numbers."""
-    if not is_eager():
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    mapped = any(level.key() == torch._C._functorch.TransformType.Vmap for level in levels)
+    if mapped or not is_eager():
         raise ValueError(
             f"`{function}` must be called eagerly, as what it does depends on the data. Received: "
-            "a call while PyTorch or Keras traces, as `torch.export` does. Call it outside, or in "
-            "a Keras callback."
+            "a call while PyTorch or Keras traces, as `torch.vmap` and `torch.export` do. Call it "
+            "outside, or in a Keras callback."
         )
 
 

@@ -20,6 +20,7 @@ from keras_curvature.engines.programs.program import Instruction, Operation, Slo
 from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of, type_of
 from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
 from keras_curvature.engines.torch.forward_context import Context
+from keras_curvature.engines.torch.generators import Seeded
 from keras_curvature.engines.torch.in_place import RENAMING, defaults, functional
 from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
 from keras_curvature.engines.torch.refusals import DependsOnNumbersError, NotTracedError
@@ -91,6 +92,7 @@ class Recorder(TorchDispatchMode):
         self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._dependent: set[Slot] = set()
         self._meant = False
+        self._generators: dict[torch.Generator, torch.Generator] = {}
         self._order = 0
         self._number = 0
 
@@ -155,13 +157,18 @@ class Recorder(TorchDispatchMode):
             return self._number_of(func, args)
         if func in RENAMING:
             return self._renamed(func, args, kwargs)
+        noted, given = kwargs, kwargs.get("generator")
+        if given is not None:
+            own = self._generators.setdefault(given, given.clone_state())
+            noted = kwargs | {"generator": Seeded(own)}
+            kwargs = kwargs | {"generator": own}
         if func._schema.is_mutable:
-            return self._written(func, args, kwargs)
+            return self._written(func, args, kwargs, noted)
         output = func(*args, **kwargs)
         if name in SAME or (name == "detach" and not self._meant):
             self._same(args[0], output)
         else:
-            self._note(func, args, kwargs, output)
+            self._note(func, args, noted, output)
         return output
 
     def _number_of(self, func: Any, args: Any) -> Any:
@@ -227,13 +234,13 @@ class Recorder(TorchDispatchMode):
         self._put(args[0], slot)
         return output
 
-    def _written(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def _written(self, func: Any, args: Any, kwargs: Any, noted: Any) -> Any:
         """An operation in place, as one that gives a new result."""
         if func is aten.copy_.default:
             return self._copied(*args)
-        instead, tensor = functional(func, args, kwargs)
+        instead, tensor = functional(func, args, noted)
         self._keep(tensor)
-        call, inputs = call_of(instead, args, defaults(func, args) | kwargs, self.source_of)
+        call, inputs = call_of(instead, args, defaults(func, args) | noted, self.source_of)
         output = func(*args, **kwargs)
         (slot,) = self._step(call.type, call, inputs, [tensor])
         self._store(tensor, slot)

@@ -233,15 +233,17 @@ OF_WHOLE_ROWS: dict[str, Rule] = {
 
 WITHOUT_DERIVATIVE: dict[str, Rule] = {
     **dict.fromkeys(
-        ("argmax", "argmin", "argsort", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
-         "bucketize", "ceil", "eq", "floor", "floor_divide", "isfinite", "isinf", "isnan",
-         "logical_and", "logical_not", "logical_or", "logical_xor", "ne", "nextafter", "round",
-         "searchsorted", "signbit", "stop_gradient", "trunc"),
+        ("argmax", "argmin", "argsort", "bernoulli", "binomial", "bitwise_and", "bitwise_not",
+         "bitwise_or", "bitwise_xor", "bucketize", "ceil", "eq", "floor", "floor_divide",
+         "isfinite", "isinf", "isnan", "logical_and", "logical_not", "logical_or", "logical_xor",
+         "multinomial", "ne", "nextafter", "poisson", "round", "searchsorted", "signbit",
+         "stop_gradient", "trunc"),
         nothing(),
     ),
     **dict.fromkeys(
-        ("empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like",
-         "zero", "zeros_like"),
+        ("cauchy", "empty_like", "exponential", "full_like", "geometric", "log_normal",
+         "new_empty", "new_full", "new_ones", "new_zeros", "normal_functional", "ones_like",
+         "rand_like", "randint_like", "randn_like", "random", "uniform", "zero", "zeros_like"),
         nothing(shapes_only=True, switches=elsewhere),
     ),
     **dict.fromkeys(("ge", "gt", "le", "lt"), nothing(switches=difference)),
