@@ -375,7 +375,9 @@ IN_PLACE = {
         for name in ("exp_", "neg_", "sigmoid_", "sin_", "square_", "tanh_", "zero_")
     },
     "add_": lambda x: x.clone().add_(x**2),
+    "addcmul_": lambda x: x.clone().addcmul_(x, x, value=0.5),
     "clamp_": lambda x: x.clone().clamp_(-0.2, 0.3) * x,
+    "hardswish[inplace]": lambda x: F.hardswish(2.6 * x, inplace=True),
     "index_add_": lambda x: (x**2).index_add_(1, torch.tensor([0, 1]), x[:, :2]),
     "masked_fill_": lambda x: (x**2).masked_fill_(x > 0, 0.0),
     "relu[inplace]": lambda x: F.relu(x.clone(), inplace=True) * x,

@@ -20,11 +20,9 @@ FUSED = (
     aten._native_batch_norm_legit,
     aten._native_batch_norm_legit_no_training,
     aten._safe_softmax,
-    aten.addmm,
-    aten.addmv,
     aten.aminmax,
-    aten.baddbmm,
     aten.binary_cross_entropy,
+    aten.binary_cross_entropy_with_logits,
     aten.glu,
     aten.hardsigmoid,
     aten.hardswish,
@@ -46,6 +44,17 @@ FUSED = (
 """Those that PyTorch itself takes apart into other ATen operations."""
 
 Dims = Sequence[int] | None
+
+
+def _plus_product(multiply: Any) -> Callable[..., Any]:
+    """`beta * c + alpha * multiply(a, b)`, without factors of 1."""
+
+    def function(c: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+        product = multiply(a, b)
+        product = product if alpha == 1 else alpha * product
+        return product if beta == 0 else product + (c if beta == 1 else beta * c)
+
+    return function
 
 
 def _moments(
@@ -169,6 +178,9 @@ def _sinc(x: Any) -> Any:
 OWN: dict[Any, Callable[..., Any]] = {
     aten.addcdiv.default: lambda x, a, b, *, value=1: x + value * (a / b),
     aten.addcmul.default: lambda x, a, b, *, value=1: x + value * (a * b),
+    aten.addmm.default: _plus_product(torch.mm),
+    aten.addmv.default: _plus_product(torch.mv),
+    aten.baddbmm.default: _plus_product(torch.bmm),
     aten.addr.default: lambda x, a, b, *, beta=1, alpha=1: (
         beta * x + alpha * a[:, None] * b[None, :]
     ),

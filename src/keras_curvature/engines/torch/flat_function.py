@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
+import keras
 import torch
 
 from keras_curvature.engines.inputs import Inputs
@@ -13,6 +15,7 @@ from keras_curvature.engines.programs.flat_function import ProgramFunction
 from keras_curvature.engines.programs.flattening import flattened
 from keras_curvature.engines.programs.trace import Trace
 from keras_curvature.engines.torch.any_batch import Traces
+from keras_curvature.engines.torch.dtypes import is_floating
 from keras_curvature.engines.torch.operations import is_drawing
 from keras_curvature.engines.torch.refusals import DependsOnNumbersError
 from keras_curvature.engines.torch.tracing import plain, trace
@@ -75,7 +78,19 @@ def flatten(
     columns: Columns = None,
 ) -> FlatFunction:
     """Traces `model` and lays its inputs and outputs flat: see `flattened`."""
-    wanted = model, inputs, output, wrt, dtype, columns
+    wanted = model, _as_taken(model, inputs), output, wrt, dtype, columns
     kept = functools.partial(Traces, batch=inputs.batch)
     found: FlatFunction = flattened(FlatFunction, trace, kept, *wanted)
     return found
+
+
+def _as_taken(model: Model, inputs: Inputs) -> Inputs:
+    """The inputs in the dtype of the weights of a module of PyTorch, which takes no other."""
+    if isinstance(model, keras.Layer) or not isinstance(model, torch.nn.Module):
+        return inputs
+    own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    specs = [
+        replace(s, dtype=own) if own is not None and is_floating(s.dtype) else s
+        for s in inputs.specs
+    ]
+    return replace(inputs, specs=tuple(specs))

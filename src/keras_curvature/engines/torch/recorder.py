@@ -147,6 +147,9 @@ class Recorder(TorchDispatchMode):
         if taken_apart is not None:
             with self:
                 return taken_apart(*args, **kwargs)
+        if func._can_decompose():  # made of others, which PyTorch does above here for a model's own
+            with self:
+                return func.decompose(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name in REFUSED or func._overloadname == "out":
             raise NotTracedError(
@@ -239,6 +242,10 @@ class Recorder(TorchDispatchMode):
         if func is aten.copy_.default:
             return self._copied(*args)
         instead, tensor = functional(func, args, noted)
+        taken_apart = DECOMPOSITIONS.get(instead)
+        if taken_apart is not None:
+            with self:
+                return tensor.copy_(taken_apart(*args, **kwargs))
         self._keep(tensor)
         call, inputs = call_of(instead, args, defaults(func, args) | noted, self.source_of)
         output = func(*args, **kwargs)

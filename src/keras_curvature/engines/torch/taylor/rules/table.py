@@ -104,6 +104,8 @@ LINEAR: dict[str, Rule] = {
     "sum": moved(summed),
     "transpose": moved(transposed),
     "unbind": parted(lambda step, stack, dim: stack.unbind(dim)),
+    "unsafe_split": parted(split),
+    "unsafe_split_with_sizes": parted(split),
     "unsqueeze": moved(reshaped),
     "view": moved(reshaped),
     **dict.fromkeys(
