@@ -47,14 +47,14 @@ def activity_of(traced: Any, sources: Sequence[Slot], layers: Sequence[str]) -> 
         if operation.type in CALLING_PYTHON:
             acting.append(place)
         floats = [s for s in instruction.outputs if xp.has_derivative(program.avals[s].dtype)]
-        ends = traits_of(operation.type).ends or not floats
-        if found == Dependence.UNKNOWN and ends:
+        is_end = traits_of(operation.type).ends or not floats
+        if found == Dependence.UNKNOWN and is_end:
             found = Dependence.CUT
-        if found == Dependence.ACTIVE and not ends and not operations.has_gradient(operation):
+        if found == Dependence.ACTIVE and not is_end and not operations.has_gradient(operation):
             unknown.append(place)
             found = Dependence.UNKNOWN
         if found == Dependence.ACTIVE:
-            if ends:
+            if is_end:
                 cuts.append(place)
                 found = Dependence.CUT
             else:

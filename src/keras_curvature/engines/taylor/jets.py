@@ -74,9 +74,8 @@ class Base:
     def sum_of_squares(self) -> Tensor:
         """Of the first derivatives over the directions."""
         self.parts()
-        if self._squares is None:
-            self._squares = xp.sum_of_squares_over_directions(self.first)
-        return self._squares
+        known = self._squares  # not kept if it is not: in a branch of a graph it is of that alone
+        return xp.sum_of_squares_over_directions(self.first) if known is None else known
 
 
 class Pending:
