@@ -22,7 +22,8 @@ from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
 from keras_curvature.engines.torch.forward_context import Context
 from keras_curvature.engines.torch.generators import Seeded
 from keras_curvature.engines.torch.in_place import RENAMING, defaults, functional
-from keras_curvature.engines.torch.memory import READ, WRITE, Memory, geometry_of
+from keras_curvature.engines.torch.memory import Memory
+from keras_curvature.engines.torch.places import Places
 from keras_curvature.engines.torch.refusals import DependsOnNumbersError, NotTracedError
 
 aten = torch.ops.aten
@@ -48,30 +49,6 @@ class Decision:
     number: int
 
 
-@dataclass
-class _Storage:
-    """A piece of memory, and what writes in place have made of it.
-
-    Attributes:
-        owner: the tensor that was seen in it first, which is kept.
-        slot: what stands for the owner now.
-        version: how often it was written to.
-    """
-
-    owner: torch.Tensor
-    slot: Slot
-    version: int = 0
-
-
-@dataclass
-class _Place:
-    """What stands for a tensor, and the version of its memory when it did."""
-
-    tensor: torch.Tensor
-    slot: Slot
-    version: int
-
-
 class Recorder(TorchDispatchMode):
     """Writes down operations for as long as it is entered."""
 
@@ -86,8 +63,7 @@ class Recorder(TorchDispatchMode):
         self.avals: dict[Slot, Aval] = {}
         self.weights: dict[int, tuple[torch.Tensor, Slot]] = {}
         self._lists: list[list[Instruction]] = [[]]
-        self._places: dict[int, _Place] = {}
-        self._storages: dict[int, _Storage] = {}
+        self._places = Places(self._step)
         self.decisions: list[Decision] = []
         self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._dependent: set[Slot] = set()
@@ -100,7 +76,7 @@ class Recorder(TorchDispatchMode):
         """Has a slot stand for a tensor that the program is given."""
         slot = self._slot(tensor)
         self._dependent.add(slot)
-        self._put(tensor, slot)
+        self._places.put(tensor, slot)
         return slot
 
     def weight(self, tensor: torch.Tensor) -> Slot:
@@ -114,15 +90,12 @@ class Recorder(TorchDispatchMode):
         """The slot of a tensor, or the tensor itself if it is a constant."""
         if not isinstance(value, torch.Tensor):
             return value
-        place = self._places.get(id(value))
-        if place is None:
-            if isinstance(value, torch.nn.Parameter) or id(value) in self._buffers:
-                return self.weight(value)
-            return value
-        storage = self._storages.get(_memory(value))
-        if storage is not None and place.version != storage.version:
-            self._read_again(value, place, storage)
-        return place.slot
+        slot = self._places.slot_of(value)
+        if slot is not None:
+            return slot
+        if isinstance(value, torch.nn.Parameter) or id(value) in self._buffers:
+            return self.weight(value)
+        return value
 
     def is_dependent(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor depends on what the program is given."""
@@ -192,24 +165,17 @@ class Recorder(TorchDispatchMode):
         self.avals[slot] = Aval(tuple(like.shape), like.dtype)
         return slot
 
-    def _put(self, tensor: torch.Tensor, slot: Slot) -> None:
-        memory = _memory(tensor)
-        storage = self._storages.get(memory)
-        if storage is None or storage.owner.device != tensor.device:
-            storage = self._storages[memory] = _Storage(tensor, slot)
-        self._places[id(tensor)] = _Place(tensor, slot, storage.version)
-
     def _same(self, given: Any, output: torch.Tensor) -> None:
         source = self.source_of(given)
         if isinstance(source, Slot) and output is not given:
-            self._put(output, source)
+            self._places.put(output, source)
 
     def _note(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         call, inputs = call_of(func, args, kwargs, self.source_of)
         kind = "stop_gradient" if func is aten.detach.default else type_of(call, inputs)
         results = [y for y in pytree.tree_leaves(output) if isinstance(y, torch.Tensor)]
         for y, slot in zip(results, self._step(kind, call, inputs, results), strict=True):
-            self._put(y, slot)
+            self._places.put(y, slot)
 
     def _step(
         self,
@@ -234,7 +200,7 @@ class Recorder(TorchDispatchMode):
         call, inputs = call_of(RENAMING[func], args, kwargs, self.source_of)
         output = func(*args, **kwargs)
         (slot,) = self._step(call.type, call, inputs, [output])
-        self._put(args[0], slot)
+        self._places.put(args[0], slot)
         return output
 
     def _written(self, func: Any, args: Any, kwargs: Any, noted: Any) -> Any:
@@ -250,7 +216,7 @@ class Recorder(TorchDispatchMode):
         call, inputs = call_of(instead, args, defaults(func, args) | noted, self.source_of)
         output = func(*args, **kwargs)
         (slot,) = self._step(call.type, call, inputs, [tensor])
-        self._store(tensor, slot)
+        self._places.store(tensor, slot)
         return output
 
     def _copied(self, tensor: torch.Tensor, given: torch.Tensor, *_: Any) -> torch.Tensor:
@@ -263,45 +229,13 @@ class Recorder(TorchDispatchMode):
         if given.shape != tensor.shape:
             source = self._derived(aten.expand.default, (source, list(tensor.shape)), tensor)
         tensor.copy_(given)
-        self._store(tensor, source)
+        self._places.store(tensor, source)
         return tensor
 
     def _keep(self, tensor: torch.Tensor) -> None:
         """Remembers the numbers of what is written to and is not made here."""
-        if id(tensor) in self.weights or self._is_outside(tensor):
+        if id(tensor) in self.weights or not self._places.know(tensor):
             self._before.append((tensor, tensor.detach().clone()))
-
-    def _is_outside(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor is neither given nor made here: what a module holds besides weights."""
-        return id(tensor) not in self._places and _memory(tensor) not in self._storages
-
-    def _store(self, tensor: torch.Tensor, slot: Slot) -> None:
-        """Has a slot stand for a tensor that was written in place, and for all others there."""
-        memory = _memory(tensor)
-        storage = self._storages.get(memory)
-        if storage is None:
-            self._put(tensor, slot)
-            return
-        storage.version += 1
-        owner = storage.owner
-        if geometry_of(owner) == geometry_of(tensor):
-            storage.slot = slot
-        else:
-            write = Memory(WRITE, geometry_of(owner), geometry_of(tensor))
-            (storage.slot,) = self._step(WRITE, write, (storage.slot, slot), [owner])
-            owners = self._places.get(id(owner))
-            if owners is not None:
-                owners.slot, owners.version = storage.slot, storage.version
-        self._places[id(tensor)] = _Place(tensor, slot, storage.version)
-
-    def _read_again(self, tensor: torch.Tensor, place: _Place, storage: _Storage) -> None:
-        """What a tensor is after another one wrote to its memory."""
-        if geometry_of(storage.owner) == geometry_of(tensor):
-            place.slot = storage.slot
-        else:
-            read = Memory(READ, geometry_of(storage.owner), geometry_of(tensor))
-            (place.slot,) = self._step(READ, read, (storage.slot,), [tensor])
-        place.version = storage.version
 
     def _derived(
         self,
@@ -360,7 +294,7 @@ class Recorder(TorchDispatchMode):
             results = [y.clone() for y in results]
         slots = self._step("autograd_function", written, written.arguments, results)
         for y, slot in zip(results, slots, strict=True):
-            self._put(y, slot)
+            self._places.put(y, slot)
         if alone:
             return results[0]
         found = iter(results)
@@ -387,10 +321,6 @@ class Recorder(TorchDispatchMode):
             for x, g in zip(given, [*back, *[None] * len(given)], strict=False)
             if isinstance(x, torch.Tensor)
         ]
-
-
-def _memory(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _aval(value: Any) -> Any:
