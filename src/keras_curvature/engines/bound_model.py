@@ -155,6 +155,8 @@ class BoundModel:
         out, arg = self.f.outputs, self.f.inputs
         if name == quantities.HESSIAN:
             return out, arg, arg
+        if name == quantities.DIVERGENCE:
+            return ()
         if name in (quantities.JACOBIAN, quantities.DIAGONAL, quantities.PRODUCT):
             return out, arg
         return (out,)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from keras_curvature.engines import chunking
@@ -13,15 +16,19 @@ from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.quantities import (
     ALONG_AXES,
     ALONG_V,
+    BIHARMONIC,
     CURVATURE,
     DIAGONAL,
     DIRECTIONAL,
+    DIVERGENCE,
     HESSIAN,
     JACOBIAN,
     LAPLACIAN,
     PRODUCT,
     SLOPE,
     VALUE,
+    Partial,
+    partials_among,
 )
 from keras_curvature.engines.traced_function import TracedFunction
 from keras_curvature.typing import Tensor
@@ -107,7 +114,36 @@ class Engine(ABC, Generic[F]):
             product = self.hessian_rows(f, z, rest, v[None])[:, :, 0]
             results[PRODUCT] = product
             results[DIRECTIONAL] = xp.sum(product * v[:, None], axis=-1)
+        if DIVERGENCE in names:
+            results[DIVERGENCE] = self.divergence(f, z, rest)
+        if BIHARMONIC in names:
+            d = range(f.inputs.width)
+            terms = (self.partial(f, z, rest, (i, i, j, j)) for i, j in itertools.product(d, d))
+            results[BIHARMONIC] = functools.reduce(operator.add, terms)
+        for name, partial in partials_among(names).items():
+            results[name] = self.partial(f, z, rest, partial)
         return {name: results[name] for name in names}
+
+    def divergence(self, f: F, z: Tensor, rest: Sequence[Tensor]) -> Tensor:
+        """The sum of the derivatives of each output by the input of its place, `(n,)`."""
+        _, jacobian = first_derivatives.value_and_jacobian(f, z, rest)
+        return xp.trace(jacobian)
+
+    def partial(self, f: F, z: Tensor, rest: Sequence[Tensor], by: Partial) -> Tensor:
+        """A partial derivative `(n, m)`: a gradient's entry, and its derivatives in turn."""
+        rows, others, seeds = first_derivatives.per_output(f, z, rest)
+
+        def entry(rows: Tensor) -> Tensor:
+            return first_derivatives.row_gradients(f, rows, others, seeds)[:, by[0]]
+
+        found = self.repeated(entry, by[1:], rows)
+        return xp.reshape(found, [-1, f.outputs.width])
+
+    def repeated(self, function: Callable[[Tensor], Tensor], by: Partial, rows: Tensor) -> Tensor:
+        """The derivative of a number for each row, by some entries of the row, one by one."""
+        for index in by:
+            function = _entry_of_gradient(function, index)
+        return function(rows)
 
     def _along_axes(
         self,
@@ -188,3 +224,9 @@ class Engine(ABC, Generic[F]):
         if self.repeats_examples:
             return max(1, f.rows_at_once(vectors=4) // f.outputs.width)
         return f.rows_forward()
+
+
+def _entry_of_gradient(
+    function: Callable[[Tensor], Tensor], index: int
+) -> Callable[[Tensor], Tensor]:
+    return lambda rows: first_derivatives.gradient(function, rows)[:, index]

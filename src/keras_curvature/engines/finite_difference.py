@@ -7,7 +7,7 @@ hides from a second derivative it sees, and a kink within its step counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.quantities import Partial
 from keras_curvature.engines.traced_function import TracedFunction
 from keras_curvature.typing import Tensor
 
@@ -51,6 +52,25 @@ class FiniteDifference(Engine[TracedFunction]):
         )
         ahead, behind = xp.unstack(xp.reshape(gradients, xp.lengths(moved)), num=2)
         return (ahead - behind) / (2 * steps)
+
+    def repeated(self, function: Callable[[Tensor], Tensor], by: Partial, rows: Tensor) -> Tensor:
+        """Differences of differences, at steps that grow with how many there are."""
+        size = float(np.finfo(np.float64).eps) ** (1 / (len(by) + 2))
+        for index in by:
+            function = _difference(function, index, size)
+        return function(rows)
+
+
+def _difference(
+    function: Callable[[Tensor], Tensor], index: int, size: float
+) -> Callable[[Tensor], Tensor]:
+    def difference(rows: Tensor) -> Tensor:
+        step = size * (1 + xp.max(xp.abs(rows), axis=1))
+        axis = np.eye(rows.shape[1])[index]
+        moved = step[:, None] * xp.constant(axis, rows.dtype)
+        return (function(rows + moved) - function(rows - moved)) / (2 * step)
+
+    return difference
 
 
 def _tiny_steps(z: Tensor, directions: Tensor) -> Tensor:

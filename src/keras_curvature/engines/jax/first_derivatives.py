@@ -59,6 +59,11 @@ def gradients_and_more(function: Callable[[Any], tuple[Any, Any]], point: Any) -
     return found
 
 
+def gradient(function: Callable[[Any], Any], rows: Any) -> Any:
+    """The gradient of a number for each row by that row."""
+    return jax.grad(lambda rows: jnp.sum(function(rows)))(rows)
+
+
 def tiled(tensor: Any, times: int) -> Any:
     """The whole batch, `times` times over."""
     return jnp.tile(tensor, (times, *[1] * (tensor.ndim - 1)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.taylor.rule_constructors import Partials
+from keras_curvature.engines.taylor.series import Series
 from keras_curvature.typing import Tensor
 
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
@@ -38,6 +39,25 @@ def squared_difference(a: Tensor, b: Tensor, y: Tensor) -> Partials:
     """`(a - b)²`."""
     twice, two = 2 * (a - b), xp.constant(2, y.dtype)
     return [twice, -twice], {(0, 0): two, (0, 1): -two, (1, 1): two}
+
+
+def square_of_difference(a: Series, b: Series) -> Series:
+    """`(a - b)²`, as a series."""
+    difference = a - b
+    return difference * difference
+
+
+def power_series(x: Series, p: Series) -> Series:
+    """`x ** p` of a constant `p`, with 0 where a factor of 0 meets an infinite power."""
+    if any(stack is not None for stack in p.coefficients):
+        raise NotImplementedError("orders above the second by an exponent")
+    value, exponent = x.value, p.value + 0 * x.value
+    found = [value**exponent]
+    factor = xp.ones_like(exponent)
+    for k in range(1, x.orders.highest + 1):
+        factor = factor * (exponent - (k - 1)) / k
+        found.append(xp.multiply_no_nan(value ** (exponent - k), factor))
+    return x.through(found)
 
 
 def chosen(compare: Any) -> Any:

@@ -8,18 +8,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from keras_curvature.engines import chunking
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.engine import Engine, F, first_derivatives
 from keras_curvature.engines.quantities import (
+    BIHARMONIC,
     CURVATURE,
     DIAGONAL,
     DIRECTIONAL,
+    DIVERGENCE,
     HESSIAN,
     JACOBIAN,
     LAPLACIAN,
     PRODUCT,
     SLOPE,
     VALUE,
+    partials_among,
 )
 from keras_curvature.engines.taylor.contractions import diagonal, pairs
 from keras_curvature.engines.taylor.modes import (
@@ -29,6 +33,11 @@ from keras_curvature.engines.taylor.modes import (
     Mode,
     PerDirection,
     UnsuitedError,
+)
+from keras_curvature.engines.taylor.partial_derivatives import (
+    biharmonic,
+    partial_derivatives,
+    slices_at_once,
 )
 from keras_curvature.typing import Tensor
 
@@ -129,7 +138,19 @@ class TaylorEngine(Engine[F]):
         elif DIRECTIONAL in names:
             assert v is not None, "checked by the caller"
             results[DIRECTIONAL] = recorded.along(v[None], PerDirection(1))[1][0]
+        if BIHARMONIC in names:
+            results[BIHARMONIC] = biharmonic(recorded, directions_at_once)
+        if DIVERGENCE in names:
+            results[DIVERGENCE] = self.divergence(f, z, rest)
+        if partials := partials_among(names):
+            found = partial_derivatives(recorded, set(partials.values()), directions_at_once)
+            results |= {name: found[partial] for name, partial in partials.items()}
         return {name: results[name] for name in names}
+
+    def plan(self, f: F, names: Collection[str]) -> tuple[int, int]:
+        """Power series of higher orders have more than one tensor for each direction."""
+        slices = max(self.directions(f, names), slices_at_once(names, f.inputs.width))
+        return chunking.plan(f.rows_at_once(), 1, slices)
 
     def trace(self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor) -> Tensor:
         """The mean of `vᵀHv`, of the second order summed over the directions."""

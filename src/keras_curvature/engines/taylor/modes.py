@@ -67,15 +67,20 @@ class Bilinear:
         b: a stack.
         apply: bilinear, on stacks, direction by direction.
         summed: the same summed over the directions where that is cheaper, with one slice.
+        above: what is carried of both beyond their first derivatives, which `a` and `b` are.
     """
 
     a: Tensor
     b: Tensor
     apply: Callable[[Tensor, Tensor], Tensor]
     summed: Callable[[Tensor, Tensor], Tensor] | None = None
+    above: tuple[Tensor | None, Tensor | None] = (None, None)
 
 
 Term = Pointwise | Bilinear
+
+SeriesOf = Callable[[Any], Any]
+"""From the mode of higher orders to the `Series` of an op's result."""
 
 
 class UnsuitedError(Exception):
@@ -147,13 +152,20 @@ class Mode(ABC):
             jet.of = Base(pending, None if second is None else stretch(second, value))
         return jet
 
-    def elementwise(self, value: Tensor, arguments: Sequence[Argument], bends: Bends) -> Jet:
+    def elementwise(
+        self,
+        value: Tensor,
+        arguments: Sequence[Argument],
+        bends: Bends,
+        series: SeriesOf | None = None,
+    ) -> Jet:
         """The jet of an elementwise function of several arguments.
 
         Args:
             value: the result.
             arguments: the inputs that depend on the point.
             bends: second derivatives by a pair of arguments, `i <= j`; others are 0.
+            series: the function's power series, for orders above the second.
         """
         function = compose(value, arguments, bends)
         if function is not None:

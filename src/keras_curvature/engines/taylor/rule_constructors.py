@@ -11,6 +11,7 @@ from keras_curvature.engines.op_types import EVERY_INPUT, Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, plus, sizes, spread
 from keras_curvature.engines.taylor.modes import Bilinear, Mode, Pointwise
+from keras_curvature.engines.taylor.recurrences import Solution
 from keras_curvature.engines.taylor.registry import (
     Jets,
     Keeps,
@@ -29,12 +30,15 @@ OnStack = Callable[[Step, Tensor], Tensor]
 """A linear op on a stack: from `(s, *shape of the input)` to `(s, *shape of the output)`."""
 
 
-def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
+def elementwise(
+    first: Derivative, second: Derivative | None = None, solution: Solution | None = None
+) -> Rule:
     """A function of each number by itself, by its derivatives.
 
     Args:
         first: from the input `x` and the output `y` to `dy/dx`.
         second: to `d²y/dx²`; `None` where it is 0: the function is linear, or piecewise linear.
+        solution: to its power series, for orders above the second; without it the backend is asked.
 
     Raises:
         TypeError: for what is no function.
@@ -47,12 +51,35 @@ def elementwise(first: Derivative, second: Derivative | None = None) -> Rule:
         x, y, jet = step.inputs[0], step.outputs[0], jets[0]
         if jet is None:
             raise NotImplementedError(f"{step.op.type} of a constant and something else")
-        bends = {} if second is None else {(0, 0): second(x, y)}
-        found = mode.elementwise(y, [Argument(jet, first(x, y))], bends)
+        found = function_of(
+            x, y, jet, mode, first(x, y), None if second is None else second(x, y), solution
+        )
         return [found, *[None] * (len(step.outputs) - 1)]
 
     pieces = Traits(linear_in=(0,), is_piecewise=True, is_pointwise=True)
     return Rule(propagate, pieces if second is None else Traits(is_pointwise=True))
+
+
+def function_of(
+    x: Tensor,
+    y: Tensor,
+    jet: Jet,
+    mode: Mode,
+    first: Tensor,
+    second: Tensor | None,
+    solution: Solution | None = None,
+) -> Jet:
+    """The jet of `y`, a function of each number of `x`, by its derivatives there."""
+    bends = {} if second is None else {(0, 0): second}
+
+    def series(mode: Any) -> Any:
+        assert solution is not None
+        found = solution(x, y, first, second)
+        return mode.series(x, jet).through([found[k] for k in range(mode.orders.highest + 1)])
+
+    return mode.elementwise(
+        y, [Argument(jet, first)], bends, series if solution is not None and bends else None
+    )
 
 
 def identity() -> Rule:
@@ -81,11 +108,16 @@ Partials = tuple[Sequence[Any], Mapping[tuple[int, int], Any]]
 """First derivatives by each argument (`None` for 1), second ones by pairs `i <= j`."""
 
 
-def partials(derivatives: Callable[..., Partials], **traits: Any) -> Rule:
+def partials(
+    derivatives: Callable[..., Partials],
+    series: Callable[..., Any] | None = None,
+    **traits: Any,
+) -> Rule:
     """An elementwise function of several arguments, which may be broadcast.
 
     Args:
         derivatives: from the inputs and the output to the partial derivatives.
+        series: the function itself, of the `Series` of its inputs, for orders above the second.
         traits: what else is known of it, as in `Traits`.
     """
 
@@ -98,7 +130,14 @@ def partials(derivatives: Callable[..., Partials], **traits: Any) -> Rule:
             for (i, j), bend in seconds.items()
             if i in active and j in active
         }
-        return [mode.elementwise(step.outputs[0], arguments, bends)]
+        y = step.outputs[0]
+
+        def of_series(mode: Any) -> Any:
+            assert series is not None
+            given = zip(step.inputs, jets, strict=True)
+            return series(*(mode.series(x, jet).stretched(y) for x, jet in given))
+
+        return [mode.elementwise(y, arguments, bends, of_series if series and bends else None)]
 
     return Rule(propagate, Traits(**{"is_pointwise": True, **traits}))
 
@@ -308,7 +347,10 @@ def product(
             return summed(step, a, b)
 
         one, other = (spread(base.first, x) for base, x, _ in acting)
-        term = Bilinear(one, other, together, None if summed is None else total)
+        above = [None if b.second is None else spread(b.second, x) for b, x, _ in acting]
+        term = Bilinear(
+            one, other, together, None if summed is None else total, (above[0], above[1])
+        )
         return [mode.finish(step.outputs[0], first(*(b.first for b, *_ in acting)), second, [term])]
 
     return Rule(propagate, Traits(is_multilinear=True))

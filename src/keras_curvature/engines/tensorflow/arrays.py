@@ -240,6 +240,11 @@ def widest() -> tf.DType:
     return tf.float64
 
 
+def real_dtype(dtype: tf.DType) -> tf.DType:
+    """Of the real numbers that numbers of a dtype consist of."""
+    return dtype.real_dtype
+
+
 def scaled(stack: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Every slice of a stack times a tensor of its size."""
     return factor * stack

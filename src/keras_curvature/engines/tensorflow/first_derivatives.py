@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -47,6 +47,14 @@ def row_gradients(
         inner.watch(z)
         y = tf.reduce_sum(f(z, rest) * seeds)
     return inner.gradient(y, z, unconnected_gradients=ZERO)
+
+
+def gradient(function: Callable[[tf.Tensor], tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
+    """The gradient of a number for each row by that row."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(rows)
+        y = function(rows)
+    return tape.gradient(y, rows, unconnected_gradients=ZERO)
 
 
 def tiled(tensor: tf.Tensor, times: tf.Tensor) -> tf.Tensor:

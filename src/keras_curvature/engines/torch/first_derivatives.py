@@ -63,6 +63,12 @@ def gradients_and_more(function: Callable[[Any], tuple[Any, Any]], point: Any) -
     return cast("tuple[Any, Any]", torch.func.grad(number, has_aux=True)(point))
 
 
+def gradient(function: Callable[[Any], Any], rows: Any) -> Any:
+    """The gradient of a number for each row by that row."""
+    y, pull = torch.func.vjp(function, rows)
+    return pull(torch.ones_like(y))[0]
+
+
 def tiled(tensor: Any, times: int) -> Any:
     """The whole batch, `times` times over."""
     return tensor.repeat(times, *[1] * (tensor.ndim - 1)) if times > 1 else tensor

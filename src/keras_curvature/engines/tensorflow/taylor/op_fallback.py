@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor import without_rule
+from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, Collapsed, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step
@@ -46,6 +48,8 @@ def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         outputs = step.again(inputs)
         return [outputs[i] for i in wanted]
 
+    if isinstance(mode, HigherOrders):
+        return without_rule.propagate(step, jets, mode, wanted, _derivative)
     outputs = [step.outputs[i] for i in wanted]
     count = len(wanted)
 
@@ -109,6 +113,24 @@ def _along(
     first = by_weights.gradient(along, weights, unconnected_gradients=ZERO)
     second = by_weights.gradient(twice, weights, unconnected_gradients=ZERO)
     return [_whole(part) for part in (*first, *second)]
+
+
+def _derivative(path: without_rule.Path) -> without_rule.Path:
+    """The derivatives of some tensors by a number."""
+
+    def slopes(t: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            with tf.GradientTape(watch_accessed_variables=False) as inner:
+                inner.watch(t)
+                results = [_views(y) for y in path(t)]
+                weights = [[tf.ones_like(part) for part in parts] for parts in results]
+                outer.watch(weights)
+                total = _dot(results, weights)
+            slope = inner.gradient(total, t, unconnected_gradients=ZERO)
+        found = outer.gradient(slope, weights, unconnected_gradients=ZERO)
+        return [_whole(parts) for parts in found]
+
+    return slopes
 
 
 def _views(tensor: tf.Tensor) -> list[tf.Tensor]:

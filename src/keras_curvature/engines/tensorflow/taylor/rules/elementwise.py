@@ -10,8 +10,9 @@ from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.elementwise import quotient, where_positive
 from keras_curvature.engines.taylor.modes import Mode
+from keras_curvature.engines.taylor.recurrences import Recurrence, itself
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
-from keras_curvature.engines.taylor.rule_constructors import Partials
+from keras_curvature.engines.taylor.rule_constructors import Partials, function_of
 from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
 
 
@@ -71,7 +72,14 @@ def swish() -> Rule:
         s, rest = tf.sigmoid(beta * x), tf.sigmoid(-beta * x)
         first = s * (1 + beta * x * rest)
         second = beta * s * rest * (2 + beta * x * (rest - s))
-        return [mode.elementwise(step.outputs[0], [Argument(jet, first)], {(0, 0): second})]
+        y = step.outputs[0]
+
+        def solution(*_: tf.Tensor) -> Recurrence:
+            share = Recurrence(s)
+            share.grows(share * (1 - share) * beta)
+            return itself(x) * share
+
+        return [function_of(x, y, jet, mode, first, second, solution)]
 
     return Rule(lambda *args: [*propagate(*args), None, None])
 

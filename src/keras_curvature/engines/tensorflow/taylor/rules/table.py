@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from keras_curvature.engines.op_types import (
     itself,
 )
 from keras_curvature.engines.taylor import elementwise as formulas
+from keras_curvature.engines.taylor import recurrences
 from keras_curvature.engines.taylor.registry import Rule, never, register
 from keras_curvature.engines.taylor.rule_constructors import (
     as_it_is,
@@ -197,93 +199,137 @@ PIECEWISE_LINEAR: dict[str, Rule] = {
 
 ELEMENTWISE: dict[str, Rule] = {
     "Acos": elementwise(
-        lambda x, y: -math_.rsqrt(1 - x * x), lambda x, y: -x * math_.rsqrt(1 - x * x) ** 3
+        lambda x, y: -math_.rsqrt(1 - x * x),
+        lambda x, y: -x * math_.rsqrt(1 - x * x) ** 3,
+        recurrences.arcsine,
     ),
     "Acosh": elementwise(
-        lambda x, y: math_.rsqrt(x * x - 1), lambda x, y: -x * math_.rsqrt(x * x - 1) ** 3
+        lambda x, y: math_.rsqrt(x * x - 1),
+        lambda x, y: -x * math_.rsqrt(x * x - 1) ** 3,
+        recurrences.arcsinh,
     ),
     "Asin": elementwise(
-        lambda x, y: math_.rsqrt(1 - x * x), lambda x, y: x * math_.rsqrt(1 - x * x) ** 3
+        lambda x, y: math_.rsqrt(1 - x * x),
+        lambda x, y: x * math_.rsqrt(1 - x * x) ** 3,
+        recurrences.arcsine,
     ),
     "Asinh": elementwise(
-        lambda x, y: math_.rsqrt(1 + x * x), lambda x, y: -x * math_.rsqrt(1 + x * x) ** 3
+        lambda x, y: math_.rsqrt(1 + x * x),
+        lambda x, y: -x * math_.rsqrt(1 + x * x) ** 3,
+        recurrences.arcsinh,
     ),
-    "Atan": elementwise(lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2),
-    "Atanh": elementwise(lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2),
+    "Atan": elementwise(
+        lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2, recurrences.arctan
+    ),
+    "Atanh": elementwise(
+        lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2, recurrences.arctanh
+    ),
     **{op_type: functions.by_tape(f) for op_type, f in elementary_functions.WITH_TAILS.items()},
     "BesselI0": functions.by_tape(elementary_functions.bessel_i0),
     "BesselI1": functions.by_tape(elementary_functions.bessel_i1),
     "BesselJ0": functions.by_tape(elementary_functions.bessel_j0),
     "BesselJ1": functions.by_tape(elementary_functions.bessel_j1),
-    "Cos": elementwise(lambda x, y: -tf.sin(x), lambda x, y: -y).vectorised(),
-    "Cosh": elementwise(lambda x, y: tf.sinh(x), lambda x, y: y),
+    "Cos": elementwise(
+        lambda x, y: -tf.sin(x), lambda x, y: -y, recurrences.oscillating
+    ).vectorised(),
+    "Cosh": elementwise(lambda x, y: tf.sinh(x), lambda x, y: y, recurrences.hyperbolic),
     "Digamma": elementwise(lambda x, y: _polygamma(1, x), lambda x, y: _polygamma(2, x)),
     "Elu": elementwise(
         lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 1.0),
         lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 0.0),
+        recurrences.exponential_below,
     ).smooth("elu", vectorises=True),
     "Erf": elementwise(
         lambda x, y: formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
         lambda x, y: -2 * x * formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        recurrences.error_function,
     ).smooth("gelu or erf", vectorises=True),
     "Erfc": elementwise(
         lambda x, y: -formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
         lambda x, y: 2 * x * formulas.TWO_OVER_ROOT_PI * tf.exp(-x * x),
+        recurrences.error_function,
     ).smooth("gelu or erf"),
     "Erfinv": elementwise(
         lambda x, y: tf.exp(y * y) / formulas.TWO_OVER_ROOT_PI,
         lambda x, y: 2 * y * tf.exp(2 * y * y) / formulas.TWO_OVER_ROOT_PI**2,
+        recurrences.inverse_error_function,
     ),
-    "Exp": elementwise(lambda x, y: y, lambda x, y: y).smooth("exp", vectorises=True),
+    "Exp": elementwise(lambda x, y: y, lambda x, y: y, recurrences.exponential).smooth(
+        "exp", vectorises=True
+    ),
     "Expint": elementwise(lambda x, y: tf.exp(x) / x, lambda x, y: tf.exp(x) * (x - 1) / (x * x)),
-    "Expm1": elementwise(lambda x, y: tf.exp(x), lambda x, y: tf.exp(x)).vectorised(),
+    "Expm1": elementwise(
+        lambda x, y: tf.exp(x), lambda x, y: tf.exp(x), recurrences.exponential_slope
+    ).vectorised(),
     "Lgamma": elementwise(lambda x, y: math_.digamma(x), lambda x, y: _polygamma(1, x)),
-    "Log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)).vectorised(),
-    "Log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2).vectorised(),
+    "Log": elementwise(
+        lambda x, y: 1 / x, lambda x, y: -1 / (x * x), recurrences.logarithm
+    ).vectorised(),
+    "Log1p": elementwise(
+        lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2, recurrences.logarithm
+    ).vectorised(),
     "Ndtri": elementwise(
         lambda x, y: formulas.ROOT_TWO_PI * tf.exp(y * y / 2),
         lambda x, y: 2 * math.pi * y * tf.exp(y * y),
+        recurrences.inverse_normal,
     ),
-    "Reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y * y * y).vectorised(),
-    "Rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5).vectorised(),
+    "Reciprocal": elementwise(
+        lambda x, y: -y * y, lambda x, y: 2 * y * y * y, recurrences.reciprocal
+    ).vectorised(),
+    "Rsqrt": elementwise(
+        lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5, recurrences.rsqrt
+    ).vectorised(),
     "Selu": elementwise(
         lambda x, y: formulas.where_negative(
             x, SELU_SCALE_ALPHA * formulas.exp_below(x), SELU_SCALE
         ),
         lambda x, y: formulas.where_negative(x, SELU_SCALE_ALPHA * formulas.exp_below(x), 0.0),
+        recurrences.exponential_below,
     ).with_traits(curve=Curve("selu", "silu or gelu", BENT), vectorises=True),
     "Sigmoid": elementwise(
         lambda x, y: y * tf.sigmoid(-x),
         lambda x, y: y * tf.sigmoid(-x) * (tf.sigmoid(-x) - y),
+        recurrences.sigmoid,
     ).smooth("sigmoid", vectorises=True),
-    "Sin": elementwise(lambda x, y: tf.cos(x), lambda x, y: -y).vectorised(),
-    "Sinh": elementwise(lambda x, y: tf.cosh(x), lambda x, y: y),
+    "Sin": elementwise(
+        lambda x, y: tf.cos(x), lambda x, y: -y, recurrences.oscillating
+    ).vectorised(),
+    "Sinh": elementwise(lambda x, y: tf.cosh(x), lambda x, y: y, recurrences.hyperbolic),
     "Softplus": elementwise(
-        lambda x, y: tf.sigmoid(x), lambda x, y: tf.sigmoid(x) * tf.sigmoid(-x)
+        lambda x, y: tf.sigmoid(x),
+        lambda x, y: tf.sigmoid(x) * tf.sigmoid(-x),
+        recurrences.softplus,
     ).smooth("softplus", vectorises=True),
     "Softsign": elementwise(
         lambda x, y: 1 / (1 + tf.abs(x)) ** 2,
         lambda x, y: -2 * tf.sign(x) / (1 + tf.abs(x)) ** 3,
+        recurrences.softsign,
     ).smooth("softsign", vectorises=True),
     "Spence": functions.by_tape(elementary_functions.spence),
-    "Sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)).vectorised(),
-    "Square": elementwise(lambda x, y: 2 * x, lambda x, y: tf.constant(2, x.dtype)).vectorised(),
+    "Sqrt": elementwise(
+        lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y), recurrences.sqrt
+    ).vectorised(),
+    "Square": elementwise(
+        lambda x, y: 2 * x, lambda x, y: tf.constant(2, x.dtype), recurrences.square
+    ).vectorised(),
     "Swish": functions.swish(),  # an IdentityN with the gradient of tf.nn.silu
-    "Tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
+    "Tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y), recurrences.tan),
     "Tanh": elementwise(
-        functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y)
+        functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y), recurrences.tanh
     ).smooth("tanh", vectorises=True),
     "sin(x)/x": functions.by_tape(elementary_functions.sine_over, operand=1),
     # of two arguments
     "Atan2": partials(formulas.angle_of),
-    "Div": partials(formulas.quotient, linear_in=(0,)),
+    "Div": partials(formulas.quotient, operator.truediv, linear_in=(0,)),
     "DivNoNan": partials(functions.safe_quotient, linear_in=(0,)),
     "Mul": partials(
-        lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), is_multilinear=True
+        lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), operator.mul, is_multilinear=True
     ).vectorised(),
-    "Pow": partials(functions.power).vectorised(),
-    "RealDiv": partials(formulas.quotient, linear_in=(0,)).vectorised(),
-    "SquaredDifference": partials(formulas.squared_difference).vectorised(),
+    "Pow": partials(functions.power, formulas.power_series).vectorised(),
+    "RealDiv": partials(formulas.quotient, operator.truediv, linear_in=(0,)).vectorised(),
+    "SquaredDifference": partials(
+        formulas.squared_difference, formulas.square_of_difference
+    ).vectorised(),
     "Xdivy": partials(functions.over, linear_in=(0,)),
     "Xlog1py": partials(functions.times_log1p, linear_in=(0,)),
     "Xlogy": partials(functions.times_log, linear_in=(0,)),
