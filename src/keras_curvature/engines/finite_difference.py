@@ -55,7 +55,7 @@ class FiniteDifference(Engine[TracedFunction]):
 
     def repeated(self, function: Callable[[Tensor], Tensor], by: Partial, rows: Tensor) -> Tensor:
         """Differences of differences, at steps that grow with how many there are."""
-        size = float(np.finfo(np.float64).eps) ** (1 / (len(by) + 2))
+        size = float(np.finfo(np.float64).eps) ** (1 / (len(by) + 4))
         for index in by:
             function = _difference(function, index, size)
         return function(rows)
@@ -68,7 +68,9 @@ def _difference(
         step = size * (1 + xp.max(xp.abs(rows), axis=1))
         axis = np.eye(rows.shape[1])[index]
         moved = step[:, None] * xp.constant(axis, rows.dtype)
-        return (function(rows + moved) - function(rows - moved)) / (2 * step)
+        near = function(rows + moved) - function(rows - moved)
+        far = function(rows + 2 * moved) - function(rows - 2 * moved)
+        return (8 * near - far) / (12 * step)  # to h^4
 
     return difference
 

@@ -198,6 +198,11 @@ def is_integer(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.integer)
 
 
+def real_dtype(dtype: Any) -> Any:
+    """Of the real numbers that numbers of a dtype consist of."""
+    return jnp.finfo(dtype).dtype
+
+
 def is_real(dtype: Any) -> bool:
     """Whether a dtype is one of real numbers."""
     return not jnp.issubdtype(dtype, jnp.complexfloating)

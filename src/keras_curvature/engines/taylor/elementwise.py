@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from keras_curvature.engines.arrays import xp
+from keras_curvature.engines.taylor.recurrences import Recurrence
 from keras_curvature.engines.taylor.rule_constructors import Partials
 from keras_curvature.engines.taylor.series import Series
 from keras_curvature.typing import Tensor
@@ -58,6 +60,22 @@ def power_series(x: Series, p: Series) -> Series:
         factor = factor * (exponent - (k - 1)) / k
         found.append(xp.multiply_no_nan(value ** (exponent - k), factor))
     return x.through(found)
+
+
+def log_of_sum(rate: float) -> Callable[[Series, Series], Series]:
+    """`log(exp(rate a) + exp(rate b)) / rate`, as a series: `a` and a softplus of `b - a`."""
+
+    def series(a: Series, b: Series) -> Series:
+        d = b - a
+        share = 1 / (1 + xp.exp(-rate * d.value))
+        other = 1 / (1 + xp.exp(rate * d.value))
+        slope, bend = Recurrence(share), Recurrence(rate * share * other)
+        bend.grows(rate * (bend * (1 - 2 * slope)))
+        # The value is not looked at: that of the result is known.
+        found = Recurrence(0 * d.value).grows(slope.grows(bend))
+        return a + d.through([found[k] for k in range(d.orders.highest + 1)])
+
+    return series
 
 
 def chosen(compare: Any) -> Any:

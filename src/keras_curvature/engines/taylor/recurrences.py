@@ -7,6 +7,7 @@ this takes, and nothing cancels that does not cancel in the function's own deriv
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,16 @@ error_function = _by_slope(lambda x, y, s: -2 * (x * s))
 inverse_error_function = _by_slope(lambda x, y, s: 2 * (y * (s * s)))
 exponential_slope = _by_slope(lambda x, y, s: s)
 inverse_normal = _by_slope(lambda x, y, s: y * (s * s))
+
+
+def to_the_base(base: float) -> Solution:
+    """Of a power of a number."""
+    return _by_slope(lambda x, y, s: math.log(base) * s)
+
+
+def logarithm_to_the_base(base: float) -> Solution:
+    """Of a logarithm."""
+    return _by_slope(lambda x, y, s: -math.log(base) * (s * s))
 
 
 def square(x: Tensor, y: Tensor, first: Tensor, second: Tensor) -> Recurrence:

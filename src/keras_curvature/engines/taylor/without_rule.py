@@ -38,10 +38,7 @@ def propagate(
     """
     orders, highest = mode.orders, mode.orders.highest
     given = {
-        i: [
-            None if c is None else spread(c, x)
-            for c in mode.series(x, jet).coefficients
-        ]
+        i: [None if c is None else spread(c, x) for c in mode.series(x, jet).coefficients]
         for i, (x, jet) in enumerate(zip(step.inputs, jets, strict=True))
         if jet is not None
     }
@@ -66,7 +63,9 @@ def propagate(
         reach = sum(count > s for count in orders.counts)
         # What is summed over the directions already is added below.
         own = reach - (reach == highest and orders.weights is not None)
-        path = along({i: [None if c is None else c[s] for c in cs[:own]] for i, cs in given.items()})
+        path = along(
+            {i: [None if c is None else c[s] for c in cs[:own]] for i, cs in given.items()}
+        )
         for order in range(1, reach + 1):
             path = derivative(path)
             for row, y in zip(found[order - 1], path(start), strict=True):

@@ -158,6 +158,11 @@ def zeros_like(tensor: Any) -> Tensor:
     return torch.zeros_like(conversion.tensor(tensor))
 
 
+def real_dtype(dtype: Any) -> Any:
+    """Of the real numbers that numbers of a dtype consist of."""
+    return dtype.to_real()
+
+
 def one_hot(indexes: Any, depth: int) -> Tensor:
     """Whether each of so many places is the one of an index, along a new last axis."""
     indexes = conversion.tensor(indexes)

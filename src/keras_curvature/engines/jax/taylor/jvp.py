@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from keras_curvature.engines.jax.arrays import has_derivative
+from keras_curvature.engines.taylor import without_rule
+from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, Collapsed, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step
@@ -32,6 +34,8 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
         raise UnsuitedError(step.op.type)
     active = [i for i, jet in enumerate(jets) if jet is not None]
     wanted = [i for i, y in enumerate(step.outputs) if has_derivative(y.dtype)]
+    if isinstance(mode, HigherOrders) and not piecewise_linear:
+        return without_rule.propagate(step, jets, mode, wanted, _derivative)
     values = tuple(step.inputs[i] for i in active)
     bases = [mode.settle(jet).base for jet in jets if jet is not None]
 
@@ -64,6 +68,11 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     for i, first, second in zip(wanted, found, seconds, strict=True):
         jets_out[i] = Jet(step.outputs[i], Base(first, second))
     return jets_out
+
+
+def _derivative(path: without_rule.Path) -> without_rule.Path:
+    """The derivatives of some arrays by a number."""
+    return lambda t: jax.jvp(path, (t,), (jnp.ones_like(t),))[1]
 
 
 def _second(base: Base, x: Any, mode: Mode) -> Any:

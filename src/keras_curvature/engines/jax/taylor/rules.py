@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ from keras_curvature.engines.op_types import (
     itself,
 )
 from keras_curvature.engines.taylor import elementwise as formulas
+from keras_curvature.engines.taylor import recurrences
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, spread
 from keras_curvature.engines.taylor.modes import Mode
@@ -38,6 +40,7 @@ from keras_curvature.engines.taylor.rule_constructors import (
     partials,
     product,
 )
+from keras_curvature.engines.taylor.series import Series
 
 
 def _moved(on_stack: Callable[[Step, Any], Any]) -> Rule:
@@ -178,7 +181,12 @@ def by_power() -> Rule:
         first = n * lax.integer_pow(x, n - 1) if n else jnp.zeros_like(x)
         second = n * (n - 1) * lax.integer_pow(x, n - 2) if n not in (0, 1) else None
         bends = {} if second is None else {(0, 0): second}
-        return [mode.elementwise(step.outputs[0], [Argument(jet, first)], bends)]
+
+        def of_series(mode: Any) -> Any:
+            exponent = Series(mode.orders, jnp.asarray(n, x.dtype))
+            return formulas.power_series(mode.series(x, jet), exponent)
+
+        return [mode.elementwise(step.outputs[0], [Argument(jet, first)], bends, of_series)]
 
     return Rule(propagate, Traits(is_pointwise=True))
 
@@ -314,61 +322,88 @@ PIECEWISE_LINEAR: dict[str, Rule] = {
 
 ELEMENTWISE: dict[str, Rule] = {
     "acos": elementwise(
-        lambda x, y: -lax.rsqrt(1 - x * x), lambda x, y: -x * lax.rsqrt(1 - x * x) ** 3
+        lambda x, y: -lax.rsqrt(1 - x * x),
+        lambda x, y: -x * lax.rsqrt(1 - x * x) ** 3,
+        recurrences.arcsine,
     ),
     "acosh": elementwise(
-        lambda x, y: lax.rsqrt(x * x - 1), lambda x, y: -x * lax.rsqrt(x * x - 1) ** 3
+        lambda x, y: lax.rsqrt(x * x - 1),
+        lambda x, y: -x * lax.rsqrt(x * x - 1) ** 3,
+        recurrences.arcsinh,
     ),
     "asin": elementwise(
-        lambda x, y: lax.rsqrt(1 - x * x), lambda x, y: x * lax.rsqrt(1 - x * x) ** 3
+        lambda x, y: lax.rsqrt(1 - x * x),
+        lambda x, y: x * lax.rsqrt(1 - x * x) ** 3,
+        recurrences.arcsine,
     ),
     "asinh": elementwise(
-        lambda x, y: lax.rsqrt(1 + x * x), lambda x, y: -x * lax.rsqrt(1 + x * x) ** 3
+        lambda x, y: lax.rsqrt(1 + x * x),
+        lambda x, y: -x * lax.rsqrt(1 + x * x) ** 3,
+        recurrences.arcsinh,
     ),
-    "atan": elementwise(lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2),
+    "atan": elementwise(
+        lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2, recurrences.arctan
+    ),
     "atan2": partials(formulas.angle_of),
-    "atanh": elementwise(lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2),
-    "cos": elementwise(lambda x, y: -jnp.sin(x), lambda x, y: -y),
-    "cosh": elementwise(lambda x, y: jnp.sinh(x), lambda x, y: y),
+    "atanh": elementwise(
+        lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2, recurrences.arctanh
+    ),
+    "cos": elementwise(lambda x, y: -jnp.sin(x), lambda x, y: -y, recurrences.oscillating),
+    "cosh": elementwise(lambda x, y: jnp.sinh(x), lambda x, y: y, recurrences.hyperbolic),
     "digamma": elementwise(
         lambda x, y: lax.polygamma(jnp.ones_like(x), x),
         lambda x, y: lax.polygamma(jnp.full_like(x, 2), x),
     ),
-    "div": partials(formulas.quotient, linear_in=(0,)),
+    "div": partials(formulas.quotient, operator.truediv, linear_in=(0,)),
     "erf": elementwise(
         lambda x, y: formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
         lambda x, y: -2 * x * formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
+        recurrences.error_function,
     ).smooth("gelu or erf"),
     "erfc": elementwise(
         lambda x, y: -formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
         lambda x, y: 2 * x * formulas.TWO_OVER_ROOT_PI * jnp.exp(-x * x),
+        recurrences.error_function,
     ).smooth("gelu or erf"),
     "erf_inv": elementwise(
         lambda x, y: jnp.exp(y * y) / formulas.TWO_OVER_ROOT_PI,
         lambda x, y: 2 * y * jnp.exp(2 * y * y) / formulas.TWO_OVER_ROOT_PI**2,
+        recurrences.inverse_error_function,
     ),
-    "exp": elementwise(lambda x, y: y, lambda x, y: y).smooth("exp"),
-    "exp2": elementwise(lambda x, y: LOG_2 * y, lambda x, y: LOG_2**2 * y).smooth("exp"),
-    "expm1": elementwise(lambda x, y: jnp.exp(x), lambda x, y: jnp.exp(x)),
+    "exp": elementwise(lambda x, y: y, lambda x, y: y, recurrences.exponential).smooth("exp"),
+    "exp2": elementwise(
+        lambda x, y: LOG_2 * y, lambda x, y: LOG_2**2 * y, recurrences.to_the_base(2)
+    ).smooth("exp"),
+    "expm1": elementwise(
+        lambda x, y: jnp.exp(x), lambda x, y: jnp.exp(x), recurrences.exponential_slope
+    ),
     "integer_pow": by_power(),
     "lgamma": elementwise(
         lambda x, y: lax.digamma(x), lambda x, y: lax.polygamma(jnp.ones_like(x), x)
     ),
-    "log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)),
-    "log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
-    "logistic": elementwise(lambda x, y: y * lax.logistic(-x), _sigmoid_bend).smooth("sigmoid"),
-    "logaddexp": partials(sum_of_exponentials).smooth("softplus"),
-    "logaddexp2": partials(sum_of_powers_of_2).smooth("softplus"),
-    "mul": partials(lambda a, b, y: ([b, a], {(0, 1): jnp.ones((), y.dtype)}), is_multilinear=True),
-    "pow": partials(power),
-    "rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
-    "sin": elementwise(lambda x, y: jnp.cos(x), lambda x, y: -y),
-    "sinh": elementwise(lambda x, y: jnp.cosh(x), lambda x, y: y),
-    "sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)),
-    "square": elementwise(lambda x, y: 2 * x, lambda x, y: jnp.full((), 2, x.dtype)),
-    "tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
+    "log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x), recurrences.logarithm),
+    "log1p": elementwise(
+        lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2, recurrences.logarithm
+    ),
+    "logistic": elementwise(
+        lambda x, y: y * lax.logistic(-x), _sigmoid_bend, recurrences.sigmoid
+    ).smooth("sigmoid"),
+    "logaddexp": partials(sum_of_exponentials, formulas.log_of_sum(1)).smooth("softplus"),
+    "logaddexp2": partials(sum_of_powers_of_2, formulas.log_of_sum(LOG_2)).smooth("softplus"),
+    "mul": partials(
+        lambda a, b, y: ([b, a], {(0, 1): jnp.ones((), y.dtype)}), operator.mul, is_multilinear=True
+    ),
+    "pow": partials(power, formulas.power_series),
+    "rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5, recurrences.rsqrt),
+    "sin": elementwise(lambda x, y: jnp.cos(x), lambda x, y: -y, recurrences.oscillating),
+    "sinh": elementwise(lambda x, y: jnp.cosh(x), lambda x, y: y, recurrences.hyperbolic),
+    "sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y), recurrences.sqrt),
+    "square": elementwise(
+        lambda x, y: 2 * x, lambda x, y: jnp.full((), 2, x.dtype), recurrences.square
+    ),
+    "tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y), recurrences.tan),
     "tanh": elementwise(
-        lambda x, y: slope_of_tanh(x), lambda x, y: -2 * y * slope_of_tanh(x)
+        lambda x, y: slope_of_tanh(x), lambda x, y: -2 * y * slope_of_tanh(x), recurrences.tanh
     ).smooth("tanh"),
 }
 

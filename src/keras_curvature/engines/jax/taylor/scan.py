@@ -82,7 +82,7 @@ def _filled(triple: tuple[Any, Any, Any], mode: Mode) -> tuple[Any, Any, Any]:
     if first is not None or not has_derivative(x.dtype):
         return triple
     zeros = jnp.zeros((mode.directions, *x.shape), x.dtype)
-    return x, zeros, zeros[: mode.slices] if mode.has_second else None
+    return x, zeros, jnp.zeros((mode.slices, *x.shape), x.dtype) if mode.has_second else None
 
 
 def _like(triple: tuple[Any, Any, Any], before: tuple[Any, Any, Any]) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from keras_curvature.engines.taylor import without_rule
+from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, Collapsed, Mode, UnsuitedError
 from keras_curvature.engines.taylor.registry import Jets, Step
@@ -35,6 +37,8 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
         raise UnsuitedError(step.op.type)
     active = [i for i, jet in enumerate(jets) if jet is not None]
     wanted = [i for i, y in enumerate(step.outputs) if has_derivative(y.dtype)]
+    if isinstance(mode, HigherOrders) and not piecewise_linear:
+        return without_rule.propagate(step, jets, mode, wanted, _derivative)
     values = [step.inputs[i] for i in active]
     bases = [mode.settle(jet).base for jet in jets if jet is not None]
 
@@ -67,6 +71,11 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     for i, first, second in zip(wanted, _stacked(found), seconds, strict=True):
         jets_out[i] = Jet(step.outputs[i], Base(first, second))
     return jets_out
+
+
+def _derivative(path: without_rule.Path) -> without_rule.Path:
+    """The derivatives of some tensors by a number."""
+    return lambda t: _slopes(path, [t], [torch.ones_like(t)])
 
 
 def _along(function: Function, v: Sequence[Any]) -> Function:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,10 +17,9 @@ from keras_curvature.engines.op_types import (
 from keras_curvature.engines.taylor import elementwise as formulas
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.modes import Mode
+from keras_curvature.engines.taylor.recurrences import Recurrence, Solution, itself
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
-from keras_curvature.engines.taylor.rule_constructors import (
-    normalised,
-)
+from keras_curvature.engines.taylor.rule_constructors import function_of, normalised
 from keras_curvature.engines.taylor.rule_constructors import partials as partials_of_tensors
 from keras_curvature.engines.torch.gradient_overrides import (
     ROOT_2_OVER_PI,
@@ -28,7 +29,9 @@ from keras_curvature.engines.torch.gradient_overrides import (
 from keras_curvature.engines.torch.softmax_functions import deviation
 
 
-def partials(derivatives: Callable[..., Any], **traits: Any) -> Rule:
+def partials(
+    derivatives: Callable[..., Any], series: Callable[..., Any] | None = None, **traits: Any
+) -> Rule:
     """An elementwise function of several arguments, some of which may be plain numbers."""
 
     def of_tensors(*given: Any) -> Any:
@@ -39,17 +42,29 @@ def partials(derivatives: Callable[..., Any], **traits: Any) -> Rule:
         )
         return derivatives(*tensors)
 
-    return partials_of_tensors(of_tensors, **traits)
+    return partials_of_tensors(of_tensors, series, **traits)
 
 
-def by_params(derivatives: Callable[..., tuple[Any, Any]], word: str = "") -> Rule:
-    """An elementwise function with parameters: from these, `x` and `y` to both derivatives."""
+def by_params(
+    derivatives: Callable[..., tuple[Any, Any]],
+    word: str = "",
+    solution: Callable[..., Recurrence] | None = None,
+) -> Rule:
+    """An elementwise function with parameters: from these, `x` and `y` to both derivatives.
+
+    Args:
+        derivatives: as above.
+        word: what it is called.
+        solution: from these, `x`, `y` and both derivatives to its power series.
+    """
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         x, y, jet = step.inputs[0], step.outputs[0], jets[0]
         assert jet is not None
-        first, second = derivatives(step.op.params, x, y)
-        return [mode.elementwise(y, [Argument(jet, first)], {(0, 0): second})]
+        p = step.op.params
+        first, second = derivatives(p, x, y)
+        series = None if solution is None else functools.partial(solution, p)
+        return [function_of(x, y, jet, mode, first, second, series)]
 
     rule = Rule(propagate, Traits(is_pointwise=True))
     return rule.smooth(word) if word else rule
@@ -127,6 +142,44 @@ def elu(p: Any, x: Any, y: Any) -> Any:
     return first, torch.where(up, torch.zeros_like(x), rate * below)
 
 
+def series_of(solution: Solution) -> Callable[..., Recurrence]:
+    """That of a function without parameters."""
+    return lambda p, x, y, first, second: solution(x, y, first, second)
+
+
+def softplus_series(p: Any, x: Any, y: Any, first: Any, second: Any) -> Recurrence:
+    """Of `log(1 + exp(βx)) / β`."""
+    slope, bend = Recurrence(first), Recurrence(second)
+    bend.grows(p["beta"] * (bend * (1 - 2 * slope)))
+    return Recurrence(y).grows(slope.grows(bend))
+
+
+def silu_series(p: Any, x: Any, y: Any, first: Any, second: Any) -> Recurrence:
+    """Of `x sigmoid(x)`."""
+    share = Recurrence(torch.sigmoid(x))
+    return itself(x) * share.grows(share * (1 - share))
+
+
+def gelu_series(p: Any, x: Any, y: Any, first: Any, second: Any) -> Recurrence:
+    """Of `x Φ(x)`, or of what approximates it."""
+    z = itself(x)
+    if p["approximate"] == "tanh":
+        u = 2 * ROOT_2_OVER_PI * (z + 0.044715 * (z * z * z))
+        rate = 2 * ROOT_2_OVER_PI * (1 + 0.134145 * (z * z))
+        share = Recurrence(torch.sigmoid(u[0]))
+        return z * share.grows(share * (1 - share) * rate)
+    share = Recurrence(0.5 * torch.erfc(-x * ROOT_HALF))
+    density = Recurrence(torch.exp(-0.5 * x * x) / formulas.ROOT_TWO_PI)
+    return z * share.grows(density.grows(-1 * (z * density)))
+
+
+def elu_series(p: Any, x: Any, y: Any, first: Any, second: Any) -> Recurrence:
+    """Of `x` above 0 and an exponential below."""
+    bend = Recurrence(second)
+    bend.grows(p["input_scale"] * bend)
+    return Recurrence(y).grows(Recurrence(first).grows(bend))
+
+
 def _below(x: Any) -> Any:
     """What of `x` is below 0."""
     return torch.clamp(x, max=0.0)
@@ -188,7 +241,7 @@ def sum_of(sign: int) -> Rule:
 
 def quotient() -> Rule:
     """`a / b`; rounded to a whole number it has no derivative."""
-    plain = partials(formulas.quotient, linear_in=(0,))
+    plain = partials(formulas.quotient, operator.truediv, linear_in=(0,))
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         if step.op.params.get("rounding_mode"):

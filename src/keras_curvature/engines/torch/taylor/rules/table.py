@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import torch
 
@@ -15,6 +16,7 @@ from keras_curvature.engines.op_types import (
     itself,
 )
 from keras_curvature.engines.taylor import elementwise as formulas
+from keras_curvature.engines.taylor import recurrences
 from keras_curvature.engines.taylor.registry import Rule, register
 from keras_curvature.engines.taylor.rule_constructors import (
     elementwise,
@@ -28,16 +30,21 @@ from keras_curvature.engines.torch.memory import READ, WRITE
 from keras_curvature.engines.torch.taylor.rules.elementwise import (
     by_params,
     elu,
+    elu_series,
     gelu,
+    gelu_series,
     log_softmax,
     partials,
     power,
     quotient,
+    series_of,
     shares,
     sigmoid,
     silu,
+    silu_series,
     softmax,
     softplus,
+    softplus_series,
     sum_of,
     tanh,
 )
@@ -166,65 +173,99 @@ ELEMENTWISE: dict[str, Rule] = {
     "_log_softmax": log_softmax().smooth("softmax"),
     "_softmax": softmax().smooth("softmax"),
     "acos": elementwise(
-        lambda x, y: -torch.rsqrt(1 - x * x), lambda x, y: -x * torch.rsqrt(1 - x * x) ** 3
+        lambda x, y: -torch.rsqrt(1 - x * x),
+        lambda x, y: -x * torch.rsqrt(1 - x * x) ** 3,
+        recurrences.arcsine,
     ),
     "acosh": elementwise(
-        lambda x, y: torch.rsqrt(x * x - 1), lambda x, y: -x * torch.rsqrt(x * x - 1) ** 3
+        lambda x, y: torch.rsqrt(x * x - 1),
+        lambda x, y: -x * torch.rsqrt(x * x - 1) ** 3,
+        recurrences.arcsinh,
     ),
     "asin": elementwise(
-        lambda x, y: torch.rsqrt(1 - x * x), lambda x, y: x * torch.rsqrt(1 - x * x) ** 3
+        lambda x, y: torch.rsqrt(1 - x * x),
+        lambda x, y: x * torch.rsqrt(1 - x * x) ** 3,
+        recurrences.arcsine,
     ),
     "asinh": elementwise(
-        lambda x, y: torch.rsqrt(1 + x * x), lambda x, y: -x * torch.rsqrt(1 + x * x) ** 3
+        lambda x, y: torch.rsqrt(1 + x * x),
+        lambda x, y: -x * torch.rsqrt(1 + x * x) ** 3,
+        recurrences.arcsinh,
     ),
-    "atan": elementwise(lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2),
+    "atan": elementwise(
+        lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2, recurrences.arctan
+    ),
     "atan2": partials(formulas.angle_of),
-    "atanh": elementwise(lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2),
-    "cos": elementwise(lambda x, y: -torch.sin(x), lambda x, y: -y),
-    "cosh": elementwise(lambda x, y: torch.sinh(x), lambda x, y: y),
+    "atanh": elementwise(
+        lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2, recurrences.arctanh
+    ),
+    "cos": elementwise(lambda x, y: -torch.sin(x), lambda x, y: -y, recurrences.oscillating),
+    "cosh": elementwise(lambda x, y: torch.sinh(x), lambda x, y: y, recurrences.hyperbolic),
     "digamma": elementwise(lambda x, y: torch.polygamma(1, x), lambda x, y: torch.polygamma(2, x)),
     "div": quotient(),
-    "elu": by_params(elu, "elu"),
-    "kinked_elu": by_params(elu).with_traits(curve=Curve("elu", "silu or gelu", BENT)),
+    "elu": by_params(elu, "elu", elu_series),
+    "kinked_elu": by_params(elu, solution=elu_series).with_traits(
+        curve=Curve("elu", "silu or gelu", BENT)
+    ),
     "erf": elementwise(
         lambda x, y: formulas.TWO_OVER_ROOT_PI * torch.exp(-x * x),
         lambda x, y: -2 * x * formulas.TWO_OVER_ROOT_PI * torch.exp(-x * x),
+        recurrences.error_function,
     ).smooth("gelu or erf"),
     "erfc": elementwise(
         lambda x, y: -formulas.TWO_OVER_ROOT_PI * torch.exp(-x * x),
         lambda x, y: 2 * x * formulas.TWO_OVER_ROOT_PI * torch.exp(-x * x),
+        recurrences.error_function,
     ).smooth("gelu or erf"),
     "erfinv": elementwise(
         lambda x, y: torch.exp(y * y) / formulas.TWO_OVER_ROOT_PI,
         lambda x, y: 2 * y * torch.exp(2 * y * y) / formulas.TWO_OVER_ROOT_PI**2,
+        recurrences.inverse_error_function,
     ),
-    "exp": elementwise(lambda x, y: y, lambda x, y: y).smooth("exp"),
-    "exp2": elementwise(lambda x, y: LOG_2 * y, lambda x, y: LOG_2**2 * y).smooth("exp"),
-    "expm1": elementwise(lambda x, y: torch.exp(x), lambda x, y: torch.exp(x)),
-    "gelu": by_params(gelu, "gelu or erf"),
+    "exp": elementwise(lambda x, y: y, lambda x, y: y, recurrences.exponential).smooth("exp"),
+    "exp2": elementwise(
+        lambda x, y: LOG_2 * y, lambda x, y: LOG_2**2 * y, recurrences.to_the_base(2)
+    ).smooth("exp"),
+    "expm1": elementwise(
+        lambda x, y: torch.exp(x), lambda x, y: torch.exp(x), recurrences.exponential_slope
+    ),
+    "gelu": by_params(gelu, "gelu or erf", gelu_series),
     "lgamma": elementwise(lambda x, y: torch.digamma(x), lambda x, y: torch.polygamma(1, x)),
-    "log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x)),
-    "log10": elementwise(lambda x, y: 1 / (LOG_10 * x), lambda x, y: -1 / (LOG_10 * x * x)),
-    "log1p": elementwise(lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2),
-    "log2": elementwise(lambda x, y: 1 / (LOG_2 * x), lambda x, y: -1 / (LOG_2 * x * x)),
-    "logaddexp": partials(shares(1)).smooth("softplus"),
-    "logaddexp2": partials(shares(LOG_2)).smooth("softplus"),
+    "log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x), recurrences.logarithm),
+    "log10": elementwise(
+        lambda x, y: 1 / (LOG_10 * x),
+        lambda x, y: -1 / (LOG_10 * x * x),
+        recurrences.logarithm_to_the_base(10),
+    ),
+    "log1p": elementwise(
+        lambda x, y: 1 / (1 + x), lambda x, y: -1 / (1 + x) ** 2, recurrences.logarithm
+    ),
+    "log2": elementwise(
+        lambda x, y: 1 / (LOG_2 * x),
+        lambda x, y: -1 / (LOG_2 * x * x),
+        recurrences.logarithm_to_the_base(2),
+    ),
+    "logaddexp": partials(shares(1), formulas.log_of_sum(1)).smooth("softplus"),
+    "logaddexp2": partials(shares(LOG_2), formulas.log_of_sum(LOG_2)).smooth("softplus"),
     "mul": partials(
         lambda a, b, y: ([b, a], {(0, 1): torch.ones((), dtype=y.dtype, device=y.device)}),
+        operator.mul,
         is_multilinear=True,
     ),
-    "pow": partials(power),
-    "reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y**3),
-    "rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5),
-    "sigmoid": by_params(sigmoid, "sigmoid"),
-    "silu": by_params(silu, "silu"),
-    "sin": elementwise(lambda x, y: torch.cos(x), lambda x, y: -y),
-    "sinh": elementwise(lambda x, y: torch.cosh(x), lambda x, y: y),
-    "softplus": by_params(softplus, "softplus"),
-    "sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y)),
-    "square": elementwise(lambda x, y: 2 * x, lambda x, y: torch.full_like(x, 2)),
-    "tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y)),
-    "tanh": by_params(tanh, "tanh"),
+    "pow": partials(power, formulas.power_series),
+    "reciprocal": elementwise(lambda x, y: -y * y, lambda x, y: 2 * y**3, recurrences.reciprocal),
+    "rsqrt": elementwise(lambda x, y: -0.5 * y**3, lambda x, y: 0.75 * y**5, recurrences.rsqrt),
+    "sigmoid": by_params(sigmoid, "sigmoid", series_of(recurrences.sigmoid)),
+    "silu": by_params(silu, "silu", silu_series),
+    "sin": elementwise(lambda x, y: torch.cos(x), lambda x, y: -y, recurrences.oscillating),
+    "sinh": elementwise(lambda x, y: torch.cosh(x), lambda x, y: y, recurrences.hyperbolic),
+    "softplus": by_params(softplus, "softplus", softplus_series),
+    "sqrt": elementwise(lambda x, y: 0.5 / y, lambda x, y: -0.25 / (x * y), recurrences.sqrt),
+    "square": elementwise(
+        lambda x, y: 2 * x, lambda x, y: torch.full_like(x, 2), recurrences.square
+    ),
+    "tan": elementwise(lambda x, y: 1 + y * y, lambda x, y: 2 * y * (1 + y * y), recurrences.tan),
+    "tanh": by_params(tanh, "tanh", series_of(recurrences.tanh)),
 }
 
 OF_WHOLE_ROWS: dict[str, Rule] = {
