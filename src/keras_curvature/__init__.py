@@ -22,6 +22,7 @@ from keras_curvature.functions.derivatives import (
 from keras_curvature.functions.engine_choice import engine_choice
 from keras_curvature.functions.hidden_fraction import hidden_fraction
 from keras_curvature.functions.kinks import Kinks, kinks
+from keras_curvature.functions.partial_derivative import partial_derivative
 from keras_curvature.functions.scale_curvature import scale_curvature
 from keras_curvature.functions.smooth import smooth
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput, ShapePenalty
@@ -64,6 +65,7 @@ __all__ = [
     "jacobian",
     "kinks",
     "laplacian",
+    "partial_derivative",
     "scale_curvature",
     "smooth",
     "taylor",

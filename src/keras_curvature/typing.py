@@ -29,6 +29,12 @@ Wrt: TypeAlias = int | str | Sequence[int | str] | None
 Columns: TypeAlias = int | str | Sequence[int | str] | None
 """Which columns of an input to differentiate by: see `keras_curvature.derivatives`."""
 
+Input: TypeAlias = int | str | tuple[str, int]
+"""One number of the input: see `names` of `keras_curvature.derivatives`."""
+
+Names: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[Input]]
+"""What is asked for: see `keras_curvature.derivatives`."""
+
 Shape: TypeAlias = Mapping[str | int, str | Sequence[str]]
 """What is asked of a function along single inputs: see `keras_curvature.CurvatureMonitor`."""
 

@@ -397,7 +397,7 @@ ERRORS = {
     "names": (
         lambda: kc.derivatives(mlp(), np.zeros((2, 3)), ["curl"]),
         ValueError,
-        "`names` must be some of",
+        "`names` must be one or some of",
     ),
     "no direction": (
         lambda: kc.derivatives(mlp(), np.zeros((2, 3)), ["directional_curvature"]),

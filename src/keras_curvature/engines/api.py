@@ -29,7 +29,13 @@ from keras_curvature.engines.inputs import (
     numbers_in,
 )
 from keras_curvature.engines.intermediates import Inside, Result, Watched
-from keras_curvature.engines.layout import Layout, keys_in_order, unflatten, unflattened_shapes
+from keras_curvature.engines.layout import (
+    Layout,
+    keys_in_order,
+    side_by_side,
+    unflatten,
+    unflattened_shapes,
+)
 from keras_curvature.engines.losses import (
     LOSS,
     WithLoss,
@@ -51,6 +57,7 @@ from keras_curvature.engines.op_types import (
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
 from keras_curvature.engines.reference_output import NotAsTracedError, require_as_traced
+from keras_curvature.engines.requests import Asked, requested, resolved
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.wrt import checked_wrt
 
@@ -71,6 +78,7 @@ __all__ = [
     "TOLERANCE",
     "WHOLE",
     "Activity",
+    "Asked",
     "BoundModel",
     "Curve",
     "Dependence",
@@ -116,10 +124,13 @@ __all__ = [
     "rademacher",
     "randomness",
     "registry",
+    "requested",
     "require_as_traced",
     "require_labels",
+    "resolved",
     "run_chunked",
     "selector",
+    "side_by_side",
     "sparse_rademacher",
     "traits_of",
     "unflatten",

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from keras_curvature.engines.fingerprint import fingerprint
 from keras_curvature.engines.inputs import Inputs, prepare
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.options import Options
+from keras_curvature.engines.requests import Asked, resolved
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.traced_function import TracedFunction
 from keras_curvature.typing import Model, Structure, Tensor
@@ -149,6 +150,13 @@ class BoundModel:
     def engine_for(self, names: Collection[str]) -> Engine[Any]:
         """The engine that computes these quantities."""
         return ENGINES[self.choice(names).name]
+
+    def quantities_of(self, asked: Mapping[str, Asked]) -> dict[str, str]:
+        """What each name that a user gave stands for."""
+        columns = self.inputs.columns[0] if len(self.inputs.columns) == 1 else None
+        if columns is not None and self.f.inputs.shapes != ((len(columns),),):
+            columns = None
+        return resolved(asked, self.f.inputs, self.f.outputs, columns)
 
     def layouts(self, name: str) -> tuple[Layout, ...]:
         """What lies along the axes of a flat result."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from keras_curvature.engines.inputs import numbers_in
 from keras_curvature.engines.layout import fits, unflatten
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
+from keras_curvature.engines.requests import Asked
 from keras_curvature.typing import Model, Structure, Tensor
 
 compilation = own_module("compilation")
@@ -29,18 +30,21 @@ running = own_module("running")
 
 
 def differentiate(
-    model: Model, x: Structure, names: Collection[str], v: Structure | None, options: Options
+    model: Model, x: Structure, asked: Mapping[str, Asked], v: Structure | None, options: Options
 ) -> dict[str, Any]:
-    """Named derivatives of `model` at `x`, in the user's structure."""
+    """Derivatives of `model` at `x`, in the user's structure and by the user's names."""
     bound = bind(model, x, options)
+    quantity = bound.quantities_of(asked)
+    names = tuple(dict.fromkeys(quantity.values()))
     engine = bound.engine_for(names)
     with compilation.computing_in(bound.f.dtype):
         direction = as_direction(bound, v) if ALONG_V & set(names) else None
-        found = flat_derivatives(bound, engine, tuple(names), direction, options.batch_size)
-        return {
-            name: unflatten(xp.cast(found[name], bound.result_dtype), *bound.layouts(name))
+        flat = flat_derivatives(bound, engine, names, direction, options.batch_size)
+        found = {
+            name: unflatten(xp.cast(flat[name], bound.result_dtype), *bound.layouts(name))
             for name in names
         }
+    return {name: found[quantity[name]] for name in asked}
 
 
 def estimate_laplacian(
@@ -70,11 +74,11 @@ def estimate_laplacian(
 
 
 def engine_choice(
-    model: Model, x: Structure, names: Collection[str], options: Options
+    model: Model, x: Structure, asked: Mapping[str, Asked], options: Options
 ) -> EngineChoice:
-    """Which engine computes these quantities of a model, and why."""
+    """Which engine computes these derivatives of a model, and why."""
     bound = bind(model, x, options)
-    return bound.choice(names)
+    return bound.choice(frozenset(bound.quantities_of(asked).values()))
 
 
 def flat_derivatives(

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from keras_curvature.engines import quantities
 from keras_curvature.engines.api import (
     Options,
     differentiate,
     estimate_laplacian,
+    requested,
 )
 from keras_curvature.engines.backend import not_converted
-from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Names, Output, Structure, Wrt
 
 
 @not_converted
 def derivatives(
     model: Model,
     x: Structure,
-    names: Sequence[str],
+    names: Names,
     *,
     v: Structure | None = None,
     output: Output = None,
@@ -42,6 +41,9 @@ def derivatives(
     | `"laplacian"` | `(batch, *output_shape)` |
     | `"directional_curvature"` | `(batch, *output_shape)` |
     | `"hessian_vector_product"` | `(batch, *output_shape, *input_shape)` |
+    | `"divergence"` | `(batch,)` |
+    | `"biharmonic"` | `(batch, *output_shape)` |
+    | a partial derivative | `(batch, *output_shape)` |
 
     No axis is squeezed. Inputs of several arrays give their structure back: `jacobian`,
     `hessian_diagonal` and `hessian_vector_product` once, `hessian` a structure of structures,
@@ -67,7 +69,12 @@ def derivatives(
             the model takes. Arrays or tensors; or a data frame, where a model of several inputs
             takes the columns of their names. Of it and of a dict, what the model has no input for
             is left out.
-        names: any of the names in the table.
+        names: any of the names in the table. Or a dict from names of your own to these and to
+            partial derivatives, each a tuple of the inputs that it is by, 1 to 4 of them in any
+            order: `{"u": "value", "u_t": (0,), "u_xx": (1, 1)}`. An input is an index, where the
+            model has one input of shape `(batch, columns)`; the name of an input of width 1, or
+            of a column of a data frame; or `("name", index)`. They are found along as few
+            directions as there are, see `partial_derivative`.
         v: the direction for `"directional_curvature"` and `"hessian_vector_product"`, in the
             shape of `x` (one for each example) or of one example.
         output: which output to differentiate. `None`: all of it. An int: an index on the last
@@ -101,6 +108,11 @@ def derivatives(
         >>> result = kc.derivatives(lambda x: x**3, [[2.0]], ["value", "laplacian"])
         >>> {name: float(tensor[0, 0]) for name, tensor in result.items()}
         {'value': 8.0, 'laplacian': 12.0}
+        >>> terms = kc.derivatives(
+        ...     lambda x: x[:, :1] * x[:, 1:] ** 3, [[5.0, 2.0]], {"u_t": (0,), "u_txx": (0, 1, 1)}
+        ... )
+        >>> {name: float(tensor[0, 0]) for name, tensor in terms.items()}
+        {'u_t': 8.0, 'u_txx': 12.0}
 
     Raises:
         ValueError: for a batch that does not fit the model, an unbuilt model, an unknown
@@ -109,18 +121,13 @@ def derivatives(
             the op and the layer.
         TypeError: for an argument of a wrong type, and for an integer input without `wrt`.
     """
-    wanted = [names] if isinstance(names, str) else list(names)
-    unknown = [name for name in wanted if name not in quantities.NAMES]
-    if unknown or not wanted:
-        raise ValueError(f"`names` must be some of {list(quantities.NAMES)}. Received: {names!r}.")
-    return differentiate(
-        model, x, wanted, v, Options(output, wrt, engine, dtype, batch_size, columns)
-    )
+    options = Options(output, wrt, engine, dtype, batch_size, columns)
+    return differentiate(model, x, requested(names), v, options)
 
 
 @not_converted
 def _single(name: str, model: Model, x: Structure, v: Structure | None, *options: Any) -> Any:
-    return differentiate(model, x, [name], v, Options(*options))[name]
+    return differentiate(model, x, {name: name}, v, Options(*options))[name]
 
 
 def jacobian(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from keras_curvature.engines import api
 from keras_curvature.engines.backend import not_converted
-from keras_curvature.typing import Columns, Model, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Model, Names, Output, Structure, Wrt
 
 
 @not_converted
 def engine_choice(
     model: Model,
     x: Structure,
-    names: Sequence[str],
+    names: Names,
     *,
     output: Output = None,
     wrt: Wrt = None,
@@ -31,7 +29,7 @@ def engine_choice(
     Args:
         model: see `derivatives`, as for the other arguments.
         x: the batch.
-        names: of the derivatives.
+        names: of the derivatives, as in `derivatives`.
         output: which output to differentiate.
         wrt: with respect to what.
         columns: by which of its columns.
@@ -48,4 +46,4 @@ def engine_choice(
         engine 'taylor': exact, by second-order Taylor propagation
     """
     options = api.Options(output, wrt, engine, dtype, columns=columns)
-    return api.engine_choice(model, x, names, options)
+    return api.engine_choice(model, x, api.requested(names), options)

@@ -153,7 +153,7 @@ class CurvaturePenalty(Penalty):
         """The second derivative along `v`, `(batch, outputs)`."""
         name = quantities.DIRECTIONAL
         direction = bound.f.inputs.pack(bound.f.inputs.split(v))
-        found = differentiate(self.layer, x, [name], direction, self._options())[name]
+        found = differentiate(self.layer, x, {name: name}, direction, self._options())[name]
         return bound.f.outputs.join(keras.tree.flatten(found))
 
     def _at_scale(self, f: FlatFunction, z: Tensor, rest: Sequence[Tensor], v: Tensor) -> Tensor:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import (
+    Asked,
     differentiate,
     mask_of,
     masked,
+    requested,
+    resolved,
     selector,
     unflattened_shapes,
     xp,
 )
 from keras_curvature.engines.backend import is_eager, not_converted
-from keras_curvature.layers.wrapper import MADE_UP, DerivativeWrapper, has_open_axes, with_masks
-from keras_curvature.typing import Columns, Output, Structure, Wrt
+from keras_curvature.layers.wrapper import (
+    MADE_UP,
+    DerivativeWrapper,
+    declared,
+    has_open_axes,
+    with_masks,
+)
+from keras_curvature.typing import Columns, Names, Output, Structure, Wrt
 
-OF_THE_OUTPUT_S_SHAPE = frozenset({quantities.VALUE, quantities.LAPLACIAN, quantities.DIRECTIONAL})
-"""Where a mask of the output fits: Keras's losses weigh what has other axes by it wrongly."""
+WITHOUT_MASK = frozenset(
+    {
+        quantities.JACOBIAN,
+        quantities.HESSIAN,
+        quantities.DIAGONAL,
+        quantities.PRODUCT,
+        quantities.DIVERGENCE,
+    }
+)
+"""What has other axes than the output, whose mask Keras's losses would weigh it by wrongly."""
 
-FIRST_ORDER = frozenset({quantities.VALUE, quantities.JACOBIAN})
+FIRST_ORDER = frozenset({quantities.VALUE, quantities.JACOBIAN, quantities.DIVERGENCE})
 
 SMOOTH = (
     "Take a smooth activation, 'silu' or 'gelu', or `keras_curvature.smooth(net)`, which makes one "
@@ -99,7 +116,8 @@ class DerivativeOutput(DerivativeWrapper):
     Args:
         layer: a Keras model or layer from `x` to `y`.
         names: the derivatives, of the table in `keras_curvature.derivatives`: a list gives a
-            dict, one name alone gives what it names.
+            dict, one name alone gives what it names. Or a dict from names of your own to these
+            and to partial derivatives, as there: the terms of an equation.
         output: which output to differentiate, as there.
         wrt: with respect to what, as there.
         columns: by which columns of an input, as there, by their indexes.
@@ -120,7 +138,7 @@ class DerivativeOutput(DerivativeWrapper):
     def __init__(
         self,
         layer: keras.Layer,
-        names: str | Sequence[str],
+        names: Names,
         *,
         output: Output = None,
         wrt: Wrt = None,
@@ -129,12 +147,15 @@ class DerivativeOutput(DerivativeWrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
-        wanted = (names,) if isinstance(names, str) else tuple(names or ())
-        if not wanted or not set(wanted) <= set(quantities.NAMES):
-            raise ValueError(
-                f"`names` must be one or some of {list(quantities.NAMES)}. Received: {names!r}."
-            )
-        self.names = names if isinstance(names, str) else wanted
+        asked = requested(names)
+        known = declared(layer) if wrt is None and columns is None else None
+        if known is not None:
+            inputs, outputs = known
+            # Raises now for an input that there is not.
+            resolved(asked, inputs, outputs if output is None else None)
+        self.names: Any = names
+        if not isinstance(names, str):
+            self.names = dict(asked) if isinstance(names, Mapping) else tuple(asked)
 
     @not_converted
     def call(
@@ -150,14 +171,15 @@ class DerivativeOutput(DerivativeWrapper):
             self._known(inputs)
         if training:
             self._warn_of_noise(inputs)
-            if not FIRST_ORDER.issuperset(self._wanted):
+            if any(map(_is_of_higher_order, self._asked.values())):
                 self._warn_of_lines(inputs, SMOOTH)
-        found = differentiate(self.layer, inputs, self._wanted, v, self._options())
+        found = differentiate(self.layer, inputs, self._asked, v, self._options())
         # What Keras gathers from a call besides its output: activity losses, masks, and what
         # training updates. A compiled graph leaves out all else of it.
         masks = self._masks(self.layer(inputs, training=training))
-        for name in OF_THE_OUTPUT_S_SHAPE & set(found) if masks is not None else ():
-            found[name] = keras.tree.map_structure(masked, found[name], masks)
+        for name, what in self._asked.items() if masks is not None else ():
+            if what not in WITHOUT_MASK:
+                found[name] = keras.tree.map_structure(masked, found[name], masks)
         return self._chosen(found)
 
     def compute_output_spec(
@@ -177,8 +199,8 @@ class DerivativeOutput(DerivativeWrapper):
             return keras.KerasTensor((batch, *shape.sizes), xp.name_of(bound.result_dtype))
 
         return {
-            name: keras.tree.map_structure(spec, unflattened_shapes(*bound.layouts(name)))
-            for name in self._wanted
+            name: keras.tree.map_structure(spec, unflattened_shapes(*bound.layouts(quantity)))
+            for name, quantity in bound.quantities_of(self._asked).items()
         }
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -188,7 +210,7 @@ class DerivativeOutput(DerivativeWrapper):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments to make this layer again."""
-        names = self.names if isinstance(self.names, str) else list(self.names)
+        names = self.names if isinstance(self.names, str) else _written(self.names)
         return {**super().get_config(), "names": names}
 
     def _masks(self, outputs: Any) -> Any:
@@ -203,11 +225,29 @@ class DerivativeOutput(DerivativeWrapper):
         return keras.tree.map_structure(mask_of, selector(self.layer, self.output_choice)(outputs))
 
     @property
-    def _wanted(self) -> tuple[str, ...]:
-        return (self.names,) if isinstance(self.names, str) else tuple(self.names)
+    def _asked(self) -> dict[str, Asked]:
+        """What each of its outputs is."""
+        return requested(self.names)
 
     def _chosen(self, found: dict[str, Any]) -> Any:
         return found[self.names] if isinstance(self.names, str) else found
+
+
+def _is_of_higher_order(asked: Asked) -> bool:
+    """Whether it is 0 where a network is straight between kinks."""
+    return asked not in FIRST_ORDER if isinstance(asked, str) else len(asked) > 1
+
+
+def _written(names: Sequence[str] | Mapping[str, Asked]) -> list[str] | dict[str, Any]:
+    """What was asked for, as a file keeps it."""
+    if not isinstance(names, Mapping):
+        return list(names)
+    return {
+        name: what
+        if isinstance(what, str)
+        else [list(part) if isinstance(part, tuple) else part for part in what]
+        for name, what in names.items()
+    }
 
 
 def _common(*tensors: keras.KerasTensor) -> keras.KerasTensor:

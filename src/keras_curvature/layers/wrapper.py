@@ -12,13 +12,16 @@ import numpy as np
 from keras_curvature.engines.api import (
     WHOLE,
     BoundModel,
+    Layout,
     Options,
     bind,
     by_index,
     checked_columns,
     checked_wrt,
+    keys_in_order,
     mask_of,
     masked,
+    side_by_side,
 )
 from keras_curvature.engines.backend import (
     REFUSALS,
@@ -238,6 +241,21 @@ def _indexes(columns: Columns) -> tuple[int, ...] | None:
     """The columns that were asked for: a layer is given tensors, whose columns have no names."""
     checked = checked_columns(columns)
     return None if checked is None else by_index(checked, None)
+
+
+def declared(layer: keras.Layer) -> tuple[Layout, Layout] | None:
+    """The inputs and outputs that a model says it has, where it does and all sizes are known."""
+    if not isinstance(layer, keras.Model) or not getattr(layer, "inputs", None):
+        return None
+    inputs, outputs = layer.inputs, layer.outputs
+    if any(None in tensor.shape[1:] for tensor in (*inputs, *outputs)):
+        return None
+    structure = getattr(layer, "input", inputs)  # a Sequential has none
+    names = keys_in_order(structure) or [tensor.name for tensor in inputs]
+    return (
+        side_by_side([tuple(tensor.shape[1:]) for tensor in inputs], structure, names),
+        side_by_side([tuple(tensor.shape[1:]) for tensor in outputs], outputs),
+    )
 
 
 def has_open_axes(inputs: Structure) -> bool:

@@ -7,7 +7,7 @@ every order.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.taylor.higher_orders import HigherOrders
@@ -44,7 +44,7 @@ def propagate(
     }
     start = xp.zeros([], xp.real_dtype(step.inputs[next(iter(given))].dtype))
 
-    def along(some: dict[int, Sequence[Tensor | None]]) -> Path:
+    def along(some: Mapping[int, Sequence[Tensor | None]]) -> Path:
         def outputs(t: Tensor) -> Sequence[Tensor]:
             inputs = list(step.inputs)
             for i, slices in some.items():

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from keras_curvature.engines.jax import less_largest
 from keras_curvature.engines.jax.gradient_overrides import LOG_2, slope_of_tanh
 from keras_curvature.engines.jax.taylor import jvp, scan
-from keras_curvature.engines.jax.taylor.jvp import vmapped
+from keras_curvature.engines.jax.taylor.linear_rules import (
+    beside,
+    broadcast,
+    convolution,
+    linear,
+    matrix_product,
+    moved,
+    reshaped,
+    summed,
+    transposed,
+)
 from keras_curvature.engines.op_types import (
     EVERY_INPUT,
     OWN,
-    Curve,
     Traits,
     difference,
     elsewhere,
@@ -29,7 +35,7 @@ from keras_curvature.engines.op_types import (
 from keras_curvature.engines.taylor import elementwise as formulas
 from keras_curvature.engines.taylor import recurrences
 from keras_curvature.engines.taylor.chain_rule import Argument
-from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, spread
+from keras_curvature.engines.taylor.jets import spread
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never, register
 from keras_curvature.engines.taylor.rule_constructors import (
@@ -38,133 +44,8 @@ from keras_curvature.engines.taylor.rule_constructors import (
     linear_in,
     nothing,
     partials,
-    product,
 )
 from keras_curvature.engines.taylor.series import Series
-
-
-def _moved(on_stack: Callable[[Step, Any], Any]) -> Rule:
-    """A linear function of the first input whose stack may hold one slice for all examples."""
-    return linear_in((0,), lambda step, i, stack: on_stack(step, stack))
-
-
-def _linear(*which: int) -> Rule:
-    """A sum of linear functions of single inputs, of all examples."""
-
-    def part(step: Step, i: int, stack: Any) -> Any:
-        inputs = [jnp.zeros_like(x) if j in which else x for j, x in enumerate(step.inputs)]
-        return jax.vmap(lambda x: step.again([*inputs[:i], x, *inputs[i + 1 :]])[0])(stack)
-
-    return linear_in(which, part, never)
-
-
-def _behind(axes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(axis + 1 for axis in axes)
-
-
-def _transposed(step: Step, stack: Any) -> Any:
-    order = step.op.params["permutation"]
-    stack = stack if order[0] == 0 else spread(stack, step.inputs[0])
-    return jnp.transpose(stack, (0, *_behind(order)))
-
-
-def _summed(step: Step, stack: Any) -> Any:
-    axes = step.op.params["axes"]
-    stack = spread(stack, step.inputs[0]) if 0 in axes else stack
-    return jnp.sum(stack, axis=_behind(axes))
-
-
-def _sized(step: Step, stack: Any, shape: Sequence[int]) -> tuple[int, ...]:
-    """A result's shape for a stack, which may hold one slice for all examples."""
-    examples = 1 if is_shared(stack, step.inputs[0]) else shape[0]
-    return (stack.shape[0], examples, *shape[1:])
-
-
-def _leads(step: Step) -> bool:
-    x, y = step.inputs[0], step.outputs[0]
-    return bool(x.ndim and y.ndim) and x.shape[0] == y.shape[0]
-
-
-def _reshaped(step: Step, stack: Any) -> Any:
-    y = step.outputs[0]
-    if not _leads(step):
-        stack = spread(stack, step.inputs[0])
-        return jnp.reshape(stack, (stack.shape[0], *y.shape))
-    return jnp.reshape(stack, _sized(step, stack, y.shape))
-
-
-def _broadcast(step: Step, stack: Any) -> Any:
-    places, y = step.op.params["broadcast_dimensions"], step.outputs[0]
-    leads = bool(places) and places[0] == 0 and _leads(step)
-    stack = stack if leads else spread(stack, step.inputs[0])
-    shape = _sized(step, stack, y.shape) if leads else (stack.shape[0], *y.shape)
-    return lax.broadcast_in_dim(stack, shape, (0, *_behind(places)))
-
-
-def _left(step: Step, stack: Any) -> Any:
-    """A product with a constant on the right, of all directions at once where none is apart."""
-    (over, behind), (apart, _) = step.op.params["dimension_numbers"]
-    a, b = step.inputs
-    if apart or 0 in over:
-        return jax.vmap(step.with_operand)(spread(stack, a))
-    precision, count = step.op.params["precision"], len(over)
-    if over == tuple(range(a.ndim - count, a.ndim)) and behind == tuple(range(count)):
-        # As matrices: XLA takes twice as long for the gradient by `b` of a product of stacks.
-        flat = jnp.reshape(b, (math.prod(b.shape[:count]), -1))
-        rows = jnp.reshape(stack, (-1, flat.shape[0]))
-        found = lax.dot(rows, flat, precision=precision)
-        return jnp.reshape(found, (*stack.shape[:-count], *b.shape[count:]))
-    return lax.dot_general(stack, b, ((_behind(over), behind), ((), ())), precision=precision)
-
-
-def _right(step: Step, stack: Any) -> Any:
-    return jax.vmap(lambda x: step.with_operand(x, 1))(spread(stack, step.inputs[1]))
-
-
-def _both(step: Step, a: Any, b: Any) -> Any:
-    return jax.vmap(lambda x, y: step.again([x, y])[0])(a, b)
-
-
-def _both_summed(step: Step, a: Any, b: Any) -> Any:
-    """The sum over the directions is one more axis to contract."""
-    (left, right), (one, other) = step.op.params["dimension_numbers"]
-    numbers = (((0, *_behind(left)), (0, *_behind(right))), (_behind(one), _behind(other)))
-    return lax.dot_general(a, b, numbers, precision=step.op.params["precision"])[None]
-
-
-def matrix_product() -> Rule:
-    """`dot_general`."""
-    plain = product(_both, _left, _right, _both_summed)
-
-    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
-        (over, behind), (apart, _) = step.op.params["dimension_numbers"]
-        a, b = jets
-        _, w = step.inputs
-        whole = isinstance(a and a.of, Base) and a is not None and a.base.is_identity
-        if b is None and whole and not apart and (over, behind) == ((1,), (0,)) and w.ndim == 2:
-            return [Jet(step.outputs[0], Base(w[:, None]))]
-        return plain.propagate(step, jets, mode)
-
-    return replace(plain, propagate=propagate)
-
-
-def _folded(step: Step, i: int, stack: Any) -> Any:
-    """A primitive that treats the examples along the first axis alike: more examples do."""
-    whole = spread(stack, step.inputs[i])
-    flat = jnp.reshape(whole, (-1, *whole.shape[2:]))
-    found = step.with_operand(flat, i)
-    return jnp.reshape(found, (whole.shape[0], -1, *found.shape[1:]))
-
-
-def convolution() -> Rule:
-    """`conv_general_dilated`."""
-
-    def left(step: Step, stack: Any) -> Any:
-        if step.op.params["dimension_numbers"].lhs_spec[0] != 0:
-            return vmapped(step, spread(stack, step.inputs[0]))
-        return _folded(step, 0, stack)
-
-    return product(_both, left, _right)
 
 
 def _piecewise(word: str, instead: str, switches: Any = None) -> Rule:
@@ -241,16 +122,6 @@ def _sigmoid_bend(x: Any, y: Any) -> Any:
     return y * rest * (rest - y)
 
 
-def _beside(step: Step, i: int, stack: Any) -> Any:
-    """One part of a concatenation: 0 in the place of the others."""
-    axis = step.op.params["dimension"]
-    before = sum(x.shape[axis] for x in step.inputs[:i])
-    after = sum(x.shape[axis] for x in step.inputs[i + 1 :])
-    widths = [(0, 0)] * stack.ndim
-    widths[axis + 1] = (before, after)
-    return jnp.pad(stack, widths)
-
-
 def _at_largest(function: Any) -> Rule:
     """A linear function of a row for as long as the same entry is the largest."""
 
@@ -265,32 +136,32 @@ def _at_largest(function: Any) -> Rule:
 LINEAR: dict[str, Rule] = {
     "add": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
     "add_any": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT),
-    "broadcast_in_dim": _moved(_broadcast),
-    "concatenate": linear_in(None, _beside, never),
-    "convert_element_type": _moved(lambda step, stack: stack.astype(step.outputs[0].dtype)),
+    "broadcast_in_dim": moved(broadcast),
+    "concatenate": linear_in(None, beside, never),
+    "convert_element_type": moved(lambda step, stack: stack.astype(step.outputs[0].dtype)),
     "copy": identity(),
     "copy_p": identity(),
     less_largest.PASSED: identity(),
-    "cumsum": _linear(0),
-    "dynamic_slice": _linear(0),
-    "dynamic_update_slice": _linear(0, 1),
-    "expand_dims": _moved(_reshaped),
-    "fft": _linear(0),
-    "gather": _linear(0),
-    "imag": _linear(0),
-    "neg": _moved(lambda step, stack: -stack),
-    "pad": _linear(0, 1),
-    "real": _linear(0),
-    "reduce_sum": _moved(_summed),
-    "reduce_window_sum": _linear(0),
-    "reshape": _moved(_reshaped),
-    "rev": _linear(0),
-    "scatter": _linear(0, 2),
-    "scatter-add": _linear(0, 2),
-    "slice": _linear(0),
-    "squeeze": _moved(_reshaped),
+    "cumsum": linear(0),
+    "dynamic_slice": linear(0),
+    "dynamic_update_slice": linear(0, 1),
+    "expand_dims": moved(reshaped),
+    "fft": linear(0),
+    "gather": linear(0),
+    "imag": linear(0),
+    "neg": moved(lambda step, stack: -stack),
+    "pad": linear(0, 1),
+    "real": linear(0),
+    "reduce_sum": moved(summed),
+    "reduce_window_sum": linear(0),
+    "reshape": moved(reshaped),
+    "rev": linear(0),
+    "scatter": linear(0, 2),
+    "scatter-add": linear(0, 2),
+    "slice": linear(0),
+    "squeeze": moved(reshaped),
     "sub": partials(lambda a, b, y: ([None, -jnp.ones((), y.dtype)], {}), linear_in=EVERY_INPUT),
-    "transpose": _moved(_transposed),
+    "transpose": moved(transposed),
 }
 
 PIECEWISE_LINEAR: dict[str, Rule] = {
@@ -428,5 +299,3 @@ for _rules in (LINEAR, PIECEWISE_LINEAR, ELEMENTWISE, OF_WHOLE_ROWS, WITHOUT_DER
     for _op_type, _rule in _rules.items():
         register(_op_type, _rule)
         OWN[_op_type] = _rule.traits
-
-__all__ = ["Base", "Curve", "Jet"]

@@ -18,7 +18,7 @@ from keras_curvature.engines.taylor.modes import Adjoint, Collapsed, Mode, Unsui
 from keras_curvature.engines.taylor.registry import Jets, Step
 from keras_curvature.engines.torch.arrays import has_derivative
 
-Function = Callable[..., list[Any]]
+Function = Callable[..., Sequence[Any]]
 
 
 def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = False) -> Jets:

@@ -12,7 +12,6 @@ from keras_curvature.engines.op_types import (
     EVERY_INPUT,
     OWN,
     Curve,
-    Traits,
     difference,
     elsewhere,
     itself,
@@ -47,6 +46,7 @@ from keras_curvature.engines.tensorflow.taylor.rules import (
     tensor_lists,
 )
 from keras_curvature.engines.tensorflow.taylor.rules import elementwise as functions
+from keras_curvature.engines.tensorflow.taylor.rules.besides import BESIDES
 from keras_curvature.engines.tensorflow.taylor.rules.decomposition import through
 from keras_curvature.engines.tensorflow.taylor.rules.einsum import einsum_product
 from keras_curvature.engines.tensorflow.taylor.rules.reductions import reduction
@@ -375,25 +375,6 @@ WITHOUT_DERIVATIVE: dict[str, Rule] = {
     "Sign": nothing(switches=itself),
     "StopGradient": nothing().vectorised(),
 }
-
-BESIDES: dict[str, Traits] = {
-    op_type: Traits(curve=Curve(word, instead))
-    for word, instead, op_types in (
-        ("dilation", "a convolution", "Dilation2D"),
-        ("max pooling", "average pooling",
-         "FractionalMaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax"),
-        ("maximum over an axis", "a mean or logsumexp",
-         "SegmentMax SegmentMin UnsortedSegmentMax UnsortedSegmentMin"),
-        ("quantisation", "the model before it was quantised",
-         "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
-         "QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 "
-         "QuantizeAndDequantizeV4"),
-        ("remainder", "a sine and a cosine", "Mod"),
-        ("sorting", "softmax weights", "TopK"),
-    )
-    for op_type in op_types.split()
-}  # fmt: skip
-"""What is known of op types that have no rule, or none but a formula."""
 
 for _rules in (
     LINEAR,
