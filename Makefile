@@ -22,7 +22,8 @@ BENCH_INSTALL := $(subst $(BIN),$(BENCH_VENV)/bin,$(INSTALL))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # In a process of its own: Keras has one backend. XLA compiles hundreds of small programs once.
 ON = TEST_BACKEND=$(1) XLA_FLAGS=--xla_backend_optimization_level=0 \
-	$(BIN)/python tools/when_installed.py $(1) -m pytest tests/backends tests/$(1)
+	$(BIN)/python tools/when_installed.py $(1) -m pytest tests/backends tests/$(1) \
+	tests/functions/test_partial_derivatives.py
 
 # Tests, pages and examples of docstrings that are not written for one backend: on all of them.
 NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \

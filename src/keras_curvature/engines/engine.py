@@ -136,14 +136,10 @@ class Engine(ABC, Generic[F]):
         def entry(rows: Tensor) -> Tensor:
             return first_derivatives.row_gradients(f, rows, others, seeds)[:, by[0]]
 
-        found = self.repeated(entry, by[1:], rows)
-        return xp.reshape(found, [-1, f.outputs.width])
-
-    def repeated(self, function: Callable[[Tensor], Tensor], by: Partial, rows: Tensor) -> Tensor:
-        """The derivative of a number for each row, by some entries of the row, one by one."""
-        for index in by:
+        function: Callable[[Tensor], Tensor] = entry
+        for index in by[1:]:
             function = _entry_of_gradient(function, index)
-        return function(rows)
+        return xp.reshape(function(rows), [-1, f.outputs.width])
 
     def _along_axes(
         self,

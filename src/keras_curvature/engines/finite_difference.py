@@ -7,7 +7,9 @@ hides from a second derivative it sees, and a kink within its step counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,26 +55,44 @@ class FiniteDifference(Engine[TracedFunction]):
         ahead, behind = xp.unstack(xp.reshape(gradients, xp.lengths(moved)), num=2)
         return (ahead - behind) / (2 * steps)
 
-    def repeated(self, function: Callable[[Tensor], Tensor], by: Partial, rows: Tensor) -> Tensor:
-        """Differences of differences, at steps that grow with how many there are."""
-        size = float(np.finfo(np.float64).eps) ** (1 / (len(by) + 4))
-        for index in by:
-            function = _difference(function, index, size)
-        return function(rows)
-
-
-def _difference(
-    function: Callable[[Tensor], Tensor], index: int, size: float
-) -> Callable[[Tensor], Tensor]:
-    def difference(rows: Tensor) -> Tensor:
+    def partial(self, f: TracedFunction, z: Tensor, rest: Sequence[Tensor], by: Partial) -> Tensor:
+        """Differences of an entry of the gradient, at steps that grow with their order."""
+        entry, *others_by = sorted(by, key=by.count, reverse=True)
+        offsets, weights = _stencil(Counter(others_by), f.inputs.width)
+        rows, others, seeds = first_derivatives.per_output(f, z, rest)
+        size = float(np.finfo(np.float64).eps) ** (1 / (len(others_by) + ACCURACY))
         step = size * (1 + xp.max(xp.abs(rows), axis=1))
-        axis = np.eye(rows.shape[1])[index]
-        moved = step[:, None] * xp.constant(axis, rows.dtype)
-        near = function(rows + moved) - function(rows - moved)
-        far = function(rows + 2 * moved) - function(rows - 2 * moved)
-        return (8 * near - far) / (12 * step)  # to h^4
+        moved = rows[None] + step[None, :, None] * xp.constant(offsets, rows.dtype)[:, None]
+        count = len(offsets)
+        gradients = first_derivatives.row_gradients(
+            f,
+            xp.reshape(moved, [-1, f.inputs.width]),
+            [first_derivatives.tiled(tensor, count) for tensor in others],
+            first_derivatives.tiled(seeds, count),
+        )
+        entries = xp.reshape(gradients[:, entry], [count, -1])
+        total = xp.tensordot(xp.constant(weights, rows.dtype), entries, [[0], [0]])
+        return xp.reshape(total / step ** len(others_by), [-1, f.outputs.width])
 
-    return difference
+
+ACCURACY = 4
+"""The power of the step that central differences of higher order are right to."""
+
+
+def _stencil(orders: Mapping[int, int], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets `(s, d)` in steps and weights `(s,)` of a mixed difference of these orders."""
+    offsets, weights = np.zeros((1, width)), np.ones(1)
+    for index, order in orders.items():
+        reach = (order + ACCURACY - 1) // 2
+        nodes = np.arange(-reach, reach + 1)
+        powers = np.vander(nodes, increasing=True).T
+        wanted = math.factorial(order) * np.eye(len(nodes))[order]
+        along = np.linalg.solve(powers, wanted)
+        axis = np.eye(width)[index]
+        offsets = (offsets[:, None] + nodes[:, None] * axis).reshape(-1, width)
+        weights = (weights[:, None] * along).reshape(-1)
+    used = np.abs(weights) > 1e-12
+    return offsets[used], weights[used]
 
 
 def _tiny_steps(z: Tensor, directions: Tensor) -> Tensor:
