@@ -144,6 +144,28 @@ def logarithm_to_the_base(base: float) -> Solution:
     return _by_slope(lambda x, y, s: -math.log(base) * (s * s))
 
 
+def of_derivatives(derivative: Callable[[int, Tensor], Tensor]) -> Solution:
+    """Of a function whose derivatives are known, by their order from 3 on."""
+
+    def solution(x: Tensor, y: Tensor, first: Tensor, second: Tensor) -> Recurrence:
+        known = {1: first, 2: second / 2}
+
+        def coefficient(k: int) -> Tensor:
+            return known[k] if k in known else derivative(k, x) / math.factorial(k)
+
+        return Recurrence(y, coefficient)
+
+    return solution
+
+
+def exponential_integral(x: Tensor, y: Tensor, first: Tensor, second: Tensor) -> Recurrence:
+    """Of what has the slope `exp(x) / x`."""
+    growing = Recurrence(xp.exp(x))
+    growing.grows(growing)
+    slope: Recurrence = Recurrence(first, lambda k: (growing[k] - slope[k - 1]) / x)
+    return Recurrence(y).grows(slope)
+
+
 def square(x: Tensor, y: Tensor, first: Tensor, second: Tensor) -> Recurrence:
     """Of a parabola."""
     return Recurrence(y).grows(Recurrence(first).grows(Recurrence(second)))

@@ -8,11 +8,12 @@ import tensorflow as tf
 
 from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
-from keras_curvature.engines.taylor.elementwise import quotient, where_positive
+from keras_curvature.engines.taylor.elementwise import product_with_log, quotient, where_positive
 from keras_curvature.engines.taylor.modes import Mode
-from keras_curvature.engines.taylor.recurrences import Recurrence, itself
+from keras_curvature.engines.taylor.recurrences import Recurrence, itself, of_derivatives
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.taylor.rule_constructors import Partials, function_of
+from keras_curvature.engines.taylor.series import Series
 from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
 
 
@@ -41,10 +42,18 @@ def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rul
     first = slope(function)
     second = slope(first)
 
+    def higher(order: int, x: tf.Tensor) -> tf.Tensor:
+        derivative = second
+        for _ in range(order - 2):
+            derivative = slope(derivative)
+        return derivative(x)
+
+    solution = of_derivatives(higher)
+
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
-        x, jet = step.inputs[operand], jets[operand]
+        x, y, jet = step.inputs[operand], step.outputs[0], jets[operand]
         assert jet is not None
-        return [mode.elementwise(step.outputs[0], [Argument(jet, first(x))], {(0, 0): second(x)})]
+        return [function_of(x, y, jet, mode, first(x), second(x), solution)]
 
     return Rule(propagate, Traits(is_pointwise=True))
 
@@ -123,6 +132,38 @@ def over(a: tf.Tensor, b: tf.Tensor, y: tf.Tensor) -> Partials:
     """`a / b`, and 0 where both are 0."""
     defined = unless_lost(a, b, tf.not_equal(b, 0), 1)
     return _unless_replaced(b, defined, quotient(a, defined, y))
+
+
+def safe_quotient_series(a: Series, b: Series) -> Series:
+    """The same, as a series."""
+    inverse = tf.math.divide_no_nan(tf.ones_like(b.value), b.value)
+    powers = [inverse]
+    for _ in range(b.orders.highest):
+        powers.append(-powers[-1] * inverse)
+    return a * b.through(powers)
+
+
+def times_log_series(a: Series, b: Series) -> Series:
+    """`a log(b)`, and 0 where both are 0."""
+    return product_with_log(a, _where_defined(a, b, b.value > 0, 1))
+
+
+def times_log1p_series(a: Series, b: Series) -> Series:
+    """`a log(1 + b)`, and 0 where `a` is 0 and `b` is -1."""
+    defined = _where_defined(a, b, b.value > -1, 0)
+    return product_with_log(a, Series(a.orders, 1 + defined.value, defined.coefficients))
+
+
+def over_series(a: Series, b: Series) -> Series:
+    """`a / b`, and 0 where both are 0."""
+    return a / _where_defined(a, b, tf.not_equal(b.value, 0), 1)
+
+
+def _where_defined(a: Series, b: Series, defined: tf.Tensor, instead: float) -> Series:
+    """`b`, or a constant where `a` is 0 and the function of `b` is not defined."""
+    value = unless_lost(a.value, b.value, defined, instead)
+    kept = tf.cast(tf.equal(b.value, value), value.dtype)
+    return b.map(lambda stack: stack * kept, value)
 
 
 def _unless_replaced(b: tf.Tensor, defined: tf.Tensor, found: Partials) -> Partials:
