@@ -206,6 +206,11 @@ class Rule:
         return self.with_traits(vectorises=True)
 
 
+def carries(rule: Rule | None, above_second: bool) -> bool:
+    """Whether an op's rule, if there is one, has all orders that are wanted."""
+    return rule is not None and (rule.has_series or not above_second)
+
+
 def never(op: Any) -> bool:
     """Whatever its arguments are, or nobody has looked."""
     return False

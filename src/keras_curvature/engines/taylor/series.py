@@ -195,4 +195,4 @@ def _times(stack: Tensor | None, factor: Tensor | float) -> Tensor | None:
 
 
 def _sum(parts: object) -> Tensor | None:
-    return functools.reduce(plus, parts, None)  # type: ignore[arg-type, call-overload]
+    return functools.reduce(plus, parts, None)  # type: ignore[call-overload]

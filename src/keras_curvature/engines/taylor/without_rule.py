@@ -85,13 +85,13 @@ def propagate(
     if orders.weights is not None and any(cs[-1] is not None for cs in given.values()):
         (summed,) = derivatives(1, [1], slice(highest - 1, highest))
     results: list[Jet | None] = [None] * len(step.outputs)
-    for i, row, more in zip(wanted, zip(*rows, strict=True), summed, strict=True):
+    for i, stacks_of, more in zip(wanted, zip(*rows, strict=True), summed, strict=True):
         coefficients = [
             orders.summed(_joined(stacks) / math.factorial(order), order)
-            for order, stacks in enumerate(row, 1)
+            for order, stacks in enumerate(stacks_of, 1)
         ]
         if more is not None:
-            coefficients[-1] = coefficients[-1] + more  # type: ignore[operator]
+            coefficients[-1] = coefficients[-1] + more
         y = step.outputs[i]
         results[i] = mode.jet(y, Series(orders, y, coefficients))
     return results

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, FirstOrder, Mode
 from keras_curvature.engines.taylor.registry import Jets, Step
 from keras_curvature.engines.tensorflow.graph_ops import gradient_formula
-from keras_curvature.engines.tensorflow.taylor import op_fallback
+from keras_curvature.engines.tensorflow.taylor import custom_gradient_series, op_fallback
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
 Push = Callable[[Iterable[Step], ActiveJets, Mode], None]
@@ -39,9 +40,12 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
         for g, x in zip(gradients, step.inputs, strict=True)
         if g is not None and (jet := active.of(x)) is not None
     ]
+    seeded = [i for i, placeholder in enumerate(upstream) if placeholder is not None]
+    if isinstance(mode, HigherOrders):
+        given = {i: upstream[i] for i in seeded}
+        return custom_gradient_series.propagate(step, active, mode, push, known, given)
     bases = [mode.settle(jet).base for _, jet in known]
     firsts = [spread(base.first, jet.value) for base, (_, jet) in zip(bases, known, strict=True)]
-    seeded = [i for i, placeholder in enumerate(upstream) if placeholder is not None]
     seeds = [tf.ones_like(step.outputs[i]) for i in seeded]
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(seeds)
