@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from cases.case import Case
+from cases import CASES, Case
 from keras_curvature.engines.api import run_chunked, xp
 from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.dispatch import ENGINES
 from keras_curvature.engines.evaluation import flat_derivatives
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.quantities import BIHARMONIC, partial_name
+from keras_curvature.engines.quantities import BIHARMONIC, highest_order, partial_name
 from keras_curvature.verification.stencils import first_weights, second_weights
 
 NARROW = 3
@@ -29,8 +29,66 @@ NARROW = 3
 NOT_OF_VALUES = frozenset({"stop_gradient", "straight_through"})
 """Tags of cases whose derivatives are not those of their values: no differences have them."""
 
-LEAST_STEP = 1 / 1024
-"""Below it rounding, `4 eps / h²`, takes more than 1e-9 of fourth derivatives."""
+TOLERANCE = {"float64": (1e-8, 1e-7), "float32": (1e-3, 1e-2)}
+"""Of third and fourth derivatives. Differences reach 1e-11; in float32, where each order costs a
+factor that the function's scale says, engines reach 1e-4."""
+
+EPS = float(np.finfo(np.float64).eps)
+
+QUICK = (
+    "activations/gelu",
+    "activations/softmax",
+    "layers/BatchNormalization",
+    "layers/Conv2D",
+    "layers/Dense",
+    "layers/LayerNormalization",
+    "layers/MaxPooling2D",
+    "layers/SimpleRNN",
+    "ops/cumprod",
+    "ops/logsumexp",
+)
+"""Cases that are not slow."""
+
+
+def table() -> list[Case]:
+    """The cases that are compared."""
+    return [case for case in CASES if not case.tags & {"slow", "wide"}]
+
+
+def tolerance(name: str, case: Case, dtype: str) -> float:
+    """Of a derivative by its name, where a short step between kinks leaves more rounding."""
+    order = highest_order([name])
+    rounding = 64 * EPS / case.h ** (order - 2)
+    return max(TOLERANCE[dtype][order - 3], rounding)
+
+
+def check(case: Case, model: Any, dtype: str, engine: str = "taylor") -> None:
+    """Compares what an engine says with the truth."""
+    right = truth(bound_in(case, model), case.h, case.order)
+    given = found(bound_in(case, model, dtype, engine), tuple(right.of), engine)
+    wrong = {
+        name: error
+        for name, error in errors(right, given).items()
+        if not error < tolerance(name, case, dtype)
+    }
+    assert not wrong
+
+
+def check_engines_agree(case: Case, model: Any) -> None:
+    """Compares nested derivatives with power series, which have nothing but the model in common."""
+    right, given = (
+        found(bound_in(case, model, engine=engine), names(case, model), engine)
+        for engine in ("nested", "taylor")
+    )
+    for name, value in right.items():
+        scale = max(float(np.abs(value).max()), 1e-3)
+        np.testing.assert_allclose(given[name], value, rtol=0, atol=1e-9 * scale, err_msg=name)
+
+
+def names(case: Case, model: Any) -> tuple[str, ...]:
+    """Some derivatives of the third order and one of the fourth."""
+    i, j, k = indexes(bound_in(case, model).f.inputs.width)
+    return tuple(map(partial_name, [(i, i, i), (i, i, j), (i, j, k), (i, i, j, j)]))
 
 
 @dataclass(frozen=True)
