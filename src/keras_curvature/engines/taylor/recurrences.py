@@ -30,7 +30,11 @@ class Recurrence:
 
     def grows(self, rate: Recurrence) -> Recurrence:
         """Says what its derivative is, which may be made of itself."""
-        self._following = lambda k: rate[k - 1] / k
+        return self.follows(lambda k: rate[k - 1] / k)
+
+    def follows(self, following: Callable[[int], Any]) -> Recurrence:
+        """Says what its coefficients are, which may be made of those before."""
+        self._following = following
         return self
 
     def __getitem__(self, order: int) -> Any:

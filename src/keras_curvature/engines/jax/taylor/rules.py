@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from jax import lax
 from keras_curvature.engines.jax import less_largest
 from keras_curvature.engines.jax.gradient_overrides import LOG_2, slope_of_tanh
 from keras_curvature.engines.jax.taylor import jvp, scan
-from keras_curvature.engines.jax.taylor.jvp import vmapped
+from keras_curvature.engines.jax.taylor.products import convolution, matrix_product, shifted
 from keras_curvature.engines.op_types import (
     EVERY_INPUT,
     OWN,
@@ -38,7 +37,6 @@ from keras_curvature.engines.taylor.rule_constructors import (
     linear_in,
     nothing,
     partials,
-    product,
 )
 from keras_curvature.engines.taylor.series import Series
 
@@ -58,20 +56,16 @@ def _linear(*which: int) -> Rule:
     return linear_in(which, part, never)
 
 
-def _behind(axes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(axis + 1 for axis in axes)
-
-
 def _transposed(step: Step, stack: Any) -> Any:
     order = step.op.params["permutation"]
     stack = stack if order[0] == 0 else spread(stack, step.inputs[0])
-    return jnp.transpose(stack, (0, *_behind(order)))
+    return jnp.transpose(stack, (0, *shifted(order)))
 
 
 def _summed(step: Step, stack: Any) -> Any:
     axes = step.op.params["axes"]
     stack = spread(stack, step.inputs[0]) if 0 in axes else stack
-    return jnp.sum(stack, axis=_behind(axes))
+    return jnp.sum(stack, axis=shifted(axes))
 
 
 def _sized(step: Step, stack: Any, shape: Sequence[int]) -> tuple[int, ...]:
@@ -98,73 +92,7 @@ def _broadcast(step: Step, stack: Any) -> Any:
     leads = bool(places) and places[0] == 0 and _leads(step)
     stack = stack if leads else spread(stack, step.inputs[0])
     shape = _sized(step, stack, y.shape) if leads else (stack.shape[0], *y.shape)
-    return lax.broadcast_in_dim(stack, shape, (0, *_behind(places)))
-
-
-def _left(step: Step, stack: Any) -> Any:
-    """A product with a constant on the right, of all directions at once where none is apart."""
-    (over, behind), (apart, _) = step.op.params["dimension_numbers"]
-    a, b = step.inputs
-    if apart or 0 in over:
-        return jax.vmap(step.with_operand)(spread(stack, a))
-    precision, count = step.op.params["precision"], len(over)
-    if over == tuple(range(a.ndim - count, a.ndim)) and behind == tuple(range(count)):
-        # As matrices: XLA takes twice as long for the gradient by `b` of a product of stacks.
-        flat = jnp.reshape(b, (math.prod(b.shape[:count]), -1))
-        rows = jnp.reshape(stack, (-1, flat.shape[0]))
-        found = lax.dot(rows, flat, precision=precision)
-        return jnp.reshape(found, (*stack.shape[:-count], *b.shape[count:]))
-    return lax.dot_general(stack, b, ((_behind(over), behind), ((), ())), precision=precision)
-
-
-def _right(step: Step, stack: Any) -> Any:
-    return jax.vmap(lambda x: step.with_operand(x, 1))(spread(stack, step.inputs[1]))
-
-
-def _both(step: Step, a: Any, b: Any) -> Any:
-    return jax.vmap(lambda x, y: step.again([x, y])[0])(a, b)
-
-
-def _both_summed(step: Step, a: Any, b: Any) -> Any:
-    """The sum over the directions is one more axis to contract."""
-    (left, right), (one, other) = step.op.params["dimension_numbers"]
-    numbers = (((0, *_behind(left)), (0, *_behind(right))), (_behind(one), _behind(other)))
-    return lax.dot_general(a, b, numbers, precision=step.op.params["precision"])[None]
-
-
-def matrix_product() -> Rule:
-    """`dot_general`."""
-    plain = product(_both, _left, _right, _both_summed)
-
-    def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
-        (over, behind), (apart, _) = step.op.params["dimension_numbers"]
-        a, b = jets
-        _, w = step.inputs
-        whole = isinstance(a and a.of, Base) and a is not None and a.base.is_identity
-        if b is None and whole and not apart and (over, behind) == ((1,), (0,)) and w.ndim == 2:
-            return [Jet(step.outputs[0], Base(w[:, None]))]
-        return plain.propagate(step, jets, mode)
-
-    return replace(plain, propagate=propagate)
-
-
-def _folded(step: Step, i: int, stack: Any) -> Any:
-    """A primitive that treats the examples along the first axis alike: more examples do."""
-    whole = spread(stack, step.inputs[i])
-    flat = jnp.reshape(whole, (-1, *whole.shape[2:]))
-    found = step.with_operand(flat, i)
-    return jnp.reshape(found, (whole.shape[0], -1, *found.shape[1:]))
-
-
-def convolution() -> Rule:
-    """`conv_general_dilated`."""
-
-    def left(step: Step, stack: Any) -> Any:
-        if step.op.params["dimension_numbers"].lhs_spec[0] != 0:
-            return vmapped(step, spread(stack, step.inputs[0]))
-        return _folded(step, 0, stack)
-
-    return product(_both, left, _right)
+    return lax.broadcast_in_dim(stack, shape, (0, *shifted(places)))
 
 
 def _piecewise(word: str, instead: str, switches: Any = None) -> Rule:

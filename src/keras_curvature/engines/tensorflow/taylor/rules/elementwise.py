@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -10,10 +11,16 @@ from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
 from keras_curvature.engines.taylor.elementwise import product_with_log, quotient, where_positive
 from keras_curvature.engines.taylor.modes import Mode
-from keras_curvature.engines.taylor.recurrences import Recurrence, itself, of_derivatives
+from keras_curvature.engines.taylor.recurrences import (
+    Recurrence,
+    Solution,
+    itself,
+    of_derivatives,
+)
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.taylor.rule_constructors import Partials, function_of
 from keras_curvature.engines.taylor.series import Series
+from keras_curvature.engines.tensorflow import elementary_functions
 from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
 
 
@@ -22,12 +29,20 @@ def tanh_first(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return 1 - y * y if x.dtype.is_complex else slope_of_tanh(x)
 
 
-def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rule:
+def polygamma(order: int, x: tf.Tensor) -> tf.Tensor:
+    """The derivative of this order of the digamma function."""
+    return tf.math.polygamma(tf.constant(order, x.dtype), x)
+
+
+def by_tape(
+    function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0, solution: Solution | None = None
+) -> Rule:
     """A function of one number by what TensorFlow makes of it.
 
     Args:
         function: of the operand alone.
         operand: which input it is; others follow from it.
+        solution: to its power series; without it TensorFlow is asked for each order.
     """
 
     def slope(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -48,14 +63,45 @@ def by_tape(function: Callable[[tf.Tensor], tf.Tensor], operand: int = 0) -> Rul
             derivative = slope(derivative)
         return derivative(x)
 
-    solution = of_derivatives(higher)
+    whole = of_derivatives(higher) if solution is None else solution
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         x, y, jet = step.inputs[operand], step.outputs[0], jets[operand]
         assert jet is not None
-        return [function_of(x, y, jet, mode, first(x), second(x), solution)]
+        return [function_of(x, y, jet, mode, first(x), second(x), whole)]
 
     return Rule(propagate, Traits(is_pointwise=True))
+
+
+def sine_over() -> Rule:
+    """`sin(x) / x`, whose limit at 0 is 1."""
+    return by_tape(elementary_functions.sine_over, operand=1, solution=_series_of_sine_over)
+
+
+def _series_of_sine_over(x: tf.Tensor, y: tf.Tensor, *_: tf.Tensor) -> Recurrence:
+    """Of `sin(x) / x`: by its polynomial near 0, and by `x y = sin(x)` elsewhere."""
+    near = tf.abs(x) < 2
+    inside, outside = tf.where(near, x, tf.zeros_like(x)), tf.where(near, tf.ones_like(x), x)
+    far = Recurrence(tf.sin(outside) / outside)
+
+    def coefficient(k: int) -> tf.Tensor:
+        polynomial = [
+            0.0 if i % 2 else (-1) ** (i // 2) / math.factorial(i + 1) * math.comb(i, k)
+            for i in range(k, SINE_TERMS)
+        ]
+        terms = [tf.constant(term, x.dtype) for term in reversed(polynomial)]
+        return tf.where(near, tf.math.polyval(terms, inside), far[k])
+
+    def quotient(k: int) -> tf.Tensor:
+        sine = tf.sin(outside + k * math.pi / 2) / math.factorial(k)
+        return (sine - far[k - 1]) / outside
+
+    far.follows(quotient)
+    return Recurrence(y, coefficient)
+
+
+SINE_TERMS = 31
+"""Of the next one, `2³⁰ / 31!`, and of its fourth derivative less than 1e-19 is left."""
 
 
 def leaky_relu() -> Rule:

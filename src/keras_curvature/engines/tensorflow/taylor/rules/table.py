@@ -12,7 +12,6 @@ from keras_curvature.engines.op_types import (
     EVERY_INPUT,
     OWN,
     Curve,
-    Traits,
     difference,
     elsewhere,
     itself,
@@ -47,6 +46,7 @@ from keras_curvature.engines.tensorflow.taylor.rules import (
     tensor_lists,
 )
 from keras_curvature.engines.tensorflow.taylor.rules import elementwise as functions
+from keras_curvature.engines.tensorflow.taylor.rules.besides import BESIDES
 from keras_curvature.engines.tensorflow.taylor.rules.decomposition import through
 from keras_curvature.engines.tensorflow.taylor.rules.einsum import einsum_product
 from keras_curvature.engines.tensorflow.taylor.rules.reductions import reduction
@@ -55,10 +55,6 @@ from keras_curvature.engines.tensorflow.taylor.rules.transposed_convolution impo
 )
 
 math_ = tf.math
-
-
-def _polygamma(order: int, x: tf.Tensor) -> tf.Tensor:
-    return math_.polygamma(tf.constant(order, x.dtype), x)
 
 
 LINEAR: dict[str, Rule] = {
@@ -234,9 +230,9 @@ ELEMENTWISE: dict[str, Rule] = {
     ).vectorised(),
     "Cosh": elementwise(lambda x, y: tf.sinh(x), lambda x, y: y, recurrences.hyperbolic),
     "Digamma": elementwise(
-        lambda x, y: _polygamma(1, x),
-        lambda x, y: _polygamma(2, x),
-        recurrences.of_derivatives(_polygamma),
+        lambda x, y: functions.polygamma(1, x),
+        lambda x, y: functions.polygamma(2, x),
+        recurrences.of_derivatives(functions.polygamma),
     ),
     "Elu": elementwise(
         lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 1.0),
@@ -271,8 +267,8 @@ ELEMENTWISE: dict[str, Rule] = {
     ).vectorised(),
     "Lgamma": elementwise(
         lambda x, y: math_.digamma(x),
-        lambda x, y: _polygamma(1, x),
-        recurrences.of_derivatives(lambda k, x: _polygamma(k - 1, x)),
+        lambda x, y: functions.polygamma(1, x),
+        recurrences.of_derivatives(lambda k, x: functions.polygamma(k - 1, x)),
     ),
     "Log": elementwise(
         lambda x, y: 1 / x, lambda x, y: -1 / (x * x), recurrences.logarithm
@@ -329,7 +325,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "Tanh": elementwise(
         functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y), recurrences.tanh
     ).smooth("tanh", vectorises=True),
-    "sin(x)/x": functions.by_tape(elementary_functions.sine_over, operand=1),
+    "sin(x)/x": functions.sine_over(),
     # of two arguments
     "Atan2": partials(formulas.angle_of, formulas.angle_series),
     "Div": partials(formulas.quotient, operator.truediv, linear_in=(0,)),
@@ -387,25 +383,6 @@ WITHOUT_DERIVATIVE: dict[str, Rule] = {
     "Sign": nothing(switches=itself),
     "StopGradient": nothing().vectorised(),
 }
-
-BESIDES: dict[str, Traits] = {
-    op_type: Traits(curve=Curve(word, instead))
-    for word, instead, op_types in (
-        ("dilation", "a convolution", "Dilation2D"),
-        ("max pooling", "average pooling",
-         "FractionalMaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax"),
-        ("maximum over an axis", "a mean or logsumexp",
-         "SegmentMax SegmentMin UnsortedSegmentMax UnsortedSegmentMin"),
-        ("quantisation", "the model before it was quantised",
-         "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
-         "QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 "
-         "QuantizeAndDequantizeV4"),
-        ("remainder", "a sine and a cosine", "Mod"),
-        ("sorting", "softmax weights", "TopK"),
-    )
-    for op_type in op_types.split()
-}  # fmt: skip
-"""What is known of op types that have no rule, or none but a formula."""
 
 for _rules in (
     LINEAR,
