@@ -30,8 +30,7 @@ NOT_OF_VALUES = frozenset({"stop_gradient", "straight_through"})
 """Tags of cases whose derivatives are not those of their values: no differences have them."""
 
 TOLERANCE = {"float64": (1e-7, 1e-6), "float32": (1e-3, 1e-2)}
-"""Of third and fourth derivatives. Most reach 1e-11, `ops/geomspace` 1e-8; in float32, where each order costs a
-factor that the function's scale says, engines reach 1e-4."""
+"""Of third and fourth derivatives. Most reach 1e-11, `ops/geomspace` and `ops/svd` 1e-8."""
 
 EPS = float(np.finfo(np.float64).eps)
 
