@@ -14,7 +14,7 @@ from keras_curvature.engines.activity import NotDifferentiableError, Place
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.finite_difference import FiniteDifference
 from keras_curvature.engines.options import ENGINE_NAMES
-from keras_curvature.engines.quantities import BY_REVERSE_MODE, HESSIAN, PRODUCT
+from keras_curvature.engines.quantities import BY_REVERSE_MODE, HESSIAN, PRODUCT, highest_order
 from keras_curvature.engines.traced_function import TracedFunction
 
 nested = own_module("nested")
@@ -67,15 +67,18 @@ def choose(asked: str, f: TracedFunction, names: Collection[str]) -> EngineChoic
         return _repeating(asked, f.batch)
     if asked in ("auto", "taylor") and (reason := _against_taylor(f, names, asked)):
         return EngineChoice("nested", reason)
-    fallbacks = taylor.fallbacks(f)
+    order = highest_order(names)
+    fallbacks = taylor.fallbacks(f, order > 2)
+    series = f"exact, by power series up to order {order}"
     if asked != "auto":
         used = fallbacks if asked == "taylor" else ()
-        return EngineChoice(asked, f"asked for: {ENGINES[asked].why}", used)
+        why = series if asked == "taylor" and order > 2 else ENGINES[asked].why
+        return EngineChoice(asked, f"asked for: {why}", used)
     if HESSIAN in names and (why := taylor.why_no_adjoint(f)):
         return EngineChoice("nested", f"a whole Hessian {why} takes fewer passes")
     if set(names) == {PRODUCT}:
         return EngineChoice("nested", "one product takes one reverse pass over another")
-    return EngineChoice("taylor", ENGINES["taylor"].why, fallbacks)
+    return EngineChoice("taylor", series if order > 2 else ENGINES["taylor"].why, fallbacks)
 
 
 def _against_taylor(f: TracedFunction, names: Collection[str], asked: str) -> str:

@@ -59,3 +59,12 @@ def partials_among(names: Collection[str]) -> dict[str, Partial]:
     return {
         name: tuple(map(int, words[1:])) for name, words in apart.items() if words[0] == _PARTIAL
     }
+
+
+def highest_order(names: Collection[str]) -> int:
+    """Of the derivatives among names."""
+    orders = [len(partial) for partial in partials_among(names).values()]
+    orders += [
+        {VALUE: 0, JACOBIAN: 1, DIVERGENCE: 1, BIHARMONIC: 4}.get(n, 2) for n in NAMES if n in names
+    ]
+    return max(orders, default=0)

@@ -30,6 +30,7 @@ eye = jnp.eye
 full = jnp.full
 isfinite = jnp.isfinite
 linspace = jnp.linspace
+log = jnp.log
 matrix_transpose = jnp.matrix_transpose
 clip = jnp.clip
 max = jnp.max

@@ -17,7 +17,7 @@ from keras_curvature.engines.programs.structure import (
 )
 from keras_curvature.engines.quantities import ALONG_AXES
 from keras_curvature.engines.taylor.engine import ADJOINTS, TaylorEngine
-from keras_curvature.engines.taylor.registry import lookup
+from keras_curvature.engines.taylor.registry import carries, lookup
 
 NESTED = own_module("nested").Nested()
 
@@ -78,9 +78,15 @@ def why_no_adjoint(f: ProgramFunction) -> str:
     return f"through {places.get(mixing.name, Place(mixing.type, mixing.name, ''))}"
 
 
-def fallbacks(f: ProgramFunction) -> tuple[Place, ...]:
-    """Primitives without a rule, which the backend itself is asked about."""
-    return tuple(place for place in f.activity.active if lookup(place.op_type) is None)
+def fallbacks(f: ProgramFunction, above_second: bool = False) -> tuple[Place, ...]:
+    """Primitives without a rule, which the backend itself is asked about.
+
+    Args:
+        f: the model.
+        above_second: whether derivatives above the second are wanted, which fewer rules have.
+    """
+    active = f.activity.active
+    return tuple(place for place in active if not carries(lookup(place.op_type), above_second))
 
 
 def unsuited(f: ProgramFunction) -> tuple[Place, ...]:

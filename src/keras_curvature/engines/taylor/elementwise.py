@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_curvature.engines.arrays import xp
-from keras_curvature.engines.taylor.recurrences import Recurrence
+from keras_curvature.engines.taylor.jets import plus, scaled
+from keras_curvature.engines.taylor.recurrences import Recurrence, logarithm
 from keras_curvature.engines.taylor.rule_constructors import Partials
 from keras_curvature.engines.taylor.series import Series
 from keras_curvature.typing import Tensor
@@ -50,9 +51,29 @@ def square_of_difference(a: Series, b: Series) -> Series:
 
 
 def power_series(x: Series, p: Series) -> Series:
-    """`x ** p` of a constant `p`, with 0 where a factor of 0 meets an infinite power."""
-    if any(stack is not None for stack in p.coefficients):
-        raise NotImplementedError("orders above the second by an exponent")
+    """`x ** p`, with 0 where a factor of 0 meets an infinite power."""
+    constant = _power_series(x, p)
+    if all(stack is None for stack in p.coefficients):
+        return constant
+    if not xp.is_real(constant.value.dtype):
+        raise NotImplementedError("orders above the second by an exponent of complex numbers")
+    positive = x.value > 0
+    base = Series(x.orders, xp.where(positive, x.value, xp.ones_like(x.value)), x.coefficients)
+    growing = product_with_log(p, base).through(
+        [constant.value / math.factorial(k) for k in range(x.orders.highest + 1)]
+    )
+    zero = xp.zeros_like(constant.value)
+    found = [
+        None
+        if a is None and b is None
+        else xp.where(positive, zero if a is None else a, zero if b is None else b)
+        for a, b in zip(growing.coefficients, constant.coefficients, strict=True)
+    ]
+    return Series(x.orders, constant.value, found)
+
+
+def _power_series(x: Series, p: Series) -> Series:
+    """Of a constant `p`."""
     value, exponent = x.value, p.value + 0 * x.value
     found = [value**exponent]
     factor = xp.ones_like(exponent)
@@ -78,6 +99,17 @@ def log_of_sum(rate: float) -> Callable[[Series, Series], Series]:
     return series
 
 
+def product_with_log(a: Series, b: Series) -> Series:
+    """`a log(b)`, as a series."""
+    return a * b.through(_of_logarithm(b.value, b.orders.highest))
+
+
+def _of_logarithm(x: Tensor, highest: int) -> list[Tensor]:
+    slope = 1 / x
+    found = logarithm(x, xp.log(x), slope, -slope * slope)
+    return [found[k] for k in range(highest + 1)]
+
+
 def chosen(compare: Any) -> Any:
     """`maximum` and `minimum`; the first argument wins a tie, as in TensorFlow."""
 
@@ -96,6 +128,33 @@ def angle_of(b: Tensor, a: Tensor, y: Tensor) -> Partials:
     by_b, by_a = a * per_r2, -b * per_r2
     mixed = by_a * by_a - by_b * by_b
     return [by_b, by_a], {(0, 0): 2 * by_b * by_a, (0, 1): mixed, (1, 1): -2 * by_b * by_a}
+
+
+def angle_series(b: Series, a: Series) -> Series:
+    """`atan2(b, a)`, as a series: turned so that the angle at the point is 0."""
+    scale = 1 / xp.maximum(xp.abs(a.value), xp.abs(b.value))
+    east, north = a.value * scale, b.value * scale
+    per_r2 = scale / (east * east + north * north)
+    east, north = east * per_r2, north * per_r2
+
+    def turned(one: Series, by_one: Tensor, other: Series, by_other: Tensor, at: Tensor) -> Series:
+        parts = [
+            plus(scaled_if(c, by_one), scaled_if(d, by_other))
+            for c, d in zip(one.coefficients, other.coefficients, strict=True)
+        ]
+        return Series(one.orders, at, parts)
+
+    one = xp.ones_like(per_r2)
+    along = turned(a, east, b, north, one)
+    across = turned(b, east, a, -north, 0 * one)
+    # The value of the arctangent is not looked at: that of the result is known.
+    odd = [(-1) ** (k // 2) / k * one if k % 2 else 0 * one for k in range(a.orders.highest + 1)]
+    return (across / along).through(odd)
+
+
+def scaled_if(stack: Tensor | None, factor: Tensor) -> Tensor | None:
+    """A stack times a tensor of its size, where there is one."""
+    return None if stack is None else scaled(stack, factor)
 
 
 def clipped(x: Tensor, low: Tensor, high: Tensor, y: Tensor) -> Partials:

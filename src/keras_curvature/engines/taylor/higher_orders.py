@@ -59,13 +59,13 @@ class HigherOrders(Mode):
         known = [stack for stack in others if stack is not None]
         if not known:
             return None
-        widest = max(known, key=lambda stack: 0 if stack.shape[1] == 1 else 1)
+        widest = max(known, key=lambda stack: 0 if _examples(stack) == [1] else 1)
         shape = sizes(widest, 1)
         whole = [
             xp.zeros([self.orders.slices(order), *shape], widest.dtype)
             if stack is None
             else stack
-            if stack.shape[1] == widest.shape[1]
+            if _examples(stack) == _examples(widest)
             else xp.broadcast_to(stack, [self.orders.slices(order), *shape])
             for order, stack in enumerate(others, 2)
         ]
@@ -126,3 +126,8 @@ class HigherOrders(Mode):
                 second = plus(second, scaled(stretch(base.second, value), argument.slope))
         assert first is not None
         return Jet(value, Base(first, second))
+
+
+def _examples(stack: Tensor) -> list[int | None]:
+    """How many a stack is for; of a single number's there is no such axis."""
+    return list(stack.shape[1:2])

@@ -30,7 +30,11 @@ class Recurrence:
 
     def grows(self, rate: Recurrence) -> Recurrence:
         """Says what its derivative is, which may be made of itself."""
-        self._following = lambda k: rate[k - 1] / k
+        return self.follows(lambda k: rate[k - 1] / k)
+
+    def follows(self, following: Callable[[int], Any]) -> Recurrence:
+        """Says what its coefficients are, which may be made of those before."""
+        self._following = following
         return self
 
     def __getitem__(self, order: int) -> Any:
@@ -142,6 +146,28 @@ def to_the_base(base: float) -> Solution:
 def logarithm_to_the_base(base: float) -> Solution:
     """Of a logarithm."""
     return _by_slope(lambda x, y, s: -math.log(base) * (s * s))
+
+
+def of_derivatives(derivative: Callable[[int, Tensor], Tensor]) -> Solution:
+    """Of a function whose derivatives are known, by their order from 3 on."""
+
+    def solution(x: Tensor, y: Tensor, first: Tensor, second: Tensor) -> Recurrence:
+        known = {1: first, 2: second / 2}
+
+        def coefficient(k: int) -> Tensor:
+            return known[k] if k in known else derivative(k, x) / math.factorial(k)
+
+        return Recurrence(y, coefficient)
+
+    return solution
+
+
+def exponential_integral(x: Tensor, y: Tensor, first: Tensor, second: Tensor) -> Recurrence:
+    """Of what has the slope `exp(x) / x`."""
+    growing = Recurrence(xp.exp(x))
+    growing.grows(growing)
+    slope: Recurrence = Recurrence(first, lambda k: (growing[k] - slope[k - 1]) / x)
+    return Recurrence(y).grows(slope)
 
 
 def square(x: Tensor, y: Tensor, first: Tensor, second: Tensor) -> Recurrence:

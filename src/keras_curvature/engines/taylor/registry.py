@@ -165,11 +165,13 @@ class Rule:
         propagate: from the jets of the inputs to those of the outputs.
         traits: what else is known of them.
         keeps_batch: whether the examples stay in order along the first axis.
+        has_series: whether it carries orders above the second; else the backend is asked.
     """
 
     propagate: Propagate
     traits: Traits = op_types.UNKNOWN
     keeps_batch: Keeps = always
+    has_series: bool = True
 
     def with_traits(self, **traits: Any) -> Rule:
         """The rule of ops of which more is known: `traits`, as in `Traits`."""
@@ -187,7 +189,7 @@ class Rule:
                 piece to the next, itself linear in them; without it `kinks` refuses them.
             traits: as in `with_traits`.
         """
-        return self.with_traits(
+        return replace(self, has_series=True).with_traits(
             linear_in=self.traits.linear_in or EVERY_INPUT,
             is_piecewise=True,
             switches=switches,
@@ -202,6 +204,11 @@ class Rule:
     def vectorised(self) -> Rule:
         """The rule of ops that `tf.vectorized_map` is trusted with."""
         return self.with_traits(vectorises=True)
+
+
+def carries(rule: Rule | None, above_second: bool) -> bool:
+    """Whether an op's rule, if there is one, has all orders that are wanted."""
+    return rule is not None and (rule.has_series or not above_second)
 
 
 def never(op: Any) -> bool:

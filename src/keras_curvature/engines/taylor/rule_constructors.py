@@ -9,6 +9,7 @@ from typing import Any
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.op_types import EVERY_INPUT, Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
+from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.jets import Base, Jet, is_shared, plus, sizes, spread
 from keras_curvature.engines.taylor.modes import Bilinear, Mode, Pointwise
 from keras_curvature.engines.taylor.recurrences import Solution
@@ -57,7 +58,9 @@ def elementwise(
         return [found, *[None] * (len(step.outputs) - 1)]
 
     pieces = Traits(linear_in=(0,), is_piecewise=True, is_pointwise=True)
-    return Rule(propagate, pieces if second is None else Traits(is_pointwise=True))
+    if second is None:
+        return Rule(propagate, pieces)
+    return Rule(propagate, Traits(is_pointwise=True), has_series=solution is not None)
 
 
 def function_of(
@@ -139,7 +142,9 @@ def partials(
 
         return [mode.elementwise(y, arguments, bends, of_series if series and bends else None)]
 
-    return Rule(propagate, Traits(**{"is_pointwise": True, **traits}))
+    known = Traits(**{"is_pointwise": True, **traits})
+    is_linear = known.linear_in == EVERY_INPUT or known.is_piecewise
+    return Rule(propagate, known, has_series=is_linear or series is not None)
 
 
 def linear(
@@ -361,6 +366,7 @@ def normalised(
     scaled: Callable[[Step, Tensor], Tensor],
     apply: Callable[[Step, Tensor], Tensor],
     adjoint: Callable[[Step, Tensor], Tensor],
+    series: Callable[[Step, Any], Any],
 ) -> Rule:
     """A function with `y' = scaled(t)` and `y'' = apply(t * t) + scaled(t'')`.
 
@@ -369,11 +375,16 @@ def normalised(
         scaled: linear, on stacks.
         apply: linear, on stacks.
         adjoint: the transposed of `apply`.
+        series: its own, from that of the deviations, for orders above the second.
     """
 
     def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         jet = jets[0]
         assert jet is not None
+        if isinstance(mode, HigherOrders):
+            z = mode.series(step.inputs[0], jet)
+            u = z.map(functools.partial(deviation, step), z.value)
+            return [mode.jet(step.outputs[0], series(step, u))]
         base = mode.settle(jet).base
         t = deviation(step, base.first)
         term = Pointwise(t, t, lambda s: apply(step, s), lambda w: adjoint(step, w))

@@ -33,6 +33,7 @@ eye = tf.eye
 full = tf.fill
 is_tensor = tf.is_tensor
 isfinite = tf.math.is_finite
+log = tf.math.log
 matmul = tf.matmul
 matrix_transpose = tf.linalg.matrix_transpose
 matvec = tf.linalg.matvec

@@ -163,6 +163,13 @@ def is_gradient_of_silu(function: Callable[..., Any]) -> bool:
     return _author_of_gradient(function) == SILU
 
 
+def is_gradient_within(function: Callable[..., Any], author: Callable[..., Any]) -> bool:
+    """Whether a custom gradient is what a function of this library says of itself."""
+    return _author_of_gradient(function).startswith(
+        f"{author.__module__}.{author.__qualname__}.<locals>."
+    )
+
+
 def _author_of_gradient(function: Callable[..., Any]) -> str:
     """The qualified name of the Python function behind a custom gradient, or `""`."""
     author = _held(_held(function, "tape_grad_fn"), "grad_fn")

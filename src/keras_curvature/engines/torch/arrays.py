@@ -204,6 +204,11 @@ def square(tensor: Any) -> Tensor:
     return torch.square(conversion.tensor(tensor))
 
 
+def log(tensor: Any) -> Tensor:
+    """Exponentials."""
+    return torch.log(conversion.tensor(tensor))
+
+
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of two."""
     return torch.maximum(*conversion.tensors(a, b))

@@ -35,7 +35,7 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     active = [i for i, jet in enumerate(jets) if jet is not None]
     wanted = [i for i, y in enumerate(step.outputs) if has_derivative(y.dtype)]
     if isinstance(mode, HigherOrders) and not piecewise_linear:
-        return without_rule.propagate(step, jets, mode, wanted, _derivative)
+        return without_rule.propagate(step, jets, mode, wanted, _along_paths)
     values = tuple(step.inputs[i] for i in active)
     bases = [mode.settle(jet).base for jet in jets if jet is not None]
 
@@ -70,9 +70,27 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     return jets_out
 
 
-def _derivative(path: without_rule.Path) -> without_rule.Path:
-    """The derivatives of some arrays by a number."""
-    return lambda t: jax.jvp(path, (t,), (jnp.ones_like(t),))[1]
+def _along_paths(
+    path_of: Callable[[Sequence[Any]], without_rule.Path],
+    reach: int,
+    stacks: Sequence[Any],
+    outputs: Sequence[Any],
+) -> list[Any]:
+    """Derivatives by a number of all orders up to `reach`, for each slice of the stacks."""
+
+    def derivatives(*slices: Any) -> list[Any]:
+        path = path_of(slices)
+
+        def lower(t: Any, order: int) -> list[Sequence[Any]]:
+            if order == 0:
+                return [path(t)]
+            found, slopes = jax.jvp(lambda t: lower(t, order - 1), (t,), (jnp.ones_like(t),))
+            return [*found, slopes[-1]]
+
+        _, *found = lower(jnp.zeros((), jnp.real(slices[0]).dtype), reach)
+        return [y for ys in found for y in ys]
+
+    return list(jax.vmap(derivatives)(*stacks))
 
 
 def _second(base: Base, x: Any, mode: Mode) -> Any:

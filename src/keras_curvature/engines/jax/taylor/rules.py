@@ -122,6 +122,10 @@ def _sigmoid_bend(x: Any, y: Any) -> Any:
     return y * rest * (rest - y)
 
 
+def _polygamma(order: int, x: Any) -> Any:
+    return lax.polygamma(jnp.full_like(x, order), x)
+
+
 def _at_largest(function: Any) -> Rule:
     """A linear function of a row for as long as the same entry is the largest."""
 
@@ -215,15 +219,16 @@ ELEMENTWISE: dict[str, Rule] = {
     "atan": elementwise(
         lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2, recurrences.arctan
     ),
-    "atan2": partials(formulas.angle_of),
+    "atan2": partials(formulas.angle_of, formulas.angle_series),
     "atanh": elementwise(
         lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2, recurrences.arctanh
     ),
     "cos": elementwise(lambda x, y: -jnp.sin(x), lambda x, y: -y, recurrences.oscillating),
     "cosh": elementwise(lambda x, y: jnp.sinh(x), lambda x, y: y, recurrences.hyperbolic),
     "digamma": elementwise(
-        lambda x, y: lax.polygamma(jnp.ones_like(x), x),
-        lambda x, y: lax.polygamma(jnp.full_like(x, 2), x),
+        lambda x, y: _polygamma(1, x),
+        lambda x, y: _polygamma(2, x),
+        recurrences.of_derivatives(_polygamma),
     ),
     "div": partials(formulas.quotient, operator.truediv, linear_in=(0,)),
     "erf": elementwise(
@@ -250,7 +255,9 @@ ELEMENTWISE: dict[str, Rule] = {
     ),
     "integer_pow": by_power(),
     "lgamma": elementwise(
-        lambda x, y: lax.digamma(x), lambda x, y: lax.polygamma(jnp.ones_like(x), x)
+        lambda x, y: lax.digamma(x),
+        lambda x, y: _polygamma(1, x),
+        recurrences.of_derivatives(lambda k, x: _polygamma(k - 1, x)),
     ),
     "log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x), recurrences.logarithm),
     "log1p": elementwise(

@@ -7,15 +7,21 @@ of its change along `v`, with whatever the formula looks up changing too, is `f'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import tensorflow as tf
 
+from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, FirstOrder, Mode
 from keras_curvature.engines.taylor.registry import Jets, Step
+from keras_curvature.engines.tensorflow import private, softmax_functions
 from keras_curvature.engines.tensorflow.graph_ops import gradient_formula
-from keras_curvature.engines.tensorflow.taylor import op_fallback
+from keras_curvature.engines.tensorflow.taylor import custom_gradient_series, op_fallback
+from keras_curvature.engines.tensorflow.taylor.rules import softmax
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
+
+SOFTMAX = softmax.softmax()
 
 Push = Callable[[Iterable[Step], ActiveJets, Mode], None]
 """Adds the jets of all that some steps compute."""
@@ -33,15 +39,21 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
     formula = gradient_formula(step.op)
     if formula is None or isinstance(mode, Adjoint):
         return op_fallback.propagate(step, [active.of(x) for x in step.inputs], mode)
+    if isinstance(mode, HigherOrders) and _is_softmax(step.op):
+        _, x = step.inputs
+        return SOFTMAX.propagate(replace(step, inputs=(x,)), [active.of(x)], mode)
     upstream, gradients = formula
     known = [
         (g, jet)
         for g, x in zip(gradients, step.inputs, strict=True)
         if g is not None and (jet := active.of(x)) is not None
     ]
+    seeded = [i for i, placeholder in enumerate(upstream) if placeholder is not None]
+    if isinstance(mode, HigherOrders):
+        given = {i: upstream[i] for i in seeded}
+        return custom_gradient_series.propagate(step, active, mode, push, known, given)
     bases = [mode.settle(jet).base for _, jet in known]
     firsts = [spread(base.first, jet.value) for base, (_, jet) in zip(bases, known, strict=True)]
-    seeded = [i for i, placeholder in enumerate(upstream) if placeholder is not None]
     seeds = [tf.ones_like(step.outputs[i]) for i in seeded]
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(seeds)
@@ -75,6 +87,12 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
                 step.outputs[i], Base(first, plus(own, _gradients(tape, inherited, seed)))
             )
     return jets
+
+
+def _is_softmax(op: tf.Operation) -> bool:
+    """Whether it is the softmax of the library's own formulas."""
+    gradient = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
+    return gradient is not None and private.is_gradient_within(gradient, softmax_functions.softmax)
 
 
 def _dots(stack: tf.Tensor, other: tf.Tensor) -> list[tf.Tensor]:

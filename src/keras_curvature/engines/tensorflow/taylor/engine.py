@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_curvature.engines.activity import Place
 from keras_curvature.engines.quantities import ALONG_AXES
 from keras_curvature.engines.taylor.engine import ADJOINTS, TaylorEngine
-from keras_curvature.engines.taylor.registry import lookup
+from keras_curvature.engines.taylor.registry import carries, lookup
 from keras_curvature.engines.tensorflow import parallel_halves
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
 from keras_curvature.engines.tensorflow.nested import Nested
@@ -71,10 +71,16 @@ def why_no_adjoint(f: FlatFunction) -> str:
     return f"through {next(known, Place(mixing.type, mixing.name, ''))}"
 
 
-def fallbacks(f: FlatFunction) -> tuple[Place, ...]:
-    """Ops without a rule, which TensorFlow is asked about one direction at a time."""
+def fallbacks(f: FlatFunction, above_second: bool = False) -> tuple[Place, ...]:
+    """Ops without a rule, which TensorFlow is asked about one direction at a time.
+
+    Args:
+        f: the model.
+        above_second: whether derivatives above the second are wanted, which fewer rules have.
+    """
     places = {place.op_name: place for place in f.activity.active}
-    missing = [passage.op for passage in active_path(f) if rule_for(passage.op) is None]
+    rules = [(passage.op, rule_for(passage.op)) for passage in active_path(f)]
+    missing = [op for op, rule in rules if not carries(rule, above_second)]
     return tuple(
         places.get(op.name, Place(op.type, op.name, "")) for op in missing if has_gradient(op.type)
     )

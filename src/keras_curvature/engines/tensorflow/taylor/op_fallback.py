@@ -49,7 +49,7 @@ def propagate(step: Step, jets: Jets, mode: Mode) -> Jets:
         return [outputs[i] for i in wanted]
 
     if isinstance(mode, HigherOrders):
-        return without_rule.propagate(step, jets, mode, wanted, _derivative)
+        return without_rule.propagate(step, jets, mode, wanted, _along_paths)
     outputs = [step.outputs[i] for i in wanted]
     count = len(wanted)
 
@@ -115,22 +115,41 @@ def _along(
     return [_whole(part) for part in (*first, *second)]
 
 
-def _derivative(path: without_rule.Path) -> without_rule.Path:
-    """The derivatives of some tensors by a number."""
+def _along_paths(
+    path_of: Callable[[Sequence[tf.Tensor]], without_rule.Path],
+    reach: int,
+    stacks: Sequence[tf.Tensor],
+    outputs: Sequence[tf.Tensor],
+) -> list[tf.Tensor]:
+    """Derivatives by a number of all orders up to `reach`, for each slice of the stacks."""
 
-    def slopes(t: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape(watch_accessed_variables=False) as outer:
-            with tf.GradientTape(watch_accessed_variables=False) as inner:
-                inner.watch(t)
-                results = [_views(y) for y in path(t)]
-                weights = [[tf.ones_like(part) for part in parts] for parts in results]
-                outer.watch(weights)
-                total = _dot(results, weights)
-            slope = inner.gradient(total, t, unconnected_gradients=ZERO)
-        found = outer.gradient(slope, weights, unconnected_gradients=ZERO)
-        return [_whole(parts) for parts in found]
+    def derivatives(slices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        path = path_of(slices)
+        dtype = (slices[0].dtype).real_dtype
+        weights = [_views(tf.ones_like(y)) for y in outputs]
 
-    return slopes
+        def totals(t: tf.Tensor, order: int) -> list[tf.Tensor]:
+            """`u · y(t)` and its derivatives: numbers, which one pass backwards has each."""
+            if order == 0:
+                return [_dot([_views(y) for y in path(t)], weights)]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(t)
+                lower = totals(t, order - 1)
+            return [
+                *lower,
+                tape.gradient(lower[-1], t, unconnected_gradients=ZERO),
+            ]
+
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as by_weights:
+            by_weights.watch(weights)
+            _, *found = totals(tf.zeros([], dtype), reach)
+        return [
+            _whole(parts)
+            for total in found
+            for parts in by_weights.gradient(total, weights, unconnected_gradients=ZERO)
+        ]
+
+    return _mapped(derivatives, stacks, list(outputs) * reach)
 
 
 def _views(tensor: tf.Tensor) -> list[tf.Tensor]:

@@ -62,6 +62,10 @@ class ActiveJets:
         """Remembers the jet of `jet.value`."""
         self._by_tensor[jet.value.ref()] = jet
 
+    def jets(self) -> Iterable[Jet]:
+        """All that are known."""
+        return self._by_tensor.values()
+
     def firsts(self, mode: Mode) -> ActiveJets:
         """The same without second derivatives."""
         settled = [mode.settle(jet) for jet in self._by_tensor.values()]

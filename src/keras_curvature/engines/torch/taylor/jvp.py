@@ -38,7 +38,7 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     active = [i for i, jet in enumerate(jets) if jet is not None]
     wanted = [i for i, y in enumerate(step.outputs) if has_derivative(y.dtype)]
     if isinstance(mode, HigherOrders) and not piecewise_linear:
-        return without_rule.propagate(step, jets, mode, wanted, _derivative)
+        return without_rule.propagate(step, jets, mode, wanted, _along_paths)
     values = [step.inputs[i] for i in active]
     bases = [mode.settle(jet).base for jet in jets if jet is not None]
 
@@ -73,9 +73,55 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     return jets_out
 
 
-def _derivative(path: without_rule.Path) -> without_rule.Path:
-    """The derivatives of some tensors by a number."""
-    return lambda t: _slopes(path, [t], [torch.ones_like(t)])
+def _along_paths(
+    path_of: Callable[[Sequence[Any]], without_rule.Path],
+    reach: int,
+    stacks: Sequence[Any],
+    outputs: Sequence[Any],
+) -> list[Any]:
+    """Derivatives by a number of all orders up to `reach`, for each slice of the stacks."""
+
+    def derivatives(slices: Sequence[Any]) -> list[Any]:
+        path = path_of(slices)
+        start = torch.zeros((), dtype=slices[0].real.dtype, device=slices[0].device)
+
+        def totals(t: Any, *weights: Any) -> tuple[Any, list[Any]]:
+            """`u · y(t)`, a number, whose derivatives one pass backwards has each."""
+            pairs = zip(path(t), weights, strict=True)
+            return sum(torch.sum((y * u.conj()).real) for y, u in pairs), []
+
+        def derived(function: Callable[..., Any]) -> Callable[..., Any]:
+            def derivative(t: Any, *weights: Any) -> tuple[Any, list[Any]]:
+                found, (value, known) = torch.func.grad(_with_itself(function), has_aux=True)(
+                    t, *weights
+                )
+                return found, [*known, value]
+
+            return derivative
+
+        function = totals
+        for _ in range(reach):
+            function = derived(function)
+
+        def all_of_them(*weights: Any) -> tuple[Any, ...]:
+            last, (_, *lower) = function(start, *weights)
+            return (*lower, last)
+
+        ones = [torch.ones_like(y) for y in outputs]
+        found, pull = torch.func.vjp(all_of_them, *ones)
+        units = torch.eye(reach, dtype=found[0].dtype, device=found[0].device)
+        return [y for unit in units for y in pull(tuple(unit))]
+
+    count = stacks[0].shape[0]
+    return _stacked([derivatives([stack[i] for stack in stacks]) for i in range(count)])
+
+
+def _with_itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    def value_and_aux(*given: Any) -> Any:
+        value, known = function(*given)
+        return value, (value, known)
+
+    return value_and_aux
 
 
 def _along(function: Function, v: Sequence[Any]) -> Function:

@@ -1,4 +1,4 @@
-"""What is known of op types that have no rule, or none but a formula."""
+"""What is known of op types beside the rules."""
 
 from __future__ import annotations
 
@@ -21,3 +21,4 @@ BESIDES: dict[str, Traits] = {
     )
     for op_type in op_types.split()
 }  # fmt: skip
+"""What is known of op types that have no rule, or none but a formula."""

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from keras_curvature.engines.taylor.registry import Rule, Step, always
 from keras_curvature.engines.taylor.rule_constructors import joining, normalised
+from keras_curvature.engines.taylor.series import Series
+from keras_curvature.engines.taylor.softmax_series import log_softmax_series, softmax_series
 from keras_curvature.engines.tensorflow.softmax_functions import deviation
 
 
@@ -21,7 +23,10 @@ def softmax() -> Rule:
     def weighted(step: Step, stack: tf.Tensor) -> tf.Tensor:
         return scaled(step, around(step, stack))
 
-    return normalised(around, scaled, weighted, weighted)
+    def series(step: Step, u: Series) -> Series:
+        return softmax_series(u, step.outputs[0], -1)
+
+    return normalised(around, scaled, weighted, weighted, series)
 
 
 def log_softmax() -> Rule:
@@ -40,7 +45,10 @@ def log_softmax() -> Rule:
     def adjoint(step: Step, weight: tf.Tensor) -> tf.Tensor:
         return -p(step) * tf.reduce_sum(weight, axis=-1, keepdims=True)
 
-    return normalised(around, lambda step, stack: stack, apply, adjoint)
+    def series(step: Step, u: Series) -> Series:
+        return log_softmax_series(u, p(step), step.outputs[0], -1)
+
+    return normalised(around, lambda step, stack: stack, apply, adjoint, series)
 
 
 def less_largest() -> Rule:

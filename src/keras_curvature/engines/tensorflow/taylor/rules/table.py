@@ -57,10 +57,6 @@ from keras_curvature.engines.tensorflow.taylor.rules.transposed_convolution impo
 math_ = tf.math
 
 
-def _polygamma(order: int, x: tf.Tensor) -> tf.Tensor:
-    return math_.polygamma(tf.constant(order, x.dtype), x)
-
-
 LINEAR: dict[str, Rule] = {
     # the numbers stay as they are
     "CheckNumerics": identity(),
@@ -73,7 +69,7 @@ LINEAR: dict[str, Rule] = {
     "Print": identity(),
     "Snapshot": identity(),
     "Cast": linear(as_it_is).with_traits(is_pointwise=True, vectorises=True),
-    "Neg": partials(lambda x, y: ([-tf.ones([], y.dtype)], {}), linear_in=(0,)).vectorised(),
+    "Neg": partials(lambda x, y: ([-tf.ones([], y.dtype)], {}), linear_in=EVERY_INPUT).vectorised(),
     # sums
     "Add": partials(lambda a, b, y: ([None, None], {}), linear_in=EVERY_INPUT).vectorised(),
     "AddN": partials(lambda *xs: ([None] * (len(xs) - 1), {}), linear_in=EVERY_INPUT).vectorised(),
@@ -233,7 +229,11 @@ ELEMENTWISE: dict[str, Rule] = {
         lambda x, y: -tf.sin(x), lambda x, y: -y, recurrences.oscillating
     ).vectorised(),
     "Cosh": elementwise(lambda x, y: tf.sinh(x), lambda x, y: y, recurrences.hyperbolic),
-    "Digamma": elementwise(lambda x, y: _polygamma(1, x), lambda x, y: _polygamma(2, x)),
+    "Digamma": elementwise(
+        lambda x, y: functions.polygamma(1, x),
+        lambda x, y: functions.polygamma(2, x),
+        recurrences.of_derivatives(functions.polygamma),
+    ),
     "Elu": elementwise(
         lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 1.0),
         lambda x, y: formulas.where_negative(x, formulas.exp_below(x), 0.0),
@@ -257,11 +257,19 @@ ELEMENTWISE: dict[str, Rule] = {
     "Exp": elementwise(lambda x, y: y, lambda x, y: y, recurrences.exponential).smooth(
         "exp", vectorises=True
     ),
-    "Expint": elementwise(lambda x, y: tf.exp(x) / x, lambda x, y: tf.exp(x) * (x - 1) / (x * x)),
+    "Expint": elementwise(
+        lambda x, y: tf.exp(x) / x,
+        lambda x, y: tf.exp(x) * (x - 1) / (x * x),
+        recurrences.exponential_integral,
+    ),
     "Expm1": elementwise(
         lambda x, y: tf.exp(x), lambda x, y: tf.exp(x), recurrences.exponential_slope
     ).vectorised(),
-    "Lgamma": elementwise(lambda x, y: math_.digamma(x), lambda x, y: _polygamma(1, x)),
+    "Lgamma": elementwise(
+        lambda x, y: math_.digamma(x),
+        lambda x, y: functions.polygamma(1, x),
+        recurrences.of_derivatives(lambda k, x: functions.polygamma(k - 1, x)),
+    ),
     "Log": elementwise(
         lambda x, y: 1 / x, lambda x, y: -1 / (x * x), recurrences.logarithm
     ).vectorised(),
@@ -317,11 +325,11 @@ ELEMENTWISE: dict[str, Rule] = {
     "Tanh": elementwise(
         functions.tanh_first, lambda x, y: -2 * y * functions.tanh_first(x, y), recurrences.tanh
     ).smooth("tanh", vectorises=True),
-    "sin(x)/x": functions.by_tape(elementary_functions.sine_over, operand=1),
+    "sin(x)/x": functions.sine_over(),
     # of two arguments
-    "Atan2": partials(formulas.angle_of),
+    "Atan2": partials(formulas.angle_of, formulas.angle_series),
     "Div": partials(formulas.quotient, operator.truediv, linear_in=(0,)),
-    "DivNoNan": partials(functions.safe_quotient, linear_in=(0,)),
+    "DivNoNan": partials(functions.safe_quotient, functions.safe_quotient_series, linear_in=(0,)),
     "Mul": partials(
         lambda a, b, y: ([b, a], {(0, 1): tf.ones([], y.dtype)}), operator.mul, is_multilinear=True
     ).vectorised(),
@@ -330,9 +338,9 @@ ELEMENTWISE: dict[str, Rule] = {
     "SquaredDifference": partials(
         formulas.squared_difference, formulas.square_of_difference
     ).vectorised(),
-    "Xdivy": partials(functions.over, linear_in=(0,)),
-    "Xlog1py": partials(functions.times_log1p, linear_in=(0,)),
-    "Xlogy": partials(functions.times_log, linear_in=(0,)),
+    "Xdivy": partials(functions.over, functions.over_series, linear_in=(0,)),
+    "Xlog1py": partials(functions.times_log1p, functions.times_log1p_series, linear_in=(0,)),
+    "Xlogy": partials(functions.times_log, functions.times_log_series, linear_in=(0,)),
 }
 
 OF_WHOLE_ROWS: dict[str, Rule] = {

@@ -21,6 +21,8 @@ from keras_curvature.engines.taylor.recurrences import Recurrence, Solution, its
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
 from keras_curvature.engines.taylor.rule_constructors import function_of, normalised
 from keras_curvature.engines.taylor.rule_constructors import partials as partials_of_tensors
+from keras_curvature.engines.taylor.series import Series
+from keras_curvature.engines.taylor.softmax_series import log_softmax_series, softmax_series
 from keras_curvature.engines.torch.gradient_overrides import (
     ROOT_2_OVER_PI,
     ROOT_HALF,
@@ -66,7 +68,7 @@ def by_params(
         series = None if solution is None else functools.partial(solution, p)
         return [function_of(x, y, jet, mode, first, second, series)]
 
-    rule = Rule(propagate, Traits(is_pointwise=True))
+    rule = Rule(propagate, Traits(is_pointwise=True), has_series=solution is not None)
     return rule.smooth(word) if word else rule
 
 
@@ -201,7 +203,10 @@ def softmax() -> Rule:
     def weighted(step: Step, stack: Any) -> Any:
         return scaled(step, around(step, stack))
 
-    return normalised(around, scaled, weighted, weighted)
+    def series(step: Step, u: Series) -> Series:
+        return softmax_series(u, step.outputs[0], _softmax_dim(step))
+
+    return normalised(around, scaled, weighted, weighted, series)
 
 
 def log_softmax() -> Rule:
@@ -220,7 +225,10 @@ def log_softmax() -> Rule:
     def adjoint(step: Step, weight: Any) -> Any:
         return -p(step) * torch.sum(weight, _softmax_dim(step), keepdim=True)
 
-    return normalised(around, lambda step, stack: stack, apply, adjoint)
+    def series(step: Step, u: Series) -> Series:
+        return log_softmax_series(u, p(step), step.outputs[0], _softmax_dim(step))
+
+    return normalised(around, lambda step, stack: stack, apply, adjoint, series)
 
 
 def sum_of(sign: int) -> Rule:

@@ -195,13 +195,17 @@ ELEMENTWISE: dict[str, Rule] = {
     "atan": elementwise(
         lambda x, y: 1 / (1 + x * x), lambda x, y: -2 * x / (1 + x * x) ** 2, recurrences.arctan
     ),
-    "atan2": partials(formulas.angle_of),
+    "atan2": partials(formulas.angle_of, formulas.angle_series),
     "atanh": elementwise(
         lambda x, y: 1 / (1 - x * x), lambda x, y: 2 * x / (1 - x * x) ** 2, recurrences.arctanh
     ),
     "cos": elementwise(lambda x, y: -torch.sin(x), lambda x, y: -y, recurrences.oscillating),
     "cosh": elementwise(lambda x, y: torch.sinh(x), lambda x, y: y, recurrences.hyperbolic),
-    "digamma": elementwise(lambda x, y: torch.polygamma(1, x), lambda x, y: torch.polygamma(2, x)),
+    "digamma": elementwise(
+        lambda x, y: torch.polygamma(1, x),
+        lambda x, y: torch.polygamma(2, x),
+        recurrences.of_derivatives(torch.polygamma),
+    ),
     "div": quotient(),
     "elu": by_params(elu, "elu", elu_series),
     "kinked_elu": by_params(elu, solution=elu_series).with_traits(
@@ -230,7 +234,11 @@ ELEMENTWISE: dict[str, Rule] = {
         lambda x, y: torch.exp(x), lambda x, y: torch.exp(x), recurrences.exponential_slope
     ),
     "gelu": by_params(gelu, "gelu or erf", gelu_series),
-    "lgamma": elementwise(lambda x, y: torch.digamma(x), lambda x, y: torch.polygamma(1, x)),
+    "lgamma": elementwise(
+        lambda x, y: torch.digamma(x),
+        lambda x, y: torch.polygamma(1, x),
+        recurrences.of_derivatives(lambda k, x: torch.polygamma(k - 1, x)),
+    ),
     "log": elementwise(lambda x, y: 1 / x, lambda x, y: -1 / (x * x), recurrences.logarithm),
     "log10": elementwise(
         lambda x, y: 1 / (LOG_10 * x),
