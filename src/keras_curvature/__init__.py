@@ -10,18 +10,15 @@ from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.engines.active_backend import own_module as _own_module
 from keras_curvature.engines.dispatch import EngineChoice
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate
-from keras_curvature.functions.derivatives import (
-    derivatives,
+from keras_curvature.functions.along_directions import (
     directional_curvature,
-    hessian,
-    hessian_diagonal,
     hessian_vector_product,
-    jacobian,
-    laplacian,
 )
+from keras_curvature.functions.derivatives import derivatives, hessian, hessian_diagonal, jacobian
 from keras_curvature.functions.engine_choice import engine_choice
 from keras_curvature.functions.hidden_fraction import hidden_fraction
 from keras_curvature.functions.kinks import Kinks, kinks
+from keras_curvature.functions.laplacian import laplacian
 from keras_curvature.functions.partial_derivative import partial_derivative
 from keras_curvature.functions.scale_curvature import scale_curvature
 from keras_curvature.functions.smooth import smooth

@@ -35,6 +35,9 @@ Input: TypeAlias = int | str | tuple[str, int]
 Names: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[Input]]
 """What is asked for: see `keras_curvature.derivatives`."""
 
+Weights: TypeAlias = TensorLike | Callable[[Any], Any]
+"""A matrix, one for each example, or what gives either: see `keras_curvature.laplacian`."""
+
 Shape: TypeAlias = Mapping[str | int, str | Sequence[str]]
 """What is asked of a function along single inputs: see `keras_curvature.CurvatureMonitor`."""
 

@@ -11,10 +11,10 @@ from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, for
 from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.columns import by_index, checked_columns
 from keras_curvature.engines.data_frames import columns_of, names_of_columns
+from keras_curvature.engines.directions import as_direction
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import (
-    as_direction,
     differentiate,
     engine_choice,
     estimate_laplacian,
@@ -59,6 +59,7 @@ from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
 from keras_curvature.engines.reference_output import NotAsTracedError, require_as_traced
 from keras_curvature.engines.requests import Asked, requested, resolved
 from keras_curvature.engines.taylor import registry
+from keras_curvature.engines.weighted_laplacian import weighted_laplacian
 from keras_curvature.engines.wrt import checked_wrt
 
 _random_directions = own_module("random_directions")
@@ -135,5 +136,6 @@ __all__ = [
     "traits_of",
     "unflatten",
     "unflattened_shapes",
+    "weighted_laplacian",
     "xp",
 ]

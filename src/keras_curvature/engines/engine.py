@@ -73,7 +73,8 @@ class Engine(ABC, Generic[F]):
         """
 
     def hessian_rows(self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor) -> Tensor:
-        """Products of each Hessian with `directions` `(k, n, d)`, shape `(n, m, k, d)`."""
+        """Products of each Hessian with `directions` `(k, n or 1, d)`, shape `(n, m, k, d)`."""
+        directions = for_each(directions, z)
         m, d = f.outputs.width, f.inputs.width
         rows, others, seeds = first_derivatives.per_output(f, z, rest)
         found = self.products(f, rows, others, seeds, xp.repeat(directions, m, axis=1))
@@ -165,10 +166,15 @@ class Engine(ABC, Generic[F]):
         return results
 
     def trace(self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor) -> Tensor:
-        """The mean of `vᵀHv` over directions `(k, n, d)`, shape `(n, m)`."""
+        """The mean of `vᵀHv` over directions `(k, n or 1, d)`, shape `(n, m)`."""
         rows = self.hessian_rows(f, z, rest, directions)
         along = xp.sum(rows * xp.transpose(directions, [1, 0, 2])[:, None], axis=-1)
         return xp.mean(along, axis=2)
+
+    def bilinear(self, f: F, z: Tensor, rest: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
+        """The sum of `aᵀHb` over pairs of directions `(k, n or 1, d)`, shape `(n, m)`."""
+        rows = self.hessian_rows(f, z, rest, b)
+        return xp.sum(rows * xp.transpose(a, [1, 0, 2])[:, None], axis=[2, 3])
 
     def along(
         self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor
@@ -179,7 +185,7 @@ class Engine(ABC, Generic[F]):
             f: the function.
             z: the points.
             rest: its other inputs.
-            directions: `(k, n, d)`; slopes and curvatures are `(n, m, k)`.
+            directions: `(k, n or 1, d)`; slopes and curvatures are `(n, m, k)`.
         """
         value, jacobian = first_derivatives.value_and_jacobian(f, z, rest)
         rows = self.hessian_rows(f, z, rest, directions)
@@ -220,6 +226,12 @@ class Engine(ABC, Generic[F]):
         if self.repeats_examples:
             return max(1, f.rows_at_once(vectors=4) // f.outputs.width)
         return f.rows_forward()
+
+
+def for_each(directions: Tensor, z: Tensor) -> Tensor:
+    """Directions `(k, n, d)` of those that all examples may share, `(k, 1, d)`."""
+    k, n, d = directions.shape
+    return xp.broadcast_to(directions, [k, xp.lengths(z)[0], d]) if n == 1 else directions
 
 
 def _entry_of_gradient(

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import keras
-import numpy as np
 
 from keras_curvature.engines import chunking
 from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.bound_model import BoundModel, Compute, bind
 from keras_curvature.engines.computation_key import key_of
+from keras_curvature.engines.directions import as_direction, as_directions, as_rows
 from keras_curvature.engines.dispatch import EngineChoice, naming_what_is_missing
 from keras_curvature.engines.engine import Engine
-from keras_curvature.engines.inputs import numbers_in
-from keras_curvature.engines.layout import fits, unflatten
+from keras_curvature.engines.layout import Layout, unflatten
 from keras_curvature.engines.options import Options
-from keras_curvature.engines.quantities import ALONG_V, LAPLACIAN
+from keras_curvature.engines.quantities import ALONG_V, CURVATURE, DIRECTIONAL, LAPLACIAN, PRODUCT
 from keras_curvature.engines.requests import Asked
 from keras_curvature.typing import Model, Structure, Tensor
 
@@ -30,18 +27,44 @@ running = own_module("running")
 
 
 def differentiate(
-    model: Model, x: Structure, asked: Mapping[str, Asked], v: Structure | None, options: Options
+    model: Model,
+    x: Structure,
+    asked: Mapping[str, Asked],
+    v: Structure | None,
+    options: Options,
+    directions: bool = False,
 ) -> dict[str, Any]:
-    """Derivatives of `model` at `x`, in the user's structure and by the user's names."""
+    """Derivatives of `model` at `x`, in the user's structure and by the user's names.
+
+    Args:
+        model: the model.
+        x: the batch.
+        asked: what, by the user's names.
+        v: the direction, or several.
+        options: the caller's options.
+        directions: whether `v` has several, also where its shape is that of one for each example.
+    """
     bound = bind(model, x, options)
     quantity = bound.quantities_of(asked)
     names = tuple(dict.fromkeys(quantity.values()))
-    engine = bound.engine_for(names)
+    along = tuple(name for name in names if name in ALONG_V)
     with compilation.computing_in(bound.f.dtype):
-        direction = as_direction(bound, v) if ALONG_V & set(names) else None
-        flat = flat_derivatives(bound, engine, names, direction, options.batch_size)
+        several = as_directions(bound, v, directions) if along else None
+        before, flat = {}, {}
+        if several is not None:
+            flat = flat_along(bound, along, several, options.batch_size)
+            before = dict.fromkeys(along, (Layout(((int(several.shape[-2]),),), 0),))
+        alone = tuple(name for name in names if name not in flat)
+        if alone:
+            direction = as_direction(bound, v) if ALONG_V & set(alone) else None
+            engine = bound.engine_for(alone)
+            flat |= flat_derivatives(bound, engine, alone, direction, options.batch_size)
         found = {
-            name: unflatten(xp.cast(flat[name], bound.result_dtype), *bound.layouts(name))
+            name: unflatten(
+                xp.cast(flat[name], bound.result_dtype),
+                *before.get(name, ()),
+                *bound.layouts(name),
+            )
             for name in names
         }
     return {name: found[quantity[name]] for name in asked}
@@ -114,6 +137,90 @@ def flat_derivatives(
     return run_chunked(bound, compute, tensors, size, signature, halved_from)
 
 
+def flat_along(
+    bound: BoundModel, names: tuple[str, ...], directions: Tensor, batch_size: int | None
+) -> dict[str, Tensor]:
+    """Derivatives along several directions at once, each example's `(n, k, ...)`.
+
+    Args:
+        bound: the traced model.
+        names: of `ALONG_V`.
+        directions: `(k, d)` or `(n, k, d)`.
+        batch_size: examples at a time.
+    """
+    f, engine = bound.f, bound.engine_for(names)
+    m, k = f.outputs.width, int(directions.shape[-2])
+    # A product takes reverse mode, and so all that is in between.
+    rows = max(1, f.rows_at_once(vectors=4) // m) if PRODUCT in names else None
+    examples, at_once = plan_along(bound, engine, k, rows)
+
+    def along(z: Tensor, rest: Sequence[Tensor], given: Tensor) -> dict[str, Tensor]:
+        stack = as_rows(given)
+        found: dict[str, list[Tensor]] = {name: [] for name in names}
+        for start in range(0, k, at_once):
+            some = stack[start : start + at_once]
+            if PRODUCT in names:
+                products = xp.transpose(engine.hessian_rows(f, z, rest, some), [0, 2, 1, 3])
+                found[PRODUCT].append(products)
+                if DIRECTIONAL in names:
+                    v = xp.transpose(some, [1, 0, 2])[:, :, None]
+                    found[DIRECTIONAL].append(xp.sum(products * v, axis=-1))
+            else:
+                curvature = engine.along(f, z, rest, some)[CURVATURE]
+                found[DIRECTIONAL].append(xp.transpose(curvature, [0, 2, 1]))
+        return {name: xp.concatenate(parts, axis=1) for name, parts in found.items()}
+
+    signature = {
+        name: xp.spec([None, k, *(layout.width for layout in bound.layouts(name))], f.dtype)
+        for name in names
+    }
+    size = chunking.at_once(batch_size, examples, bound.inputs.leaves[0])
+    return run_along(bound, engine, along, directions, size, at_once, signature)
+
+
+def plan_along(
+    bound: BoundModel, engine: Engine[Any], directions: int, rows: int | None = None
+) -> tuple[int, int]:
+    """Examples, and of so many directions each how many, that go through at once."""
+    rows = engine.rows_along(bound.f) if rows is None else rows
+    examples, at_once = chunking.plan(rows, 1, directions + 2)  # the value and the sum besides
+    return examples, min(at_once, directions)
+
+
+def run_along(
+    bound: BoundModel,
+    engine: Engine[Any],
+    along: Callable[[Tensor, Sequence[Tensor], Tensor], dict[str, Tensor]],
+    directions: Tensor,
+    size: int,
+    at_once: int,
+    signature: dict[str, Any],
+) -> dict[str, Tensor]:
+    """Runs `along(z, rest, directions)` on at most `size` examples at a time.
+
+    Args:
+        bound: the traced model.
+        engine: what runs it.
+        along: as `run_chunked` takes it.
+        directions: of two axes where all examples share them, of three with the examples in front.
+        size: how many examples at a time.
+        at_once: how many directions of each go through together.
+        signature: of the results.
+    """
+    f, leaves = bound.f, bound.inputs.leaves
+    count, shared = len(leaves), directions.ndim == 2
+
+    def compute(*given: Tensor) -> dict[str, Tensor]:
+        z, rest = f.point(given[:count])
+        return along(z, rest, given[count])
+
+    halved_from = bound.evaluator.halved_along(engine, at_once)
+    compute = running.in_parts(f, compute, at_once + 2, count if shared else count + 1)
+    tensors = leaves if shared else (*leaves, directions)
+    constants = (directions,) if shared else ()
+    return run_chunked(bound, compute, tensors, size, signature, halved_from, constants)
+
+
 @compilation.unobserved(differentiable=True)
 def run_chunked(
     bound: BoundModel,
@@ -169,39 +276,3 @@ def run_chunked(
     size = min(size, fitting.get(key, size))
     with naming_what_is_missing(bound.f):
         return chunking.as_fits(run, tensors, size, smaller)
-
-
-def as_direction(bound: BoundModel, v: Structure | None) -> Tensor:
-    """The direction as `(n, d)`: one per example, or one for all of them."""
-    layout = bound.f.inputs
-    dtype = bound.f.dtype
-    if v is None:
-        raise ValueError(
-            "A direction `v` is needed: an array in the shape of `x`, or of one example."
-        )
-    alone = len(layout.shapes) == 1 and not isinstance(v, Mapping)
-    parts = [_only(v)] if alone else layout.in_order(v, "`v`")
-    leaves = [xp.cast(xp.array(numbers_in(leaf, "v")), dtype) for leaf in parts]
-    shapes = [tuple(leaf.shape) for leaf in leaves]
-    batch = bound.inputs.leaves[0].shape[0]
-    if shapes == list(layout.shapes):
-        return xp.repeat(layout.join(leaves), xp.lengths(bound.inputs.leaves[0])[0], axis=0)
-    wanted = [(batch, *shape) for shape in layout.shapes]
-    if not _compatible(wanted, shapes):
-        raise ValueError(
-            f"`v` must have the shape of what is differentiated by, {wanted}, or of one "
-            f"example of it. Received: {shapes}."
-        )
-    return layout.join(leaves)
-
-
-def _only(v: Structure) -> Any:
-    """What a structure of one array holds: `v` may come in the structure of `x`."""
-    leaves = keras.tree.flatten(v) if isinstance(v, (list, tuple)) else []
-    return leaves[0] if len(leaves) == 1 and np.ndim(leaves[0]) else v
-
-
-def _compatible(wanted: list[Any], shapes: list[Any]) -> bool:
-    return len(wanted) == len(shapes) and all(
-        fits(a, b) for a, b in zip(wanted, shapes, strict=True)
-    )

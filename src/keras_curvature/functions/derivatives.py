@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_curvature.engines.api import (
-    Options,
-    differentiate,
-    estimate_laplacian,
-    requested,
-)
+from keras_curvature.engines.api import Options, differentiate, requested
 from keras_curvature.engines.backend import not_converted
 from keras_curvature.typing import Columns, Model, Names, Output, Structure, Wrt
 
@@ -21,6 +16,7 @@ def derivatives(
     names: Names,
     *,
     v: Structure | None = None,
+    directions: bool = False,
     output: Output = None,
     wrt: Wrt = None,
     columns: Columns = None,
@@ -76,7 +72,10 @@ def derivatives(
             of a column of a data frame; or `("name", index)`. They are found along as few
             directions as there are, see `partial_derivative`.
         v: the direction for `"directional_curvature"` and `"hessian_vector_product"`, in the
-            shape of `x` (one for each example) or of one example.
+            shape of `x` (one for each example) or of one example. Or several at once,
+            `(batch, k, *input_shape)`, for results with an axis k behind the batch's.
+        directions: whether `v` is several directions for all examples, `(k, *input_shape)`, also
+            where that is the shape of `x`.
         output: which output to differentiate. `None`: all of it. An int: an index on the last
             axis, which stays, with length 1; or, if the model has several outputs, the index
             of one. The name of an output. A function of the model's output. Of a classifier
@@ -122,12 +121,12 @@ def derivatives(
         TypeError: for an argument of a wrong type, and for an integer input without `wrt`.
     """
     options = Options(output, wrt, engine, dtype, batch_size, columns)
-    return differentiate(model, x, requested(names), v, options)
+    return differentiate(model, x, requested(names), v, options, directions)
 
 
 @not_converted
-def _single(name: str, model: Model, x: Structure, v: Structure | None, *options: Any) -> Any:
-    return differentiate(model, x, {name: name}, v, Options(*options))[name]
+def _single(name: str, model: Model, x: Structure, *options: Any) -> Any:
+    return differentiate(model, x, {name: name}, None, Options(*options))[name]
 
 
 def jacobian(
@@ -161,7 +160,7 @@ def jacobian(
         >>> float(kc.jacobian(lambda x: x**2, [[3.0]])[0, 0, 0])
         6.0
     """
-    return _single("jacobian", model, x, None, output, wrt, engine, dtype, batch_size, columns)
+    return _single("jacobian", model, x, output, wrt, engine, dtype, batch_size, columns)
 
 
 def hessian(
@@ -195,7 +194,7 @@ def hessian(
         >>> np.asarray(kc.hessian(lambda x: x[:, :1] * x[:, 1:], [[3.0, 4.0]]))[0, 0].tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
-    return _single("hessian", model, x, None, output, wrt, engine, dtype, batch_size, columns)
+    return _single("hessian", model, x, output, wrt, engine, dtype, batch_size, columns)
 
 
 def hessian_diagonal(
@@ -229,142 +228,4 @@ def hessian_diagonal(
         >>> np.asarray(kc.hessian_diagonal(lambda x: x**3, [[3.0, 4.0]]))[0, 1].tolist()
         [0.0, 24.0]
     """
-    return _single(
-        "hessian_diagonal", model, x, None, output, wrt, engine, dtype, batch_size, columns
-    )
-
-
-@not_converted
-def laplacian(
-    model: Model,
-    x: Structure,
-    *,
-    directions: int | None = None,
-    seed: int = 0,
-    output: Output = None,
-    wrt: Wrt = None,
-    columns: Columns = None,
-    engine: str = "auto",
-    dtype: str | None = None,
-    batch_size: int | None = None,
-) -> Any:
-    """Computes the sum of the second derivatives along each input.
-
-    Args:
-        model: see `derivatives`, as for the other arguments.
-        x: the batch, `(batch, *input_shape)`.
-        directions: `None` for the exact Laplacian; an int for an unbiased estimate of it
-            from so many random directions, where there are too many inputs: the mean of
-            `vᵀHv` over vectors of random signs (Hutchinson, A stochastic estimator of the
-            trace of the influence matrix, 1989). It costs as many forward passes, and two.
-        seed: of the signs: the same ones for the same seed and shapes.
-        output: which output to differentiate.
-        wrt: with respect to what.
-        columns: by which of its columns.
-        engine: how.
-        dtype: the narrowest dtype to evaluate in.
-        batch_size: examples at a time.
-
-    Returns:
-        `(batch, *output_shape)`, the trace of the Hessian over all inputs together.
-
-    Example:
-        >>> import keras_curvature as kc
-        >>> def paraboloid(x):
-        ...     return x[:, :1] ** 2 + 3 * x[:, 1:] ** 2
-        >>> float(kc.laplacian(paraboloid, [[0.5, 0.5]])[0, 0])
-        8.0
-    """
-    if directions is not None:
-        options = Options(output, wrt, engine, dtype, batch_size, columns)
-        return estimate_laplacian(model, x, _count(directions), seed, options)
-    return _single("laplacian", model, x, None, output, wrt, engine, dtype, batch_size, columns)
-
-
-def directional_curvature(
-    model: Model,
-    x: Structure,
-    v: Structure,
-    *,
-    output: Output = None,
-    wrt: Wrt = None,
-    columns: Columns = None,
-    engine: str = "auto",
-    dtype: str | None = None,
-    batch_size: int | None = None,
-) -> Any:
-    """Computes the second derivative along a direction, `v^T H v`.
-
-    Args:
-        model: see `derivatives`, as for the other arguments.
-        x: the batch, `(batch, *input_shape)`.
-        v: the direction, in the shape of `x` (one for each example) or of one example.
-        output: which output to differentiate.
-        wrt: with respect to what.
-        columns: by which of its columns.
-        engine: how.
-        dtype: the narrowest dtype to evaluate in.
-        batch_size: examples at a time.
-
-    Returns:
-        `(batch, *output_shape)`. `v` is not normalised, so twice the direction gives four
-        times the curvature.
-
-    Example:
-        >>> import keras_curvature as kc
-        >>> float(kc.directional_curvature(lambda x: x**2, [[3.0]], [2.0])[0, 0])
-        8.0
-    """
-    return _single(
-        "directional_curvature", model, x, v, output, wrt, engine, dtype, batch_size, columns
-    )
-
-
-def hessian_vector_product(
-    model: Model,
-    x: Structure,
-    v: Structure,
-    *,
-    output: Output = None,
-    wrt: Wrt = None,
-    columns: Columns = None,
-    engine: str = "auto",
-    dtype: str | None = None,
-    batch_size: int | None = None,
-) -> Any:
-    """Computes the Hessian times a direction, `H v`, without the Hessian.
-
-    Args:
-        model: see `derivatives`, as for the other arguments.
-        x: the batch, `(batch, *input_shape)`.
-        v: the direction, in the shape of `x` (one for each example) or of one example.
-        output: which output to differentiate.
-        wrt: with respect to what.
-        columns: by which of its columns.
-        engine: how.
-        dtype: the narrowest dtype to evaluate in.
-        batch_size: examples at a time.
-
-    Returns:
-        `(batch, *output_shape, *input_shape)` (Pearlmutter, Fast exact multiplication by the
-        Hessian, Neural Computation 6, 1994).
-
-    Example:
-        >>> import numpy as np, keras_curvature as kc
-        >>> def saddle(x):
-        ...     return x[:, :1] * x[:, 1:]
-        >>> found = kc.hessian_vector_product(saddle, [[3.0, 4.0]], [1.0, 0.0])
-        >>> np.asarray(found)[0, 0].tolist()
-        [0.0, 1.0]
-    """
-    return _single(
-        "hessian_vector_product", model, x, v, output, wrt, engine, dtype, batch_size, columns
-    )
-
-
-def _count(directions: Any) -> int:
-    if isinstance(directions, bool) or not isinstance(directions, int):
-        raise TypeError(f"`directions` must be None or an int. Received: {directions!r}.")
-    if directions < 1:
-        raise ValueError(f"`directions` must be at least 1. Received: {directions}.")
-    return directions
+    return _single("hessian_diagonal", model, x, output, wrt, engine, dtype, batch_size, columns)

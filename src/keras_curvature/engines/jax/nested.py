@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from keras_curvature.engines.engine import Engine
+from keras_curvature.engines.engine import Engine, for_each
 from keras_curvature.engines.jax.first_derivatives import row_gradients, value_and_jacobian
 from keras_curvature.engines.jax.flat_function import FlatFunction
 
@@ -41,6 +41,7 @@ class Nested(Engine[FlatFunction]):
 
     def hessian_rows(self, f: FlatFunction, z: Any, rest: Sequence[Any], directions: Any) -> Any:
         """The derivative of the Jacobian along each direction, `(n, m, k, d)`."""
+        directions = for_each(directions, z)
 
         def jacobian(z: Any) -> Any:
             return value_and_jacobian(f, z, rest)[1]

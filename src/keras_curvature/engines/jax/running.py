@@ -105,7 +105,7 @@ def in_graph(
     }
 
 
-def in_parts(f: FlatFunction, compute: Compute, rows: int) -> Compute:
+def in_parts(f: FlatFunction, compute: Compute, rows: int, count: int | None = None) -> Compute:
     """`compute` on some examples after others, as a CPU is faster with what its caches hold.
 
     The trace of a conv net takes a quarter less, a Hessian of 64 inputs a half, and a Laplacian a
@@ -113,14 +113,20 @@ def in_parts(f: FlatFunction, compute: Compute, rows: int) -> Compute:
 
     Args:
         f: the model.
-        compute: of tensors that all have the examples as their first axis.
+        compute: of tensors that have the examples as their first axis.
         rows: how many copies of an example go through the model at once.
+        count: how many have, before those that all examples share; `None`: all of them.
     """
     if jax.default_backend() != "cpu" or f.batch is not None or not is_eager():
         return compute
     numbers = CACHES // itemsize(f.dtype)
     size = max(1, max(FEW, numbers // max(1, f.activity.widest)) // rows)
-    return lambda *tensors: in_graph(compute, tensors, size, {}, math.inf)
+
+    def parts(*tensors: Any) -> dict[str, Any]:
+        shared = () if count is None else tensors[count:]
+        return in_graph(lambda *some: compute(*some, *shared), tensors[:count], size, {}, math.inf)
+
+    return parts
 
 
 CACHES = 2**20

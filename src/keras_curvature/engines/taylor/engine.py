@@ -156,6 +156,11 @@ class TaylorEngine(Engine[F]):
         """The mean of `vᵀHv`, of the second order summed over the directions."""
         return _trace(self.record(f, z, rest), directions) / directions.shape[0]
 
+    def bilinear(self, f: F, z: Tensor, rest: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
+        """By polarisation, `4 aᵀHb` is `vᵀHv` along `a + b` less that along `a - b`."""
+        recorded = self.record(f, z, rest)
+        return (_trace(recorded, a + b) - _trace(recorded, a - b)) / 4
+
     def along(
         self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor
     ) -> dict[str, Tensor]:

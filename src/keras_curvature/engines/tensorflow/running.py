@@ -113,7 +113,7 @@ def in_graph(
     return graph_chunks.in_graph(compute, tensors, size, signature)
 
 
-def in_parts(f: FlatFunction, compute: Compute, rows: int) -> Compute:
+def in_parts(f: FlatFunction, compute: Compute, rows: int, count: int | None = None) -> Compute:
     """`compute`: TensorFlow frees results on the way, and is slower with fewer examples."""
     return compute
 

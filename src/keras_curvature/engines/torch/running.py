@@ -74,7 +74,7 @@ def in_graph(
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def in_parts(f: FlatFunction, compute: Compute, rows: int) -> Compute:
+def in_parts(f: FlatFunction, compute: Compute, rows: int, count: int | None = None) -> Compute:
     """`compute`: PyTorch frees results on the way."""
     return compute
 
