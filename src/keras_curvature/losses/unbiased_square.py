@@ -23,8 +23,8 @@ class UnbiasedSquare(keras.losses.Loss):
         >>> layer = kc.DerivativeOutput(net, ["laplacian"], directions=16, halves=True)
         >>> inputs = keras.Input((100,))
         >>> model = keras.Model(inputs, layer(inputs))
-        >>> model.output_shape
-        {'laplacian': (None, 1, 2)}
+        >>> model.output["laplacian"].shape
+        (None, 1, 2)
         >>> model.compile("adam", {"laplacian": kc.losses.UnbiasedSquare()})
         >>> x = np.random.default_rng(0).normal(size=(32, 100))
         >>> fit = model.fit(x, {"laplacian": np.ones((32, 1))}, verbose=0)
