@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # In a process of its own: Keras has one backend. XLA compiles hundreds of small programs once.
 ON = TEST_BACKEND=$(1) XLA_FLAGS=--xla_backend_optimization_level=0 \
 	$(BIN)/python tools/when_installed.py $(1) -m pytest tests/backends tests/$(1) \
-	tests/functions/test_partial_derivatives.py
+	tests/functions/test_partial_derivatives.py tests/layers/test_random_directions.py
 
 # Tests, pages and examples of docstrings that are not written for one backend: on all of them.
 NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \
@@ -38,7 +38,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-halves bench-import bench-jax bench-long bench-monitor
-.PHONY: bench-memory bench-survey bench-torch bench-trials bench-wide
+.PHONY: bench-memory bench-random bench-survey bench-torch bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
 help: ## Show this list
@@ -115,6 +115,9 @@ bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 
 bench-jax: $(BENCH_VENV)/.installed ## Measure on JAX beside folx and jax.hessian: benchmarks/ON_JAX.md
 	$(BENCH_VENV)/bin/python -m benchmarks.cost.on_jax
+
+bench-random: $(VENV)/.installed ## Measure training steps with random directions
+	$(BIN)/python benchmarks/cost/random_directions.py
 
 bench-torch: $(BENCH_VENV)/.installed ## Measure on PyTorch beside torch.func and jet: benchmarks/ON_TORCH.md
 	$(BENCH_VENV)/bin/python -m benchmarks.cost.on_torch

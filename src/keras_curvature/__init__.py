@@ -5,6 +5,7 @@ from importlib.metadata import version
 from keras_curvature.engines import required_backend as _required  # noqa: F401, checked first
 
 # isort: split
+from keras_curvature import losses
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.engines.active_backend import own_module as _own_module
@@ -24,6 +25,7 @@ from keras_curvature.functions.scale_curvature import scale_curvature
 from keras_curvature.functions.smooth import smooth
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput, ShapePenalty
 from keras_curvature.monitor.callback import CurvatureMonitor
+from keras_curvature.monitor.more_directions import MoreDirections
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
 from keras_curvature.verification import verify
@@ -44,6 +46,7 @@ __all__ = [
     "Estimate",
     "Finding",
     "Kinks",
+    "MoreDirections",
     "Report",
     "ShapePenalty",
     "Verdict",
@@ -62,6 +65,7 @@ __all__ = [
     "jacobian",
     "kinks",
     "laplacian",
+    "losses",
     "partial_derivative",
     "scale_curvature",
     "smooth",

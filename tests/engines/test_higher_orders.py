@@ -11,7 +11,7 @@ import higher_orders
 from cases import model_of, named
 from higher_orders import NOT_OF_VALUES, QUICK
 from keras_curvature.engines.api import Options, differentiate, engine_choice
-from keras_curvature.engines.quantities import BIHARMONIC, LAPLACIAN, partial_name
+from keras_curvature.engines.quantities import BIHARMONIC, LAPLACIAN, partial_name, partials_among
 from keras_curvature.engines.taylor import registry
 from keras_curvature.engines.taylor.rule_constructors import elementwise
 
@@ -48,7 +48,14 @@ def test_power_series_are_right(case, dtype):
     higher_orders.check(case, model_of(case, "float32"), dtype)
 
 
-@pytest.mark.parametrize("case", named(*QUICK), ids=QUICK)
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Seconds each, which go into compiling gradients of gradients of gradients.
+        pytest.param(case, id=case.id, marks=[] if "Dense" in case.id else [pytest.mark.slow])
+        for case in named(*QUICK)
+    ],
+)
 def test_engines_agree(case):
     higher_orders.check_engines_agree(case, model_of(case, "float32"))
 
@@ -58,13 +65,18 @@ def test_finite_differences_are_close(case):
     higher_orders.check(case, model_of(case, "float32"), "float32", "finite_difference")
 
 
+def asked(*names):
+    """Quantities as a user asks for them."""
+    return {name: partials_among([name]).get(name, name) for name in names}
+
+
 def third_of(model, x):
-    (found,) = differentiate(model, x, (THIRD,), None, Options(dtype="float64")).values()
+    (found,) = differentiate(model, x, asked(THIRD), None, Options(dtype="float64")).values()
     return np.asarray(found)
 
 
 def named_for(model, x, name):
-    return {place.op_type for place in engine_choice(model, x, (name,), Options()).fallbacks}
+    return {place.op_type for place in engine_choice(model, x, asked(name), Options()).fallbacks}
 
 
 @pytest.mark.usefixtures("rules_as_before")
@@ -87,7 +99,7 @@ def test_a_rule_without_a_series_is_named_and_the_backend_asked():
 @pytest.mark.parametrize(("name", "order"), [(THIRD, 3), (BIHARMONIC, 4)])
 def test_the_choice_says_how_far_the_series_go(name, order):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "tanh")])
-    choice = engine_choice(model, np.ones((1, 2), "float32"), (name,), Options())
+    choice = engine_choice(model, np.ones((1, 2), "float32"), asked(name), Options())
     assert str(choice) == f"engine 'taylor': exact, by power series up to order {order}"
 
 
@@ -115,7 +127,7 @@ def test_custom_gradients_have_higher_orders():
     models = [keras.Sequential([keras.Input((2,)), layer()]) for layer in (ByItsAuthor, Plain)]
     names = (*map(partial_name, [(0,), (0, 1), (0, 0, 1), (0, 0, 0, 0), (0, 0, 1, 1)]), BIHARMONIC)
     found, right = (
-        differentiate(model, x, names, None, Options(dtype="float64", engine="taylor"))
+        differentiate(model, x, asked(*names), None, Options(dtype="float64", engine="taylor"))
         for model in models
     )
     for name in names:

@@ -204,6 +204,7 @@ def test_an_output_is_chosen():
     np.testing.assert_allclose(found, known.contracted(form, x, weights)[:, 1:], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_model_that_takes_so_many_examples_at_a_time():
     keras.utils.set_random_seed(0)
     net = keras.Sequential(

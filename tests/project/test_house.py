@@ -28,7 +28,7 @@ ORDER = (
     ("monitor",),
     ("summaries", "verification"),
     ("diagnosis", "figures", "functions"),
-    ("report", "layers"),
+    ("losses", "report", "layers"),
     ("measurement",),
     ("estimates",),
     ("engines",),

@@ -56,6 +56,7 @@ from keras_curvature.engines.op_types import (
 )
 from keras_curvature.engines.options import Options
 from keras_curvature.engines.outputs import OF_A_CLASSIFIER, selector
+from keras_curvature.engines.random_estimates import differentiate_in_part
 from keras_curvature.engines.reference_output import NotAsTracedError, require_as_traced
 from keras_curvature.engines.requests import Asked, requested, resolved
 from keras_curvature.engines.taylor import registry
@@ -104,6 +105,7 @@ __all__ = [
     "chunking",
     "columns_of",
     "differentiate",
+    "differentiate_in_part",
     "engine_choice",
     "estimate_laplacian",
     "flat_derivatives",

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from keras_curvature.engines.active_backend import own_module
-from keras_curvature.engines.keras_calls import unnoticed
+from keras_curvature.engines.keras_calls import unnoticed, variables_are_elsewhere
 
 MODULES = {
     "FlatFunction": "flat_function",
@@ -42,7 +42,7 @@ MODULES = {
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["not_converted", "tensorflow_datasets", "unnoticed"]
+__all__ = ["not_converted", "tensorflow_datasets", "unnoticed", "variables_are_elsewhere"]
 
 
 def tensorflow_datasets() -> ModuleType:

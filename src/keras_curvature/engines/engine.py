@@ -7,7 +7,7 @@ import itertools
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from keras_curvature.engines import chunking
@@ -176,6 +176,51 @@ class Engine(ABC, Generic[F]):
         rows = self.hessian_rows(f, z, rest, b)
         return xp.sum(rows * xp.transpose(a, [1, 0, 2])[:, None], axis=[2, 3])
 
+    def estimates(
+        self, f: F, z: Tensor, rest: Sequence[Tensor], along: Mapping[str, Sequence[Tensor]]
+    ) -> tuple[Tensor, dict[str, list[Tensor]]]:
+        """The value, and operators by the mean over random directions, see `random_estimates`.
+
+        Args:
+            f: the function.
+            z: the points.
+            rest: its other inputs.
+            along: for each name directions `(k, n or 1, d)`, of one or several estimates.
+        """
+        ways = {LAPLACIAN: self.trace, DIVERGENCE: self._divergence, BIHARMONIC: self._biharmonic}
+        n, d = xp.lengths(z)[0], f.inputs.width
+        return f(z, rest), {
+            name: [
+                ways[name](f, z, rest, xp.broadcast_to(rows, [rows.shape[0], n, d]))
+                for rows in parts
+            ]
+            for name, parts in along.items()
+        }
+
+    def _divergence(self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor) -> Tensor:
+        """The mean of `vᵀJv` over directions `(k, n, d)`, of one pass backwards for each."""
+        k, v = directions.shape[0], xp.reshape(directions, [-1, f.inputs.width])
+        points, *others = (first_derivatives.tiled(tensor, k) for tensor in (z, *rest))
+        products = first_derivatives.row_gradients(f, points, others, v)
+        return xp.mean(xp.reshape(xp.sum(products * v, axis=-1), [k, -1]), axis=0)
+
+    def _biharmonic(self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor) -> Tensor:
+        """A third of the mean fourth derivative along directions `(k, n, d)`, one by one."""
+        rows, others, seeds = first_derivatives.per_output(f, z, rest)
+        m, total = f.outputs.width, None
+        for direction in xp.unstack(directions):
+            v = direction if m == 1 else xp.repeat(direction, m, axis=0)
+
+            def slope(rows: Tensor, v: Tensor = v) -> Tensor:
+                return xp.sum(first_derivatives.row_gradients(f, rows, others, seeds) * v, axis=1)
+
+            function: Callable[[Tensor], Tensor] = slope
+            for _ in range(3):
+                function = _slope_of(function, v)
+            found = function(rows)
+            total = found if total is None else total + found
+        return xp.reshape(total, [-1, m]) / (3 * directions.shape[0])
+
     def along(
         self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor
     ) -> dict[str, Tensor]:
@@ -238,3 +283,7 @@ def _entry_of_gradient(
     function: Callable[[Tensor], Tensor], index: int
 ) -> Callable[[Tensor], Tensor]:
     return lambda rows: first_derivatives.gradient(function, rows)[:, index]
+
+
+def _slope_of(function: Callable[[Tensor], Tensor], v: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda rows: xp.sum(first_derivatives.gradient(function, rows) * v, axis=1)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from keras_curvature.typing import Tensor
@@ -143,3 +144,8 @@ def tap_message(tap: str | int, times: int) -> str:
         "a derivative needs one output. "
         + ("Give each use its own layer." if times else "The model never calls it.")
     )
+
+
+def variables_are_elsewhere() -> bool:
+    """Whether Keras has taken the numbers out of its variables, as its trainer on JAX does."""
+    return bool(in_stateless_scope())

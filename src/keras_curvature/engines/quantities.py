@@ -23,6 +23,9 @@ ALONG_AXES = frozenset({HESSIAN, DIAGONAL, LAPLACIAN})
 ALONG_V = frozenset({DIRECTIONAL, PRODUCT})
 """Quantities that need those along a given direction."""
 
+ESTIMATED = frozenset({LAPLACIAN, DIVERGENCE, BIHARMONIC})
+"""Quantities that random directions estimate without a bias."""
+
 BY_REVERSE_MODE = frozenset({VALUE, JACOBIAN, PRODUCT, DIVERGENCE})
 """Quantities that the Taylor engine has reverse mode compute too."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_curvature.engines import quantities
 from keras_curvature.engines.api import (
     Asked,
     differentiate,
+    differentiate_in_part,
     mask_of,
     masked,
     requested,
@@ -20,6 +22,12 @@ from keras_curvature.engines.api import (
     xp,
 )
 from keras_curvature.engines.backend import is_eager, not_converted
+from keras_curvature.layers.random_directions import (
+    RandomDirections,
+    checked_directions,
+    counts_of,
+    squared_error,
+)
 from keras_curvature.layers.wrapper import (
     MADE_UP,
     DerivativeWrapper,
@@ -27,7 +35,7 @@ from keras_curvature.layers.wrapper import (
     has_open_axes,
     with_masks,
 )
-from keras_curvature.typing import Columns, Names, Output, Structure, Wrt
+from keras_curvature.typing import Columns, Names, Output, Structure, Tensor, Wrt
 
 WITHOUT_MASK = frozenset(
     {
@@ -41,6 +49,9 @@ WITHOUT_MASK = frozenset(
 """What has other axes than the output, whose mask Keras's losses would weigh it by wrongly."""
 
 FIRST_ORDER = frozenset({quantities.VALUE, quantities.JACOBIAN, quantities.DIVERGENCE})
+
+EXPENSIVE = frozenset({quantities.JACOBIAN, quantities.HESSIAN, quantities.DIAGONAL})
+"""What has an entry for every input, which random directions cannot give for less."""
 
 SMOOTH = (
     "Take a smooth activation, 'silu' or 'gelu', or `keras_curvature.smooth(net)`, which makes one "
@@ -104,6 +115,16 @@ class DerivativeOutput(DerivativeWrapper):
     **A network that is straight between kinks** (ReLU, LeakyReLU, no activation) has second
     derivatives of 0, whatever its weights are, so that they train nothing. A warning says so once.
 
+    **In hundreds of inputs and more** `directions=16` estimates `"laplacian"`, `"divergence"` and
+    `"biharmonic"` from so many random directions: new ones at every step of training, the same ones
+    at each step of `evaluate` and `predict`. An estimate is right on average; Keras's log has the
+    root mean square of its standard error, as `<layer>_<name>_standard_error` (on JAX at the end of
+    an epoch). Up to 64 inputs every example has directions of its own. Beyond, a batch shares them,
+    so that they go through the first layer once: an error of the gradient averages out over a batch
+    as well there. A mean squared error of an estimate has its variance in it; `halves=True` and
+    `keras_curvature.losses.UnbiasedSquare` leave it out, see there. `MoreDirections` raises the
+    number while the standard error hides the residual.
+
     **Copies.** `keras.models.clone_model` copies each layer by itself, as it does with all of
     Keras's wrappers: two layers that share a network have two in the copy. Saving and loading keeps
     it one.
@@ -122,6 +143,10 @@ class DerivativeOutput(DerivativeWrapper):
         wrt: with respect to what, as there.
         columns: by which columns of an input, as there, by their indexes.
         engine: as there.
+        directions: from how many random directions to estimate; `None` for exact derivatives.
+        seed: of the directions, which `keras.utils.set_random_seed` settles too.
+        halves: whether what is estimated has a last axis of two independent estimates, each from
+            half of the directions, and every other output one of size 1.
         **kwargs: `name`, `trainable` and `dtype`, as for every Keras layer.
 
     Call arguments:
@@ -130,8 +155,8 @@ class DerivativeOutput(DerivativeWrapper):
         mask: in the structure of `inputs`, if it does not hang on them.
 
     Raises:
-        ValueError: for an unknown name, output, input or layer, or a model that cannot be
-            differentiated.
+        ValueError: for an unknown name, output, input or layer, a model that cannot be
+            differentiated, and `directions` beside what they cannot make cheaper.
         TypeError: for an integer input without `wrt`.
     """
 
@@ -144,6 +169,9 @@ class DerivativeOutput(DerivativeWrapper):
         wrt: Wrt = None,
         columns: Columns = None,
         engine: str = "auto",
+        directions: int | None = None,
+        seed: int | None = None,
+        halves: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, output=output, wrt=wrt, columns=columns, engine=engine, **kwargs)
@@ -156,6 +184,33 @@ class DerivativeOutput(DerivativeWrapper):
         self.names: Any = names
         if not isinstance(names, str):
             self.names = dict(asked) if isinstance(names, Mapping) else tuple(asked)
+        self.seed, self.halves = seed, bool(halves)
+        self._directions = checked_directions(directions, self.halves)
+        self._random: RandomDirections | None = None
+        if directions is not None:
+            self._random = RandomDirections(estimable(asked), self.name, seed)
+
+    @property
+    def directions(self) -> int | None:
+        """From how many random directions it estimates.
+
+        What Keras has compiled keeps the number that it was compiled for.
+        """
+        return self._directions
+
+    @directions.setter
+    def directions(self, directions: int) -> None:
+        if self._directions is None or directions is None:
+            raise ValueError(
+                "Only a layer made with `directions` has any, another number of which can be set. "
+                f"Received: {directions!r}, with {self._directions!r} before."
+            )
+        self._directions = checked_directions(directions, self.halves)
+
+    @property
+    def standard_errors(self) -> tuple[str, ...]:
+        """The names in Keras's logs of the standard errors of what it estimates."""
+        return () if self._random is None else self._random.keys
 
     @not_converted
     def call(
@@ -173,7 +228,7 @@ class DerivativeOutput(DerivativeWrapper):
             self._warn_of_noise(inputs)
             if any(map(_is_of_higher_order, self._asked.values())):
                 self._warn_of_lines(inputs, SMOOTH)
-        found = differentiate(self.layer, inputs, self._asked, v, self._options())
+        found = self._found(inputs, v, training)
         # What Keras gathers from a call besides its output: activity losses, masks, and what
         # training updates. A compiled graph leaves out all else of it.
         masks = self._masks(self.layer(inputs, training=training))
@@ -181,6 +236,32 @@ class DerivativeOutput(DerivativeWrapper):
             if what not in WITHOUT_MASK:
                 found[name] = keras.tree.map_structure(masked, found[name], masks)
         return self._chosen(found)
+
+    def _found(self, inputs: Structure, v: Structure | None, training: bool | None) -> Any:
+        """The derivatives, exact or estimated, by the user's names."""
+        if self._random is None or self._directions is None:
+            return differentiate(self.layer, inputs, self._asked, v, self._options())
+        counts = counts_of(self._directions)
+        draw = functools.partial(self._random.draw, bool(training))
+        exact, estimates, apart = differentiate_in_part(
+            self.layer, inputs, self._asked, v, self._options(), counts, draw
+        )
+        self._random.note({name: squared_error(far, counts) for name, far in apart.items()})
+        if self.halves:
+            exact = keras.tree.map_structure(lambda one: one[..., None], exact)
+        found = {name: self._joined(parts, counts) for name, parts in estimates.items()}
+        return {name: (exact | found)[name] for name in self._asked}
+
+    def _joined(self, parts: list[Any], counts: Sequence[int]) -> Any:
+        """Two estimates as one, or beside each other."""
+
+        def joined(*parts: Tensor) -> Tensor:
+            if self.halves:
+                return xp.stack(parts, axis=-1)
+            weighted = [count * part for count, part in zip(counts, parts, strict=True)]
+            return sum(weighted) / sum(counts)
+
+        return keras.tree.map_structure(joined, *parts)
 
     def compute_output_spec(
         self, inputs: Any, v: Any = None, training: bool | None = None, mask: Any = None
@@ -195,13 +276,20 @@ class DerivativeOutput(DerivativeWrapper):
         bound = self._known(inputs, open_size)
         batch = keras.tree.flatten(inputs)[0].shape[0]
 
-        def spec(shape: Any) -> keras.KerasTensor:
-            return keras.KerasTensor((batch, *shape.sizes), xp.name_of(bound.result_dtype))
+        def spec(shape: Any, last: tuple[int, ...]) -> keras.KerasTensor:
+            return keras.KerasTensor((batch, *shape.sizes, *last), xp.name_of(bound.result_dtype))
 
         return {
-            name: keras.tree.map_structure(spec, unflattened_shapes(*bound.layouts(quantity)))
+            name: keras.tree.map_structure(
+                functools.partial(spec, last=self._last_axis(quantity)),
+                unflattened_shapes(*bound.layouts(quantity)),
+            )
             for name, quantity in bound.quantities_of(self._asked).items()
         }
+
+    def _last_axis(self, quantity: str) -> tuple[int, ...]:
+        """The size of the axis of the halves, if there is one."""
+        return (2 if quantity in quantities.ESTIMATED else 1,) if self.halves else ()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shapes of the derivatives."""
@@ -211,7 +299,8 @@ class DerivativeOutput(DerivativeWrapper):
     def get_config(self) -> dict[str, Any]:
         """The arguments to make this layer again."""
         names = self.names if isinstance(self.names, str) else _written(self.names)
-        return {**super().get_config(), "names": names}
+        estimating = {"directions": self.directions, "seed": self.seed, "halves": self.halves}
+        return {**super().get_config(), "names": names, **estimating}
 
     def _masks(self, outputs: Any) -> Any:
         """The masks on the chosen part of the wrapped model's output, `None` if there is none."""
@@ -231,6 +320,25 @@ class DerivativeOutput(DerivativeWrapper):
 
     def _chosen(self, found: dict[str, Any]) -> Any:
         return found[self.names] if isinstance(self.names, str) else found
+
+
+def estimable(asked: Mapping[str, Asked]) -> list[str]:
+    """The names of what random directions estimate.
+
+    Raises:
+        ValueError: for what is exact only and costs what the directions are to save, and where
+            there is nothing to estimate.
+    """
+    found = [name for name, what in asked.items() if what in quantities.ESTIMATED]
+    dear = [name for name, what in asked.items() if what in EXPENSIVE]
+    if dear or not found:
+        raise ValueError(
+            f"`directions` estimates {sorted(quantities.ESTIMATED)}; beside these 'value', partial "
+            "derivatives and what is along a direction `v` are exact. Received: "
+            + (f"{dear}, of every input." if dear else f"{list(asked)}, nothing to estimate.")
+            + " Leave `directions` out, or put it into a layer of its own."
+        )
+    return found
 
 
 def _is_of_higher_order(asked: Asked) -> bool:

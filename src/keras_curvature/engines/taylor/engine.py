@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,7 @@ from keras_curvature.engines.taylor.contractions import diagonal, pairs
 from keras_curvature.engines.taylor.modes import (
     Adjoint,
     Collapsed,
+    FirstOrder,
     Gradients,
     Mode,
     PerDirection,
@@ -36,6 +37,7 @@ from keras_curvature.engines.taylor.modes import (
 )
 from keras_curvature.engines.taylor.partial_derivatives import (
     biharmonic,
+    estimated_biharmonic,
     partial_derivatives,
     slices_at_once,
 )
@@ -161,6 +163,19 @@ class TaylorEngine(Engine[F]):
         recorded = self.record(f, z, rest)
         return (_trace(recorded, a + b) - _trace(recorded, a - b)) / 4
 
+    def estimates(
+        self, f: F, z: Tensor, rest: Sequence[Tensor], along: Mapping[str, Sequence[Tensor]]
+    ) -> tuple[Tensor, dict[str, list[Tensor]]]:
+        """By the mean over directions.
+
+        The same for all examples they go through a linear beginning once for the batch.
+        """
+        recorded = self.record(f, z, rest)
+        return recorded.value, {
+            name: [ESTIMATES[name](recorded, rows) for rows in parts]
+            for name, parts in along.items()
+        }
+
     def along(
         self, f: F, z: Tensor, rest: Sequence[Tensor], directions: Tensor
     ) -> dict[str, Tensor]:
@@ -211,6 +226,24 @@ def _laplacian(recorded: Recorded, at_once: int) -> Tensor:
 
 def _trace(recorded: Recorded, rows: Tensor | None, entry: Entry | None = None) -> Tensor:
     return recorded.along(rows, Collapsed(_count(recorded, rows)), entry)[1][0]
+
+
+def _estimated_laplacian(recorded: Recorded, rows: Tensor) -> Tensor:
+    """The mean of `vᵀHv` over directions `(k, n or 1, d)`, shape `(n, m)`."""
+    return _trace(recorded, rows) / rows.shape[0]
+
+
+def _estimated_divergence(recorded: Recorded, rows: Tensor) -> Tensor:
+    """The mean of `vᵀJv` over directions `(k, n or 1, d)`, shape `(n,)`."""
+    slopes, _ = recorded.along(rows, FirstOrder(rows.shape[0]))
+    return xp.mean(xp.sum(slopes * rows, axis=-1), axis=0)
+
+
+ESTIMATES: dict[str, Callable[[Recorded, Tensor], Tensor]] = {
+    LAPLACIAN: _estimated_laplacian,
+    DIVERGENCE: _estimated_divergence,
+    BIHARMONIC: estimated_biharmonic,
+}
 
 
 def _count(recorded: Recorded, rows: Tensor | None) -> int:

@@ -74,6 +74,14 @@ def biharmonic(recorded: Any, at_once: int) -> Tensor:
     return math.factorial(4) * total
 
 
+def estimated_biharmonic(recorded: Any, rows: Tensor) -> Tensor:
+    """A third of the mean fourth derivative along random directions `(k, n or 1, d)`, `(n, m)`."""
+    count = int(rows.shape[0])
+    orders = Orders((count,) * 4, np.full((1, count), 1 / count))
+    fourth = _above(recorded.along(rows, HigherOrders(orders))[1], orders)[-1][0]
+    return math.factorial(4) / 3 * fourth
+
+
 def slices_at_once(names: Collection[str], width: int) -> int:
     """How many tensors the series for these names have, where all go together; 0 for none."""
     partials = partials_among(names).values()

@@ -1,0 +1,5 @@
+"""Losses for what is estimated."""
+
+from keras_curvature.losses.unbiased_square import UnbiasedSquare
+
+__all__ = ["UnbiasedSquare"]
