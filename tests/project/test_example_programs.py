@@ -26,6 +26,7 @@ def load(name):
 OF_MANY_INPUTS = ["digits", "sunspots", "jokes"]
 TRAINED_THROUGH = [
     "poisson", "black_scholes_gamma", "oscillator", "convex_smile", "no_arbitrage",
+    "soliton", "plate", "fokker_planck", "high_dimension",
 ]  # fmt: skip
 
 
@@ -89,6 +90,8 @@ def test_the_closed_forms_of_the_examples_are_right():
     """Against float64 differences of what each of them is the derivative of."""
     options, poisson = load("black_scholes_gamma"), load("poisson")
     oscillator, smile = load("oscillator"), load("convex_smile")
+    soliton, plate, rates = load("soliton"), load("plate"), load("fokker_planck")
+    sine_gordon = load("high_dimension")
     s = np.random.default_rng(0).uniform(0.8, 1.2, size=(4, options.STOCKS))
     x, t = np.random.default_rng(1).uniform(0.1, 0.9, size=(4, 2)), np.linspace(0.1, 4, 5)[:, None]
     k = np.linspace(0.6, 1.4, 5)[:, None]
@@ -104,10 +107,87 @@ def test_the_closed_forms_of_the_examples_are_right():
         (np.diagonal(hessian, axis1=-2, axis2=-1), poisson.second_derivatives(x)),
         (-np.trace(hessian, axis1=-2, axis2=-1), poisson.source(x)),
     ]
+    of, in_disc = soliton.terms(x), x / 2
+    slope = truth.gradient(soliton.solution, x, 0.01)
+    hessian = truth.hessian_of_value(soliton.solution, x, 0.01)
+    pairs += [
+        (slope[..., 0], of["u_t"]),
+        (slope[..., 1], of["u_x"]),
+        (np.diagonal(hessian, axis1=-2, axis2=-1), soliton.second_derivatives(x)),
+        (of["u_t"] + 6 * of["u"] * of["u_x"] + of["u_xxx"], np.zeros((4, 1))),
+    ]
+    hessian = truth.hessian_of_value(plate.solution, in_disc, 0.01)
+    pairs.append(
+        (np.diagonal(hessian, axis1=-2, axis2=-1), plate.second_derivatives(in_disc)),
+    )
+    points = np.random.default_rng(2).uniform(0.2, 0.8, size=(3, 1 + rates.RATES))
+    slope = truth.gradient(rates.solution, points, 0.01)
+    hessian = truth.hessian_of_value(rates.solution, points, 0.01)[..., 1:, 1:]
+    by_time, by_rates = slope[..., 0], slope[:, 0, 1:]
+    drift = rates.RETURN * (rates.RATES + np.sum(points[:, 1:] * by_rates, axis=1))
+    spread = np.einsum("ni,ij,nj->n", by_rates, rates.COVARIANCE, by_rates)
+    pairs += [
+        (np.diagonal(hessian, axis1=-2, axis2=-1), rates.second_derivatives(points)),
+        (np.sum(hessian * rates.COVARIANCE, axis=(-2, -1)), rates.diffusion(points)),
+        (by_time[:, 0] - drift - rates.diffusion(points)[:, 0] / 2, spread / 2),
+    ]
+    hessian = truth.hessian_of_value(sine_gordon.solution, in_disc, 0.01)
+    pairs.append((np.trace(hessian, axis1=-2, axis2=-1), sine_gordon.laplacian(in_disc)))
     for found, wanted in pairs:  # rounding at such a step
         np.testing.assert_allclose(found, wanted, atol=1e-7)
     basket = options.simulate()
     np.testing.assert_allclose(basket[1].mean(), options.price(basket[0]).mean(), rtol=0.02)
+
+
+def test_the_tone_of_the_plate_is_the_known_one():
+    """Where the shape is level at the edge, and Leissa's number for it."""
+    plate = load("plate")
+    shape = plate.known()
+    assert shape(0.0) == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose([shape(1.0), shape.deriv()(1.0)], 0, atol=1e-9)
+    assert plate.TONE**2 == pytest.approx(10.2158, abs=5e-5)
+    # Δ²u = k⁴ u, term by term in r²: Δ r^(2m) = 4 m² r^(2m - 2).
+    twice = [16 * (m * (m - 1)) ** 2 * shape.coef[m] for m in range(2, 20)]
+    np.testing.assert_allclose(twice, plate.TONE**4 * shape.coef[:18], rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_soliton_keeps_its_shape(tmp_path):
+    soliton = load("soliton")
+    u, monitor = soliton.solve(24, tmp_path)
+    found = soliton.errors(u)
+    assert found["u"] < 0.02  # 0.6 to 1 %
+    assert found["u_xxx"] < 0.05
+    for network, known in soliton.compare(u).values():
+        assert network == pytest.approx(known, rel=0.03)
+    errors = monitor.history["reference_rmse"]
+    assert errors[-1] < 0.1 * errors[0]
+
+
+@pytest.mark.slow
+def test_the_tone_of_a_plate_is_found(tmp_path):
+    plate = load("plate")
+    learned = plate.learn(10, tmp_path)
+    assert learned.tones[-1] == pytest.approx(plate.TONE, rel=1e-3)
+    assert plate.errors(learned.network)["moment"] < 0.01
+    assert learned.monitor.history["reference_rmse"][-1] < 0.1
+
+
+@pytest.mark.slow
+def test_the_density_of_correlated_rates_is_found(tmp_path):
+    example = load("fokker_planck")
+    log_density, _ = example.solve(10, tmp_path)
+    found = example.errors(log_density)
+    assert found["log p"] < 0.01
+    assert found["Σ C_ij u_ij"] < 0.05
+
+
+@pytest.mark.slow
+def test_an_equation_in_a_hundred_dimensions_is_solved(tmp_path):
+    example = load("high_dimension")
+    found = example.errors(example.solve(5, 100, tmp_path).network)
+    assert found["u"] < 0.01
+    assert found["u"] < found["the best a (1 - |x|²)"] / 3
 
 
 @pytest.mark.slow
