@@ -111,14 +111,14 @@ def solve(epochs: int, out: Path) -> tuple[keras.Model, kc.CurvatureMonitor]:
     inputs = keras.Input((1 + RATES,))
     slope = kc.DerivativeOutput(log_density, "jacobian")(inputs)
     residual = Equation(log_density)(inputs, slope)
-    model = keras.Model(inputs, {"u": log_density(inputs), "residual": residual})
+    model = keras.Model(inputs, {"residual": residual})
     rate = keras.optimizers.schedules.CosineDecay(1e-2, epochs * STEPS)
     model.compile(keras.optimizers.Adam(rate), loss={"residual": "mse"}, steps_per_execution=STEPS)
     points, probe = draw(STEPS * BATCH, 0), draw(128, 1)
     monitor = kc.CurvatureMonitor(
         (probe, solution(probe)),
         log_dir=out,
-        output="u",
+        model=log_density,
         columns=COLUMNS,
         reference=second_derivatives,
         feature_names=["t", *(f"rate {i}" for i in COLUMNS)],

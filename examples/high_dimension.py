@@ -12,6 +12,16 @@ coordinate stands alone:
 
 with g from it, 100 points a step and a tanh network of width 128. What is hard is not the bowl
 (1 - |x|²) but what rests on it: the error of the best multiple of the bowl is printed too.
+
+Relative L2 errors of u after 1,000 steps, with one c, from 16 directions, beside those of the
+authors' script `sine_gordon.py` (github.com/sail-sg/stde, its defaults otherwise), run on the same
+two cores. It is the network that differs: here its output is √d times a layer's.
+
+    dimensions   here     authors' script   the best bowl
+           100   0.45 %            0.51 %          3.79 %
+          1000   0.12 %            0.76 %          0.72 %
+
+By default the script trains for 10,000 steps; in 100 dimensions it is at 0.47 % after 9,000.
 """
 
 from __future__ import annotations

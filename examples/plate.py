@@ -120,14 +120,14 @@ def learn(epochs: int, out: Path) -> Learned:
     inputs = keras.Input((2,))
     of = kc.DerivativeOutput(u, ["value", "biharmonic"])(inputs)
     equation = Vibration()
-    model = keras.Model(inputs, {"u": of["value"], "residual": equation(of)})
+    model = keras.Model(inputs, {"residual": equation(of)})
     rate = keras.optimizers.schedules.CosineDecay(1e-2, epochs * STEPS)
     model.compile(keras.optimizers.Adam(rate), {"residual": "mse"}, steps_per_execution=STEPS)
     points, probe = disc(STEPS * BATCH), disc(256)
     monitor = kc.CurvatureMonitor(
         (probe, solution(probe)),
         log_dir=out,
-        output="u",
+        model=u,
         reference=second_derivatives,
         feature_names=["x", "y"],
         units="raw",

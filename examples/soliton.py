@@ -93,7 +93,7 @@ def solve(epochs: int, out: Path) -> tuple[keras.Model, kc.CurvatureMonitor]:
     u = build()
     inputs = keras.Input((2,))
     of = kc.DerivativeOutput(u, TERMS)(inputs)
-    model = keras.Model(inputs, {"u": of["u"], "residual": Equation()(of)})
+    model = keras.Model(inputs, {"residual": Equation()(of)})
     rate = keras.optimizers.schedules.CosineDecay(7e-3, epochs * STEPS)
     model.compile(keras.optimizers.Adam(rate), loss={"residual": "mse"}, steps_per_execution=STEPS)
     low, high = (0.0, -EDGE), (DURATION, EDGE)
@@ -102,7 +102,7 @@ def solve(epochs: int, out: Path) -> tuple[keras.Model, kc.CurvatureMonitor]:
     monitor = kc.CurvatureMonitor(
         (probe, solution(probe)),
         log_dir=out,
-        output="u",
+        model=u,
         reference=second_derivatives,
         feature_names=["t", "x"],
         units="raw",
