@@ -145,11 +145,7 @@ def test_the_tone_of_the_plate_is_the_known_one():
     shape = plate.known()
     assert shape(0.0) == pytest.approx(1, abs=1e-12)
     np.testing.assert_allclose([shape(1.0), shape.deriv()(1.0)], 0, atol=1e-9)
-<<<<<<< HEAD
-    np.testing.assert_allclose(plate.TONE**2, 10.2158, atol=5e-5)
-=======
     assert pytest.approx(10.2158, abs=5e-5) == plate.TONE**2
->>>>>>> main
     # Δ²u = k⁴ u, term by term in r²: Δ r^(2m) = 4 m² r^(2m - 2).
     twice = [16 * (m * (m - 1)) ** 2 * shape.coef[m] for m in range(2, 20)]
     np.testing.assert_allclose(twice, plate.TONE**4 * shape.coef[:18], rtol=1e-9)
