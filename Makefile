@@ -37,7 +37,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
-.PHONY: bench bench-activations bench-halves bench-import bench-jax bench-long bench-monitor
+.PHONY: bench bench-activations bench-halves bench-higher-orders bench-import bench-jax bench-long bench-monitor
 .PHONY: bench-memory bench-random bench-survey bench-torch bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
@@ -102,6 +102,9 @@ bench-activations: $(VENV)/.installed ## Compare activations: a table of docs/re
 
 bench-halves: $(BENCH_VENV)/.installed ## Measure large batches as a whole and in two halves
 	$(BENCH_VENV)/bin/python -m benchmarks.cost.parallel_halves
+
+bench-higher-orders: $(BENCH_VENV)/.installed ## Measure third and fourth order: benchmarks/HIGHER_ORDERS.md
+	$(BENCH_VENV)/bin/python -m benchmarks.cost.higher_orders
 
 bench-import: $(VENV)/.installed ## Measure what importing the library costs
 	$(BIN)/python benchmarks/cost/import_time.py

@@ -3,10 +3,12 @@
     python -m benchmarks.cost.higher_orders [--only PATTERN]
 
 In the benchmark's environment, of whose peers the installed ones are measured; writes
-benchmarks/HIGHER_ORDERS.md, or prints some rows of it. A tanh network of four layers of 128 units,
-1,000 points in float32, the same weights for all; each way in a process of its own backend, the
-best of some calls in turns. A ratio above 1 says how many times faster this library is, on the
-backend of the peer; of graph and XLA both sides take what is faster for them.
+benchmarks/HIGHER_ORDERS.md, or prints some rows of it.
+
+A tanh network of four layers of 128 units, 1,000 points in float32, the same weights for all; each
+way in a process of its own backend, the best of some calls in turns. A ratio above 1 says how many
+times faster this library is, on the backend of the peer; of graph and XLA both sides take what is
+faster for them.
 """
 
 from __future__ import annotations
@@ -100,7 +102,7 @@ def ours(net: Any, title: str) -> Callable[[Any], Any]:
 
 
 def on_tensorflow(title: str) -> dict[str, float]:
-    """Times of this library and of nested tapes, and what a step of each adds to the memory."""
+    """Times of this library and of nested tapes."""
     import tensorflow as tf
 
     net, x = network(inputs_of(title)), tf.constant(points(inputs_of(title)))
@@ -149,10 +151,7 @@ def on_tensorflow(title: str) -> dict[str, float]:
                 tf.nest.flatten(compiled(x))[0]
             )
     agree({name: call() for name, call in calls.items()})
-    found = milliseconds(calls, ROUNDS)
-    if kind == "step":
-        found |= {f"MiB {name}": beside_peers.mebibytes(call) for name, call in calls.items()}
-    return found
+    return milliseconds(calls, ROUNDS)
 
 
 def stepped(net: Any, loss: Callable[[Any], Any], x: Any) -> Any:
@@ -216,7 +215,7 @@ def on_torch(title: str) -> dict[str, float]:
 
 
 def with_deepxde(title: str) -> dict[str, float]:
-    """The time of a step of DeepXDE on TensorFlow, and what it adds to the memory."""
+    """The time of a step of DeepXDE on TensorFlow."""
     os.environ["DDE_BACKEND"] = "tensorflow"
     import deepxde
     import tensorflow as tf
@@ -245,7 +244,6 @@ def with_deepxde(title: str) -> dict[str, float]:
         call = lambda compiled=compiled: np.asarray(compiled(x)[0])  # noqa: E731
         call()
         found |= milliseconds({f"deepxde {mode}": call}, ROUNDS)
-        found[f"MiB deepxde {mode}"] = beside_peers.mebibytes(call)
     return found
 
 
@@ -279,13 +277,6 @@ def measured(title: str) -> Row:
             if theirs is not None and mine is not None:
                 ratios[head] = f"{theirs / mine:.2f}"
     result = row(title, found, [name for name in found if name.startswith("here")], "ms", {})
-    memory = {
-        name: value
-        for name in ("here", *PEERS)
-        if (value := best(found, f"MiB {name}")) is not None
-    }
-    if memory:
-        ratios["memory"] = ", ".join(f"{name} {value:.0f} MiB" for name, value in memory.items())
     return result | ratios
 
 
@@ -303,9 +294,8 @@ def tasks() -> Iterator[Task]:
 def main() -> None:
     """Measures all rows."""
     about = (__doc__ or "").split("\n\n")[1].strip()
-    introduction = "# Third and fourth order\n\n" + (__doc__ or "").split("\n\n", 2)[2]
-    heads = [*PEERS.values(), "memory"]
-    beside_peers.write_table(about, tasks(), heads, RESULTS, introduction)
+    introduction = "# Third and fourth order\n\n" + (__doc__ or "").split("\n\n", 3)[3]
+    beside_peers.write_table(about, tasks(), PEERS.values(), RESULTS, introduction)
 
 
 if __name__ == "__main__":

@@ -38,20 +38,11 @@ REFUSED = {
 """What Keras or the backend does not build or take: see `test_cases.py`."""
 
 
-WRONG = {
-    "jax": {},
-    "torch": {"ops/det": "the third derivative that `torch.func.grad` has of a determinant is NaN"},
-}[keras.config.backend()]
-"""What the backend, which is asked where an op has no rule, gets wrong."""
-
-
 def rows():
     for case in higher_orders.table():
         hidden = case.family in TENSORFLOW_S or case.tags & NOT_OF_VALUES
         if not hidden and case.id not in REFUSED:
             marks = [] if case.id in QUICK else [pytest.mark.slow]
-            if case.id in WRONG:
-                marks.append(pytest.mark.xfail(reason=WRONG[case.id]))
             yield pytest.param(case, id=case.id, marks=marks)
 
 

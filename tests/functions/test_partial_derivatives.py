@@ -168,6 +168,63 @@ def test_kinked_networks_have_none_above_the_first():
         assert not xp.to_numpy(found[name]).any()
 
 
+POINT = np.array([[-1.0], [0.0], [0.5]])
+
+AT_SPECIAL_POINTS = {
+    "a power behind relu": (lambda x: ops.relu(x) ** 4.5, (0,) * 4, [0, 0, 59.0625 * 0.5**0.5]),
+    "one that bends without bound": (
+        lambda x: ops.relu(x) ** 1.5,
+        (0, 0),
+        [0, None, 0.75 * 2**0.5],
+    ),
+    "sinc": (ops.sinc, (0,) * 4, [None, np.pi**4 / 5, None]),
+    "a power of whole numbers": (lambda x: x**3, (0,) * 3, [6, 6, 6]),
+    "beyond the degree": (lambda x: x**3, (0,) * 4, [0, 0, 0]),
+    "tanh": (ops.tanh, (0,) * 3, [None, -2, None]),
+    "the determinant of a singular matrix": (
+        lambda x: ops.linalg.det(
+            ops.stack([ops.stack([x, x**2], 1), ops.stack([x, x], 1)], 1)[..., 0]
+        )[:, None],
+        (0,) * 3,
+        [-6, -6, -6],
+    ),
+}
+"""Functions, partial derivatives, and these at -1, 0 and 0.5; `None` where nothing is said."""
+
+
+@pytest.mark.parametrize("name", AT_SPECIAL_POINTS)
+def test_special_points(name):
+    function, by, truth = AT_SPECIAL_POINTS[name]
+    # JAX has some constants in float32 where it traces without float64: pi in sinc.
+    close = 1e-6 if name == "sinc" else 1e-12
+    found = xp.to_numpy(kc.partial_derivative(function, POINT, by, dtype="float64"))[:, 0]
+    for got, wanted in zip(found, truth, strict=True):
+        assert wanted is None or abs(got - wanted) <= close * max(1, abs(wanted)), found
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 9])
+def test_determinants(size):
+    """Along a line the determinant is a polynomial, whose derivatives differences have exactly."""
+    rng = np.random.default_rng(size)
+    a, b = rng.integers(-3, 4, (2, size, size)).astype("float64")
+
+    def f(x):
+        return ops.linalg.det(ops.cast(a, x.dtype) + x[:, :, None] * ops.cast(b, x.dtype))[:, None]
+
+    nodes = np.cos(np.pi * (np.arange(size + 1) + 0.5) / (size + 1))
+    values = [np.linalg.det(a + t * b) for t in nodes]
+    polynomial = np.polynomial.Polynomial.fit(nodes, values, size)
+    for order in (1, 2, 3, 4):
+        found = xp.to_numpy(kc.partial_derivative(f, [[0.3]], (0,) * order, dtype="float64"))[0, 0]
+        largest = np.abs(polynomial.deriv(order)(nodes)).max() if order <= size else 1
+        assert abs(found - polynomial.deriv(order)(0.3)) <= 1e-8 * max(1, largest)
+
+
+def test_indexes_of_numpy():
+    found = kc.partial_derivative(lambda x: x**3, [[1.0]], (np.int64(0),) * 3)
+    assert float(xp.to_numpy(found)[0, 0]) == 6
+
+
 ERRORS = {
     "an order above 4": ({"u": (0,) * 5}, ValueError, "order 1 to 4, by as many inputs.*by 5"),
     "no order": ({"u": ()}, ValueError, "The function itself is 'value'"),

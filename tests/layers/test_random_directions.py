@@ -211,6 +211,25 @@ def test_more_directions_where_chance_hides_the_residual(capsys):
     assert layer.directions == 8
 
 
+def test_of_one_direction_no_error_is_known_and_there_are_more():
+    model, layer = model_of(k=1, seed=SEED)
+    labels = {"laplacian": np.zeros((len(X[MANY]), 1))}
+    more = kc.MoreDirections(layer, most=2, verbose=0)
+    fit = model.fit(X[MANY], labels, epochs=2, verbose=0, callbacks=[more])
+    one, two = fit.history["pde_laplacian_standard_error"]
+    assert np.isnan(one)
+    assert two > 0
+    assert layer.directions == 2
+
+
+def test_more_directions_are_of_the_model_that_is_trained():
+    model, layer = model_of(k=2, seed=SEED)
+    again = keras.models.clone_model(model)
+    again.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="must be in the model that is trained"):
+        again.fit(X[MANY], np.zeros((len(X[MANY]), 1)), callbacks=[kc.MoreDirections(layer)])
+
+
 WRONG = {
     "a hessian": ({"names": ["laplacian", "hessian"]}, "hessian"),
     "a jacobian": ({"names": {"grad": "jacobian", "lap": "laplacian"}}, "grad"),

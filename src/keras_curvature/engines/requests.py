@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from keras_curvature.engines import quantities
 from keras_curvature.engines.layout import Layout
 from keras_curvature.engines.quantities import HIGHEST_ORDER, partial_name
@@ -62,7 +64,7 @@ def _asked(name: str, what: Any) -> Asked:
             f"`names[{name!r}]` must be the name of a derivative or a tuple of inputs. Received: "
             f"{what!r}."
         )
-    inputs = tuple(tuple(part) if isinstance(part, list) else part for part in what)
+    inputs = tuple(map(_plain, what))
     for part in inputs:
         _require_input(name, part)
     if not 1 <= len(inputs) <= HIGHEST_ORDER:
@@ -72,6 +74,13 @@ def _asked(name: str, what: Any) -> Asked:
             + (" The function itself is 'value'." if not inputs else "")
         )
     return inputs
+
+
+def _plain(part: Any) -> Any:
+    """An input without the types of NumPy and of what a file keeps."""
+    if isinstance(part, (list, tuple)):
+        return tuple(map(_plain, part))
+    return int(part) if isinstance(part, np.integer) else part
 
 
 def _require_input(name: str, part: Any) -> None:

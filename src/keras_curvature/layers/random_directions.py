@@ -52,9 +52,12 @@ class RandomDirections(keras.layers.Layer):
         return 2 * keras.random.randint(shape, 0, 2, "int32", seed=seed) - 1
 
     def note(self, squares: Mapping[str, Tensor]) -> None:
-        """Adds the mean square of the standard error of each estimate in a batch."""
+        """Adds the mean square of the standard error of each estimate in a batch.
+
+        Of one direction there is none to be known: NaN.
+        """
         if not squares:
-            return
+            squares = dict.fromkeys(self.names, keras.ops.convert_to_tensor(math.nan))
         added = [[xp.cast(squares[name], self.spread.dtype)] for name in self.names]
         one = keras.ops.ones((len(added), 1), self.spread.dtype)
         found = keras.ops.concatenate([keras.ops.convert_to_tensor(added), one], axis=1)

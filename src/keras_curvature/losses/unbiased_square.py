@@ -69,7 +69,7 @@ class UnbiasedSquare(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The products, `(batch, ...)`."""
-        shape, labels = tuple(y_pred.shape), tuple(y_true.shape)
+        shape, labels = tuple(y_pred.shape), _known_shape(y_true)
         if len(shape) < 2 or shape[-1] != 2:
             raise ValueError(
                 "`y_pred` must have two estimates along its last axis. Received: shape "
@@ -90,3 +90,18 @@ class UnbiasedSquare(keras.losses.Loss):
         apart = y_pred - y_true
         product = apart[..., 0] * apart[..., 1]
         return product if len(shape) == 2 else keras.ops.mean(product, axis=-1)
+
+
+def _known_shape(labels: Tensor) -> tuple[int | None, ...]:
+    """The shape of labels.
+
+    Raises:
+        ValueError: if not even its length is known.
+    """
+    try:
+        return tuple(labels.shape)
+    except ValueError as error:
+        raise ValueError(
+            "`y_true` must have the shape of the predictions without their last axis. Received: "
+            "labels of more than one number of axes, one after the other."
+        ) from error

@@ -33,7 +33,8 @@ class MoreDirections(keras.callbacks.Callback):
     At the end of an epoch, if the standard error of an estimate, which Keras's log has, is above
     the root mean square of the residual, the layer's `directions` become twice as many, and Keras's
     functions are compiled anew. Of a mean square the residual is what is left without the squared
-    standard error; a loss of `halves` (`kc.losses.UnbiasedSquare`) is free of it.
+    standard error; a loss of `halves` (`kc.losses.UnbiasedSquare`) is free of it. The error of a
+    single direction is not known (NaN): there are two after the first epoch.
 
     The two can be compared where the estimate is in the residual as it is, not times a number, and
     where the monitored loss is of this residual alone: of boundary values and others, give its own
@@ -47,7 +48,8 @@ class MoreDirections(keras.callbacks.Callback):
 
     Raises:
         TypeError: for a layer that estimates nothing.
-        ValueError: for an impossible number of directions.
+        ValueError: for an impossible number of directions, and, when training begins, for a layer
+            that is not in the model.
     """
 
     def __init__(
@@ -69,6 +71,21 @@ class MoreDirections(keras.callbacks.Callback):
         self.monitor = monitor
         self.verbose = verbose
 
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Sees that the layer is one of the model's.
+
+        Raises:
+            ValueError: where it is not, as one is not that was there before the model was loaded.
+        """
+        layers = self.model._flatten_layers()
+        if not any(layer is self.layer for layer in layers):
+            names = [layer.name for layer in layers if isinstance(layer, DerivativeOutput)]
+            raise ValueError(
+                f"`layer` must be in the model that is trained. Received: {self.layer.name!r}, "
+                f"which is not in {self.model.name!r}. It has {names or 'no DerivativeOutput'}; of "
+                "a model that was loaded, take the layer with `model.get_layer(name)`."
+            )
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Compares, and doubles."""
         logs = logs or {}
@@ -85,7 +102,7 @@ class MoreDirections(keras.callbacks.Callback):
             return
         error, square = max(errors), float(logs[self.monitor])
         residual = math.sqrt(max(0.0, square if layer.halves else square - error**2))
-        if not error > residual:
+        if error <= residual:  # that of a single direction is not known: NaN
             return
         layer.directions = 2 * before
         _compile_anew(self.model)

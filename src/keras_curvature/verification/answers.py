@@ -22,7 +22,11 @@ from keras_curvature.engines.backend import FlatFunction, flatten
 from keras_curvature.typing import Array
 from keras_curvature.verification.truth import Lines
 
-DERIVATIVES = tuple(name for name in quantities.NAMES if name != quantities.VALUE)
+DERIVATIVES = tuple(
+    name
+    for name in quantities.NAMES
+    if name not in (quantities.VALUE, quantities.DIVERGENCE, quantities.BIHARMONIC)
+)
 
 NUMBERS = 2**24
 """Numbers in a result from which it is not asked for."""

@@ -114,7 +114,9 @@ def _own(inner: Sequence[Mapping[int, Tensor | None]], bends: Bends) -> Bends:
         for p, left in inner[i].items():
             for q, right in inner[j].items():
                 slopes = times(left, right)
-                term = bend if slopes is None else bend * slopes
+                # A bend may be infinite where nothing depends on the point, as that of
+                # `relu(x) ** 1.5` is below 0.
+                term = bend if slopes is None else xp.multiply_no_nan(bend, slopes)
                 if i == j and p > q:
                     continue  # met as (q, p): the sum has both, which count once as a pair
                 _add(found, (p, q), 2 * term if i != j and p == q else term)

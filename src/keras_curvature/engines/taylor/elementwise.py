@@ -80,7 +80,7 @@ def _power_series(x: Series, p: Series) -> Series:
     for k in range(1, x.orders.highest + 1):
         factor = factor * (exponent - (k - 1)) / k
         found.append(xp.multiply_no_nan(value ** (exponent - k), factor))
-    return x.through(found)
+    return x.through(found, infinite=True)
 
 
 def log_of_sum(rate: float) -> Callable[[Series, Series], Series]:

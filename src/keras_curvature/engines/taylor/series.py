@@ -127,12 +127,15 @@ class Series:
             powers.append(-powers[-1] * inverse)
         return self.through(powers)
 
-    def through(self, taylor: Sequence[Tensor]) -> Series:
+    def through(self, taylor: Sequence[Tensor], *, infinite: bool = False) -> Series:
         """A function of each of its numbers, by the function's own coefficients at the value.
 
         Args:
             taylor: `f^(k) / k!` for `k` from 0 on, each in the shape of the value.
+            infinite: whether they may be infinite where nothing depends on the directions, which
+                must have no effect.
         """
+        times = _times_no_nan if infinite else _times
         powers = {1: dict(enumerate(self._coefficients, 1))}
 
         def power(exponent: int, order: int) -> Tensor | None:
@@ -151,9 +154,9 @@ class Series:
             return known[order]
 
         def own(order: int) -> Tensor | None:
-            return _sum(_times(power(j, order), taylor[j]) for j in range(2, order + 1))
+            return _sum(times(power(j, order), taylor[j]) for j in range(2, order + 1))
 
-        return self._built(taylor[0], lambda order: _times(self[order], taylor[1]), own)
+        return self._built(taylor[0], lambda order: times(self[order], taylor[1]), own)
 
     def _built(
         self,
@@ -192,6 +195,10 @@ def _times(stack: Tensor | None, factor: Tensor | float) -> Tensor | None:
     if stack is None or isinstance(factor, (int, float)):
         return None if stack is None or factor == 0 else factor * stack
     return scaled(stack, factor)
+
+
+def _times_no_nan(stack: Tensor | None, factor: Tensor) -> Tensor | None:
+    return None if stack is None else xp.multiply_no_nan(factor, stack)
 
 
 def _sum(parts: object) -> Tensor | None:

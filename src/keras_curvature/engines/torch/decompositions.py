@@ -163,6 +163,30 @@ def _logcumsumexp(x: Any, dim: int) -> Any:
     return x
 
 
+DIVISION_FREE = 8
+"""The largest matrices whose determinants are polynomials here, singular ones included."""
+
+
+def _determinant(a: Any) -> tuple[Any, Any, Any]:
+    """What `_linalg_det` gives, the determinant by products alone.
+
+    PyTorch's own derivative is wrong from the third on under `torch.func`. Bird, A simple
+    division-free algorithm for computing determinants, Information Processing Letters 111, 2011.
+    """
+    factors, pivots = torch.linalg.lu_factor(a)
+    size = a.shape[-1]
+    if size > DIVISION_FREE:
+        swaps = pivots != torch.arange(1, size + 1, dtype=pivots.dtype, device=pivots.device)
+        sign = torch.where(swaps.sum(-1) % 2 == 0, 1.0, -1.0).to(a.dtype)
+        return sign * torch.prod(torch.diagonal(factors, dim1=-2, dim2=-1), -1), factors, pivots
+    found = a
+    for _ in range(size - 1):
+        diagonal = torch.diagonal(found, dim1=-2, dim2=-1)
+        below = torch.sum(diagonal, -1, keepdim=True) - torch.cumsum(diagonal, -1)
+        found = torch.matmul(torch.triu(found, 1) - torch.diag_embed(below), a)
+    return (-1) ** (size - 1) * found[..., 0, 0], factors, pivots
+
+
 def _polar(size: Any, angle: Any) -> Any:
     """Of any size: PyTorch's own derivative is that of a positive one."""
     return torch.complex(size * torch.cos(angle), size * torch.sin(angle))
@@ -171,7 +195,8 @@ def _polar(size: Any, angle: Any) -> Any:
 def _sinc(x: Any) -> Any:
     scaled = math.pi * x
     zero = x == 0
-    series = 1 - scaled * scaled / 6  # all that there is of it up to the second derivative at 0
+    square = scaled * scaled
+    series = 1 - square / 6 + square * square / 120  # all of it up to the fourth derivative at 0
     return torch.where(zero, series, torch.sin(scaled) / torch.where(zero, 1.0, scaled))
 
 
@@ -195,6 +220,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     aten.huber_loss.default: _huber,
     aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),
     aten.lerp.Tensor: lambda a, b, weight: a + weight * (b - a),
+    aten._linalg_det.default: _determinant,
     aten.linalg_cross.default: lambda a, b, *, dim=-1: _cross(a, b, dim),
     aten.logcumsumexp.default: _logcumsumexp,
     aten.logit.default: _logit,
