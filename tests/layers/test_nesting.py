@@ -213,3 +213,23 @@ def test_a_penalty_in_float64_is_added_to_a_loss_in_float32(float64, scale):
     total = np.add(history["mse"], history["curvature_penalty"])
     assert history["curvature_penalty"][0] > 0
     np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "activation", ["elu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "gelu"]
+)
+def test_a_value_inside_has_the_derivatives_of_the_network(activation):
+    """By the rules of its functions: the formulas that give them better slopes took minutes."""
+    net = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(6, activation), keras.layers.Dense(1)]
+    )
+    inputs = keras.Input((3,))
+    outputs = kc.DerivativeOutput(net, ["value", "jacobian"])(inputs)
+    model = keras.Model(inputs, {"u": outputs["value"], "slope": outputs["jacobian"]})
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    names = {"h": "hessian", "l": "laplacian", "xxy": (0, 0, 1)}
+    inside = kc.derivatives(model, x, names, output="u", dtype="float64")
+    for name, found in kc.derivatives(net, x, names, dtype="float64").items():
+        # TensorFlow's selu has its scale in float32, formulas in float64.
+        close = 1e-7 if activation == "selu" else 1e-9
+        np.testing.assert_allclose(inside[name], found, rtol=close, atol=1e-12, err_msg=name)

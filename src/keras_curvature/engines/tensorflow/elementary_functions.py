@@ -21,7 +21,7 @@ SELU_SCALE_ALPHA = 1.7580993408473766
 """Klambauer et al., Self-normalizing neural networks, 2017."""
 
 
-def _sloped(value: Function, slope: Function) -> Function:
+def sloped(value: Function, slope: Function) -> Function:
     """A function of one number with its slope, which is differentiated in its turn."""
 
     @safe_custom_gradient
@@ -37,14 +37,14 @@ def slope_of_tanh(x: tf.Tensor) -> tf.Tensor:
     return 4 * s * (1 - s)
 
 
-_slope_of_sigmoid: Function = _sloped(
+_slope_of_sigmoid: Function = sloped(
     lambda x: tf.sigmoid(x) * tf.sigmoid(-x), lambda x: -_slope_of_sigmoid(x) * tanh(x / 2)
 )
-_slope_of_tanh: Function = _sloped(slope_of_tanh, lambda x: -2 * _slope_of_tanh(x) * tanh(x))
-sigmoid = _sloped(tf.sigmoid, _slope_of_sigmoid)
-softplus = _sloped(tf.math.softplus, sigmoid)
-tanh: Function = _sloped(tf.tanh, _slope_of_tanh)
-expm1 = _sloped(tf.math.expm1, tf.exp)
+_slope_of_tanh: Function = sloped(slope_of_tanh, lambda x: -2 * _slope_of_tanh(x) * tanh(x))
+sigmoid = sloped(tf.sigmoid, _slope_of_sigmoid)
+softplus = sloped(tf.math.softplus, sigmoid)
+tanh: Function = sloped(tf.tanh, _slope_of_tanh)
+expm1 = sloped(tf.math.expm1, tf.exp)
 
 
 def silu(x: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
@@ -154,7 +154,7 @@ def _slope_of_spence(x: tf.Tensor) -> tf.Tensor:
     return -2 / (x + 1) * _series(u, series, 0.5, lambda u: tf.math.atanh(u) * (1 / u))
 
 
-spence = _sloped(tf.math.special.spence, _slope_of_spence)
+spence = sloped(tf.math.special.spence, _slope_of_spence)
 
 
 def _bessel(order_0: Function, order_1: Function, sign: int) -> tuple[Function, Function]:
@@ -164,8 +164,8 @@ def _bessel(order_0: Function, order_1: Function, sign: int) -> tuple[Function, 
     def slope_of_first(x: tf.Tensor) -> tf.Tensor:
         return zeroth(x) - _series(x, series, 2, lambda x: first(x) * (1 / x))
 
-    zeroth = _sloped(order_0, lambda x: sign * first(x))
-    first = _sloped(order_1, slope_of_first)
+    zeroth = sloped(order_0, lambda x: sign * first(x))
+    first = sloped(order_1, slope_of_first)
     return zeroth, first
 
 

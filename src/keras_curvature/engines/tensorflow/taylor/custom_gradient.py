@@ -14,14 +14,26 @@ import tensorflow as tf
 from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.jets import Base, Jet, plus, spread
 from keras_curvature.engines.taylor.modes import Adjoint, FirstOrder, Mode
-from keras_curvature.engines.taylor.registry import Jets, Step
-from keras_curvature.engines.tensorflow import private, softmax_functions
+from keras_curvature.engines.taylor.registry import Jets, Rule, Step, lookup
+from keras_curvature.engines.tensorflow import (
+    elementary_functions,
+    gradient_overrides,
+    private,
+    softmax_functions,
+)
 from keras_curvature.engines.tensorflow.graph_ops import gradient_formula
+from keras_curvature.engines.tensorflow.op_patterns import kind
 from keras_curvature.engines.tensorflow.taylor import custom_gradient_series, op_fallback
 from keras_curvature.engines.tensorflow.taylor.rules import softmax
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
 SOFTMAX = softmax.softmax()
+
+AUTHORS = (elementary_functions.sloped, gradient_overrides.with_derivatives_of)
+"""What of this library gives functions other derivatives than TensorFlow's."""
+
+SLOPED = frozenset({"Elu", "Expm1", "Selu", "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh"})
+"""Functions of a number to which that happens, and for which there is a rule."""
 
 Push = Callable[[Iterable[Step], ActiveJets, Mode], None]
 """Adds the jets of all that some steps compute."""
@@ -36,6 +48,12 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
         mode: adds up second orders.
         push: runs the formula's own ops.
     """
+    own = _rule_of_value(step.op)
+    if own is not None:
+        _, *inputs = step.inputs
+        known_op = replace(step, op=step.op.inputs[0].op, inputs=tuple(inputs))
+        (jet, *_) = own.propagate(known_op, [active.of(x) for x in inputs], mode)
+        return [jet, *[None] * (len(step.outputs) - 1)]
     formula = gradient_formula(step.op)
     if formula is None or isinstance(mode, Adjoint):
         return op_fallback.propagate(step, [active.of(x) for x in step.inputs], mode)
@@ -87,6 +105,20 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
                 step.outputs[i], Base(first, plus(own, _gradients(tape, inherited, seed)))
             )
     return jets
+
+
+def _rule_of_value(op: tf.Operation) -> Rule | None:
+    """That of a function of a number whose slope this library has written, as a layer inside has.
+
+    By their formulas each slope would be another such function, with tapes of its own.
+    """
+    gradient = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
+    if gradient is None or not any(private.is_gradient_within(gradient, own) for own in AUTHORS):
+        return None
+    name = kind(op.inputs[0].op)
+    # Of all that end in an `IdentityN` silu alone is given another derivative.
+    name = "Swish" if name == "IdentityN" else name
+    return lookup(name) if name in SLOPED else None
 
 
 def _is_softmax(op: tf.Operation) -> bool:
