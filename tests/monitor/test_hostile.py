@@ -87,19 +87,21 @@ FUNCTIONS = {
     "CurvatureMonitor": "x", "kinks": "ss", "smooth": "s",
     "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
-    "taylor.linear": "", "taylor.through": "",
+    "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
-    "laplacian": [*COMMON, "directions", "seed"],
-    "derivatives": [*COMMON, "v"],
+    "laplacian": [*COMMON, "directions", "seed", "weights"],
+    "directional_curvature": [*COMMON, "directions"],
+    "hessian_vector_product": [*COMMON, "directions"],
+    "derivatives": [*COMMON, "v", "directions"],
     "engine_choice": COMMON[:5],
     "scale_curvature": ["output", "wrt", "columns", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "columns", "engine", "batch_size", "along"],
     "diagnose": ["output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes"],
     "verify": [*COMMON, "seed"],
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
-    "DerivativeOutput": ["output", "wrt", "columns", "engine"],
+    "DerivativeOutput": ["output", "wrt", "columns", "engine", "directions", "seed", "halves"],
     "CurvaturePenalty": [
         "scale", "directions", "seed", "output", "wrt", "columns", "engine", "metric_name",
     ],
@@ -115,11 +117,12 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "smooth": [],
     "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
+    "MoreDirections": [],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
     "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
-    "f": lambda x, y: y, "p": {0: "convex"},
+    "f": lambda x, y: y, "p": {0: "convex"}, "b": (0, 1),
 }  # fmt: skip
 LAYERS = ("DerivativeOutput", "CurvaturePenalty", "ShapePenalty")
 OTHERWISE = {
@@ -127,6 +130,7 @@ OTHERWISE = {
     "taylor.register": ("NoOp", ODD), "taylor.deregister": ("NoOp", ODD),
     "taylor.is_registered": ("NoOp", ODD), "taylor.elementwise": (np.cos, ODD),
     "taylor.linear": (0, ODD), "taylor.through": (np.cos, ODD),
+    "MoreDirections": (kc.DerivativeOutput(MODEL, ["laplacian"], directions=2), ODD),
 }  # fmt: skip
 """What comes first where that is no model like the others', as it should be and odd ones."""
 
@@ -173,7 +177,10 @@ def assert_right(name, arguments, keywords, found):
     """Compares with the closed form, where the call asked for just that."""
     if arguments[0] is not MODEL or name in LAYERS:
         return
-    if any(keywords.get(key) is not None for key in ("output", "wrt", "columns", "directions")):
+    if any(
+        keywords.get(key) is not None
+        for key in ("output", "wrt", "columns", "directions", "weights")
+    ):
         return
     x = arguments[1]
     x = x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
