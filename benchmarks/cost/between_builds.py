@@ -1,7 +1,7 @@
 """What this build takes beside another one, on TensorFlow: after a change that should cost nothing.
 
-    git worktree add /tmp/before COMMIT
-    python -m benchmarks.cost.between_builds /tmp/before
+    git worktree add ../before COMMIT
+    python -m benchmarks.cost.between_builds ../before
 
 The race's networks, called plainly and compiled by XLA. Each build in processes of its own, in
 turns; the best call of all. A ratio above 1 says how many times as long this build takes.

@@ -216,7 +216,8 @@ def test_a_penalty_in_float64_is_added_to_a_loss_in_float32(float64, scale):
 
 
 @pytest.mark.parametrize(
-    "activation", ["elu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "gelu"]
+    "activation",
+    ["elu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "gelu", "softmax"],
 )
 def test_a_value_inside_has_the_derivatives_of_the_network(activation):
     """By the rules of its functions: the formulas that give them better slopes took minutes."""

@@ -28,24 +28,14 @@ class HigherOrders(Mode):
     @property
     def slices(self) -> int:
         """Of all orders above the first."""
-        return sum(map(self.orders.slices, range(2, self.orders.highest + 1)))
-
-    def parts(self, stack: Tensor | None) -> list[Tensor | None]:
-        """A stack of slices for all orders above the first, apart."""
-        found: list[Tensor | None] = []
-        start = 0
-        for order in range(2, self.orders.highest + 1):
-            end = start + self.orders.slices(order)
-            found.append(None if stack is None else stack[start:end])
-            start = end
-        return found
+        return self.orders.above_first
 
     def series(self, value: Tensor, jet: Jet | None) -> Series:
         """What is known of a tensor; of a constant that its coefficients are 0."""
         if jet is None:
             return Series(self.orders, value)
         base = self.settle(jet).base
-        return Series(self.orders, value, [base.first, *self.parts(base.second)])
+        return Series(self.orders, value, [base.first, *self.orders.parts(base.second)])
 
     def jet(self, value: Tensor, series: Series) -> Jet:
         """What is known of an op's result."""
@@ -83,7 +73,7 @@ class HigherOrders(Mode):
         Raises:
             NotImplementedError: for a term that is known of the second order only.
         """
-        others = self.parts(second)
+        others = self.orders.parts(second)
         for term in terms:
             if not isinstance(term, Bilinear):
                 raise NotImplementedError("orders above the second")
@@ -93,8 +83,8 @@ class HigherOrders(Mode):
         return Jet(value, Base(first, self._whole(value, others)))
 
     def _products(self, term: Bilinear, order: int) -> Tensor | None:
-        left = [term.a, *self.parts(term.above[0])]
-        right = [term.b, *self.parts(term.above[1])]
+        left = [term.a, *self.orders.parts(term.above[0])]
+        right = [term.b, *self.orders.parts(term.above[1])]
         total = None
         for i in range(1, order):
             a, b = left[i - 1], right[order - i - 1]

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from keras_curvature.engines.arrays import xp
-from keras_curvature.engines.quantities import BIHARMONIC, Partial, partials_among
+from keras_curvature.engines.quantities import (
+    BIHARMONIC,
+    HIGHEST_ORDER,
+    Partial,
+    partials_among,
+)
 from keras_curvature.engines.taylor.higher_orders import HigherOrders
 from keras_curvature.engines.taylor.interpolation import bilaplacian, plan
 from keras_curvature.engines.taylor.modes import FirstOrder
@@ -25,10 +30,10 @@ def partial_derivatives(
     Args:
         recorded: the model, see `engine.Recorded`.
         wanted: which ones.
-        at_once: directions that may go through together.
+        at_once: slices that may go through together, one for each order along a direction.
     """
     planned = plan(wanted, recorded.f.inputs.width)
-    if len(planned.directions) > at_once and len(wanted) > 1:
+    if sum(planned.counts) > at_once and len(wanted) > 1:
         # Those of an order side by side: what goes far does not take the others along.
         ordered = sorted(wanted, key=lambda partial: (len(partial), partial))
         half = len(ordered) // 2
@@ -52,7 +57,7 @@ def partial_derivatives(
 
 
 def biharmonic(recorded: Any, at_once: int) -> Tensor:
-    """The Laplacian of the Laplacian, `(n, m)`."""
+    """The Laplacian of the Laplacian, `(n, m)`, with so many slices at once."""
     found = recorded.entry_and_jacobian()
     if found is None:
         directions, weights = bilaplacian(recorded.f.inputs.width)
@@ -62,13 +67,13 @@ def biharmonic(recorded: Any, at_once: int) -> Tensor:
         turned = recorded.spanning_rows(jacobian)
         directions, weights = bilaplacian(int(turned.shape[0]))
         rows = xp.matmul(xp.constant(directions, turned.dtype), turned)
-    total = None
-    for start in range(0, len(weights), at_once):
-        some = slice(start, start + at_once)
+    total, together = None, max(1, at_once // HIGHEST_ORDER)
+    for start in range(0, len(weights), together):
+        some = slice(start, start + together)
         count = len(weights[some])
-        orders = Orders((count,) * 4, weights[some][None])
+        orders = Orders((count,) * HIGHEST_ORDER, weights[some][None])
         given = rows[some] if entry is not None else rows[some][:, None]
-        part = _above(recorded.along(given, HigherOrders(orders), entry)[1], orders)[-1][0]
+        part = _highest(recorded, given, orders, entry)
         total = part if total is None else total + part
     assert total is not None
     return math.factorial(4) * total
@@ -77,16 +82,15 @@ def biharmonic(recorded: Any, at_once: int) -> Tensor:
 def estimated_biharmonic(recorded: Any, rows: Tensor) -> Tensor:
     """A third of the mean fourth derivative along random directions `(k, n or 1, d)`, `(n, m)`."""
     count = int(rows.shape[0])
-    orders = Orders((count,) * 4, np.full((1, count), 1 / count))
-    fourth = _above(recorded.along(rows, HigherOrders(orders))[1], orders)[-1][0]
-    return math.factorial(4) / 3 * fourth
+    orders = Orders((count,) * HIGHEST_ORDER, np.full((1, count), 1 / count))
+    return math.factorial(4) / 3 * _highest(recorded, rows, orders)
 
 
 def slices_at_once(names: Collection[str], width: int) -> int:
     """How many tensors the series for these names have, where all go together; 0 for none."""
     partials = partials_among(names).values()
     found = sum(plan(partials, width).counts) if partials else 0
-    return max(found, 4 * width**2) if BIHARMONIC in names else found
+    return max(found, HIGHEST_ORDER * width**2) if BIHARMONIC in names else found
 
 
 def _coefficients(recorded: Any, directions: np.ndarray, orders: Orders) -> Sequence[Tensor]:
@@ -95,12 +99,13 @@ def _coefficients(recorded: Any, directions: np.ndarray, orders: Orders) -> Sequ
     if orders.highest == 1:
         return [recorded.along(rows, FirstOrder(len(directions)))[0]]
     first, above = recorded.along(rows, HigherOrders(orders))
-    return [first, *_above(above, orders)]
+    return [first, *orders.parts(above)]
 
 
-def _above(stack: Tensor, orders: Orders) -> list[Tensor]:
-    found: list[Any] = HigherOrders(orders).parts(stack)
-    return found
+def _highest(recorded: Any, rows: Tensor, orders: Orders, entry: Any = None) -> Tensor:
+    """The only sum of coefficients of the highest order, `(n, m)`."""
+    above: Any = orders.parts(recorded.along(rows, HigherOrders(orders), entry)[1])
+    return above[-1][0]
 
 
 def _weighted(weights: np.ndarray, stack: Tensor) -> Tensor:

@@ -41,6 +41,21 @@ class Orders:
             return len(self.weights)
         return self.counts[order - 1]
 
+    @property
+    def above_first(self) -> int:
+        """How many slices the coefficients of all orders above the first have."""
+        return sum(map(self.slices, range(2, self.highest + 1)))
+
+    def parts(self, stack: Tensor | None) -> list[Tensor | None]:
+        """A stack of the coefficients of all orders above the first, apart."""
+        found: list[Tensor | None] = []
+        start = 0
+        for order in range(2, self.highest + 1):
+            end = start + self.slices(order)
+            found.append(None if stack is None else stack[start:end])
+            start = end
+        return found
+
     def of(self, stack: Tensor, order: int) -> Tensor:
         """The slices of a lower order's coefficients that belong to directions of this one."""
         count = self.counts[order - 1]

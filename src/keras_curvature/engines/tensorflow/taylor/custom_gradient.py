@@ -24,16 +24,19 @@ from keras_curvature.engines.tensorflow import (
 from keras_curvature.engines.tensorflow.graph_ops import gradient_formula
 from keras_curvature.engines.tensorflow.op_patterns import kind
 from keras_curvature.engines.tensorflow.taylor import custom_gradient_series, op_fallback
-from keras_curvature.engines.tensorflow.taylor.rules import softmax
 from keras_curvature.engines.tensorflow.taylor.tape import ActiveJets, OpTape
 
-SOFTMAX = softmax.softmax()
-
-AUTHORS = (elementary_functions.sloped, gradient_overrides.with_derivatives_of)
+AUTHORS = (
+    elementary_functions.sloped,
+    gradient_overrides.with_derivatives_of,
+    softmax_functions.softmax,
+)
 """What of this library gives functions other derivatives than TensorFlow's."""
 
-SLOPED = frozenset({"Elu", "Expm1", "Selu", "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh"})
-"""Functions of a number to which that happens, and for which there is a rule."""
+SLOPED = frozenset(
+    {"Elu", "Expm1", "Selu", "Sigmoid", "Softmax", "Softplus", "Softsign", "Swish", "Tanh"}
+)
+"""Functions to which that happens, and for which there is a rule."""
 
 Push = Callable[[Iterable[Step], ActiveJets, Mode], None]
 """Adds the jets of all that some steps compute."""
@@ -57,9 +60,6 @@ def propagate(step: Step, active: ActiveJets, mode: Mode, push: Push) -> Jets:
     formula = gradient_formula(step.op)
     if formula is None or isinstance(mode, Adjoint):
         return op_fallback.propagate(step, [active.of(x) for x in step.inputs], mode)
-    if isinstance(mode, HigherOrders) and _is_softmax(step.op):
-        _, x = step.inputs
-        return SOFTMAX.propagate(replace(step, inputs=(x,)), [active.of(x)], mode)
     upstream, gradients = formula
     known = [
         (g, jet)
@@ -119,12 +119,6 @@ def _rule_of_value(op: tf.Operation) -> Rule | None:
     # Of all that end in an `IdentityN` silu alone is given another derivative.
     name = "Swish" if name == "IdentityN" else name
     return lookup(name) if name in SLOPED else None
-
-
-def _is_softmax(op: tf.Operation) -> bool:
-    """Whether it is the softmax of the library's own formulas."""
-    gradient = private.registered_gradient(op.get_attr("_gradient_op_type").decode())
-    return gradient is not None and private.is_gradient_within(gradient, softmax_functions.softmax)
 
 
 def _dots(stack: tf.Tensor, other: tf.Tensor) -> list[tf.Tensor]:
