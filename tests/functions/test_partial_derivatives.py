@@ -320,6 +320,21 @@ def test_a_layer_s_gradient_is_that_of_differences():
     np.testing.assert_allclose(np.sum(update / 1e-3 * step), slope, rtol=2e-3)
 
 
+@pytest.mark.parametrize(
+    "activation", ["softplus", "sigmoid", "tanh", "silu", "gelu", "elu", "selu", "softsign"]
+)
+def test_saturated_units_leave_training_alone(activation):
+    """Where they are flat to the last digit, and exponentials overflow, gradients are numbers."""
+    net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(4, activation)])
+    net.set_weights([np.array([[-300.0, -40.0, 40.0, 300.0]]), np.zeros(4)])
+    points = keras.Input((1,))
+    o = kc.DerivativeOutput(net, {"xxx": (0, 0, 0), "xxxx": (0,) * 4})(points)
+    model = keras.Model(points, o["xxx"] + o["xxxx"])
+    model.compile(keras.optimizers.SGD(1e-30), "mse")
+    model.fit(np.ones((2, 1), "float32"), np.zeros((2, 4)), verbose=0)
+    assert all(np.isfinite(weight).all() for weight in net.get_weights())
+
+
 def test_a_layer_is_saved_and_loaded(tmp_path):
     model = kdv()
     model.save(tmp_path / "model.keras")

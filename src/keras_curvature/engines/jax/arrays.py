@@ -47,6 +47,7 @@ relu = jax.nn.relu
 repeat = jnp.repeat
 reshape = jnp.reshape
 scaled = stacks.scaled
+sigmoid = jax.nn.sigmoid
 sign = jnp.sign
 sqrt = jnp.sqrt
 square = jnp.square

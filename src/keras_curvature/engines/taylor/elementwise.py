@@ -88,8 +88,7 @@ def log_of_sum(rate: float) -> Callable[[Series, Series], Series]:
 
     def series(a: Series, b: Series) -> Series:
         d = b - a
-        share = 1 / (1 + xp.exp(-rate * d.value))
-        other = 1 / (1 + xp.exp(rate * d.value))
+        share, other = xp.sigmoid(rate * d.value), xp.sigmoid(-rate * d.value)
         slope, bend = Recurrence(share), Recurrence(rate * share * other)
         bend.grows(rate * (bend * (1 - 2 * slope)))
         # The value is not looked at: that of the result is known.

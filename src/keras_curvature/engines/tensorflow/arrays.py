@@ -52,6 +52,7 @@ qr = tf.linalg.qr
 relu = tf.nn.relu
 repeat = tf.repeat
 reshape = tf.reshape
+sigmoid = tf.sigmoid
 sign = tf.sign
 spec = tf.TensorSpec
 split = tf.split

@@ -189,6 +189,11 @@ def relu(tensor: Any) -> Tensor:
     return torch.relu(conversion.tensor(tensor))
 
 
+def sigmoid(tensor: Any) -> Tensor:
+    """The logistic function."""
+    return torch.sigmoid(conversion.tensor(tensor))
+
+
 def sign(tensor: Any) -> Tensor:
     """-1, 0 or 1."""
     return torch.sign(conversion.tensor(tensor))
