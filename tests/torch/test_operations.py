@@ -395,6 +395,23 @@ TRANSFORMED = {
     "vmap": lambda x: torch.vmap(lambda row: torch.outer(row, row).sum(0))(x),
 }
 
+BLIND = torch.tensor([[0.0, -2.4e38], [-2.4e38, -2.4e38]], dtype=torch.float64)
+"""Added to the scores, as Keras masks them; the second query sees nothing."""
+
+
+def biased(x, bias):
+    tokens = pairs(x)[:, None]
+    return attend(tokens, tokens.sin(), tokens**2, bias)
+
+
+BIASED = {
+    "a query that sees nothing": lambda x: biased(x, BLIND),
+    "by keyword": lambda x: attend(
+        x[:, None], x.sin()[:, None], x[:, None], attn_mask=BLIND[1:, 1:]
+    ),
+    "bias": lambda x: biased(x, BLIND.clamp(min=-1)),
+}
+
 OPERATIONS = {
     f"{family}/{name}": function
     for family, table in {
@@ -408,6 +425,7 @@ OPERATIONS = {
         "places": PLACES,
         "in place": IN_PLACE,
         "transformed": TRANSFORMED,
+        "biased attention": BIASED,
     }.items()
     for name, function in table.items()
 }

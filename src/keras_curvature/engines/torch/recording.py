@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from keras_curvature.engines.torch import gradient_overrides, softmax_functions
 from keras_curvature.engines.torch.recorder import Recorder
@@ -20,6 +21,11 @@ OURS = {gradient_overrides.__name__, softmax_functions.__name__}
 """Modules of functions that are recorded by what their values are made of: whoever runs that puts
 their derivatives in place again."""
 
+
+ATTENTION = torch.nn.functional.scaled_dot_product_attention
+
+ABSORBING = -1e30
+"""Added to a score, a number of at most this leaves nothing of it, in float64 either."""
 
 _lock = threading.RLock()
 
@@ -59,6 +65,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
         ):
             stack.enter_context(mock.patch.object(owner, name, instead))
         stack.enter_context(_applying(applied))
+        stack.enter_context(_Attention())
         stack.enter_context(recorder)
         try:
             yield
@@ -100,3 +107,30 @@ def _applying(applied: Callable[..., Any]) -> Iterator[None]:
     finally:
         method.__code__ = before
         del method.__globals__[HOOK]
+
+
+class _Attention(TorchFunctionMode):
+    """Scores that a mask leaves nothing of are 0 before it is added.
+
+    Keras adds a large negative number to what a query may not see. Where it sees nothing, the sums
+    are that number, whatever the scores are; the slope of the addition says otherwise.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is ATTENTION:
+            given = {
+                **dict(zip(("query", "key", "value", "attn_mask"), args, strict=False)),
+                **kwargs,
+            }
+            mask = given.get("attn_mask")
+            if mask is not None and mask.is_floating_point():
+                query = given["query"]
+                blind = torch.amax(mask, -1, keepdim=True) <= ABSORBING
+                given["query"] = torch.where(blind, torch.zeros_like(query), query)
+                return ATTENTION(
+                    **given, **dict(zip(("dropout_p", "is_causal"), args[4:], strict=False))
+                )
+        return function(*args, **kwargs)
