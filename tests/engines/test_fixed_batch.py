@@ -215,6 +215,7 @@ WRAPPERS = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_layers_take_its_batch(wrapper):
     keras.utils.set_random_seed(0)

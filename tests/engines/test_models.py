@@ -28,6 +28,7 @@ GIVEN = {"dict": {"a": A, "b": B}, "list": [A, B]}
 KEYS = {"dict": ("a", "b", "first", "second"), "list": (0, 1, 0, 1)}
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("structure", ["dict", "list"])
 def test_structures_of_inputs_and_outputs(structure):
     model, x = joined(structure), GIVEN[structure]
@@ -93,7 +94,7 @@ def with_columns(count):
 LISTS = {"names": ["b", "a"], "indexes": (1, 0), "one": ["b"], "mixed": [-1, "a"]}
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(12)
 @pytest.mark.parametrize("structure", ["dict", "list"])
 @pytest.mark.parametrize("wrt", LISTS.values(), ids=LISTS)
 def test_some_of_several_inputs_are_a_dict_by_their_names(wrt, structure):

@@ -18,6 +18,7 @@ def classifier(classes=4):
 X = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("engine", ["taylor", "nested"])
 @pytest.mark.parametrize("output", ["predicted", "margin"])
 def test_of_a_classifier_it_is_that_of_the_classes_at_each_point(output, engine):

@@ -188,6 +188,7 @@ def compiled_by_its_author(x):
     return tf.tanh(tf.tanh(x) @ tf.constant([[1.0], [2.0], [3.0]]))
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("compiled", [False, True], ids=["call", "XLA"])
 def test_squares_are_summed_where_xla_compiles_and_where_it_does_not(compiled):
     """There is an op for it, for which XLA has no kernel."""
@@ -254,7 +255,7 @@ def padded(x):
     return squashed(tf.pad(tf.tanh(x), [[1, 0], [0, 0]]))[1:]
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(15)
 @pytest.mark.parametrize("name", ["laplacian", "hessian", "hessian_diagonal"])
 @pytest.mark.parametrize(
     "model", [siamese, siamese_by_slices, tiled, padded], ids=lambda model: model.__name__
@@ -336,6 +337,7 @@ def test_a_narrow_entry_of_any_rank(name, rank):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12 * max(1, np.abs(exact).max()))
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("rank", [1, 4])
 def test_training_through_a_narrow_entry(rank):
     """As through the whole, also where the kernel's columns depend on each other."""
@@ -352,6 +354,7 @@ def test_training_through_a_narrow_entry(rank):
     np.testing.assert_allclose(*gradients, rtol=0, atol=1e-5 * np.abs(gradients[1]).max())
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("rank", [3, 4])
 def test_the_gradients_gradient_through_a_narrow_entry(rank):
     """By differences of gradients in a direction of the kernel; NaN where it is not known."""

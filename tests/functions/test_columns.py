@@ -104,6 +104,7 @@ def test_inside_of_a_function(engine, xla):
     assert_agree(inside(tf.constant(X)), expected(X, [2, 0], v), ATOL[engine])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("engine", ATOL)
 def test_of_one_input_of_several(engine):
     inputs = {"market": keras.Input((3,), name="market"), "time": keras.Input((1,), name="time")}

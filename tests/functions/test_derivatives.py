@@ -129,7 +129,7 @@ def under_xla(compute, x):
 WAYS = [eagerly, in_function, in_function_of_any_batch, under_xla]
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(20)
 @pytest.mark.parametrize("batch_size", [None, 2])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("engine", ENGINES)

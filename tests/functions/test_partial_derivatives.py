@@ -202,6 +202,7 @@ def test_special_points(name):
         assert wanted is None or abs(got - wanted) <= close * max(1, abs(wanted)), found
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("size", [2, 3, 5, 9])
 def test_determinants(size):
     """Along a line the determinant is a polynomial, whose derivatives differences have exactly."""
@@ -280,6 +281,7 @@ def kdv(names=KDV, **kwargs):
     return keras.Model(points, o["u_t"] + 6 * o["u"] * o["u_x"] + o["u_xxx"])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("how", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
 def test_a_layer_trains_through_its_terms(how):
     if how.get("run_eagerly") and keras.config.backend() == "jax":
@@ -320,6 +322,7 @@ def test_a_layer_s_gradient_is_that_of_differences():
     np.testing.assert_allclose(np.sum(update / 1e-3 * step), slope, rtol=2e-3)
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize(
     "activation", ["softplus", "sigmoid", "tanh", "silu", "gelu", "elu", "selu", "softsign"]
 )

@@ -86,6 +86,7 @@ def ridges(d, units=40):
     return model, curvature
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("d", [2, 5, 10])
 def test_kinks_in_many_inputs(d, kernel):
@@ -159,6 +160,7 @@ def test_several_inputs_and_outputs_keep_their_structure():
     np.testing.assert_allclose(alone, diagonal[0]["b"][0], rtol=1e-5)
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("of", ["hessian_diagonal", "directional_curvature"])
 def test_chunks_change_nothing(monkeypatch, of, kernel):

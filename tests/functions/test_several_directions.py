@@ -26,7 +26,7 @@ def several(form, kind):
     return np.random.default_rng(1).normal(size=shape)
 
 
-@pytest.mark.every(6)
+@pytest.mark.every(21)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", ["for all", "for each"])
@@ -58,7 +58,7 @@ def under_xla(compute, x):
     return tf.function(compute, jit_compile=True)(tf.constant(x))
 
 
-@pytest.mark.every(6)
+@pytest.mark.every(21)
 @pytest.mark.parametrize("batch_size", [None, 2])
 @pytest.mark.parametrize("way", [in_function, in_function_of_any_batch, under_xla])
 @pytest.mark.parametrize("engine", ENGINES)
@@ -90,7 +90,7 @@ def test_an_array_in_the_shape_of_x_is_one_direction_for_each_unless_asked_other
     np.testing.assert_allclose(each, np.einsum("nni->ni", of_all))
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("kind", ["for all", "for each"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_few_at_a_time_where_memory_is_short(engine, kind, monkeypatch):

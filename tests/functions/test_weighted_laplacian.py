@@ -41,7 +41,7 @@ def under_xla(compute, *given):
 WAYS = [eagerly, in_function, in_function_of_any_batch, under_xla]
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(130)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("matrix", MATRICES)
@@ -58,7 +58,7 @@ def test_closed_forms(name, matrix, engine, dtype):
     np.testing.assert_allclose(found, truth, atol=TOLERANCE[dtype])
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(51)
 @pytest.mark.parametrize("batch_size", [None, 2])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("engine", ENGINES)
@@ -82,6 +82,7 @@ def test_in_a_graph_with_numbers_and_without(matrix, engine, way, batch_size):
     np.testing.assert_allclose(way(of_tensors, x, given), truth, atol=1e-8)
 
 
+@pytest.mark.every(12)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_equation_of_black_and_scholes(engine, way):
@@ -94,6 +95,7 @@ def test_the_equation_of_black_and_scholes(engine, way):
     np.testing.assert_allclose(way(compute, s), known.decay(s), atol=1e-8)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("weights", "rank"),
     [
@@ -118,6 +120,7 @@ def test_as_many_directions_as_there_is_rank(weights, rank, monkeypatch):
     assert sum(given) == rank
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("matrix", ["of both signs", "one for each"])
 @pytest.mark.parametrize("way", [eagerly, in_function])
 def test_few_directions_at_a_time_where_memory_is_short(matrix, way, monkeypatch):
@@ -128,7 +131,7 @@ def test_few_directions_at_a_time_where_memory_is_short(matrix, way, monkeypatch
     np.testing.assert_allclose(found, known.contracted(form, x, weights), atol=1e-12)
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(15)
 @pytest.mark.parametrize("run_eagerly", [False, True])
 @pytest.mark.parametrize(
     "weights",

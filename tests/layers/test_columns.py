@@ -76,6 +76,7 @@ def test_the_penalty_is_of_these_columns():
     np.testing.assert_allclose(fit.history["curvature_penalty"], wanted, rtol=1e-3)  # float32 / h²
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("make", [
     lambda net: kc.DerivativeOutput(net, ["value", "hessian"], columns=[-1, 0]),
     lambda net: kc.CurvaturePenalty(net, 0.1, columns=[-1, 0]),

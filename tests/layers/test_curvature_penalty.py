@@ -60,6 +60,7 @@ def test_kinks_are_seen_at_a_scale_only():
     assert penalty_of(kc.CurvaturePenalty(net, 1.0, scale="auto"), x) > 0.01
 
 
+@pytest.mark.every(2)
 @pytest.mark.usefixtures("losses_in_float64")
 @pytest.mark.parametrize("scale", [None, 0.3])
 def test_gradients_by_the_weights_match_differences_of_the_loss(scale):

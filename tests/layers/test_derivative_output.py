@@ -105,6 +105,7 @@ def test_directions_are_a_second_argument():
     np.testing.assert_allclose(same, from_differences(net, X)["hessian"][..., 0], atol=1e-5)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kind", KINDS[:3], ids=lambda kind: kind.__name__)
 def test_one_name_is_one_tensor(kind):
     net = network()
@@ -172,7 +173,7 @@ CASES = {
 MUCH_LIKE_OTHERS = ("list", "output by name", "wrt by index", "differences")
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(6)
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in MUCH_LIKE_OTHERS)) for n in CASES]
 )
@@ -207,6 +208,7 @@ OPEN = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", OPEN)
 def test_the_length_of_a_series_may_be_left_open(name):
     make, shape = OPEN[name]
@@ -285,7 +287,7 @@ UNBUILT = {
 }
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(6)
 @pytest.mark.parametrize(
     ("name", "kind"), [("sequential", functional), *((name, Subclassed) for name in UNBUILT)]
 )
@@ -353,6 +355,7 @@ WRONG = {
 }
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("name", WRONG)
 def test_errors_come_early_and_say_what_to_do(name):
     make, error, message = WRONG[name]

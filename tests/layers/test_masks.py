@@ -101,6 +101,7 @@ def test_the_derivatives_are_those_of_the_model_with_its_mask(way):
     assert np.abs(found["value"] - without).max() > 1e-2
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("engine", ["taylor", "nested", "finite_difference"])
 def test_the_functions_heed_a_mask_too(engine):
     net, x = network(), layers.Masking()(X)
@@ -136,6 +137,7 @@ def mask_of(tensor):
     return getattr(tensor, "_keras_mask", None)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("options", [{}, {"output": 1}], ids=str)
 def test_what_has_the_output_s_shape_carries_its_mask_on(options):
     layer = kc.DerivativeOutput(network(), [*NAMES, *DIRECTED], **options)
@@ -165,6 +167,7 @@ def test_losses_leave_out_the_steps_that_are_not_there(tmp_path):
         np.testing.assert_allclose(loaded.predict(X, verbose=0)[name], array, atol=1e-6)
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("scale", [None, 0.3])
 @pytest.mark.parametrize("way", [hung, given], ids=lambda w: w.__name__)
 def test_a_penalty_is_of_the_model_with_its_mask(way, scale):

@@ -215,6 +215,7 @@ def test_a_penalty_in_float64_is_added_to_a_loss_in_float32(float64, scale):
     np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
 
 
+@pytest.mark.every(9)
 @pytest.mark.parametrize(
     "activation",
     ["elu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "gelu", "softmax"],

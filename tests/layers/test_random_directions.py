@@ -58,6 +58,7 @@ CASES = [
 ]
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(("name", "d", "engine"), CASES)
 def test_estimates_have_the_exact_mean(name, d, engine):
     net = network(d, d if name == "divergence" else 1)
@@ -152,6 +153,7 @@ def test_a_saved_model_goes_on_where_it_was(tmp_path):
     assert (config["directions"], config["halves"], config["seed"]) == (4, True, None)
 
 
+@pytest.mark.slow
 def test_halves_are_independent_and_their_product_has_no_bias():
     net, x, count = network(MANY), X[MANY], 150
     exact = to_numpy(kc.laplacian(net, x))

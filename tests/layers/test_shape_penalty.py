@@ -55,6 +55,7 @@ def told(x, shape, recwarn, epochs=2):
 COIN = np.where(np.arange(64) % 3 == 0, 1.0, 0.0)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (3.5, 20)])
 def test_a_bend_along_a_column_of_two_values_is_told_of_once(low, high, recwarn):
     x = np.stack([X[:, 0], low + (high - low) * COIN], axis=1)
@@ -63,6 +64,7 @@ def test_a_bend_along_a_column_of_two_values_is_told_of_once(low, high, recwarn)
     assert "Ask for 'increasing' or 'decreasing'" in said
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize(
     ("column", "word"),
     [
@@ -86,7 +88,7 @@ KEPT = {
 """Words by power and factor."""
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(24)
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize(("power", "w"), KEPT)
 def test_it_pulls_where_the_shape_is_broken_and_nowhere_else(power, w, word):
@@ -116,6 +118,7 @@ def test_its_amount_is_known():
     assert float(penalty_of(both, x)) == pytest.approx(float(loss), rel=0.02)  # x1 is constant
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("activation", ["silu", "relu"])
 @pytest.mark.parametrize(("per_x", "per_y"), [(1e3, 1.0), (1e-3, 1e4)])
 def test_units_of_x_and_y_do_not_matter(activation, per_x, per_y):
@@ -178,6 +181,7 @@ def test_between_the_data_it_looks_too():
     assert float(penalty_of(layer, ends)) > 0.1
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("x", [X[:1], np.ones((8, 2), "float32")], ids=["one example", "constant"])
 def test_where_there_is_no_spread_nothing_is_added(x):
     assert float(penalty_of(kc.ShapePenalty(network(), {0: WORDS}), x)) == 0
@@ -285,6 +289,7 @@ def test_every_way_to_train_adds_the_same(way):
         assert found[0][name] == pytest.approx(found[1][name], rel=rel)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", ["nested", "finite_difference"])
 def test_every_engine_adds_the_same(engine):
     found = [

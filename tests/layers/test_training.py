@@ -122,7 +122,7 @@ def trained(net, way="graph", epochs=1, **options):
     return model, history
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("name", ["two layers", "differentiating"])
 @pytest.mark.parametrize(
     "way", ["xla", "eagerly", pytest.param("several steps at once", marks=pytest.mark.slow)]
@@ -240,6 +240,7 @@ LINES = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", LINES)
 def test_straight_pieces_train_nothing_and_that_is_said_once(case):
     make, instead = LINES[case]

@@ -49,6 +49,7 @@ def estimates_at(probe, directions=8, units="raw", **options):
 PROBE = np.random.default_rng(1).normal(size=(3000, INPUTS)) * np.linspace(0.5, 2, INPUTS)
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("engine", ["auto", "nested"])
 @pytest.mark.parametrize("units", ["raw", "std"])
 def test_the_numbers_are_those_of_the_hessian(units, engine):
@@ -111,6 +112,7 @@ def test_segments_and_multiscale_are_those_of_the_exact_monitor():
         np.testing.assert_allclose(found, getattr(all_.multiscale, name), rtol=rtol, err_msg=name)
 
 
+@pytest.mark.slow
 def test_directions_too_many_to_keep_are_drawn_anew_and_are_the_same(monkeypatch):
     kept = estimates_at(PROBE[:50], directions=4)
     monkeypatch.setattr(estimated, "KEPT_DRAW", 0)
@@ -138,6 +140,7 @@ def conv(size, outputs=3):
     return net
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(
     ("size", "directions", "kind", "said"),
     [

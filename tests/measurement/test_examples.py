@@ -29,6 +29,7 @@ def bending(shape, dtype="float64"):
     return model, factors[:, 0].reshape(shape)
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(
     ("shape", "title", "notes"),
     [
@@ -86,6 +87,7 @@ def reader():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_words_stand_in_their_order_and_stay_what_they_are(reader):
     ids = np.roll(np.arange(12), -1)[None].repeat(2, axis=0)  # the padding, 0, comes last
     monitor = untrained(reader, ids, wrt="embedding", directions=2, vocabulary=HOSTILE)

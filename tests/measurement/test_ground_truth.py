@@ -67,7 +67,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(24)
 @pytest.mark.parametrize("case", CASES)
 def test_the_fit_is_that_of_values_and_left_out_where_y_is_none(case):
     make, output, y, known = CASES[case]
@@ -120,6 +120,7 @@ def in_a_list():
     return keras.Model(x, [layer(x) for layer in named])
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("make", [both, in_a_list])
 @pytest.mark.parametrize("what", ["y", "reference"])
 def test_what_is_known_of_one_output_of_several_says_how_to_watch_it(make, what):

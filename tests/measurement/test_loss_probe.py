@@ -59,6 +59,7 @@ SERIES = 2 * (WEIGHTS**2).sum()
 """That of a sum of such squares over an axis of the output."""
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(
     ("compiled", "output", "y", "weights", "expected"),
     [

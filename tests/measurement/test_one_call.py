@@ -47,6 +47,7 @@ def arrays_of(measured):
     return {name: part for name, part in found.items() if isinstance(part, np.ndarray)}
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("asked", CASES.values(), ids=CASES)
 def test_in_one_call_or_each_by_itself_the_numbers_are_the_same(asked, monkeypatch):
     x = np.column_stack([X[:, :2], TWO])
@@ -83,6 +84,7 @@ def test_tasks_go_together_as_far_as_the_memory_goes():
     assert one_call.groups(few | halved) == [["in halves"], ["a", "b"]]
 
 
+@pytest.mark.slow
 def test_where_one_call_fails_each_is_made_by_itself_from_then_on(monkeypatch):
     tried = []
 

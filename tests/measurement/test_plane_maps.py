@@ -68,6 +68,7 @@ def test_it_is_given_what_the_model_takes():
     np.testing.assert_allclose(one.values, one.axes[0][None] * one.axes[1][:, None], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_of_the_weights_of_each_step(tmp_path):
     layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
     model = keras.Sequential([keras.Input((2,)), layer])

@@ -237,6 +237,7 @@ def state_after(model, *callbacks, **kwargs):
     return [*states, *drawn, losses]
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize(
     "build",
     [
@@ -796,6 +797,7 @@ def linear():
     return keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("build", "verdict", "kinds"),
     [(relu, "piecewise linear", ("piecewise linear",)), (linear, "straight", ("linear",)),

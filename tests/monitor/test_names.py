@@ -78,7 +78,7 @@ MODELS = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(12)
 @pytest.mark.parametrize("case", MODELS)
 def test_a_derivative_is_that_by_the_input_of_its_name(case):
     make, x = MODELS[case]
@@ -236,7 +236,7 @@ OUTPUTS = {
 Y = {"risk": STRIKE**3, "price": 5 * STRIKE**2}
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("case", OUTPUTS)
 def test_an_output_is_the_one_of_its_name(case):
     model = OUTPUTS[case]()

@@ -39,7 +39,7 @@ def test_a_reader_before_the_monitor_is_an_error_before_training(case, on_error,
         train(reader, monitor, Untouched())
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(10)
 @pytest.mark.parametrize("on_error", ["raise", "warn"])
 @pytest.mark.parametrize("logs", ["headline", None, ["mean", "slope_change"]], ids=str)
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ def test_a_number_that_is_not_written_cannot_be_watched(key, advice, logs, on_er
         train(monitor, CALLBACKS.EarlyStopping(key, mode="min"), Untouched())
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize(
     ("key", "logs"),
     [("curvature_p95", "all"), ("curvature_p95", ["p95"]), ("curvature_step", ["step"]),
@@ -108,6 +109,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(
     "case",
     [

@@ -60,6 +60,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     "make",
     [

@@ -78,6 +78,7 @@ WRONG_RULES = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("rule", WRONG_RULES.values(), ids=WRONG_RULES)
 def test_a_wrong_rule_is_found_and_named(rule, registered):
     registered("Tanh", rule)
