@@ -17,21 +17,6 @@ Along = Callable[[Function, Any, Any], Any]
 """The second derivatives of each output along a direction, `(batch, outputs)`."""
 
 
-def tensor(array: Array) -> Any:
-    """An array in its own dtype where JAX has that, else in float32."""
-    return jnp.asarray(array)
-
-
-def array(result: Any) -> Array:
-    """What a function gives, as NumPy has it."""
-    return np.asarray(result)
-
-
-def parts(function: Any) -> list[tuple[str, Any]]:
-    """Pieces from the beginning on that a function can be cut into: none here."""
-    return []
-
-
 def _flat(f: Function, x: Any) -> Any:
     """The outputs, `(batch, outputs)`."""
     y = jnp.asarray(f(x))

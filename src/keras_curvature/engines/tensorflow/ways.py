@@ -15,21 +15,6 @@ Along = Callable[[Function, tf.Tensor, tf.Tensor], list[Any]]
 """The second derivatives of each output along a direction, a list of `(batch,)` or `None`."""
 
 
-def tensor(array: Array) -> tf.Tensor:
-    """An array in its own dtype."""
-    return tf.constant(array)
-
-
-def array(result: Any) -> Array:
-    """What a function gives, as NumPy has it."""
-    return np.asarray(result)
-
-
-def parts(function: Any) -> list[tuple[str, Any]]:
-    """Pieces from the beginning on that a function can be cut into: none here."""
-    return []
-
-
 def _flat(f: Function, x: tf.Tensor) -> tf.Tensor:
     """The outputs, `(batch, outputs)`."""
     y = tf.convert_to_tensor(f(x))
@@ -104,10 +89,13 @@ def _way(name: str, along: Along, also: tuple[str, ...] = (), **compiled: Any) -
         def stacked(x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
             return tf.stack(along(f, x, v), axis=1)
 
-        function = tf.function(stacked, **compiled) if compiled else stacked
-        given = tf.constant(x)
+        given, direction = tf.constant(x), tf.constant(v, x.dtype)
         shape = tf.convert_to_tensor(f(given)).shape
-        return np.asarray(function(given, tf.constant(v, given.dtype))).reshape(shape)
+        function = stacked
+        if compiled:
+            # Traced by hand: TensorFlow warns of functions that it is handed anew each time.
+            function = tf.function(stacked, **compiled).get_concrete_function(given, direction)
+        return np.asarray(function(given, direction)).reshape(shape)
 
     return Way(name, run, None, also)
 
@@ -147,7 +135,7 @@ def hessians(f: Function, x: Array) -> Array:
 
 
 WAYS = (
-    _way("tape in tape", reverse_over_reverse, ("tensorflow reverse over reverse",)),
+    _way("tape in tape", reverse_over_reverse, ("tensorflow reverse over reverse", "tapes")),
     _way("tape in tape in tf.function", reverse_over_reverse, autograph=False),
     _way("tape in tape under XLA", reverse_over_reverse, autograph=False, jit_compile=True),
     _way("tensorflow forward over reverse", forward_over_reverse),

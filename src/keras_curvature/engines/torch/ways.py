@@ -15,24 +15,6 @@ Along = Callable[[Function, torch.Tensor, torch.Tensor], torch.Tensor]
 """The second derivatives of each output along a direction, `(batch, outputs)`."""
 
 
-def tensor(array: Array) -> torch.Tensor:
-    """An array in its own dtype."""
-    return torch.as_tensor(array)
-
-
-def array(result: Any) -> Array:
-    """What a function gives, as NumPy has it."""
-    return np.asarray(result.detach().cpu() if isinstance(result, torch.Tensor) else result)
-
-
-def parts(function: Any) -> list[tuple[str, Any]]:
-    """Pieces from the beginning on of an `nn.Sequential`, each with the name of its last."""
-    if not isinstance(function, torch.nn.Sequential):
-        return []
-    names = [f"{name} ({type(part).__name__})" for name, part in function.named_children()]
-    return [(name, function[: i + 1]) for i, name in enumerate(names)]
-
-
 def _flat(f: Function, x: torch.Tensor) -> torch.Tensor:
     """The outputs, `(batch, outputs)`."""
     y = f(x)
