@@ -274,6 +274,17 @@ def test_a_function_that_says_float64_and_computes_in_float32_is_told():
     assert "float32 and have 7" in str(honest)
 
 
+def test_float64_of_keras_that_is_float32_is_told():
+    model = normalised("float64")
+    found = kc.verify(model, X, claims={"value": model})
+    if BACKEND == "tensorflow":
+        assert found.digits > 14
+    else:
+        assert found.digits < 9
+        assert "says float64 and computes in float32" in found.method[0]
+    assert found.ok
+
+
 def test_cancelled_digits_are_counted_and_not_called_float32():
     found = kc.verify(lambda x: (waves(x) + 1e6) - 1e6, X, claims={"hessian": hessian_of_waves})
     assert 8 < found.digits < 12

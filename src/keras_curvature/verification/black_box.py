@@ -146,6 +146,8 @@ def black_box(f: Model, x: Structure, output: Output, batch_size: int | None) ->
             f"{f!r}."
         )
     points = points_of(x)
+    if framework_of(f) is not None:
+        f = callables_of(str(framework_of(f))).apart(f)
     box = _as_it_is_called(f, selector(f, output), x, points)
     box = replace(box, rows=batch_size or ROWS)
     module = box.dtype != "float64" and callables_of("torch") if box.given == "torch" else None
@@ -225,14 +227,17 @@ def _as_it_is_called(f: Model, chosen: Callable[[Any], Any], x: Any, points: Arr
     )
 
 
+def are_real(numbers: Array) -> bool:
+    """Whether an array holds real numbers."""
+    return numbers.dtype.kind in "fiub" or numbers.dtype.name == "bfloat16"
+
+
 def _require_numbers(found: Array, result: Any) -> None:
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub":
-        if getattr(found, "dtype", None) is not None and found.dtype.name == "bfloat16":
-            return
+    if not are_real(found):
         raise ValueError(
             "`model` must give one array of real numbers, (batch, *output_shape); choose one of "
             f"several with `output`. Received: {type(result).__name__}, as NumPy has it of dtype "
-            f"{getattr(found, 'dtype', None)}."
+            f"{found.dtype}."
         )
 
 
@@ -262,6 +267,11 @@ def of_keras(model: Model, x: Structure, output: Output, batch_size: int | None)
             "it: `lambda x: model([x[:, :2], x[:, 2:]])`."
         )
     bound = bind(model, as_array(leaves[0]), Options(output=output, batch_size=batch_size))
+    if bound.f.batch is not None:
+        raise ValueError(
+            "`claims` are of a function of any number of examples. Received: a model of exactly "
+            f"{bound.inputs.batch} at a time. Build it with a batch size of None."
+        )
     points, chosen = bound.inputs.leaves[0], selector(model, output)
     dtype = xp.name_of(xp.dtype_of(bound.inputs.specs[0].dtype))
     dtype = dtype if dtype in DTYPES else "float32"
@@ -280,7 +290,8 @@ def of_keras(model: Model, x: Structure, output: Output, batch_size: int | None)
         return xp.to_numpy(found["values"], np.float64)
 
     def function(t: Tensor) -> Tensor:
-        results = keras.tree.flatten(chosen(called(model, t, training=False)))
+        with unnoticed(model):
+            results = keras.tree.flatten(chosen(called(model, t, training=False)))
         if len(results) != 1:
             raise ValueError(
                 f"`claims` are of one output. Received: a model of {len(results)}. Choose one of "
@@ -288,8 +299,7 @@ def of_keras(model: Model, x: Structure, output: Output, batch_size: int | None)
             )
         return results[0]
 
-    with unnoticed(model):
-        found = call(function, BACKEND, xp.to_numpy(points).astype(dtype))
+    found = call(function, BACKEND, xp.to_numpy(points).astype(dtype))
     return BlackBox(
         name=str(getattr(model, "name", "")),
         function=function,

@@ -14,6 +14,7 @@ from keras_curvature.engines.backend import callables_of, ways_of
 from keras_curvature.typing import Array, Claims
 from keras_curvature.verification.black_box import (
     BlackBox,
+    are_real,
     as_array,
     float64_in_all,
     framework_of,
@@ -28,6 +29,9 @@ GRADIENT = "gradient"
 
 ALL = "all"
 """Every way of the function's own framework."""
+
+NUMBERS = 2**24
+"""In whole Hessians, from which on they are not asked for."""
 
 OF_SECOND_ORDER = (
     quantities.HESSIAN,
@@ -106,6 +110,8 @@ class Claim:
         width = s.mixing.shape[1]
         with float64_in_all():
             if self.source.hessian is not None:
+                if n * width * d**2 > NUMBERS:
+                    raise ValueError(f"{n * width} Hessians of {d} inputs are too large")
                 hessian = np.asarray(self.source.hessian(f, x), np.float64)
                 hessian = hessian.reshape(n, width, d, d)
                 return np.einsum("nkij,nli,nlj->nlk", hessian, lines, lines)
@@ -284,11 +290,10 @@ def expected_shape(box: BlackBox, quantity: Quantity) -> tuple[int, ...]:
 
 def _checked(claim: Claim, found: Array, shape: tuple[int, ...], box: BlackBox) -> Array:
     """The claim where it has the shape, or that without the axes of a single output."""
-    kind = getattr(found, "dtype", np.dtype(object))
-    if kind.kind not in "fiub" and kind.name != "bfloat16":
+    if not are_real(found):
         raise TypeError(
             f"The claim of the {claim.name} must be real numbers, a function of x, or the name of "
-            f"a way. Received: {type(claim.source).__name__}, as NumPy has it of dtype {kind}."
+            f"a way. Received: {type(claim.source).__name__}, to NumPy of dtype {found.dtype}."
         )
     outputs = len(box.output_shape)
     single = (shape[0], *shape[1 + outputs :])

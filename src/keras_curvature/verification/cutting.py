@@ -30,7 +30,8 @@ def piece_of(box: BlackBox, part: Model, x: Array) -> BlackBox:
 
 def _up_to_each(model: Any) -> Iterator[tuple[str, Model]]:
     """By the names of the layers; inside of a model in the model by a path."""
-    for part in getattr(model, "operations", None) or getattr(model, "layers", ()):
+    parts: Any = getattr(model, "operations", None) or getattr(model, "layers", ())
+    for part in parts:
         try:
             inputs, outputs = (keras.tree.flatten(t) for t in (part.input, part.output))
         except (AttributeError, ValueError):  # called more than once, or never

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_curvature.engines import quantities
 from keras_curvature.typing import Array
@@ -93,7 +94,7 @@ def _too_many(most: int) -> str:
     return f"differences along more than {most} inputs cost too much"
 
 
-def _axes(s: Sample, axes: Array) -> Array:
+def _axes(s: Sample, axes: NDArray[np.integer]) -> Array:
     lines = (np.eye(s.x.shape[1]) * s.spread)[axes]
     return np.ascontiguousarray(np.broadcast_to(lines, (s.count, *lines.shape)))
 
@@ -132,8 +133,8 @@ def _biharmonic(s: Sample) -> Form:
         share = 2 / 12 / (spread[i] * spread[j]) ** 2
         weights[0][[i, j]] -= 2 * share
         weights.append(np.array([share, share]))
-    lines = np.ascontiguousarray(np.broadcast_to(np.array(lines), (s.count, len(lines), d)))
-    return Form(4, lines, np.concatenate(weights)[None], lambda a: a[..., None], summed=True)
+    rows = np.ascontiguousarray(np.broadcast_to(np.array(lines), (s.count, len(lines), d)))
+    return Form(4, rows, np.concatenate(weights)[None], lambda a: a[..., None], summed=True)
 
 
 def truth_of(quantity: Quantity, form: Form, s: Sample, along: Along) -> Truth:

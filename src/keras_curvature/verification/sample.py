@@ -15,6 +15,7 @@ from keras_curvature.verification.lengths import length_of
 from keras_curvature.verification.line_derivatives import PLACES, Estimate, derivative
 from keras_curvature.verification.truth import (
     ALL_AXES,
+    NUMBERS_AT_ONCE,
     SOME_AXES,
     Along,
     Lines,
@@ -100,12 +101,18 @@ class Sample:
         return np.stack([known[i] for i in range(lines.shape[1])], axis=1)
 
     def _evaluated(self, lines: Array) -> Iterator[Array]:
-        if not lines.shape[1]:
+        """Values at `PLACES` of lines, one line after the other, `(n, places, k)`."""
+        n, count, d = lines.shape
+        if not count:
             return
-        moved = self.x[:, None, None] + PLACES[:, None] * lines[:, :, None]
-        n, count, places, d = moved.shape
-        values = self.box.values(self.shaped(moved.reshape(-1, d))) @ self.mixing
-        yield from values.reshape(n, count, places, -1).swapaxes(0, 1)
+        x, flat = np.repeat(self.x, count, axis=0), lines.reshape(n * count, d)
+        at_once = max(1, NUMBERS_AT_ONCE // (len(PLACES) * d))
+        parts = []
+        for start in range(0, n * count, at_once):
+            some = slice(start, start + at_once)
+            moved = x[some, None] + PLACES[:, None] * flat[some, None]
+            parts.append(self.box.values(self.shaped(moved.reshape(-1, d))) @ self.mixing)
+        yield from np.concatenate(parts).reshape(n, count, len(PLACES), -1).swapaxes(0, 1)
 
     def one(self, example: int) -> Sample:
         """The same at one of the examples."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -29,8 +30,11 @@ def _dot(gradient: Any, v: Any) -> Any:
 
 def _totals(f: Function, x: Any) -> list[Callable[[Any], Any]]:
     """Each output summed over the batch."""
-    width = _flat(f, x).shape[1]
-    return [lambda x, j=j: jnp.sum(_flat(f, x)[:, j]) for j in range(width)]
+
+    def total(x: Any, j: int) -> Any:
+        return jnp.sum(_flat(f, x)[:, j])
+
+    return [functools.partial(total, j=j) for j in range(_flat(f, x).shape[1])]
 
 
 def forward_over_reverse(f: Function, x: Any, v: Any) -> Any:

@@ -31,6 +31,11 @@ def in_float64() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
+def apart(function: Any) -> Any:
+    """The function, whose calls change nothing in it."""
+    return function
+
+
 def widened(function: Any) -> Any:
     """The function with its numbers in float64, or `None` where they cannot be had: here."""
     return None

@@ -19,7 +19,10 @@ def tensor(array: Array) -> torch.Tensor:
 
 def array(result: Any) -> Array:
     """What a function gives, as NumPy has it."""
-    return np.asarray(result.detach().cpu() if isinstance(result, torch.Tensor) else result)
+    if not isinstance(result, torch.Tensor):
+        return np.asarray(result)
+    result = result.detach().cpu()
+    return np.asarray(result.float() if result.dtype == torch.bfloat16 else result)
 
 
 def flat(y: torch.Tensor) -> torch.Tensor:
@@ -32,14 +35,20 @@ def in_float64() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
+def apart(function: Any) -> Any:
+    """A copy of a module, which may count its calls: batch normalisation in training does."""
+    if not isinstance(function, torch.nn.Module):
+        return function
+    try:
+        return copy.deepcopy(function)
+    except (RuntimeError, TypeError):  # of what cannot be copied, such as a tensor of a graph
+        return function
+
+
 def widened(function: Any) -> Any:
     """A copy of a module with its numbers in float64, or `None` where there is none."""
-    if not isinstance(function, torch.nn.Module):
-        return None
-    try:
-        return copy.deepcopy(function).double()
-    except (RuntimeError, TypeError):  # of what cannot be copied, such as a tensor of a graph
-        return None
+    copied = apart(function)
+    return None if copied is function else copied.double()
 
 
 def parts(function: Any) -> list[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,11 @@ def _totals(f: Function, x: torch.Tensor) -> list[Callable[[torch.Tensor], torch
     """Each output summed over the batch."""
     with torch.no_grad():
         width = _flat(f, x).shape[1]
-    return [lambda x, j=j: _flat(f, x)[:, j].sum() for j in range(width)]
+
+    def total(x: torch.Tensor, j: int) -> torch.Tensor:
+        return _flat(f, x)[:, j].sum()
+
+    return [functools.partial(total, j=j) for j in range(width)]
 
 
 def double_backward(f: Function, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
