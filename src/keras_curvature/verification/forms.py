@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines import quantities
 from keras_curvature.typing import Array
-from keras_curvature.verification.line_derivatives import Estimate
+from keras_curvature.verification.judging import JUDGEABLE
+from keras_curvature.verification.lengths import SHORTER
+from keras_curvature.verification.line_derivatives import IN_DOUBT, Estimate
 from keras_curvature.verification.sample import Sample
 from keras_curvature.verification.truth import FLOOR, LEVEL, Along, Truth, size_of
 
@@ -135,6 +137,28 @@ def _biharmonic(s: Sample) -> Form:
         weights.append(np.array([share, share]))
     rows = np.ascontiguousarray(np.broadcast_to(np.array(lines), (s.count, len(lines), d)))
     return Form(4, rows, np.concatenate(weights)[None], lambda a: a[..., None], summed=True)
+
+
+def where_shorter_agree(quantity: Quantity, truth: Truth, form: Form, s: Sample) -> Truth:
+    """The truth, in full doubt where differences over a far shorter length contradict it.
+
+    A function that waves faster than the shortest step does can look like a calm one at every step.
+    """
+    short = s.over(SHORTER)
+    other = form_of(quantity, short)
+    assert isinstance(other, Form)
+    found = truth_of(quantity, other, short, short.along()).estimate
+    found = found.times(np.array(1.0 if form.summed else SHORTER**-form.order))
+    known = truth.estimate
+    little = JUDGEABLE * truth.size[:, None]
+    with np.errstate(invalid="ignore"):
+        agreed = np.abs(known.value - found.value) <= (
+            IN_DOUBT * (known.doubt + found.doubt) + little
+        )
+    agreed |= ~np.isfinite(found.value)
+    return Truth(
+        Estimate(known.value, np.where(agreed, known.doubt, np.inf), known.rounding), truth.size
+    )
 
 
 def truth_of(quantity: Quantity, form: Form, s: Sample, along: Along) -> Truth:

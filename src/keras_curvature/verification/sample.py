@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -114,6 +114,11 @@ class Sample:
             parts.append(self.box.values(self.shaped(moved.reshape(-1, d))) @ self.mixing)
         yield from np.concatenate(parts).reshape(n, count, len(PLACES), -1).swapaxes(0, 1)
 
+    def over(self, factor: Array | float) -> Sample:
+        """The same with lines so many times as long."""
+        lines = replace(self.lines, u=self.lines.u * factor, v=self.lines.v * factor)
+        return replace(self, spread=self.spread * factor, lines=lines, known={})
+
     def one(self, example: int) -> Sample:
         """The same at one of the examples."""
         at = slice(example, example + 1)
@@ -152,12 +157,16 @@ def sample_of(box: BlackBox, x: Array, seed: int, *, few: bool) -> Sample:
     return _fitting(s, still) if still.any() else s
 
 
-def noise(s: Sample, values: object) -> Array:
-    """Standard deviation of the rounding in one value, `(k,)`."""
-    offsets = rounding_noise.offsets()
+def noise(s: Sample, values: Callable[[Array], Array], length: float = 1.0) -> Array:
+    """Standard deviation of the rounding in one value, `(k,)`; over so many times the usual line.
+
+    What does not wave over that line only: a shorter one tells rounding from fast waves, but not
+    that of float32, whose numbers lie further apart.
+    """
+    offsets = length * rounding_noise.offsets()
     x, v = s.x[:NOISY], s.lines.v[:NOISY]
     rows = x[:, None] + offsets[:, None] * v[:, None]
-    found = values(s.shaped(rows.reshape(-1, x.shape[1]))) @ s.mixing  # type: ignore[operator]
+    found = values(s.shaped(rows.reshape(-1, x.shape[1]))) @ s.mixing
     with np.errstate(invalid="ignore"):
         measured = rounding_noise.noise(found.reshape(len(x), len(offsets), -1))
     return np.where(np.isfinite(measured), measured, 0.0)
@@ -167,9 +176,7 @@ def _fitting(s: Sample, still: NDArray[np.bool_]) -> Sample:
     """The sample with inputs that do not vary moved over a length that differences can judge."""
 
     def scaled(length: float) -> Sample:
-        factor = np.where(still, length, 1.0)
-        lines = replace(s.lines, u=s.lines.u * factor, v=s.lines.v * factor)
-        return replace(s, spread=s.spread * factor, lines=lines, known={})
+        return s.over(np.where(still, length, 1.0))
 
     def along_at(length: float) -> Along:
         one = scaled(length)
