@@ -203,6 +203,14 @@ def test_the_ways_of_any_framework_are_told_right_from_wrong(way):
     assert ("cannot be cut" in " ".join(found.causes)) != WAYS[way]
 
 
+def test_a_function_is_that_of_the_framework_whose_ways_are_asked_for():
+    pytest.importorskip("torch")
+    variance = lambda x: x.var(1)  # noqa: E731, of NumPy over n, of PyTorch over n - 1
+    assert kc.verify(variance, X, claims="torch double backward").ok
+    laplacian = np.full(12, 2 * (1 - 1 / 3))
+    assert kc.verify(variance, X, claims={"laplacian": laplacian}).ok
+
+
 def normalised(dtype="float32"):
     keras.utils.set_random_seed(0)
     return keras.Sequential(
@@ -382,6 +390,9 @@ ERRORS = {
     "not a dict": (cubes, X, 3, TypeError, "must be a dict"),
     "a way": (cubes, X, "tape in the tape", ValueError, "or the name of a way"),
     "a way of others": (cubes, X, "tape in tape", ValueError, "a function of NumPy"),
+    "two functions": (
+        lambda x: x.var(1), X, ["jax.hessian", "torch double backward"], ValueError, "one function"
+    ),
     "ways of NumPy": (lambda x: np.interp(x, [0, 1], [0, 1]), X, "all", ValueError, "has none"),
     "a way to a slope": (cubes, X, {"gradient": "tape in tape"}, ValueError, "second derivatives"),
     "no direction": (cubes, X, {"directional_curvature": X}, ValueError, "function of x and v"),

@@ -78,6 +78,13 @@ class BlackBox:
         """Its values in float64 where it can be had, `(n, outputs)`."""
         return self.own(points) if self.exact is None else self._chunked(self.exact, points)
 
+    def as_given(self, framework: str) -> BlackBox:
+        """The same function, called with the tensors of another framework.
+
+        It may be another one there: `x.var(1)` of NumPy divides by n, of PyTorch by n − 1.
+        """
+        return replace(self, given=framework, framework=framework)
+
     def _once(self, points: Array) -> Array:
         found = call(self.function, self.given, points.astype(self.dtype))
         return _rows(found, len(points)).reshape(len(points), self.width).astype(np.float64)

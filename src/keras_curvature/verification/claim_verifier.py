@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,12 +84,28 @@ def verify_claims(
     box = black_box(f, x, output, batch_size)
     points = np.asarray(as_array(_leaf(x)), np.float64)
     asked = claims_of(claims, box, len(points))
+    frameworks = list(dict.fromkeys(claim.framework for claim in asked if claim.framework))
+    if box.given is None and frameworks:
+        box = box.as_given(frameworks[0])
+    _require_one_function(box, points[:NOISY], frameworks[1:])
     reason = _unfit(box, points[: 2 * NOISY], seed)
     if reason:
         sentence = f"Nothing was checked: {reason}"
         return Verification(box.name, (), (), 0.0, "", (sentence,), (), float("nan"))
     few = all(claim.framework for claim in asked)
     return _verified(sample_of(box, points, seed, few=few), asked)
+
+
+def _require_one_function(box: BlackBox, points: Array, frameworks: Sequence[str]) -> None:
+    """Raises ValueError where a function of other tensors has other values."""
+    for framework in frameworks:
+        one, other = (b.own(points) for b in (box, box.as_given(framework)))
+        if _apart(one, other) > DRIFT * np.abs(one[np.isfinite(one)]).max(initial=0.0):
+            raise ValueError(
+                f"`model` must be one function. Received: {box.name}, which has other values for "
+                f"tensors of {framework} than for those of {box.given}. Check it once for each, "
+                "with the ways of one framework at a time."
+            )
 
 
 def _leaf(x: Structure) -> Structure:
