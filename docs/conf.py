@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|Place|Derivative|Formula|Propagate)",
     ),
-    (r"py:.*", r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights)"),
+    (r"py:.*", r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights|Claims)"),
     (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers)\..*"),
 ]
 

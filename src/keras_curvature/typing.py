@@ -44,4 +44,7 @@ Shape: TypeAlias = Mapping[str | int, str | Sequence[str]]
 Units = Literal["raw", "std"]
 """`"raw"`: units of the data. `"std"`: standard deviations over the probe."""
 
+Claims: TypeAlias = Mapping[str | tuple[int, ...], Any] | str | Sequence[str]
+"""Derivatives that somebody claims, by their names: see `keras_curvature.verify`."""
+
 Array = NDArray[np.floating]

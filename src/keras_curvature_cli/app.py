@@ -134,6 +134,14 @@ ShapeOption = Annotated[
         "increasing, decreasing, linear. May be repeated.",
     ),
 ]
+Ways = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--way",
+        help="Check the backend's own second derivatives instead: a way by name, such as 'tape in "
+        "tape' or jax.hessian, or all. May be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -255,6 +263,7 @@ def verify(
     x: X = None,
     code: Code = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the examples and directions.")] = 0,
+    way: Ways = None,
     output: Output = None,
     wrt: Wrt = None,
     columns: Columns = None,
@@ -269,7 +278,7 @@ def verify(
         points = probes.read(probe, y, x)
         net, points = commands.model_for(points, model, asked, code or ())
         asked = asked.of(points)
-        found = commands.verified(net, points.x, asked, seed)
+        found = commands.verified(net, points.x, asked, seed, way or ())
         typer.echo(printing.as_json(printing.verification_data(found)) if json else str(found))
     if not found.ok:
         raise typer.Exit(FOUND)

@@ -264,12 +264,13 @@ def diagnosed(model: Any, x: Any, asked: Asked, scale: Any) -> Any:
         return kc.diagnose(model, x, scale=scale, **asked.without_engine)
 
 
-def verified(model: Any, x: Any, asked: Asked, seed: int) -> Any:
-    """The `Verification` of the derivatives of the model at the probe."""
+def verified(model: Any, x: Any, asked: Asked, seed: int, ways: Sequence[str] = ()) -> Any:
+    """The `Verification` of the derivatives of the model at the probe, or of a backend's own."""
     import keras_curvature as kc
 
+    claims = list(ways) or None
     with doing("Comparing with differences"):
-        return kc.verify(model, x, seed=seed, **asked.keywords)
+        return kc.verify(model, x, seed=seed, claims=claims, **asked.keywords)
 
 
 def apart(a: Any, b: Any, x: Any, asked: Asked) -> dict[str, float]:

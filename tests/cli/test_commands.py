@@ -243,6 +243,18 @@ def test_verify(run):
     assert data["ok"] is True
 
 
+def test_the_ways_of_the_backend_can_be_verified(run):
+    ways = {"tensorflow": "tape in tape", "jax": "jax.hessian", "torch": "torch double backward"}
+    way = ways[keras.config.backend()]
+    result = run("verify", "silu.keras", "x.npy", "--way", way, "--json")
+    assert result.exit_code == 0, result.output
+    _, hessian = json.loads(result.stdout)["checks"]
+    assert (hessian["name"], hessian["engine"], hessian["ok"]) == ("hessian", way, True)
+    refused = run("verify", "silu.keras", "x.npy", "--way", "tape", "--engine", "nested")
+    assert refused.exit_code == 2
+    assert "there is no `engine`" in refused.output
+
+
 def test_a_shape_is_asked_for_by_column_or_index_and_can_be_a_gate(run):
     """Softplus of rising weights is convex and increasing, whatever they are."""
     model = net("softplus")
@@ -379,7 +391,7 @@ def test_the_pages_have_all_commands():
         "verify",
         "compare",
     }
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 7
 
 
 MISTAKES = {

@@ -99,7 +99,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "scale_curvature": ["output", "wrt", "columns", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "columns", "engine", "batch_size", "along"],
     "diagnose": ["output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes"],
-    "verify": [*COMMON, "seed"],
+    "verify": [*COMMON, "seed", "claims"],
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
     "DerivativeOutput": ["output", "wrt", "columns", "engine", "directions", "seed", "halves"],
     "CurvaturePenalty": [

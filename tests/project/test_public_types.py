@@ -58,6 +58,7 @@ def square(points: object) -> object:
 
 report = kc.verify(square, x, seed=1)
 assert_type(report, kc.Verification)
+assert_type(kc.verify(square, x, claims={"hessian": x, (0, 1): "jax.hessian"}).digits, float | None)
 assert_type(report.ok, bool)
 assert_type(report.checks, tuple[kc.Check, ...])
 assert_type(kc.diagnose(square, x).findings, tuple[kc.Finding, ...])

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
-from keras_curvature.engines.active_backend import own_module
-from keras_curvature.engines.keras_calls import unnoticed, variables_are_elsewhere
+from keras_curvature.engines.active_backend import BACKEND, own_module
+from keras_curvature.engines.keras_calls import called, unnoticed, variables_are_elsewhere
 
 MODULES = {
     "FlatFunction": "flat_function",
@@ -42,12 +42,39 @@ MODULES = {
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["not_converted", "tensorflow_datasets", "unnoticed", "variables_are_elsewhere"]
+__all__ = [
+    "BACKEND",
+    "callables_of",
+    "called",
+    "not_converted",
+    "tensorflow_datasets",
+    "unnoticed",
+    "variables_are_elsewhere",
+    "ways_of",
+]
 
 
 def tensorflow_datasets() -> ModuleType:
     """What reads datasets of TensorFlow, on every backend: whoever has one has TensorFlow."""
     return importlib.import_module("keras_curvature.engines.tensorflow.datasets")
+
+
+FRAMEWORKS = ("tensorflow", "jax", "torch")
+"""Those with ways of their own to a second derivative, also where Keras runs on another."""
+
+
+def ways_of(framework: str) -> ModuleType:
+    """The ways of a framework to second derivatives, its `WAYS`; it may be any that is installed.
+
+    Raises:
+        ImportError: where it is not.
+    """
+    return importlib.import_module(f"keras_curvature.engines.{framework}.ways")
+
+
+def callables_of(framework: str) -> ModuleType:
+    """How functions of a framework are called from outside; it may be any that is installed."""
+    return importlib.import_module(f"keras_curvature.engines.{framework}.callables")
 
 
 F = TypeVar("F", bound=Callable[..., Any])

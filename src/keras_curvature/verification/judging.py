@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.api import BoundModel, xp
@@ -47,26 +49,65 @@ def judged(
     s: Subject, lines: Lines, name: str, answer: Answer, truth: Truth, tolerance: Tolerance
 ) -> Check:
     """Compares what the library says with what differences say."""
-    size = truth.size.reshape(-1, *[1] * (answer.value.ndim - 2))
-    error = _relative(np.abs(answer.value - truth.estimate.value), size)
+    compared = compare(answer.value, truth, tolerance)
+    return compared.check(name, answer.engine, lambda *place: _place(s, lines, *place))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Numbers against differences, place by place; arrays `(n, k, ...)`.
+
+    Attributes:
+        error: relative to the size of the quantity.
+        allowed: of it.
+        can_tell: whether differences can.
+        kinked: where they cannot because they change with the step.
+    """
+
+    error: Array
+    allowed: Array
+    can_tell: NDArray[np.bool_]
+    kinked: NDArray[np.bool_]
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Where more is off than is allowed."""
+        return self.can_tell & (self.error > self.allowed)
+
+    @property
+    def worst(self) -> tuple[int, ...]:
+        """The place that is worst against what is allowed there."""
+        none = np.full(self.error.shape, -1.0)
+        share = np.divide(self.error, self.allowed, out=none, where=self.can_tell)
+        return tuple(int(i) for i in np.unravel_index(share.argmax(), share.shape))
+
+    def check(self, name: str, engine: str, place: Callable[..., str]) -> Check:
+        """The quantity's check; `place` says in words where an index is."""
+        worst, some = self.worst, bool(self.can_tell.any())
+        return Check(
+            name=name,
+            engine=engine,
+            error=float(self.error[worst]) if some else float("nan"),
+            allowed=float(self.allowed[worst]) if some else float("nan"),
+            where=place(*worst),
+            places=self.error.size,
+            judged=int(self.can_tell.sum()),
+            at_kinks=int(self.kinked.sum()),
+            wrong=int(self.wrong.sum()),
+        )
+
+
+def compare(value: Array, truth: Truth, tolerance: Tolerance) -> Comparison:
+    """Compares numbers with what differences say, `(n, k, ...)`."""
+    size = truth.size.reshape(-1, *[1] * (value.ndim - 2))
+    with np.errstate(invalid="ignore"):
+        error = _relative(np.abs(value - truth.estimate.value), size)
     doubt = _relative(truth.estimate.doubt, size)
     rounding = _relative(truth.estimate.rounding, size)
     can_tell = doubt <= JUDGEABLE
-    error = np.where(np.isfinite(answer.value), error, np.inf)
+    error = np.where(np.isfinite(value), error, np.inf)
     allowed = tolerance.size + IN_DOUBT * doubt
-    share = np.divide(error, allowed, out=np.full(error.shape, -1.0), where=can_tell)
-    worst = np.unravel_index(share.argmax(), error.shape)
-    return Check(
-        name=name,
-        engine=answer.engine,
-        error=float(error[worst]) if can_tell.any() else float("nan"),
-        allowed=float(allowed[worst]) if can_tell.any() else float("nan"),
-        where=_place(s, lines, *map(int, worst)),
-        places=error.size,
-        judged=int(can_tell.sum()),
-        at_kinks=int((~can_tell & (rounding < doubt / 2)).sum()),
-        wrong=int((can_tell & (error > allowed)).sum()),
-    )
+    return Comparison(error, allowed, can_tell, ~can_tell & (rounding < doubt / 2))
 
 
 def _relative(numbers: Array, size: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,23 @@ def fitting(s: Subject) -> Subject:
     still = z.min(axis=0) == z.max(axis=0)
     if not still.any():
         return s
-    scaled = [_scaled(s, still, length) for length in LENGTHS]
-    found = _along(scaled[0], still)
-    for one, shorter in itertools.pairwise(scaled):
-        before, found = found, _along(shorter, still)
+    length = length_of(still, lambda length: _along(_scaled(s, still, length), still))
+    return s if length is None else _scaled(s, still, length)
+
+
+def length_of(still: NDArray[np.bool_], along_at: Callable[[float], Along]) -> float | None:
+    """The first of `LENGTHS` over which differences can judge; `None` where there is none.
+
+    Args:
+        still: which inputs do not vary.
+        along_at: what differences say along them when they are moved over a length.
+    """
+    found = along_at(LENGTHS[0])
+    for length, shorter in itertools.pairwise(LENGTHS):
+        before, found = found, along_at(shorter)
         if _agree(before, found):
-            return one
-    return s
+            return float(length)
+    return None
 
 
 def _scaled(s: Subject, still: NDArray[np.bool_], length: float) -> Subject:

@@ -8,13 +8,16 @@ import numpy as np
 
 from keras_curvature.measurement.windows import second_difference
 from keras_curvature.typing import Array
-from keras_curvature.verification.stencils import first_weights, second_weights
+from keras_curvature.verification.stencils import weights
 
 IN_DOUBT = 2.0
 """How many times its doubt a difference may be off."""
 
-ORDER = 8
-"""Of the differences: with a step of 1/32 of what a function bends over they are off by 1e-13."""
+PAIRS = 4
+"""Of values, before and behind, in a difference: first and second ones are so of order 8.
+
+With a step of 1/32 of what a function bends over they are off by 1e-13.
+"""
 
 LONGEST, HALVINGS = 0.125, 12
 """Steps, in lengths of the direction, from the longest on, each half the one before.
@@ -25,7 +28,7 @@ float32, the shortest look 1e-4 far and so pass between the kinks of most networ
 
 STEPS: Array = LONGEST * 0.5 ** np.arange(HALVINGS + 1)
 
-_MULTIPLES = np.arange(1, ORDER // 2 + 1)
+_MULTIPLES = np.arange(1, PAIRS + 1)
 _REACH = np.unique(STEPS[:, None] * _MULTIPLES)
 
 PLACES: Array = np.concatenate([[0.0], _REACH, -_REACH])
@@ -71,38 +74,38 @@ def first(values: Array, noise: Array) -> Estimate:
         values: at `PLACES`, `(lines, places, outputs)`.
         noise: rounding in one value, `(outputs,)`.
     """
-    found, coarser = (_slopes(values, order) for order in (ORDER, ORDER - 2))
-    rounding = 2 * np.abs(first_weights(ORDER)).sum() * noise / _per_step(1)
-    # A kink right in the middle is even: the mean of both slopes looks like a derivative at every
-    # step. It shows in second differences, which double when the step is halved.
-    gap = _per_step(1)[:-1] * _change(_curvatures(values, ORDER))
-    return _best(found, _change(found) + np.abs(found - coarser)[:-1] + gap, rounding)
+    return derivative(values, noise, 1)
 
 
 def second(values: Array, noise: Array) -> Estimate:
     """The second derivative in the middle of lines; arguments as for `first`."""
-    found, coarser = (_curvatures(values, order) for order in (ORDER, ORDER - 2))
-    rounding = 4 * np.abs(second_weights(ORDER)).sum() * noise / _per_step(2)
-    return _best(found, _change(found) + np.abs(found - coarser)[:-1], rounding)
+    return derivative(values, noise, 2)
 
 
-def _slopes(values: Array, order: int) -> Array:
-    """First differences, `(steps, lines, outputs)`."""
-    ahead, behind = _sides(values, order)
-    return np.einsum("j,lsjk->slk", first_weights(order), ahead - behind) / _per_step(1)
+def derivative(values: Array, noise: Array, k: int) -> Estimate:
+    """The derivative of order `k`, 1 to 4, in the middle of lines; arguments as for `first`."""
+    found, coarser = (_differences(values, k, pairs) for pairs in (PAIRS, PAIRS - 1))
+    odd = k % 2
+    rounding = (2 if odd else 4) * np.abs(weights(k, PAIRS)).sum() * noise / _per_step(k)
+    change = _change(found) + np.abs(found - coarser)[:-1]
+    if odd:
+        # A kink right in the middle is even: the mean of both slopes looks like a derivative at
+        # every step. It shows in the next differences, which double when the step is halved.
+        change += _per_step(1)[:-1] * _change(_differences(values, k + 1, PAIRS))
+    return _best(found, change, rounding)
 
 
-def _curvatures(values: Array, order: int) -> Array:
-    """Second differences, `(steps, lines, outputs)`."""
-    ahead, behind = _sides(values, order)
+def _differences(values: Array, k: int, pairs: int) -> Array:
+    """Difference quotients of order `k`, `(steps, lines, outputs)`."""
+    ahead, behind = _sides(values, pairs)
     here = values[:, None, None, 0]
-    pairs = second_difference(behind, here, ahead)
-    return np.einsum("j,lsjk->slk", second_weights(order), pairs) / _per_step(2)
+    parts = ahead - behind if k % 2 else second_difference(behind, here, ahead)
+    return np.einsum("j,lsjk->slk", weights(k, pairs), parts) / _per_step(k)
 
 
-def _sides(values: Array, order: int) -> tuple[Array, Array]:
-    """Values ahead and behind, `(lines, steps, order / 2, outputs)`."""
-    ahead = _AHEAD[:, : order // 2]
+def _sides(values: Array, pairs: int) -> tuple[Array, Array]:
+    """Values ahead and behind, `(lines, steps, pairs, outputs)`."""
+    ahead = _AHEAD[:, :pairs]
     return values[:, ahead], values[:, ahead + len(_REACH)]
 
 

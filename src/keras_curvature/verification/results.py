@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keras_curvature.engines.quantities import VALUE
-from keras_curvature.report.text import plain, wrapped
+from keras_curvature.report.text import listed, plain, wrapped
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Check:
 
     Attributes:
         name: of the quantity, as in `keras_curvature.derivatives`.
-        engine: which engine computed it.
+        engine: which engine computed it; of a claim, what it is: an array, a function or the name
+            of a way.
         error: |computed − differences| where it is worst against what is allowed there, relative
             to the largest size of the quantity at any place.
         allowed: what is allowed at that place: the tolerance, and what differences cannot tell.
@@ -61,6 +62,7 @@ class Verification:
         because: why so much.
         left_out: quantities that were not checked, and why, one sentence each.
         causes: if something is wrong, what is known of the reason, one sentence each.
+        digits: of claims, how many digits of the function's values are not rounding; else `None`.
 
     Example:
         >>> check = Check("laplacian", "taylor", 3e-8, 1e-3, "example 0", 8, 8, 0, 0)
@@ -81,6 +83,7 @@ class Verification:
     because: str
     left_out: tuple[str, ...]
     causes: tuple[str, ...]
+    digits: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -102,14 +105,21 @@ class Verification:
 
     @property
     def _not_judged(self) -> list[str]:
-        return [check.name for check in self.checks if not check.judged]
+        return [self._called(check) for check in self.checks if not check.judged]
+
+    def _called(self, check: Check) -> str:
+        """A quantity, and which claim of it: there may be several."""
+        return check.name if self.digits is None else f"{check.name} by {check.engine}"
 
     @property
     def headline(self) -> str:
         """The verdict on one line."""
-        judged = [check.name for check in self.checks if check.judged and check.name != VALUE]
+        judged = [self._called(c) for c in self.checks if c.judged and c.name != VALUE]
         if self.wrong:
-            verdict = "WRONG in " + ", ".join(check.name for check in self.wrong)
+            wrong = [self._called(check) for check in self.wrong]
+            verdict = f"WRONG in {', '.join(wrong) if self.digits is None else listed(wrong)}"
+        elif not self.checks and self.digits is not None:
+            verdict = "nothing was checked"
         elif not judged:
             verdict = "not judged: differences can tell nothing here"
         elif self._not_judged:
@@ -121,8 +131,10 @@ class Verification:
     def __str__(self) -> str:
         blocks = [
             wrapped(self.headline),
-            _table(self.checks),
-            [line for check in self.wrong for line in _worst(check)],
+            _table(self.checks, "engine" if self.digits is None else "claim")
+            if self.checks or self.digits is None
+            else [],
+            [line for check in self.wrong for line in _worst(self._called(check), check)],
             [line for cause in self.causes for line in wrapped(plain(cause), "- ")],
             self._notes(),
             [line for sentence in self.method for line in wrapped(plain(sentence), "- ")],
@@ -142,7 +154,7 @@ class Verification:
                 "a jump or a pole lies within their reach, or the function bends on a far shorter "
                 "length than the inputs vary."
             )
-        drowned = [check.name for check in self.checks if check.drowned]
+        drowned = [self._called(check) for check in self.checks if check.drowned]
         if drowned:
             sentences.append(
                 "Rounding in the model's values, or bends over less than a millionth of what the "
@@ -155,7 +167,12 @@ class Verification:
             "Errors are relative to the largest size of each quantity. Allowed are "
             f"{self.tolerance:.2g} ({self.because}) and the doubt of the differences themselves."
         )
-        return [line for note in (allowed, *self.unjudged) for line in wrapped(plain(note))]
+        notes = (
+            self.unjudged
+            if self.digits is not None and not self.checks
+            else (allowed, *self.unjudged)
+        )
+        return [line for note in notes for line in wrapped(plain(note))]
 
 
 class WrongDerivativeError(ArithmeticError):
@@ -167,12 +184,12 @@ class WrongDerivativeError(ArithmeticError):
 
     def __init__(self, verification: Verification) -> None:
         self.verification = verification
-        worst = [line for check in verification.wrong for line in _worst(check)]
+        worst = [line for check in verification.wrong for line in _worst(check.name, check)]
         super().__init__(" ".join([f"{verification.headline}.", *worst, *verification.causes]))
 
 
-def _table(checks: tuple[Check, ...]) -> list[str]:
-    rows = [("quantity", "engine", "error", "allowed", "judged")]
+def _table(checks: tuple[Check, ...], by: str) -> list[str]:
+    rows = [("quantity", by, "error", "allowed", "judged")]
     for check in checks:
         numbers = (f"{check.error:.1g}", f"{check.allowed:.1g}") if check.judged else ("–", "–")
         mark = "  WRONG" if check.wrong else ""
@@ -185,10 +202,10 @@ def _table(checks: tuple[Check, ...]) -> list[str]:
     ]
 
 
-def _worst(check: Check) -> list[str]:
+def _worst(name: str, check: Check) -> list[str]:
     return wrapped(
         plain(
-            f"{check.name} is off at {check.wrong} of {check.judged} places, most at "
+            f"{name} is off at {check.wrong} of {check.judged} places, most at "
             f"{check.where}: by {check.error:.2g} of its size."
         )
     )

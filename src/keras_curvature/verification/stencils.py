@@ -31,6 +31,21 @@ def second_weights(order: int) -> Array:
     return 2 * first_weights(order) / np.arange(1, _half(order) + 1)
 
 
+def weights(derivative: int, pairs: int) -> Array:
+    """Weights of a derivative of order 1 to 4 over so many pairs of values, see the two above.
+
+    Of the pairs of odd orders the difference is taken, of those of even orders the second one.
+    Orders 3 and 4 are of Fornberg's tables, for 3 and 4 pairs.
+    """
+    if derivative <= 2:
+        return (first_weights, second_weights)[derivative - 1](2 * pairs)
+    third = np.array(_THIRD[pairs])
+    return third if derivative == 3 else 4 * third / np.arange(1, pairs + 1)
+
+
+_THIRD = {3: (-13 / 8, 1, -1 / 8), 4: (-61 / 30, 169 / 120, -3 / 10, 7 / 240)}
+
+
 def truncation(order: int) -> float:
     """Factor of `h**order * f^(order + 2)` in the error of the second difference."""
     p = _half(order)

@@ -99,11 +99,20 @@ class Along:
 
 def along(s: Subject, directions: Array) -> Along:
     """First and second differences along lines through the examples, `(n, lines, d)`."""
-    values = _values(s, directions)
+    return along_lines(_values(s, directions), noise(s, len(directions)))
+
+
+def along_lines(values: Array, noise: Array) -> Along:
+    """First and second differences of values at `PLACES` of lines, `(n, lines, places, k)`.
+
+    Args:
+        values: the function's.
+        noise: in one value of each of the `k` outputs.
+    """
     n, count, _, k = values.shape
     here = np.abs(values[:, 0, 0])
     largest = np.where(np.isfinite(here), here, 0.0).max(axis=0)
-    rounding = np.fmax(noise(s, n), np.finfo(np.float64).eps * largest)
+    rounding = np.fmax(noise, np.finfo(np.float64).eps * largest)
     flat = values.reshape(n * count, -1, k)
     slope, curvature = (
         Estimate(*(a.reshape(n, count, k) for a in (found.value, found.doubt, found.rounding)))
@@ -129,17 +138,17 @@ def _quantities(s: Subject, lines: Lines, found_along: Along) -> dict[str, Truth
     diagonal = _axes(curvature)
     found = {
         quantities.JACOBIAN: Truth(_line(slope, 0), steepest),
-        quantities.DIRECTIONAL: Truth(along, _size(along, floor)),
-        quantities.PRODUCT: Truth(mixed, _size(mixed, floor)),
-        quantities.HESSIAN: Truth(mixed, _size(mixed, floor)),
-        quantities.DIAGONAL: Truth(diagonal, _size(diagonal, floor[:, None])),
+        quantities.DIRECTIONAL: Truth(along, size_of(along, floor)),
+        quantities.PRODUCT: Truth(mixed, size_of(mixed, floor)),
+        quantities.HESSIAN: Truth(mixed, size_of(mixed, floor)),
+        quantities.DIAGONAL: Truth(diagonal, size_of(diagonal, floor[:, None])),
     }
     if len(lines.axes) == len(s.spread):
         terms = diagonal.times(1 / spread**2)
         total = terms.sum(axis=-1)
         levels = _largest(_axes(slope).value, axis=0) / spread**2
         magnitude = Estimate(np.abs(terms.value).sum(axis=-1), total.doubt, total.rounding)
-        found[quantities.LAPLACIAN] = Truth(total, _size(magnitude, FLOOR * levels.sum(axis=-1)))
+        found[quantities.LAPLACIAN] = Truth(total, size_of(magnitude, FLOOR * levels.sum(axis=-1)))
     return found
 
 
@@ -158,7 +167,7 @@ def _largest(values: Array, axis: int | tuple[int, ...]) -> Array:
     return np.where(np.isfinite(sizes), sizes, 0.0).max(axis=axis)
 
 
-def _size(estimate: Estimate, floor: Array) -> Array:
+def size_of(estimate: Estimate, floor: Array) -> Array:
     """The largest of what is known to two digits, for each output; at least the floor."""
     sizes = np.abs(estimate.value)
     known = estimate.doubt <= 0.01 * np.maximum(sizes, floor)

@@ -14,8 +14,9 @@ from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, NotDifferentiableError, Options, bind, xp
 from keras_curvature.engines.backend import computing_in, require_eager, unobserved
-from keras_curvature.typing import Columns, Model, Output, Structure, Tensor, Wrt
+from keras_curvature.typing import Claims, Columns, Model, Output, Structure, Tensor, Wrt
 from keras_curvature.verification import answers, causes
+from keras_curvature.verification.claim_verifier import verify_claims
 from keras_curvature.verification.judging import judged, tolerance_of
 from keras_curvature.verification.lengths import fitting
 from keras_curvature.verification.results import Check, Verification
@@ -36,6 +37,7 @@ def verify(
     dtype: str | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    claims: Claims | None = None,
 ) -> Verification:
     """Checks this library's derivatives of a model against differences of its values.
 
@@ -52,8 +54,15 @@ def verify(
     Values of the graph that is differentiated are compared with those of another trace of the
     model, evaluated op by op as TensorFlow has them.
 
+    With `claims` it checks the derivatives that somebody else says, of any function from an array
+    to an array: of NumPy, TensorFlow, JAX or PyTorch, whatever Keras runs on, or a Keras model. It
+    says by how much they are off, at which example and entry, from which layer of the model on, and
+    how many digits the function's values have. Values are computed in float64 where the function
+    lets.
+
     Args:
-        model: see `keras_curvature.derivatives`, as for the other arguments.
+        model: see `keras_curvature.derivatives`, as for the other arguments. With `claims` any
+            function of one array `(batch, *input_shape)`, in which examples are independent.
         x: examples like those that matter, `(batch, *input_shape)`.
         output: which output to differentiate.
         wrt: with respect to what.
@@ -62,6 +71,13 @@ def verify(
         dtype: the narrowest dtype to evaluate in.
         batch_size: examples at a time.
         seed: of the examples and the directions.
+        claims: a dict from quantities to what is claimed. Quantities are those of
+            `keras_curvature.derivatives`, with their shapes, `"gradient"`, and tuples of inputs
+            such as `(0, 1)`. A claim is an array; a function of x (of x and v for those that hang
+            on a direction); or, of second order, the name of a framework's own way, such as
+            `"tape in tape"`, `"jax.hessian"` or `"torch double backward"`, several of them in a
+            list, or `"all"` those of the function's framework. Names alone are of the Hessian.
+            `wrt`, `columns`, `engine` and `dtype` are not for claims.
 
     Returns:
         The errors, what is allowed and why, and the verdict in `ok`, which is `False` too where
@@ -69,15 +85,26 @@ def verify(
 
     Raises:
         ValueError: as `keras_curvature.derivatives`.
-        TypeError: as `keras_curvature.derivatives`, and for a `seed` that is not an int.
+        TypeError: as `keras_curvature.derivatives`, for a `seed` that is not an int, and for
+            claims that are no numbers.
+        ImportError: for a way of a framework that is not installed.
 
     Example:
         >>> import keras, numpy as np, keras_curvature as kc
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh")])
-        >>> kc.verify(model, np.random.default_rng(0).normal(size=(16, 2))).ok
+        >>> x = np.random.default_rng(0).normal(size=(16, 2))
+        >>> kc.verify(model, x).ok
+        True
+        >>> cubic, bent = lambda x: np.sum(x**3, axis=1), lambda x: 6 * np.sum(x, axis=1)
+        >>> found = kc.verify(cubic, x, claims={"laplacian": bent})
+        >>> found.ok
         True
     """
     require_eager("verify")
+    if claims is not None:
+        _require_none(wrt=wrt, columns=columns, engine=engine, dtype=dtype)
+        _require_seed(seed)
+        return verify_claims(model, x, claims, output, batch_size, seed)
     options = Options(output, wrt, engine, dtype, batch_size, columns)
     _require_seed(seed)
     bound = bind(model, x, options)
@@ -97,6 +124,16 @@ def examine(model: Model, bound: BoundModel, options: Options, seed: int = 0) ->
             return Verification(_name(model), (), (), 0.0, "", (reason,), ())
         s = fitting(s)
         return _verified(s, lines_through(s, seed))
+
+
+def _require_none(**given: Any) -> None:
+    unused = [name for name, value in given.items() if value not in (None, "auto")]
+    if unused:
+        raise ValueError(
+            f"With `claims` there is no `{unused[0]}`: it is about what this library computes. "
+            f"Received: {unused[0]}={given[unused[0]]!r}. Leave it out; make a function of the "
+            "inputs that matter."
+        )
 
 
 def _require_seed(seed: Any) -> None:
