@@ -88,6 +88,7 @@ FUNCTIONS = {
     "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
+    "StopOnVerdict": "",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -117,7 +118,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "smooth": [],
     "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
-    "MoreDirections": [],
+    "MoreDirections": [], "StopOnVerdict": ["action", "notify", "monitor", "output", "verbose"],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
@@ -131,6 +132,7 @@ OTHERWISE = {
     "taylor.is_registered": ("NoOp", ODD), "taylor.elementwise": (np.cos, ODD),
     "taylor.linear": (0, ODD), "taylor.through": (np.cos, ODD),
     "MoreDirections": (kc.DerivativeOutput(MODEL, ["laplacian"], directions=2), ODD),
+    "StopOnVerdict": ("linear", ODD),
 }  # fmt: skip
 """What comes first where that is no model like the others', as it should be and odd ones."""
 

@@ -41,6 +41,22 @@ MOSTLY = 0.5
 KINKED = ("piecewise linear", "partly hidden")
 """Kinds of verdicts on what the exact second derivative does not see all of."""
 
+KINDS = (
+    "disconnected",
+    "stopped",
+    "not finite",
+    "one point",
+    "still straight",
+    "straight",
+    "linear",
+    "piecewise linear",
+    "partly hidden",
+    "between classes",
+    "unresolved",
+    "poor fit",
+    "smooth",
+)
+"""All kinds of verdicts."""
 
 FEW_POINTS = 10
 """Points that carry the estimated rms below which its standard error says little.

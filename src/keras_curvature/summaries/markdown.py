@@ -52,6 +52,11 @@ def of_faults(step: int, sentences: Iterable[str]) -> str:
     return f"### What went wrong up to {moment(step)}\n\n{lines}"
 
 
+def of_decision(step: int, sentence: str) -> str:
+    """What a callback did by the verdict or a finding, and why, as Markdown."""
+    return f"### Decided at {moment(step)}\n\n{escaped(sentence)}"
+
+
 def _finding(finding: Finding) -> str:
     said = (("found", finding.found), ("means", finding.meaning), ("do", finding.advice))
     sentences = [f"- **{name}:** {escaped(text)}" for name, text in said]
