@@ -127,7 +127,9 @@ class StopOnVerdict(keras.callbacks.Callback):
         self._tolerance = Tolerance(True, "StopOnVerdict")
         self._watched: CurvatureMonitor | None = None
         self.stopped_epoch, self.reason = 0, ""
-        self._begin()
+        self._last = self._first = -1
+        self._without: dict[str, int] = {}
+        self._acted: set[str] = set()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -181,10 +183,8 @@ class StopOnVerdict(keras.callbacks.Callback):
 
     def _begin(self, step: int = -1) -> None:
         """Forgets what was, at the step with which a training begins."""
-        self._last: int = step
-        self._first: int = step
-        self._without: dict[str, int] = {}
-        self._acted: set[str] = set()
+        self._last = self._first = step
+        self._without, self._acted = {}, set()
 
     @property
     def _now(self) -> CurvatureMonitor:

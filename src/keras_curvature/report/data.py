@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_curvature.measurement.change import Change
 from keras_curvature.report import terminal
-from keras_curvature.report.metrics import Meaning, meaning_of
+from keras_curvature.report.metrics import LOW_DIGITS, Meaning, meaning_of
 from keras_curvature.report.plain_data import plain_data
 from keras_curvature.report.shape import ShapeEntry
 from keras_curvature.report.text import moment, plain, wrapped
@@ -106,6 +106,15 @@ class Report:
         """All numbers but the per-feature ones, headline first."""
         shape = {f"shape/{name}": number for name, (number, _) in self.shape_numbers.items()}
         return {**self.headline, **self.reference, **shape, **self.detail}
+
+    @property
+    def first(self) -> dict[str, float]:
+        """The numbers to look at first: the headline, and `digits` where they are few.
+
+        In `headline` these would come and go, and leave holes in tables with a row for each step.
+        """
+        few = {name: n for name, n in self.detail.items() if name == "digits" and n < LOW_DIGITS}
+        return {**self.headline, **few}
 
     @property
     def shape_numbers(self) -> dict[str, tuple[float, Meaning]]:
@@ -211,7 +220,7 @@ class Report:
         features = terminal.features_of(self.curved)
         blocks = [
             [first, *wrapped(plain(self.verdict.sentence))],
-            self._lines(self.headline),
+            self._lines(self.first),
             terminal.titled("The shape that was asked for", terminal.bullets(map(str, self.shape))),
             terminal.titled("Against the known second derivatives", reference),
         ]

@@ -24,7 +24,7 @@ def of_report(report: Report) -> str:
         f"### {escaped(report.verdict.sentence)}",
         f"**{title}{output}**",
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
-        _number_table(report, {**report.headline, **report.reference}),
+        _number_table(report, {**report.first, **report.reference}),
         "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
         _feature_sentence(report.curved),
         _change_sentence(report.changes),
