@@ -99,7 +99,9 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "engine_choice": COMMON[:5],
     "scale_curvature": ["output", "wrt", "columns", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "columns", "engine", "batch_size", "along"],
-    "diagnose": ["output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes"],
+    "diagnose": [
+        "output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes", "compare_ways",
+    ],
     "verify": [*COMMON, "seed"],
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
     "DerivativeOutput": ["output", "wrt", "columns", "engine", "directions", "seed", "halves"],

@@ -18,6 +18,7 @@ KINDS = (
     "dead units",
     "flat",
     "saturated",
+    "saturated units",
     "constant",
     "underflow",
     "linear",
