@@ -88,6 +88,7 @@ FUNCTIONS = {
     "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
+    "StopOnVerdict": "",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -98,7 +99,9 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "engine_choice": COMMON[:5],
     "scale_curvature": ["output", "wrt", "columns", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "columns", "engine", "batch_size", "along"],
-    "diagnose": ["output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes"],
+    "diagnose": [
+        "output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes", "compare_ways",
+    ],
     "verify": [*COMMON, "seed", "claims"],
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
     "DerivativeOutput": ["output", "wrt", "columns", "engine", "directions", "seed", "halves"],
@@ -117,7 +120,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "smooth": [],
     "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
-    "MoreDirections": [],
+    "MoreDirections": [], "StopOnVerdict": ["action", "notify", "monitor", "output", "verbose"],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
@@ -131,6 +134,7 @@ OTHERWISE = {
     "taylor.is_registered": ("NoOp", ODD), "taylor.elementwise": (np.cos, ODD),
     "taylor.linear": (0, ODD), "taylor.through": (np.cos, ODD),
     "MoreDirections": (kc.DerivativeOutput(MODEL, ["laplacian"], directions=2), ODD),
+    "StopOnVerdict": ("linear", ODD),
 }  # fmt: skip
 """What comes first where that is no model like the others', as it should be and odd ones."""
 

@@ -24,7 +24,7 @@ def of_report(report: Report) -> str:
         f"### {escaped(report.verdict.sentence)}",
         f"**{title}{output}**",
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
-        _number_table(report, {**report.headline, **report.reference}),
+        _number_table(report, {**report.first, **report.reference}),
         "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
         _feature_sentence(report.curved),
         _change_sentence(report.changes),
@@ -50,6 +50,11 @@ def of_faults(step: int, sentences: Iterable[str]) -> str:
     """What went wrong, as Markdown: a line for each kind."""
     lines = "\n".join(f"- {escaped(said)}" for said in sentences)
     return f"### What went wrong up to {moment(step)}\n\n{lines}"
+
+
+def of_decision(step: int, sentence: str) -> str:
+    """What a callback did by the verdict or a finding, and why, as Markdown."""
+    return f"### Decided at {moment(step)}\n\n{escaped(sentence)}"
 
 
 def _finding(finding: Finding) -> str:
