@@ -26,7 +26,7 @@ TEXTS = [
 
 ORDER = (
     ("monitor",),
-    ("summaries", "verification"),
+    ("proofs", "summaries", "verification"),
     ("diagnosis", "figures", "functions"),
     ("losses", "report", "layers"),
     ("measurement",),
