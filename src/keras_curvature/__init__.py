@@ -8,6 +8,7 @@ from keras_curvature.engines import required_backend as _required  # noqa: F401,
 from keras_curvature import losses
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.enclosures.enclose import enclose
 from keras_curvature.engines.active_backend import own_module as _own_module
 from keras_curvature.engines.dispatch import EngineChoice
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate
@@ -55,6 +56,7 @@ __all__ = [
     "derivatives",
     "diagnose",
     "directional_curvature",
+    "enclose",
     "engine_choice",
     "estimate",
     "hessian",

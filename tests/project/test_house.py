@@ -30,7 +30,7 @@ ORDER = (
     ("diagnosis", "figures", "functions"),
     ("losses", "report", "layers"),
     ("measurement",),
-    ("estimates",),
+    ("enclosures", "estimates"),
     ("engines",),
     ("typing",),
 )

@@ -1,0 +1,131 @@
+"""A model traced once, ready to be enclosed over any number of boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_curvature.enclosures.interval import Interval, point
+from keras_curvature.enclosures.jet import JetBounds
+from keras_curvature.enclosures.plan import Bounds, Plan, planned
+from keras_curvature.enclosures.program import Program, read
+from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer_names
+from keras_curvature.engines.backend import computed_steps, computing_in
+from keras_curvature.typing import Array, Model, Structure
+
+AT_ONCE = 2**19
+"""Numbers of one tensor's derivatives over a chunk of boxes: 4 MiB, which caches hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encloser:
+    """A model as a function of a vector `(d,)` to a vector `(m,)`, bounded over boxes.
+
+    It holds what it needs of the weights, as they were when it was made, in float64, and shares
+    nothing that changes: several threads may call it at once.
+
+    Attributes:
+        program: what it does.
+        inputs: how the inputs lie in the vector.
+        outputs: how the outputs do.
+        widest: numbers in its largest tensor.
+    """
+
+    program: Program
+    inputs: Layout
+    outputs: Layout
+    widest: int
+
+    def __call__(
+        self, low: Array, high: Array, names: Sequence[str], v: Array | None = None
+    ) -> dict[str, Bounds]:
+        """Bounds over boxes.
+
+        Args:
+            low: the lower ends, `(boxes, d)`.
+            high: the upper ones.
+            names: quantities of the engines, see `keras_curvature.engines.quantities`.
+            v: the direction, `(d,)` or `(boxes, d)`.
+
+        Returns:
+            For each name the lower and the upper bounds, flat: `(boxes, m)`, of a jacobian and a
+            Hessian's diagonal `(boxes, m, d)`, of a Hessian `(boxes, m, d, d)`.
+        """
+        plan = planned(names, self.inputs.width)
+        each = self.widest * max(1, len(plan.directions) + len(plan.pairs.first))
+        size = max(1, AT_ONCE // each)
+        found: dict[str, list[Bounds]] = {name: [] for name in names}
+        for start in range(0, len(low), size):
+            part = slice(start, start + size)
+            along = v if v is None or v.ndim == 1 else v[part]
+            for name, bounds in self._chunk(low[part], high[part], plan, along).items():
+                found[name].append(bounds)
+        return {
+            name: (np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts]))
+            for name, parts in found.items()
+        }
+
+    def _chunk(self, low: Array, high: Array, plan: Plan, v: Array | None) -> dict[str, Bounds]:
+        d = self.inputs.width
+        rows = np.eye(d)[plan.directions][None]
+        if plan.along_v:
+            assert v is not None
+            given = np.atleast_2d(v)[:, None]
+            lead = np.broadcast_to(rows, (len(given), *rows.shape[1:]))
+            rows = np.concatenate([lead, given], axis=1)
+        sources = []
+        ends = np.cumsum(self.inputs.sizes)
+        for shape, start, end in zip(self.inputs.shapes, [0, *ends[:-1]], ends, strict=True):
+            value = Interval(*(x[:, start:end].reshape(-1, 1, *shape) for x in (low, high)))
+            slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
+            sources.append(JetBounds(value, point(slope) if rows.shape[1] else None))
+        found = self.program.run(sources, plan.pairs)
+        return plan.collected(_flat(found, self.outputs, len(low), plan), d)
+
+
+def _flat(
+    found: Sequence[JetBounds], outputs: Layout, boxes: int, plan: Plan
+) -> tuple[Interval, Interval, Interval]:
+    """The outputs side by side, with what is 0 written out."""
+
+    def joined(parts: Sequence[Interval | None], *lead: int) -> Interval:
+        ends = []
+        for side in ("lower", "upper"):
+            columns = []
+            for part, size in zip(parts, outputs.sizes, strict=True):
+                x = np.zeros(1) if part is None else getattr(part, side)
+                x = x if part is None else x.reshape(*x.shape[: len(lead)], size)
+                columns.append(np.broadcast_to(x, (*lead, size)))
+            ends.append(np.concatenate(columns, axis=-1))
+        return Interval(*ends)
+
+    return (
+        joined([j.value for j in found], boxes),
+        joined([j.slope for j in found], boxes, plan.count),
+        joined([j.bend for j in found], boxes, len(plan.pairs.first)),
+    )
+
+
+def encloser_of(model: Model, bound: BoundModel) -> Encloser:
+    """A model that was bound to an example in float64.
+
+    Raises:
+        ValueError: for an op without a rule.
+    """
+    f = bound.f
+    with computing_in(f.dtype):
+        z, rest = f.point([leaf[:1] for leaf in bound.inputs.leaves])
+        computed = computed_steps(f, z, rest, layer_names(model))
+        program = read(computed)
+    sizes = [
+        math.prod(y.shape) for step in computed.steps for y in step.outputs if hasattr(y, "shape")
+    ]
+    return Encloser(program, f.inputs, f.outputs, max([f.inputs.width, *sizes]))
+
+
+def encloser(model: Model, example: Structure, options: Options) -> Encloser:
+    """A model, as it is called on an example: the lower end of a box."""
+    return encloser_of(model, bind(model, example, options))

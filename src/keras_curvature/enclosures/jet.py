@@ -1,0 +1,124 @@
+"""Enclosures of a value, of its slopes along directions and of its second derivatives.
+
+A function of a number takes them on by the chain rule, h' = f'(u) u' and
+h_ij = f''(u) u_i u_j + f'(u) u_ij, with the range of f' and f'' over the interval that holds u; a
+linear map as it takes on numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_curvature.enclosures import interval
+from keras_curvature.enclosures.functions import Function
+from keras_curvature.enclosures.interval import Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Which second derivatives are carried: by the directions `first[p]` and `second[p]`."""
+
+    first: Any
+    second: Any
+
+    @property
+    def on_diagonal(self) -> bool:
+        """Whether all are twice along the same direction."""
+        return bool(np.array_equal(self.first, self.second))
+
+
+@dataclass(frozen=True, eq=False)
+class JetBounds:
+    """What is known of a tensor over a batch of boxes.
+
+    Attributes:
+        value: `(boxes, *shape)`.
+        slope: `(boxes, directions, *shape)`, or `None` where it is 0 or not asked for.
+        bend: second derivatives, `(boxes, pairs, *shape)`, or `None` likewise.
+    """
+
+    value: Interval
+    slope: Interval | None = None
+    bend: Interval | None = None
+
+
+def through(f: Function, u: JetBounds, pairs: Pairs) -> JetBounds:
+    """A function of each entry."""
+    value = f.range(0, u.value)
+    if u.slope is None:
+        return JetBounds(value)
+    first = f.range(1, u.value)[:, None]
+    slope = interval.multiply(first, u.slope)
+    if not len(pairs.first):
+        return JetBounds(value, slope)
+    bend = interval.multiply(f.range(2, u.value)[:, None], products(u.slope, pairs))
+    if u.bend is not None:
+        bend = interval.add(bend, interval.multiply(first, u.bend))
+    return JetBounds(value, slope, bend)
+
+
+def products(slope: Interval, pairs: Pairs) -> Interval:
+    """u_i u_j for each pair."""
+    if pairs.on_diagonal:
+        count = slope.shape[1]
+        alike = np.array_equal(pairs.first, np.arange(count))
+        return interval.square(slope if alike else slope[:, pairs.first])
+    found = interval.multiply(slope[:, pairs.first], slope[:, pairs.second])
+    same = np.flatnonzero(pairs.first == pairs.second)
+    if same.size:
+        squares = interval.square(slope[:, pairs.first[same]])
+        found.lower[:, same], found.upper[:, same] = squares.lower, squares.upper
+    return found
+
+
+def parts(jet: JetBounds) -> tuple[Interval | None, ...]:
+    """Value, slope and bend."""
+    return jet.value, jet.slope, jet.bend
+
+
+def linear(on_value: Any, on_change: Any, jet: JetBounds) -> JetBounds:
+    """What a linear map, with a constant added to it, makes of value and derivatives."""
+    slope, bend = (None if x is None else on_change(x) for x in (jet.slope, jet.bend))
+    return JetBounds(on_value(jet.value), slope, bend)
+
+
+def _sum(a: Interval | None, b: Interval | None) -> Interval | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return interval.add(a, b)
+
+
+def add(a: JetBounds, b: JetBounds) -> JetBounds:
+    """Sums."""
+    return JetBounds(interval.add(a.value, b.value), _sum(a.slope, b.slope), _sum(a.bend, b.bend))
+
+
+def negative(a: JetBounds) -> JetBounds:
+    """What is opposite."""
+    return linear(interval.negative, interval.negative, a)
+
+
+def scaled(a: JetBounds, factor: Interval) -> JetBounds:
+    """Times a factor that does not depend on the point; its shape stands behind all other axes."""
+    return linear(lambda x: interval.multiply(factor, x), lambda x: interval.multiply(factor, x), a)
+
+
+def product(a: JetBounds, b: JetBounds, pairs: Pairs) -> JetBounds:
+    """(ab)_ij = a_ij b + a_i b_j + a_j b_i + a b_ij."""
+    value = interval.multiply(a.value, b.value)
+    over_a, over_b = a.value[:, None], b.value[:, None]
+
+    def times(x: Interval | None, y: Interval | None) -> Interval | None:
+        return None if x is None or y is None else interval.multiply(x, y)
+
+    slope = _sum(times(a.slope, over_b), times(over_a, b.slope))
+    bend = _sum(times(a.bend, over_b), times(over_a, b.bend))
+    if a.slope is not None and b.slope is not None and len(pairs.first):
+        i, j = pairs.first, pairs.second
+        mixed = interval.multiply(a.slope[:, i], b.slope[:, j])
+        other = mixed if pairs.on_diagonal else interval.multiply(a.slope[:, j], b.slope[:, i])
+        bend = _sum(bend, interval.add(mixed, other))
+    return JetBounds(value, slope, bend)

@@ -1,0 +1,112 @@
+"""What a linear op does, found by having it run: numbers that it moves, or a matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_curvature.enclosures.interval import Interval
+from keras_curvature.enclosures.jet import JetBounds, Pairs, linear
+from keras_curvature.enclosures.linear_map import Matrix, Moved, matrix
+from keras_curvature.enclosures.rules import Apply, Use, as_numbers
+from keras_curvature.engines.api import xp
+from keras_curvature.typing import Array
+
+LARGEST = 2**24
+"""Entries of a matrix: 128 MiB in float64."""
+
+
+def linear_step(use: Use) -> Apply:
+    """A linear op.
+
+    Raises:
+        NotImplementedError: where it is none, or too large.
+    """
+    shapes = [tuple(use.step.inputs[i].shape) for i in use.active]
+    sizes = [math.prod(shape) for shape in shapes]
+    outputs = [tuple(y.shape) for y in use.step.outputs]
+    map_ = _map_of(use, shapes, sizes)
+    on_value = map_.value if isinstance(map_, Moved) else map_
+    ends = np.cumsum([math.prod(shape) for shape in outputs])
+
+    def apply(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
+        joined = _joined(jets, sizes)
+        found = linear(on_value, map_, joined)
+        return [_part(found, *where) for where in zip([0, *ends[:-1]], ends, outputs, strict=True)]
+
+    return apply
+
+
+def _part(found: JetBounds, start: int, end: int, shape: tuple[int, ...]) -> JetBounds:
+    """One result among all."""
+
+    def cut(x: Interval) -> Interval:
+        return x.map(lambda bound: bound[..., start:end].reshape(*bound.shape[:-1], *shape))
+
+    return linear(cut, cut, found)
+
+
+def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
+    """All entries of all inputs along one axis."""
+
+    def side_by_side(parts: Sequence[Interval | None], lead: int) -> Interval | None:
+        known = [part for part in parts if part is not None]
+        if not known:
+            return None
+        front = np.broadcast_shapes(*(part.shape[:lead] for part in known))
+        flat = []
+        for part, size in zip(parts, sizes, strict=True):
+            if part is None:
+                zero = np.zeros((*front, size))
+                flat.append(Interval(zero, zero))
+            else:
+                flat.append(
+                    Interval(
+                        part.lower.reshape(*part.shape[:lead], size),
+                        part.upper.reshape(*part.shape[:lead], size),
+                    )
+                )
+        if len(flat) == 1:
+            return flat[0]
+
+        def join(bounds: Sequence[Array]) -> Array:
+            whole = [np.broadcast_to(b, (*front, b.shape[-1])) for b in bounds]
+            return np.concatenate(whole, axis=-1)
+
+        return Interval(join([x.lower for x in flat]), join([x.upper for x in flat]))
+
+    value = side_by_side([j.value for j in jets], 1)
+    assert value is not None
+    return JetBounds(
+        value,
+        side_by_side([j.slope for j in jets], 2),
+        side_by_side([j.bend for j in jets], 2),
+    )
+
+
+def _map_of(use: Use, shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]) -> Matrix | Moved:
+    total = sum(sizes)
+
+    def run(flat: Array) -> Array:
+        inputs = list(use.step.inputs)
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        for i, part, shape in zip(use.active, parts, shapes, strict=True):
+            inputs[i] = xp.cast(xp.constant(part.reshape(shape)), use.step.inputs[i].dtype)
+        return np.concatenate([as_numbers(y).ravel() for y in use.step.again(inputs)])
+
+    rng = np.random.default_rng(0)
+    one, other = (rng.permutation(rng.uniform(1, 2, total)) for _ in range(2))
+    found, again = run(one), run(other)
+    order = np.argsort(one)
+    place = order[np.minimum(np.searchsorted(one, found, sorter=order), total - 1)]
+    moves = (one[place] == found) & (other[place] == again)
+    if (moves | (found == again)).all():
+        return Moved(np.where(moves, place, -1), np.where(moves, 0.0, found))
+    if run(np.zeros(total)).any():
+        raise NotImplementedError("adds a constant")
+    if total * len(found) > LARGEST:
+        raise NotImplementedError(f"is a matrix of {total} x {len(found)} entries")
+    weights = np.stack([run(row) for row in np.eye(total)])
+    return matrix(weights)
