@@ -27,6 +27,8 @@ from keras_curvature.functions.smooth import smooth
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput, ShapePenalty
 from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.monitor.more_directions import MoreDirections
+from keras_curvature.proofs.prove import prove
+from keras_curvature.proofs.results import ClaimProof, Counterexample, Proof
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
 from keras_curvature.verification import verify
@@ -38,6 +40,8 @@ taylor = _own_module("taylor")
 
 __all__ = [
     "Check",
+    "ClaimProof",
+    "Counterexample",
     "CurvatureMonitor",
     "CurvaturePenalty",
     "DerivativeOutput",
@@ -48,6 +52,7 @@ __all__ = [
     "Finding",
     "Kinks",
     "MoreDirections",
+    "Proof",
     "Report",
     "ShapePenalty",
     "Verdict",
@@ -69,6 +74,7 @@ __all__ = [
     "laplacian",
     "losses",
     "partial_derivative",
+    "prove",
     "scale_curvature",
     "smooth",
     "taylor",

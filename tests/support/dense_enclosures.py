@@ -52,7 +52,7 @@ class DenseEncloser:
         return {name: self._of(low, high, name) for name in names}
 
     def _of(self, low, high, name):
-        n, d = low.shape
+        d = low.shape[1]
         if name == "hessian":
             pairs = [[self._second(low, high, i, j) for j in range(d)] for i in range(d)]
             return tuple(

@@ -84,8 +84,7 @@ def _as_taken(model: Model, given: Any, what: str, called: Names | None) -> Any:
         given = _by_entry(given, what, declared[0].shape[1:], called)
     single = len(declared) == 1 or not isinstance(given, (dict, list, tuple))
     if single and not isinstance(given, Mapping):
-        given = _numbers(given, what, declared[0].shape[1:] if declared else None)
-        return given
+        return _numbers(given, what, declared[0].shape[1:] if declared else None)
     if isinstance(given, (list, tuple)) and not declared:  # a function of one array
         return _numbers(given, what, None)
     taken, declared = matched(model, dict(given) if isinstance(given, Mapping) else given)

@@ -17,7 +17,7 @@ Interval = tuple[Array, Array]
 Enclose = Callable[[Array, Array, Sequence[str]], Mapping[str, Interval]]
 """From boxes `(n, d)` and names to a lower and an upper bound of each.
 
-Names are those of the engines: of partial derivatives, `(n, m)`, and of the Hessian, `(n, m, d, d)`.
+Names are those of the engines: `(n, m)` of partial derivatives, `(n, m, d, d)` of the Hessian.
 """
 
 

@@ -106,7 +106,8 @@ class ClaimProof:
         effort = f"{self.boxes:,} box{'es' * (self.boxes != 1)}, {self.seconds:.1f} s"
         if self.verdict == PROVED:
             first = f"{PROVED}: {self.claim}{allowed}, everywhere in the box ({effort})."
-            second = f"The {self.derivative} is {self.side} {rounded(self.bound, self.side == 'at most')}."
+            bound = rounded(self.bound, up=self.side == "at most")
+            second = f"The {self.derivative} is {self.side} {bound}."
         else:
             first = (
                 f"{self.verdict}: {self.claim}{allowed}. Of the volume {self.shares} ({effort})."

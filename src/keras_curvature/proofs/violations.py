@@ -76,7 +76,7 @@ class Violations:
         x = np.concatenate(points)
         for share in (*CLOSER, None):
             upper = self.look(x)
-            if share is None or self._margins.claim.order == 2 and self.kinked:
+            if share is None or self.kinked:
                 break
             worst = x[np.argsort(upper)[:WORST]]
             moved = worst + share * width * self._random.normal(size=(AROUND, *worst.shape))
