@@ -61,7 +61,7 @@ def box_of(model: Model, low: Any, high: Any, options: Options, called: Names | 
     """
     corners = {"low": low, "high": high}
     ends = {what: _as_taken(model, given, what, called) for what, given in corners.items()}
-    _require_real(model)
+    require_real(model)
     bound = bind(model, keras.tree.map_structure(lambda leaf: leaf[None], ends["low"]), options)
     names = feature_names(called, None, bound.f.inputs)
     flat = {}
@@ -131,7 +131,7 @@ def _numbers(given: Any, what: str, shape: tuple[int | None, ...] | None) -> Arr
     return array
 
 
-def _require_real(model: Model) -> None:
+def require_real(model: Model) -> None:
     """Refuses a model of integers before anything is computed."""
     for tensor in getattr(model, "inputs", None) or []:
         dtype = keras.backend.standardize_dtype(tensor.dtype)

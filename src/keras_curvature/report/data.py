@@ -19,6 +19,8 @@ NOW = -1
 HEADLINE, ALL = "headline", "all"
 """Which numbers: those to look at first, with the errors against known ones, or every one."""
 
+PROOF = "What was proved of it, everywhere in the range of the probe"
+
 DEVIATIONS = "σ: standard deviation over the probe, of each input x and of the output y."
 
 
@@ -78,6 +80,8 @@ class Report:
         example_shape: shape of an example, where it is one array.
         hessians: what is known of each Hessian of several inputs: `"whole"`, `"diagonal"` or
             `"estimates"`.
+        proof: what was proved of its shape over the range of the probe, a few sentences for each
+            claim.
     """
 
     step: int
@@ -95,6 +99,7 @@ class Report:
     changes: Mapping[str, Change] = field(default_factory=dict)
     example_shape: tuple[int, ...] | None = None
     hessians: str = ""
+    proof: tuple[str, ...] = ()
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -175,6 +180,7 @@ class Report:
             [first, *wrapped(plain(self.verdict.sentence))],
             self._lines(self.headline),
             terminal.titled("The shape that was asked for", terminal.bullets(map(str, self.shape))),
+            terminal.titled(PROOF, terminal.bullets(self.proof)),
             terminal.titled("Against the known second derivatives", reference),
         ]
         if numbers == ALL:
