@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,21 +82,25 @@ def _as_taken(model: Model, given: Any, what: str, called: Names | None) -> Any:
     declared = list(getattr(model, "inputs", None) or [])
     if isinstance(given, Mapping) and len(declared) == 1 and list(given) != [declared[0].name]:
         given = _by_entry(given, what, declared[0].shape[1:], called)
-    single = len(declared) == 1 or not isinstance(given, (dict, list, tuple))
-    if single and not isinstance(given, Mapping):
-        return _numbers(given, what, declared[0].shape[1:] if declared else None)
-    if isinstance(given, (list, tuple)) and not declared:  # a function of one array
-        return _numbers(given, what, None)
-    taken, declared = matched(model, dict(given) if isinstance(given, Mapping) else given)
-    leaves = keras.tree.flatten(taken) if isinstance(taken, Mapping) else list(taken)
+    if len(declared) < 2 and not isinstance(given, Mapping):
+        return _shaped(_numbers(given, what), what, declared[0].shape[1:] if declared else None)
+    if not isinstance(given, (Mapping, list, tuple)):
+        raise TypeError(
+            f"`{what}` must be a dict or a list of the model's {len(declared)} inputs. Received: "
+            f"{type(given).__name__}."
+        )
+    several = given.items() if isinstance(given, Mapping) else enumerate(given)
+    arrays = {key: _numbers(part, what) for key, part in several}
+    taken, declared = matched(model, arrays if isinstance(given, Mapping) else [*arrays.values()])
+    leaves = keras.tree.flatten(taken)
     if declared and len(leaves) != len(declared):
         names = [tensor.name for tensor in declared]
         raise ValueError(
             f"`{what}` must have an entry for each of the inputs {names}. Received: {len(leaves)}."
         )
     shapes = [tensor.shape[1:] for tensor in declared] or [None] * len(leaves)
-    arrays = [_numbers(leaf, what, shape) for leaf, shape in zip(leaves, shapes, strict=True)]
-    return keras.tree.pack_sequence_as(taken, arrays)
+    shaped = [_shaped(leaf, what, shape) for leaf, shape in zip(leaves, shapes, strict=True)]
+    return keras.tree.pack_sequence_as(taken, shaped)
 
 
 def _by_entry(
@@ -115,20 +119,30 @@ def _by_entry(
     return [given[name] for name in names]
 
 
-def _numbers(given: Any, what: str, shape: tuple[int | None, ...] | None) -> Array:
-    """One array of a corner, in float64; a single number stands for all of its entries."""
+def _numbers(given: Any, what: str) -> Array:
+    """One array of a corner, in float64."""
     array = np.array(xp.to_numpy(numbers_in(given, what)), dtype=np.float64)
     if not array.size:
         raise ValueError(f"`{what}` is empty. {BETWEEN} Received: shape {array.shape}.")
-    if shape is not None and None not in shape:
-        wanted = tuple(int(size or 0) for size in shape)
-        if array.ndim and array.shape != wanted:
-            raise ValueError(
-                f"`{what}` must have the shape {wanted} of one example, without a batch, or be one "
-                f"number for all of it. {BETWEEN} Received: shape {array.shape}."
-            )
-        array = np.broadcast_to(array, wanted).copy()
     return array
+
+
+def _shaped(array: Array, what: str, shape: Sequence[int | None] | None) -> Array:
+    """An array in the shape of an example; a single number stands for all of its entries."""
+    wanted = None if shape is None or None in shape else tuple(int(size or 0) for size in shape)
+    if wanted is None:
+        if not array.ndim:
+            raise ValueError(
+                f"`{what}` must be an array of the shape of one example: how many numbers `model` "
+                f"takes it does not say. Received: {array:.6g}."
+            )
+        return array
+    if array.ndim and array.shape != wanted:
+        raise ValueError(
+            f"`{what}` must have the shape {wanted} of one example, without a batch, or be one "
+            f"number for all of it. {BETWEEN} Received: shape {array.shape}."
+        )
+    return np.broadcast_to(array, wanted).copy()
 
 
 def require_real(model: Model) -> None:

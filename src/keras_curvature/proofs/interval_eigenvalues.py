@@ -45,7 +45,7 @@ def smallest_eigenvalue(lower: Array, upper: Array) -> tuple[Array, Array]:
     beside[:, place, place] = spread[:, place, place]
     bound = (turned[:, place, place] - beside.sum(axis=2)).min(axis=1) - lost
     along = turned[:, 0, 0] + spread[:, 0, 0] + lost
-    plain = _unturned(*safe) - lost
+    plain = _unturned(*safe)
     below = np.where(known, np.maximum(bound, plain), _unturned(lower, upper))
     # No eigenvalue is smallest above an entry of the diagonal.
     entry = upper[:, place, place].min(axis=1)
@@ -57,8 +57,13 @@ def _unturned(lower: Array, upper: Array) -> Array:
     d = lower.shape[-1]
     size = np.maximum(np.abs(lower), np.abs(upper))
     size[:, np.arange(d), np.arange(d)] = 0
+    beside = size.sum(axis=2)
+    beside *= 1 + ROUNDING * d
+    diagonal = lower[:, np.arange(d), np.arange(d)]
     with np.errstate(invalid="ignore"):
-        bound = (lower[:, np.arange(d), np.arange(d)] - size.sum(axis=2)).min(axis=1)
+        # Exact where nothing stands beside the diagonal: a function of some inputs alone.
+        rows = np.where(beside == 0, diagonal, np.nextafter(diagonal - beside, -np.inf))
+        bound = rows.min(axis=1)
     return np.where(np.isnan(bound), -np.inf, bound)
 
 

@@ -34,6 +34,16 @@ is violated boxes stay open however small they are."""
 FINEST = 2.0**-40
 """Width, relative to the first box, below which none is cut: rounding is as wide."""
 
+SHORT = 2.0**-6
+"""Share of the box's width over which a change of slope the wrong way refutes a box with kinks.
+
+A kink itself has no volume; over a longer way little of a box may be to blame.
+"""
+
+ROUNDED = 0.25
+"""Share of a box's bounds that those of its middle alone may be as wide as: rounding is as wide, as
+of a second derivative that is 0 everywhere, and no smaller box is decided; a tolerance does it."""
+
 TRIED = 32
 """Boxes of a batch in whose middles a violation is looked for."""
 
@@ -95,10 +105,9 @@ class Search:
         self._width = high - low
         self._violations = Violations(margins, low, high, tolerance)
         nothing = np.zeros((0, len(low)))
-        self._first = Boxes(
-            low[None], high[None], np.array([-np.inf]), np.array([np.inf]),
-            np.full((1, len(low)), np.nan), np.zeros(1, np.int64),
-        )  # fmt: skip
+        unknown = np.full((1, len(low)), np.nan)
+        known = margins.inside(low[None], high[None])
+        self._first = Boxes(low[None], high[None], *known, unknown, np.zeros(1, np.int64))
         self._none = Boxes(
             nothing, nothing, np.zeros(0), np.zeros(0), nothing, np.zeros(0, np.int64)
         )
@@ -109,17 +118,15 @@ class Search:
 
     def sample(self) -> tuple[Violation, ...]:
         """Looks for violations at points; the worst first."""
-        lower, _ = self._inside(self._first.low, self._first.high)
         claim = self._margins.claim
-        self._violations.kinked = bool(np.isneginf(lower[0])) and claim.order == 2
-        self._violations.kinked &= not claim.joint
+        along_one = claim.order == 2 and not claim.joint
+        self._violations.kinked = along_one and bool(np.isneginf(self._first.lower[0]))
         self._violations.sample()
         return self._violations.worst()
 
     def to_blame(self) -> Array:
         """How much the width of each input adds to the bounds over the whole box, `(d,)`."""
-        lower, upper = self._inside(self._first.low, self._first.high)
-        blame = self._blamed(replace(self._first, lower=lower, upper=upper))[0]
+        blame = self._looked_at(self._first)[0][0]
         return np.where(np.isnan(blame), 0, blame)
 
     @property
@@ -169,9 +176,10 @@ class Search:
         if len(rest):
             suspect = rest.of(np.argsort(rest.lower)[:TRIED])
             self._violations.look(suspect.middle)
-            rest = replace(rest, blame=self._blamed(rest))
+        blame, fine = self._looked_at(rest)
+        rest = replace(rest, blame=blame)
         along = self._cut_along(rest)
-        fine = (rest.high - rest.low)[np.arange(len(rest)), along] <= FINEST * self._width[along]
+        fine |= (rest.high - rest.low)[np.arange(len(rest)), along] <= FINEST * self._width[along]
         halves = cut(rest.of(~fine), along[~fine])
         self._proved.add(boxes.of(holds))
         self._refuted.add(boxes.of(fails))
@@ -190,32 +198,42 @@ class Search:
         return np.concatenate(lower), np.concatenate(upper)
 
     def _fails_across(self, boxes: Boxes, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Where the slope changes the wrong way on every line through the box."""
+        """Where the slope changes the wrong way on every line through the box, over a short way."""
         fails = np.zeros(len(boxes), bool)
+        (i,) = self._margins.claim.inputs
+        rows = rows & (boxes.high[:, i] - boxes.low[:, i] <= SHORT * self._width[i])
         if rows.any():
             some = boxes.of(rows)
             _, upper = self._margins.between(some.low, some.high)
             fails[rows] = upper < -self._tolerance
         return fails
 
-    def _blamed(self, boxes: Boxes) -> Array:
-        """How much narrower the bounds are with each input held at its middle."""
-        blame = boxes.blame.copy()
+    def _looked_at(self, boxes: Boxes) -> tuple[Array, NDArray[np.bool_]]:
+        """Looks at some from near, with each input held at its middle, and with all of them.
+
+        Returns:
+            How much narrower the bounds are with each input held, `(n, d)`, and where nothing but
+            rounding makes them wide.
+        """
+        blame, rounded = boxes.blame.copy(), np.zeros(len(boxes), bool)
         active = np.flatnonzero(self._width > 0)
         rows = np.flatnonzero(boxes.cuts % LOOKED_AT == 0)
-        if len(active) < 2 or not len(rows):
-            return blame
-        some = boxes.of(rows)
-        low, high = (np.repeat(part[None], len(active), axis=0) for part in (some.low, some.high))
-        each = np.arange(len(active))
-        low[each, :, active] = high[each, :, active] = some.middle[:, active].T
+        if not len(rows):
+            return blame, rounded
+        some, alone = boxes.of(rows), len(active) > 1
+        held = [[i] for i in active] * alone + [active.tolist()]
+        low, high = (np.repeat(part[None], len(held), axis=0) for part in (some.low, some.high))
+        for k, inputs in enumerate(held):
+            low[k][:, inputs] = high[k][:, inputs] = some.middle[:, inputs]
         d = low.shape[-1]
         lower, upper = self._inside(low.reshape(-1, d), high.reshape(-1, d))
         self._enclosed += lower.size
         with np.errstate(invalid="ignore"):
-            held = (upper - lower).reshape(len(active), -1)
-            blame[np.ix_(rows, active)] = ((some.upper - some.lower) - held).T
-        return blame
+            widths = (upper - lower).reshape(len(held), -1)
+            whole = some.upper - some.lower
+            blame[np.ix_(rows, active[: len(held) - 1])] = (whole - widths[:-1]).T
+            rounded[rows] = np.isfinite(widths[-1]) & (widths[-1] >= ROUNDED * whole)
+        return blame, rounded
 
     def _cut_along(self, boxes: Boxes) -> NDArray[np.integer]:
         """The input that is most to blame; where none is, the one that is widest."""
