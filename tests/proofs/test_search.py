@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,7 +35,7 @@ def network(activation, inputs=2, widths=(6,)):
     return DenseEncloser(
         [
             (1.2 * RNG.normal(size=pair) / np.sqrt(pair[0]), 0.3 * RNG.normal(size=pair[1]))
-            for pair in zip(sizes, sizes[1:], strict=False)
+            for pair in itertools.pairwise(sizes)
         ],
         activation,
     )
