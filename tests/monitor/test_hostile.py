@@ -88,6 +88,7 @@ FUNCTIONS = {
     "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
+    "prove": "lhc",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -105,13 +106,14 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "CurvaturePenalty": [
         "scale", "directions", "seed", "output", "wrt", "columns", "engine", "metric_name",
     ],
+    "prove": ["tolerance", "seconds", "output", "feature_names", "verbose"],
     "ShapePenalty": [
-        "strength", "scale", "feature_names", "seed", "output", "wrt", "columns", "engine",
+        "strength", "scale", "feature_names", "points", "seed", "output", "wrt", "columns", "engine",
         "metric_name",
     ],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "logs", "freq", "feature_names", "name", "on_error",
-        "verify", "directions", "vocabulary", "model", "shape", "maps",
+        "verify", "directions", "vocabulary", "model", "shape", "maps", "prove",
     ],
     "kinks": ["output"],
     "smooth": [],
@@ -123,6 +125,7 @@ RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - 
 USUAL = {
     "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
     "f": lambda x, y: y, "p": {0: "convex"}, "b": (0, 1),
+    "l": [-2.0, -2.0], "h": [2.0, 1.0], "c": {0: 9.0},
 }  # fmt: skip
 LAYERS = ("DerivativeOutput", "CurvaturePenalty", "ShapePenalty")
 OTHERWISE = {
