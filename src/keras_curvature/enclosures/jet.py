@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_curvature.enclosures import interval
-from keras_curvature.enclosures.functions import Function
+from keras_curvature.enclosures.functions import HasRange
 from keras_curvature.enclosures.interval import Interval
 
 
@@ -45,19 +45,20 @@ class JetBounds:
     bend: Interval | None = None
 
 
-def through(f: Function, u: JetBounds, pairs: Pairs) -> JetBounds:
+def through(f: HasRange, u: JetBounds, pairs: Pairs) -> JetBounds:
     """A function of each entry."""
-    value = f.range(0, u.value)
+    order = 0 if u.slope is None else 1 + bool(len(pairs.first))
+    ranges = f.ranges(u.value, order)
     if u.slope is None:
-        return JetBounds(value)
-    first = f.range(1, u.value)[:, None]
+        return JetBounds(ranges[0])
+    first = ranges[1][:, None]
     slope = interval.multiply(first, u.slope)
-    if not len(pairs.first):
-        return JetBounds(value, slope)
-    bend = interval.multiply(f.range(2, u.value)[:, None], products(u.slope, pairs))
+    if order == 1:
+        return JetBounds(ranges[0], slope)
+    bend = interval.multiply(ranges[2][:, None], products(u.slope, pairs))
     if u.bend is not None:
         bend = interval.add(bend, interval.multiply(first, u.bend))
-    return JetBounds(value, slope, bend)
+    return JetBounds(ranges[0], slope, bend)
 
 
 def products(slope: Interval, pairs: Pairs) -> Interval:
@@ -85,7 +86,8 @@ def linear(on_value: Any, on_change: Any, jet: JetBounds) -> JetBounds:
     return JetBounds(on_value(jet.value), slope, bend)
 
 
-def _sum(a: Interval | None, b: Interval | None) -> Interval | None:
+def sum_of(a: Interval | None, b: Interval | None) -> Interval | None:
+    """Of what may be 0."""
     if a is None or b is None:
         return b if a is None else a
     return interval.add(a, b)
@@ -93,7 +95,9 @@ def _sum(a: Interval | None, b: Interval | None) -> Interval | None:
 
 def add(a: JetBounds, b: JetBounds) -> JetBounds:
     """Sums."""
-    return JetBounds(interval.add(a.value, b.value), _sum(a.slope, b.slope), _sum(a.bend, b.bend))
+    return JetBounds(
+        interval.add(a.value, b.value), sum_of(a.slope, b.slope), sum_of(a.bend, b.bend)
+    )
 
 
 def negative(a: JetBounds) -> JetBounds:
@@ -114,11 +118,11 @@ def product(a: JetBounds, b: JetBounds, pairs: Pairs) -> JetBounds:
     def times(x: Interval | None, y: Interval | None) -> Interval | None:
         return None if x is None or y is None else interval.multiply(x, y)
 
-    slope = _sum(times(a.slope, over_b), times(over_a, b.slope))
-    bend = _sum(times(a.bend, over_b), times(over_a, b.bend))
+    slope = sum_of(times(a.slope, over_b), times(over_a, b.slope))
+    bend = sum_of(times(a.bend, over_b), times(over_a, b.bend))
     if a.slope is not None and b.slope is not None and len(pairs.first):
         i, j = pairs.first, pairs.second
         mixed = interval.multiply(a.slope[:, i], b.slope[:, j])
         other = mixed if pairs.on_diagonal else interval.multiply(a.slope[:, j], b.slope[:, i])
-        bend = _sum(bend, interval.add(mixed, other))
+        bend = sum_of(bend, interval.add(mixed, other))
     return JetBounds(value, slope, bend)

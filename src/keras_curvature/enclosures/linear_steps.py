@@ -10,7 +10,7 @@ import numpy as np
 from keras_curvature.enclosures.interval import Interval
 from keras_curvature.enclosures.jet import JetBounds, Pairs, linear
 from keras_curvature.enclosures.linear_map import Matrix, Moved, matrix
-from keras_curvature.enclosures.rules import Apply, Use, as_numbers
+from keras_curvature.enclosures.use import Apply, Use
 from keras_curvature.engines.api import xp
 from keras_curvature.typing import Array
 
@@ -88,13 +88,12 @@ def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
 
 def _map_of(use: Use, shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]) -> Matrix | Moved:
     total = sum(sizes)
+    tensors = [use.step.inputs[i] for i in use.active] + list(use.step.outputs)
+    if not all(xp.is_real(x.dtype) and xp.is_numeric(x.dtype) for x in tensors):
+        raise NotImplementedError("is of something else than real numbers")
 
     def run(flat: Array) -> Array:
-        inputs = list(use.step.inputs)
-        parts = np.split(flat, np.cumsum(sizes)[:-1])
-        for i, part, shape in zip(use.active, parts, shapes, strict=True):
-            inputs[i] = xp.cast(xp.constant(part.reshape(shape)), use.step.inputs[i].dtype)
-        return np.concatenate([as_numbers(y).ravel() for y in use.step.again(inputs)])
+        return use.run(*np.split(flat, np.cumsum(sizes)[:-1]))
 
     rng = np.random.default_rng(0)
     one, other = (rng.permutation(rng.uniform(1, 2, total)) for _ in range(2))
