@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_curvature.enclosures import higher_derivatives
 from keras_curvature.enclosures.error_function import bell, erf, erfc
 from keras_curvature.enclosures.functions import Break, Function, Periodic
 from keras_curvature.typing import Array
@@ -132,6 +133,7 @@ SMOOTH: dict[str, Function] = {
     "sigmoid": Function(
         (sigmoid, _bump, lambda x: -_bump(x) * np.tanh(x / 2)),
         ((), (0.0,), (-2 * ROOT_3, 2 * ROOT_3)),
+        higher=higher_derivatives.SIGMOID,
     ),
     "silu": Function(
         (
@@ -148,7 +150,9 @@ SMOOTH: dict[str, Function] = {
     ),
     "sin": Periodic((0.0, 0.5, 1.0)),
     "sinh": Function((np.sinh, np.cosh, np.sinh), ((), (0.0,), ())),
-    "softplus": Function((softplus, sigmoid, _bump), ((), (), (0.0,))),
+    "softplus": Function(
+        (softplus, sigmoid, _bump), ((), (), (0.0,)), higher=higher_derivatives.SOFTPLUS
+    ),
     "softsign": Function(
         (
             lambda x: x / (1 + np.abs(x)),
@@ -161,10 +165,15 @@ SMOOTH: dict[str, Function] = {
     "sqrt": Function(
         (np.sqrt, lambda x: 0.5 / np.sqrt(x), lambda x: -0.25 * x**-1.5), domain=(0.0, np.inf)
     ),
-    "square": Function((np.square, lambda x: 2 * x, _full(2.0)), ((0.0,), (), ())),
+    "square": Function(
+        (np.square, lambda x: 2 * x, _full(2.0)),
+        ((0.0,), (), ()),
+        higher=higher_derivatives.SQUARE,
+    ),
     "tanh": Function(
         (np.tanh, _sech2, lambda x: -2 * np.tanh(x) * _sech2(x)),
         ((), (0.0,), (-ROOT_3, ROOT_3)),
+        higher=higher_derivatives.TANH,
     ),
 }
 

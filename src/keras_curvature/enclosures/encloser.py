@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_curvature.enclosures.interval import Interval, point
-from keras_curvature.enclosures.jet import JetBounds
+from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.plan import Bounds, Plan, planned
 from keras_curvature.enclosures.program import Program, read
+from keras_curvature.enclosures.taylor_model import box_model
 from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer_names
 from keras_curvature.engines.backend import computed_steps, computing_in
 from keras_curvature.typing import Array, Model, Structure
@@ -32,12 +34,14 @@ class Encloser:
         inputs: how the inputs lie in the vector.
         outputs: how the outputs do.
         widest: numbers in its largest tensor.
+        is_smooth: whether Taylor models go through all of it.
     """
 
     program: Program
     inputs: Layout
     outputs: Layout
     widest: int
+    is_smooth: bool = False
 
     def __call__(
         self, low: Array, high: Array, names: Sequence[str], v: Array | None = None
@@ -54,21 +58,38 @@ class Encloser:
             For each name the lower and the upper bounds, flat: `(boxes, m)`, of a jacobian and a
             Hessian's diagonal `(boxes, m, d)`, of a Hessian `(boxes, m, d, d)`.
         """
+        found = self._bounds(low, high, names, v)
+        model = box_model(low[:1], high[:1]) if self.is_smooth else None
+        if model is None:
+            return found
+        near = self._bounds(low, high, names, v, model.coordinates.terms)
+        return {
+            name: (np.maximum(found[name][0], a), np.minimum(found[name][1], b))
+            for name, (a, b) in near.items()
+        }
+
+    def _bounds(
+        self, low: Array, high: Array, names: Sequence[str], v: Array | None, terms: int = 0
+    ) -> dict[str, Bounds]:
+        """By intervals, or by Taylor models of so many terms."""
         plan = planned(names, self.inputs.width)
         each = self.widest * max(1, len(plan.directions) + len(plan.pairs.first))
-        size = max(1, AT_ONCE // each)
+        size = max(1, AT_ONCE // (each * max(1, terms)))
         found: dict[str, list[Bounds]] = {name: [] for name in names}
         for start in range(0, len(low), size):
             part = slice(start, start + size)
             along = v if v is None or v.ndim == 1 else v[part]
-            for name, bounds in self._chunk(low[part], high[part], plan, along).items():
+            for name, bounds in self._chunk(low[part], high[part], plan, along, terms).items():
                 found[name].append(bounds)
         return {
             name: (np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts]))
             for name, parts in found.items()
         }
 
-    def _chunk(self, low: Array, high: Array, plan: Plan, v: Array | None) -> dict[str, Bounds]:
+    def _chunk(
+        self, low: Array, high: Array, plan: Plan, v: Array | None, terms: int
+    ) -> dict[str, Bounds]:
+        model = box_model(low, high) if terms else None
         d = self.inputs.width
         rows = np.eye(d)[plan.directions][None]
         if plan.along_v:
@@ -79,7 +100,8 @@ class Encloser:
         sources = []
         ends = np.cumsum(self.inputs.sizes)
         for shape, start, end in zip(self.inputs.shapes, [0, *ends[:-1]], ends, strict=True):
-            value = Interval(*(x[:, start:end].reshape(-1, 1, *shape) for x in (low, high)))
+            box: Interval = Interval(low, high) if model is None else model
+            value = box[:, start:end].map(lambda x, s=shape: x.reshape(-1, 1, *s))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
             sources.append(JetBounds(value, point(slope) if rows.shape[1] else None))
         found = self.program.run(sources, plan.pairs)
@@ -123,7 +145,25 @@ def encloser_of(model: Model, bound: BoundModel) -> Encloser:
     sizes = [
         math.prod(y.shape) for step in computed.steps for y in step.outputs if hasattr(y, "shape")
     ]
-    return Encloser(program, f.inputs, f.outputs, max([f.inputs.width, *sizes]))
+    found = Encloser(program, f.inputs, f.outputs, max([f.inputs.width, *sizes]))
+    return dataclasses.replace(found, is_smooth=_is_smooth(program, f.inputs))
+
+
+def _is_smooth(program: Program, inputs: Layout) -> bool:
+    """Whether Taylor models go through all of it, as they do through a box of its inputs."""
+    d = inputs.width
+    unit = np.zeros((1, d)), np.zeros((1, d))
+    unit[1][0, 0] = 1.0
+    model = box_model(*unit)
+    if model is None:
+        return False
+    ends = np.cumsum(inputs.sizes)
+    given = [
+        JetBounds(model[:, start:end].map(lambda x, s=shape: x.reshape(-1, 1, *s)))
+        for shape, start, end in zip(inputs.shapes, [0, *ends[:-1]], ends, strict=True)
+    ]
+    nothing = np.zeros(0, int)
+    return all(y.value.has_terms for y in program.run(given, Pairs(nothing, nothing)))
 
 
 def encloser(model: Model, example: Structure, options: Options) -> Encloser:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.enclosures.interval import Interval, outward
+from keras_curvature.enclosures.taylor_model import Higher, TaylorModel
 from keras_curvature.typing import Array
 
 Real = Callable[[Array], Array]
@@ -70,6 +71,7 @@ class Function:
             function in the place of these where it is no straight line.
         beyond: a place beyond which a backend takes a limit in the place of the function: the
             place, how far that may be off, its slope, and its second derivative.
+        higher: its higher derivatives, where Taylor models go through.
     """
 
     derivatives: tuple[Real, Real, Real]
@@ -81,9 +83,12 @@ class Function:
     is_exact: bool = False
     branches: tuple[tuple[float, float, Function | None], ...] = ()
     beyond: tuple[float, float, float, float] | None = None
+    higher: Higher | None = None
 
     def ranges(self, x: Interval, highest: int) -> list[Interval]:
         """The ranges of f, f', … up to an order over intervals."""
+        if self.higher is not None and isinstance(x, TaylorModel):
+            return self.higher.ranges(x, highest)
         return [self.range(order, x) for order in range(highest + 1)]
 
     def range(self, order: int, x: Interval) -> Interval:

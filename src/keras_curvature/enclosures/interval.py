@@ -31,6 +31,9 @@ class Interval:
     lower: Array
     upper: Array
 
+    has_terms = False
+    """Whether it knows how it depends on the place in the box: see `taylor_model`."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of either array."""
@@ -42,6 +45,22 @@ class Interval:
 
     def __getitem__(self, key: Any) -> Interval:
         return Interval(self.lower[key], self.upper[key])
+
+    def plus(self, other: Interval) -> Interval:
+        """A sum, of what has terms."""
+        raise NotImplementedError
+
+    def times(self, other: Interval) -> Interval:
+        """A product, of what has terms."""
+        raise NotImplementedError
+
+    def opposite(self) -> Interval:
+        """With the other sign, of what has terms."""
+        raise NotImplementedError
+
+    def linear_map(self, function: Callable[[Interval], Interval]) -> Interval:
+        """A linear map that acts on the last axis, of what has terms."""
+        raise NotImplementedError
 
 
 def point(x: Array) -> Interval:
@@ -72,11 +91,15 @@ def outward(lower: Array, upper: Array, units: float = 1.0) -> Interval:
 
 def add(a: Interval, b: Interval) -> Interval:
     """Sums."""
+    if a.has_terms or b.has_terms:
+        return a.plus(b) if a.has_terms else b.plus(a)
     return outward(a.lower + b.lower, a.upper + b.upper)
 
 
 def negative(a: Interval) -> Interval:
     """What is opposite."""
+    if a.has_terms:
+        return a.opposite()
     return Interval(-a.upper, -a.lower)
 
 
@@ -96,6 +119,8 @@ def _times(a: Array, b: Array) -> Array:
 
 def multiply(a: Interval, b: Interval) -> Interval:
     """Products."""
+    if a.has_terms or b.has_terms:
+        return a.times(b) if a.has_terms else b.times(a)
     if b.lower is b.upper:
         a, b = b, a
     if a.lower is a.upper:  # points on one side
@@ -117,6 +142,8 @@ def multiply(a: Interval, b: Interval) -> Interval:
 
 def square(a: Interval) -> Interval:
     """Squares."""
+    if a.has_terms:
+        return a.times(a)
     one, other = a.lower * a.lower, a.upper * a.upper
     lower = np.minimum(one, other)
     lower[(a.lower <= 0) & (a.upper >= 0)] = 0.0

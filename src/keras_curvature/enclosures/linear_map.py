@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.enclosures.interval import Interval
+from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.typing import Array
 
 UNIT = 2.0**-53
@@ -38,6 +38,8 @@ class Matrix:
 
     def __call__(self, x: Interval) -> Interval:
         """Bounds of the products: each weight takes the end that its sign says."""
+        if x.has_terms:
+            return x.linear_map(self)
         if x.lower is x.upper and np.isfinite(x.lower).all():
             weights = self.positive + self.negative
             found = x.lower @ weights
@@ -114,6 +116,9 @@ class Moved:
 
     def value(self, x: Interval) -> Interval:
         """With the constants."""
+        if x.has_terms:
+            held = np.where(self.source < 0, self.constants, 0.0)
+            return x.map(self._move).plus(point(held))
         found = self(x)
         held = self.source < 0
         if held.any():

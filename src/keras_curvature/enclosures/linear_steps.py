@@ -61,6 +61,8 @@ def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
             if part is None:
                 zero = np.zeros((*front, size))
                 flat.append(Interval(zero, zero))
+            elif len(parts) == 1:
+                flat.append(part.map(lambda x, n=size: x.reshape(*x.shape[:lead], n)))
             else:
                 flat.append(
                     Interval(

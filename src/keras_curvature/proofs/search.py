@@ -21,10 +21,10 @@ CHUNK = 512
 BATCH_SECONDS = 0.25
 """What a batch should take: after it the clock is looked at, and Ctrl-C is obeyed."""
 
-LOOKED_AT = 3
+LOOKED_AT = 5
 """Cuts after which it is looked at again which input's width is to blame for the bounds.
 
-That takes an enclosure for each input, and a box has eight descendants then.
+That takes an enclosure for each input and one more, and a box has 32 descendants then.
 """
 
 ENOUGH = 1e-3
