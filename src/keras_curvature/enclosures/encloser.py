@@ -82,7 +82,8 @@ class Encloser:
             value = Interval(*(x[:, start:end].reshape(-1, 1, *shape) for x in (low, high)))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
             sources.append(JetBounds(value, point(slope) if rows.shape[1] else None))
-        found = self.program.run(sources, plan.pairs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)
 
 
