@@ -100,10 +100,10 @@ def contracted(use: Use, form: Contraction, sizes: dict[str, int]) -> Apply:
             return _by_matrix(use.constant(1), form, sizes)
     first = _arranged(form.first, form.batch, form.rows(), form.inner)
     second = _arranged(form.second, form.batch, form.inner, form.swapped().rows())
-    constant = [None, None]
-    for i, arrange in enumerate((first, second)):
-        if i not in use.active:
-            constant[i] = interval.point(arrange(use.constant(i), 0)[None])  # type: ignore[call-overload]
+    constant = [
+        None if i in use.active else interval.point(arrange(use.constant(i), 0)[None])
+        for i, arrange in enumerate((first, second))
+    ]
 
     def times(a: Interval, b: Interval, lead: int) -> Interval:
         return _product(a, b).map(lambda x: shaped(x, lead))

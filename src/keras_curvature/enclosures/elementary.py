@@ -49,7 +49,7 @@ def _full(y: float) -> Callable[[Array], Array]:
     return lambda x: np.full_like(x, y)
 
 
-SMOOTH: dict[str, Function] = {
+SMOOTH: dict[str, Function | Periodic] = {
     "asinh": Function(
         (np.arcsinh, lambda x: 1 / np.hypot(1, x), lambda x: -x / np.hypot(1, x) ** 3),
         ((), (0.0,), (-ROOT_HALF, ROOT_HALF)),

@@ -104,7 +104,8 @@ class Encloser:
             value = box[:, start:end].map(lambda x, s=shape: x.reshape(-1, 1, *s))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
             sources.append(JetBounds(value, point(slope) if rows.shape[1] else None))
-        found = self.program.run(sources, plan.pairs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)
 
 

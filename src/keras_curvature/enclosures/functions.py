@@ -143,6 +143,15 @@ def _reach(lower: Array, upper: Array, where: NDArray[np.bool_], value: float) -
         np.maximum(upper, value, out=upper, where=where)
 
 
+SINES: dict[float, Real] = {
+    0.0: np.sin,
+    0.5: np.cos,
+    1.0: lambda x: -np.sin(x),
+    1.5: lambda x: -np.cos(x),
+}
+"""By how many times pi more."""
+
+
 @dataclass(frozen=True)
 class Periodic:
     """The sine and its derivatives, each a sine of the number and so many times pi more."""
@@ -154,12 +163,7 @@ class Periodic:
         return [self._range(self.phases[order], x) for order in range(highest + 1)]
 
     def _range(self, phase: float, x: Interval) -> Interval:
-        function: Real = {
-            0.0: np.sin,
-            0.5: np.cos,
-            1.0: lambda x: -np.sin(x),
-            1.5: lambda x: -np.cos(x),
-        }[phase]
+        function = SINES[phase]
         with np.errstate(all="ignore"):
             one, other = function(x.lower), function(x.upper)
             lower, upper = np.minimum(one, other), np.maximum(one, other)

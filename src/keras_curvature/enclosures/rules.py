@@ -67,7 +67,7 @@ def _params(use: Use) -> Mapping[str, object]:
 
 
 def _leaky(use: Use) -> HasRange:
-    slope = use.param("alpha", None) or use.param("negative_slope", None)
+    slope = use.param("alpha", use.param("negative_slope", None))
     return elementary.bent(use.number(1, 0.01) if slope is None else float(slope), 1.0)
 
 
@@ -155,7 +155,7 @@ WORDS: dict[str, Word] = {
     "notequal": Word("ne"),
     "lt": Word("lt"),
     "le": Word("le"),
-    "select": Word("select", order=(0, 1, 2)),
+    "select": Word("select", order=(0, 1, 2)),  # TensorFlow's
     "select_n": Word("select", order=(0, 2, 1)),
     "selectv2": Word("select", order=(0, 1, 2)),
     "where": Word("select", order=(0, 1, 2)),
@@ -170,6 +170,8 @@ def word_of(use: Use) -> Word | None:
     if use.type in ("max", "min"):  # TensorFlow's has the axes for another input
         pair = len(use.step.inputs) == 2 and use.step.op.type == use.type
         return Word(f"{use.type}imum") if pair else None
+    if use.step.op.type == "select":  # PyTorch's picks an index
+        return None
     return WORDS.get(use.type)
 
 
@@ -192,6 +194,11 @@ def held(x: Array) -> JetBounds:
     return JetBounds(point(x[None]))
 
 
+def _alpha(use: Use) -> float:
+    """The factor that PyTorch's sums have for their second term."""
+    return float(_params(use).get("alpha", 1))  # type: ignore[arg-type]
+
+
 def by_word(use: Use, word: Word) -> Apply:
     """A function of numbers, entry by entry."""
     if word.function is not None:
@@ -199,6 +206,8 @@ def by_word(use: Use, word: Word) -> Apply:
         return lambda jets, pairs: [jet.through(function, jets[0], pairs)]
     if word.name == "neg":
         return lambda jets, pairs: [jet.negative(jets[0])]
+    if use.param("rounding_mode", None) is not None or _alpha(use) != 1:
+        raise NotImplementedError("rounds, or has a factor")
     ndim = len(use.shape)
     same = len({use.step.reads[i] for i in use.active}) == 1
     given = [None if i in use.active else aligned(held(use.constant(i)), ndim) for i in word.order]
@@ -238,18 +247,15 @@ def finite(use: Use) -> Apply:
 
 def all_of(use: Use) -> Apply:
     """Whether conditions hold everywhere; taken to be open where they are not known to."""
-    shape = use.shape
 
     def apply(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
         x = jets[0].value
+        ends = []
         axes = tuple(range(1, len(x.shape)))
-        sure = np.ones((len(x.lower), *shape)) * x.lower.min(axis=axes).reshape(
-            -1, *(1,) * len(shape)
-        )
-        most = np.ones((len(x.lower), *shape)) * x.upper.max(axis=axes).reshape(
-            -1, *(1,) * len(shape)
-        )
-        return [JetBounds(Interval(sure, most))]
+        for whole in (x.lower.min(axis=axes), x.upper.max(axis=axes)):
+            shape = (len(whole), *use.shape)
+            ends.append(np.broadcast_to(whole.reshape(-1, *(1,) * len(use.shape)), shape))
+        return [JetBounds(Interval(ends[0], ends[1]))]
 
     return apply
 

@@ -134,5 +134,5 @@ def known(tree: Any) -> HasRange | None:
     for pattern, function in FORMULAS:
         found: dict[str, float] = {}
         if matched(pattern, tree, found):
-            return function(**found)  # type: ignore[no-any-return]
+            return function(**found)
     return None

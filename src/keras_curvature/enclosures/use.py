@@ -41,7 +41,12 @@ class Use:
 
     def constant(self, index: int) -> Array:
         """An input that does not depend on the point."""
-        return as_numbers(self.step.inputs[index])
+        if index < len(self.step.inputs):
+            return as_numbers(self.step.inputs[index])
+        other = self.param("other", None)  # a number that PyTorch has for no input
+        if other is None:
+            raise NotImplementedError("lacks an input")
+        return as_numbers(other)
 
     def number(self, index: int, default: float | None = None) -> float:
         """An input that is one number everywhere.
