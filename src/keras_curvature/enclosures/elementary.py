@@ -90,6 +90,7 @@ SMOOTH: dict[str, Function | Periodic] = {
         ),
         ((-0.75179152469356445746,), (-math.sqrt(2), math.sqrt(2)), (-2.0, 0.0, 2.0)),
         noise=(2.0, 4.0, 4.0),
+        higher=higher_derivatives.GELU,
     ),
     "log": Function((np.log, lambda x: 1 / x, lambda x: -1 / (x * x)), domain=(0.0, np.inf)),
     "log10": Function(
@@ -147,6 +148,7 @@ SMOOTH: dict[str, Function | Periodic] = {
             (-3.435840993535110689, 0.0, 3.435840993535110689),
         ),
         noise=(0.0, 8.0, 8.0),
+        higher=higher_derivatives.SILU,
     ),
     "sin": Periodic((0.0, 0.5, 1.0)),
     "sinh": Function((np.sinh, np.cosh, np.sinh), ((), (0.0,), ())),

@@ -58,7 +58,7 @@ class Interval:
         """With the other sign, of what has terms."""
         raise NotImplementedError
 
-    def linear_map(self, function: Callable[[Interval], Interval]) -> Interval:
+    def linear_map(self, function: Any) -> Interval:
         """A linear map that acts on the last axis, of what has terms."""
         raise NotImplementedError
 

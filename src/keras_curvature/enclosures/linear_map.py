@@ -61,6 +61,11 @@ class Matrix:
             below[infinite[0]], above[infinite[1]] = -np.inf, np.inf
         return Interval(below, above)
 
+    def of_terms(self, terms: Array) -> tuple[Array, Array]:
+        """Of numbers `(terms, *shape)`, and by how much all of them together may be off."""
+        largest = np.abs(terms).max(axis=-1, initial=0.0).sum(axis=0)
+        return terms @ (self.positive + self.negative), 2 * self._room(largest)
+
     def _room(self, largest: Array) -> Array:
         n = len(self.positive) + 2
         return (n * UNIT / (1 - n * UNIT) * (1 + 8 * UNIT)) * largest[..., None] * self.norms

@@ -11,9 +11,9 @@ Source:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,16 @@ class Coordinates:
         return slice(1 + self.count, None)
 
 
+class LinearMap(Protocol):
+    """On the last axis."""
+
+    def __call__(self, x: Interval) -> Interval:
+        """Of intervals."""
+
+    def of_terms(self, terms: Array) -> tuple[Array, Array]:
+        """Of numbers `(terms, *shape)`, and by how much all of them together may be off."""
+
+
 class TaylorModel(Interval):
     """All numbers between two arrays, and how they depend on the place in the box.
 
@@ -72,11 +82,7 @@ class TaylorModel(Interval):
     rest: Interval
 
     def __init__(self, coordinates: Coordinates, terms: Array, rest: Interval) -> None:
-        """Both are of one shape."""
-        bad = ~(np.isfinite(rest.lower) & np.isfinite(rest.upper) & np.isfinite(terms).all(axis=0))
-        if bad.any():  # nothing is known there
-            terms = np.where(bad, 0.0, terms)
-            rest = Interval(np.where(bad, -np.inf, rest.lower), np.where(bad, np.inf, rest.upper))
+        """Both are of one shape, and finite where anything is known."""
         self.__dict__.update(coordinates=coordinates, terms=terms, rest=rest)
 
     @functools.cached_property
@@ -107,7 +113,7 @@ class TaylorModel(Interval):
             axis=0
         )
 
-    @property
+    @functools.cached_property
     def size(self) -> Array:
         """The sum of the magnitudes of all terms."""
         return np.abs(self.terms[0]) + self.sizes[0] + self.sizes[1]
@@ -133,17 +139,22 @@ class TaylorModel(Interval):
         key = key if isinstance(key, tuple) else (key,)
         return TaylorModel(self.coordinates, self.terms[(slice(None), *key)], self.rest[key])
 
-    def linear_map(self, function: Callable[[Interval], Interval]) -> TaylorModel:
-        """A linear map of intervals that acts on their last axis."""
-        found = function(interval.point(self.terms))
-        terms = found.lower / 2 + found.upper / 2
-        off = np.maximum(found.upper - terms, terms - found.lower).sum(axis=0)
-        return self._made(terms, function(self.rest), off)
+    def linear_map(self, function: LinearMap) -> TaylorModel:
+        """A linear map that acts on the last axis."""
+        terms, off = function.of_terms(self.terms)
+        return self.with_room(terms, function(self.rest), off)
 
-    def _made(self, terms: Array, rest: Interval, room: Array) -> TaylorModel:
-        """With something more in the rest, to both sides."""
+    def with_room(self, terms: Array, rest: Interval, room: Array) -> TaylorModel:
+        """Of these parts, with something more in the rest, to both sides."""
         room = room * (1 + 32 * UNIT)
-        return TaylorModel(self.coordinates, terms, interval.add(rest, Interval(-room, room)))
+        rest = interval.add(rest, Interval(-room, room))
+        found = TaylorModel(self.coordinates, terms, rest)
+        with np.errstate(invalid="ignore"):
+            known = np.isfinite(found.size + rest.upper - rest.lower)
+        if known.all():
+            return found
+        ends = np.where(known, rest.lower, -np.inf), np.where(known, rest.upper, np.inf)
+        return TaylorModel(self.coordinates, np.where(known, terms, 0.0), Interval(*ends))
 
     def opposite(self) -> TaylorModel:
         """With the other sign."""
@@ -154,7 +165,7 @@ class TaylorModel(Interval):
         one, other = self._of_rank(other)
         other = one._alike(other)
         rest = interval.add(one.rest, other.rest)
-        return one._made(one.terms + other.terms, rest, 2 * UNIT * (one.size + other.size))
+        return one.with_room(one.terms + other.terms, rest, 2 * UNIT * (one.size + other.size))
 
     def times(self, other: Interval) -> TaylorModel:
         """A product."""
@@ -179,17 +190,25 @@ class TaylorModel(Interval):
         if other.lower is other.upper and np.isfinite(other.lower).all():
             terms = self.terms * other.lower
             rest = interval.multiply(self.rest, other)
-            return self._made(terms, rest, 2 * UNIT * self.size * np.abs(other.lower))
-        other, at = self._alike(other), self.coordinates
-        a, b = self.terms, other.terms
-        first, second = at.pairs
+            return self.with_room(terms, rest, 2 * UNIT * self.size * np.abs(other.lower))
+        return self._times_model(self._alike(other))
+
+    def _times_model(self, other: TaylorModel) -> TaylorModel:
+        at, a, b = self.coordinates, self.terms, other.terms
         terms = a[0] * b
-        terms[1:] += a[1:] * b[0]
-        a_linear, b_linear = a[at.linear], b[at.linear]
-        crossed = a_linear[first] * b_linear[second]
-        apart = first != second
-        crossed[apart] += a_linear[second[apart]] * b_linear[first[apart]]
-        terms[at.quadratic] += crossed
+        if other is self:
+            terms[1:] *= 2
+        else:
+            terms[1:] += a[1:] * b[0]
+        start = 1 + at.count
+        for i in range(1, 1 + at.count):  # the terms of degree 2 with the coordinate i first
+            row = terms[start : start + 1 + at.count - i]
+            if other is self:
+                row += np.concatenate([a[i : i + 1], 2 * a[i + 1 : 1 + at.count]]) * a[i]
+            else:
+                row += a[i] * b[i : 1 + at.count]
+                row[1:] += b[i] * a[i + 1 : 1 + at.count]
+            start += len(row)
         (la, qa), (lb, qb) = self.sizes, other.sizes
         beyond = la * qb + qa * lb + qa * qb
         room = beyond + 8 * UNIT * self.size * other.size
@@ -197,7 +216,7 @@ class TaylorModel(Interval):
             interval.multiply(self.rest, other.bounds),
             interval.multiply(other.rest, self.polynomial),
         )
-        return self._made(terms, rest, room)
+        return self.with_room(terms, rest, room)
 
     def without_constant(self) -> TaylorModel:
         """How far it is from its value in the middle."""
@@ -252,12 +271,11 @@ class Higher:
 
     Attributes:
         derivatives: f and its derivatives up to the fifth, at an array.
-        largest: bounds of the magnitudes of the third, fourth, fifth and sixth derivative
-            everywhere; infinity where there is none.
+        turns: where the third, the fourth and the fifth derivative turn: the next one is 0.
     """
 
     derivatives: Callable[[Array], list[Array]]
-    largest: tuple[float, float, float, float]
+    turns: tuple[Sequence[float], Sequence[float], Sequence[float]]
 
     def ranges(self, x: TaylorModel, highest: int) -> list[Interval]:
         """f, f', … up to an order of a Taylor model, by Taylor's theorem around its middle."""
@@ -266,6 +284,7 @@ class Higher:
         away = np.maximum(np.abs(u.lower), np.abs(u.upper))
         with np.errstate(all="ignore"):
             values = self.derivatives(middle)
+            ends = [self.derivatives(end) for end in (x.lower, x.upper)]
         found = []
         for order in range(highest + 1):
             y, slope, bend = values[order], values[order + 1], values[order + 2] / 2
@@ -276,26 +295,34 @@ class Higher:
                 interval.multiply(square.rest, interval.point(bend)),
             )
             with np.errstate(all="ignore"):
-                room = self._largest(order + 3, values, away) * away**3 / 6
+                room = self._largest(order + 3, x, ends) * away**3 / 6
                 off = [self._off(order + k, values[order + k]) for k in range(3)]
                 room += off[0] + off[1] * away + off[2] * away**2
                 room += 8 * UNIT * (np.abs(y) + np.abs(slope) * away + np.abs(bend) * away**2)
-            found.append(u._made(terms, rest, room))
+            found.append(u.with_room(terms, rest, room))
         return found
 
-    def _largest(self, order: int, values: list[Array], away: Array) -> Array:
-        """Of the magnitude of a derivative, so far from the middle."""
-        least = np.full_like(away, self.largest[order - 3])
-        if order + 1 - 3 < len(self.largest):
-            near = np.abs(values[order]) + self._off(order, values[order])
-            near = near + self.largest[order + 1 - 3] * away
-            least = np.fmin(least, near * (1 + 8 * UNIT))
-        return least
+    def _largest(self, order: int, x: Interval, ends: list[list[Array]]) -> Array:
+        """Of the magnitude of a derivative over an interval."""
+        largest = np.maximum(np.abs(ends[0][order]), np.abs(ends[1][order]))
+        for turn, value in zip(self.turns[order - 3], self._at_turns[order - 3], strict=True):
+            inside = (x.lower <= turn) & (x.upper >= turn)
+            np.maximum(largest, value, out=largest, where=inside)
+        # Of the ends less is known than that they are numbers, where they are none.
+        return np.where(np.isnan(largest), np.inf, largest + self._off(order, largest))
+
+    @functools.cached_property
+    def _at_turns(self) -> list[list[float]]:
+        """The magnitudes of the third, the fourth and the fifth derivative where they turn."""
+        return [
+            [float(np.abs(self.derivatives(np.array(turn))[order])) for turn in turns]
+            for order, turns in enumerate(self.turns, 3)
+        ]
 
     def _off(self, order: int, value: Array) -> Array:
-        """By how much a derivative that was computed may be off."""
-        size = np.abs(value)
-        if order >= 3:
-            # Terms cancel that are as large as its largest, or as it is itself.
-            size = size + (self.largest[order - 3] if np.isfinite(self.largest[order - 3]) else 0.0)
-        return 64 * UNIT * size
+        """By how much a derivative that was computed may be off.
+
+        In those from the third on terms cancel, none of which is far larger than they get.
+        """
+        cancelling = 2 * max(self._at_turns[order - 3], default=0.0) if order >= 3 else 0.0
+        return 64 * UNIT * (np.abs(value) + cancelling)
