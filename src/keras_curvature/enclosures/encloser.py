@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_curvature.enclosures import affine
 from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.enclosures.jet import JetBounds
 from keras_curvature.enclosures.plan import Bounds, Plan, planned
@@ -18,6 +19,10 @@ from keras_curvature.typing import Array, Model, Structure
 
 AT_ONCE = 2**19
 """Numbers of one tensor's derivatives over a chunk of boxes: 4 MiB, which caches hold."""
+
+
+FEW = 16
+"""Inputs up to which affine forms are carried: they cost as much as so many slopes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +82,16 @@ class Encloser:
             lead = np.broadcast_to(rows, (len(given), *rows.shape[1:]))
             rows = np.concatenate([lead, given], axis=1)
         sources = []
+        radius = (high / 2 - low / 2) * (1 + affine.SLACK)
         ends = np.cumsum(self.inputs.sizes)
         for shape, start, end in zip(self.inputs.shapes, [0, *ends[:-1]], ends, strict=True):
             value = Interval(*(x[:, start:end].reshape(-1, 1, *shape) for x in (low, high)))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
-            sources.append(JetBounds(value, point(slope) if rows.shape[1] else None))
+            form = None
+            if d <= FEW:
+                unit = np.eye(d)[:, start:end].reshape(1, d, 1, *shape)
+                form = affine.of_box(value.lower, value.upper, unit, radius)
+            sources.append(JetBounds(value, point(slope) if rows.shape[1] else None, None, form))
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)
