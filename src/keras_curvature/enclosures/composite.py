@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.enclosures import jet
+from keras_curvature.enclosures import interval, jet
 from keras_curvature.enclosures.binary import BINARY
 from keras_curvature.enclosures.interval import Interval, both, point, subtract
 from keras_curvature.enclosures.jet import JetBounds, Pairs
-from keras_curvature.enclosures.pieces import apart
+from keras_curvature.enclosures.pieces import apart, line_of
 from keras_curvature.enclosures.scalar_trees import Tree, known
 from keras_curvature.enclosures.selection import compared, selected
 from keras_curvature.typing import Array
@@ -192,6 +192,9 @@ def _carried(tree: Any, flat: Interval) -> list[Interval]:
     row = known(tree)
     if row is not None:
         return row.ranges(flat, 2)
+    line = line_of(tree)
+    if line is not None:
+        return _straight(line, flat)
     one = point(np.ones((1, 1, 1)))
     given = JetBounds(flat.map(lambda b: b[:, None]), one)
     with np.errstate(all="ignore"):
@@ -202,3 +205,16 @@ def _carried(tree: Any, flat: Interval) -> list[Interval]:
     return [
         part.map(lambda b: np.broadcast_to(b.reshape(len(b)), (size,)).copy()) for part in parts
     ]
+
+
+def _straight(line: tuple[float, float], flat: Interval) -> list[Interval]:
+    """The ranges of a straight line, whose two numbers were computed."""
+
+    def about(number: float) -> Interval:
+        exact = number in (0, 1, -1)
+        room = 0.0 if exact else abs(number) * 2.0**-50
+        return Interval(np.full(flat.shape, number - room), np.full(flat.shape, number + room))
+
+    offset, slope = map(about, line)
+    value = interval.add(interval.multiply(slope, flat), offset)
+    return [value, slope, point(np.zeros(flat.shape))]

@@ -154,20 +154,15 @@ def _by_matrix(held: Array, form: Contraction, sizes: dict[str, int]) -> Apply:
     flat = form.rows() + columns
     order = [flat.index(c) for c in form.result]
 
-    def on(lead: int) -> Callable[[Interval], Interval]:
-        def shaped(x: Array) -> Array:
-            x = x.reshape(*x.shape[:lead], *(sizes[c] for c in flat))
-            return np.transpose(x, [*range(lead), *(lead + k for k in order)])
+    def shaped(x: Array, lead: int) -> Array:
+        x = x.reshape(*x.shape[:lead], *(sizes[c] for c in flat))
+        return np.transpose(x, [*range(lead), *(lead + k for k in order)])
 
-        def apply(x: Interval) -> Interval:
-            if x.lower is x.upper:
-                arranged = arrange(x.lower, lead)
-                return weights(Interval(arranged, arranged)).map(shaped)
-            return weights(x.map(lambda bound: arrange(bound, lead))).map(shaped)
+    def apply(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
+        arranged = jet.moved(arrange, jets[0])
+        return [jet.moved(shaped, jet.linear(weights, weights, arranged, weights.form))]
 
-        return apply
-
-    return lambda jets, pairs: [jet.linear(on(1), on(2), jets[0])]
+    return apply
 
 
 def _product(a: Interval, b: Interval) -> Interval:

@@ -9,17 +9,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_curvature.enclosures import affine
 from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.plan import Bounds, Plan, planned
 from keras_curvature.enclosures.program import Program, read
-from keras_curvature.enclosures.taylor_model import box_model
+from keras_curvature.enclosures.taylor_model import box_model, terms_over
 from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer_names
 from keras_curvature.engines.backend import computed_steps, computing_in
 from keras_curvature.typing import Array, Model, Structure
 
 AT_ONCE = 2**19
 """Numbers of one tensor's derivatives over a chunk of boxes: 4 MiB, which caches hold."""
+
+
+FEW = 16
+"""Inputs up to which affine forms are carried: they cost as much as so many slopes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +64,10 @@ class Encloser:
             Hessian's diagonal `(boxes, m, d)`, of a Hessian `(boxes, m, d, d)`.
         """
         found = self._bounds(low, high, names, v)
-        model = box_model(low[:1], high[:1]) if self.is_smooth else None
-        if model is None:
+        terms = terms_over(low, high) if self.is_smooth else 0
+        if not terms:
             return found
-        near = self._bounds(low, high, names, v, model.coordinates.terms)
+        near = self._bounds(low, high, names, v, terms)
         return {
             name: (np.maximum(found[name][0], a), np.minimum(found[name][1], b))
             for name, (a, b) in near.items()
@@ -98,12 +103,17 @@ class Encloser:
             lead = np.broadcast_to(rows, (len(given), *rows.shape[1:]))
             rows = np.concatenate([lead, given], axis=1)
         sources = []
+        radius = (high / 2 - low / 2) * (1 + affine.SLACK)
         ends = np.cumsum(self.inputs.sizes)
         for shape, start, end in zip(self.inputs.shapes, [0, *ends[:-1]], ends, strict=True):
             box: Interval = Interval(low, high) if model is None else model
             value = box[:, start:end].map(lambda x, s=shape: x.reshape(-1, 1, *s))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
-            sources.append(JetBounds(value, point(slope) if rows.shape[1] else None))
+            form = None
+            if d <= FEW and model is None:
+                unit = np.eye(d)[:, start:end].reshape(1, d, 1, *shape)
+                form = affine.of_box(value.lower, value.upper, unit, radius)
+            sources.append(JetBounds(value, point(slope) if rows.shape[1] else None, None, form))
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)

@@ -41,6 +41,8 @@ class Interval:
 
     def map(self, function: Callable[[Array], Array]) -> Interval:
         """What only moves numbers, done to both."""
+        if self.lower is self.upper:
+            return point(function(self.lower))
         return Interval(function(self.lower), function(self.upper))
 
     def __getitem__(self, key: Any) -> Interval:

@@ -7,14 +7,17 @@ linear map as it takes on numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_curvature.enclosures import interval
+from keras_curvature.enclosures import affine, interval
+from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.functions import HasRange
 from keras_curvature.enclosures.interval import Interval
+from keras_curvature.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,27 +41,30 @@ class JetBounds:
         value: `(boxes, *shape)`.
         slope: `(boxes, directions, *shape)`, or `None` where it is 0 or not asked for.
         bend: second derivatives, `(boxes, pairs, *shape)`, or `None` likewise.
+        form: the value as an affine function of the inputs, where these are few.
     """
 
     value: Interval
     slope: Interval | None = None
     bend: Interval | None = None
+    form: Affine | None = None
 
 
 def through(f: HasRange, u: JetBounds, pairs: Pairs) -> JetBounds:
     """A function of each entry."""
     order = 0 if u.slope is None else 1 + bool(len(pairs.first))
-    ranges = f.ranges(u.value, order)
+    ranges = f.ranges(u.value, order if u.form is None else 2)
+    form = None if u.form is None else affine.through(f, u.form, u.value, ranges)
     if u.slope is None:
-        return JetBounds(ranges[0])
+        return JetBounds(ranges[0], form=form)
     first = ranges[1][:, None]
     slope = interval.multiply(first, u.slope)
     if order == 1:
-        return JetBounds(ranges[0], slope)
+        return JetBounds(ranges[0], slope, form=form)
     bend = interval.multiply(ranges[2][:, None], products(u.slope, pairs))
     if u.bend is not None:
         bend = interval.add(bend, interval.multiply(first, u.bend))
-    return JetBounds(ranges[0], slope, bend)
+    return JetBounds(ranges[0], slope, bend, form)
 
 
 def products(slope: Interval, pairs: Pairs) -> Interval:
@@ -75,15 +81,25 @@ def products(slope: Interval, pairs: Pairs) -> Interval:
     return found
 
 
-def parts(jet: JetBounds) -> tuple[Interval | None, ...]:
-    """Value, slope and bend."""
-    return jet.value, jet.slope, jet.bend
-
-
-def linear(on_value: Any, on_change: Any, jet: JetBounds) -> JetBounds:
+def linear(
+    on_value: Callable[[Interval], Interval],
+    on_change: Callable[[Interval], Interval],
+    jet: JetBounds,
+    on_form: Callable[[Affine], Affine] | None = None,
+) -> JetBounds:
     """What a linear map, with a constant added to it, makes of value and derivatives."""
     slope, bend = (None if x is None else on_change(x) for x in (jet.slope, jet.bend))
-    return JetBounds(on_value(jet.value), slope, bend)
+    form = None if jet.form is None or on_form is None else on_form(jet.form)
+    return JetBounds(on_value(jet.value), slope, bend, form)
+
+
+def moved(function: Callable[[Array, int], Array], jet: JetBounds) -> JetBounds:
+    """What only moves numbers, told how many axes stand in front of an example's."""
+
+    def on(lead: int) -> Callable[[Interval], Interval]:
+        return lambda x: x.map(lambda bound: function(bound, lead))
+
+    return linear(on(1), on(2), jet, lambda form: form.moved(function))
 
 
 def sum_of(a: Interval | None, b: Interval | None) -> Interval | None:
@@ -95,19 +111,28 @@ def sum_of(a: Interval | None, b: Interval | None) -> Interval | None:
 
 def add(a: JetBounds, b: JetBounds) -> JetBounds:
     """Sums."""
-    return JetBounds(
-        interval.add(a.value, b.value), sum_of(a.slope, b.slope), sum_of(a.bend, b.bend)
-    )
+    slope, bend = sum_of(a.slope, b.slope), sum_of(a.bend, b.bend)
+    form = None
+    known = a.form or b.form
+    if known is not None:
+        one, other = (x.form or affine.of_interval(x.value, known.radius) for x in (a, b))
+        form = one.plus(other)
+    return JetBounds(interval.add(a.value, b.value), slope, bend, form)
 
 
 def negative(a: JetBounds) -> JetBounds:
     """What is opposite."""
-    return linear(interval.negative, interval.negative, a)
+    return linear(interval.negative, interval.negative, a, Affine.negative)
 
 
 def scaled(a: JetBounds, factor: Interval) -> JetBounds:
     """Times a factor that does not depend on the point; its shape stands behind all other axes."""
-    return linear(lambda x: interval.multiply(factor, x), lambda x: interval.multiply(factor, x), a)
+
+    def times(x: Interval) -> Interval:
+        return interval.multiply(factor, x)
+
+    known = factor.lower is factor.upper
+    return linear(times, times, a, (lambda form: form.times(factor.lower)) if known else None)
 
 
 def product(a: JetBounds, b: JetBounds, pairs: Pairs) -> JetBounds:

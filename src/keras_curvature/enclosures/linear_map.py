@@ -7,11 +7,13 @@ ed., 2002, section 3.1).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.typing import Array
 
@@ -66,6 +68,11 @@ class Matrix:
         largest = np.abs(terms).max(axis=-1, initial=0.0).sum(axis=0)
         return terms @ (self.positive + self.negative), 2 * self._room(largest)
 
+    def form(self, x: Affine) -> Affine:
+        """The same of affine forms."""
+        weights = self.positive + self.negative
+        return x.through_matrix(weights, np.abs(weights), self.norms)
+
     def _room(self, largest: Array) -> Array:
         n = len(self.positive) + 2
         return (n * UNIT / (1 - n * UNIT) * (1 + 8 * UNIT)) * largest[..., None] * self.norms
@@ -115,6 +122,10 @@ class Moved:
     source: Any
     constants: Array
 
+    @functools.cached_property
+    def _stays(self) -> bool:
+        return bool(np.array_equal(self.source, np.arange(len(self.source))))
+
     def __call__(self, x: Interval) -> Interval:
         """On the last axis, the constants as 0: of derivatives."""
         return x.map(self._move)
@@ -130,8 +141,16 @@ class Moved:
             found.lower[..., held] = found.upper[..., held] = self.constants[held]
         return found
 
+    def form(self, x: Affine) -> Affine:
+        """Of affine forms, with the constants."""
+        found = x.moved(lambda numbers, lead: self._move(numbers))
+        held = self.source < 0
+        if held.any():
+            found.center[..., held] = self.constants[held]
+        return found
+
     def _move(self, x: Array) -> Array:
-        if np.array_equal(self.source, np.arange(x.shape[-1])):
+        if self._stays and x.shape[-1] == len(self.source):
             return x
         found = x[..., np.maximum(self.source, 0)]
         found[..., self.source < 0] = 0.0

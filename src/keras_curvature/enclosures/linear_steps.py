@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_curvature.enclosures import affine
 from keras_curvature.enclosures.interval import Interval
-from keras_curvature.enclosures.jet import JetBounds, Pairs, linear
+from keras_curvature.enclosures.jet import JetBounds, Pairs, linear, moved
 from keras_curvature.enclosures.linear_map import Matrix, Moved, matrix
 from keras_curvature.enclosures.use import Apply, Use
 from keras_curvature.engines.api import xp
@@ -32,8 +33,7 @@ def linear_step(use: Use) -> Apply:
     ends = np.cumsum([math.prod(shape) for shape in outputs])
 
     def apply(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
-        joined = _joined(jets, sizes)
-        found = linear(on_value, map_, joined)
+        found = linear(on_value, map_, _joined(jets, sizes), map_.form)
         return [_part(found, *where) for where in zip([0, *ends[:-1]], ends, outputs, strict=True)]
 
     return apply
@@ -41,11 +41,7 @@ def linear_step(use: Use) -> Apply:
 
 def _part(found: JetBounds, start: int, end: int, shape: tuple[int, ...]) -> JetBounds:
     """One result among all."""
-
-    def cut(x: Interval) -> Interval:
-        return x.map(lambda bound: bound[..., start:end].reshape(*bound.shape[:-1], *shape))
-
-    return linear(cut, cut, found)
+    return moved(lambda x, lead: x[..., start:end].reshape(*x.shape[:-1], *shape), found)
 
 
 def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
@@ -81,10 +77,12 @@ def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
 
     value = side_by_side([j.value for j in jets], 1)
     assert value is not None
+    forms = [j.form and j.form.moved(lambda x, lead: x.reshape(*x.shape[:lead], -1)) for j in jets]
     return JetBounds(
         value,
         side_by_side([j.slope for j in jets], 2),
         side_by_side([j.bend for j in jets], 2),
+        None if None in forms else affine.side_by_side([f for f in forms if f], sizes),
     )
 
 

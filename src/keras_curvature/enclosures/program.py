@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_curvature.enclosures import jet
+from keras_curvature.enclosures import affine, jet
 from keras_curvature.enclosures.composite import composite
 from keras_curvature.enclosures.functions import HasRange
+from keras_curvature.enclosures.interval import both
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.linear_steps import linear_step
 from keras_curvature.enclosures.rules import RULES, Word, by_word, held, word_of
@@ -17,6 +18,7 @@ from keras_curvature.enclosures.softmax import softmax_along
 from keras_curvature.enclosures.use import Apply, Use, as_numbers
 from keras_curvature.enclosures.written_out_softmax import softmax_of
 from keras_curvature.engines.api import Computed, ComputedStep, Place, traits_of
+from keras_curvature.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,20 @@ class Instruction:
     writes: tuple[Hashable, ...]
     place: Place
     missing: str = ""
+
+    def run(self, given: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
+        """The results, with the affine form of each met with its interval."""
+        found = self.apply(given, pairs)
+        radius = next((jet.form.radius for jet in given if jet.form is not None), None)
+        if radius is None:
+            return found
+        return [_met(jet, radius) for jet in found]
+
+
+def _met(found: JetBounds, radius: Array) -> JetBounds:
+    if found.form is None:
+        return replace(found, form=affine.of_interval(found.value, radius))
+    return replace(found, value=both(found.value, found.form.bounds()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +74,7 @@ class Program:
         last = {name: i for i, found in enumerate(self.instructions) for name in found.reads}
         kept = {name for name in self.results if not isinstance(name, JetBounds)}
         for i, instruction in enumerate(self.instructions):
-            found = instruction.apply([values[name] for name in instruction.reads], pairs)
+            found = instruction.run([values[name] for name in instruction.reads], pairs)
             for name in set(instruction.reads) - kept:
                 if last[name] == i:
                     del values[name]

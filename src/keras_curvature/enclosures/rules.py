@@ -178,15 +178,11 @@ def word_of(use: Use) -> Word | None:
 def aligned(found: JetBounds, ndim: int) -> JetBounds:
     """With axes of length 1 in front of an example's, up to so many."""
 
-    def stretch(x: Interval | None, lead: int) -> Interval | None:
-        if x is None or len(x.shape) - lead >= ndim:
-            return x
+    def stretch(x: Array, lead: int) -> Array:
         more = (1,) * (ndim - len(x.shape) + lead)
-        return x.map(lambda bound: bound.reshape(*bound.shape[:lead], *more, *bound.shape[lead:]))
+        return x.reshape(*x.shape[:lead], *more, *x.shape[lead:])
 
-    value = stretch(found.value, 1)
-    assert value is not None
-    return JetBounds(value, stretch(found.slope, 2), stretch(found.bend, 2))
+    return found if len(found.value.shape) > ndim else jet.moved(stretch, found)
 
 
 def held(x: Array) -> JetBounds:

@@ -9,7 +9,7 @@ candidates elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,27 +86,19 @@ def largest_of_groups(sign: int) -> Rule:
         places = np.where(missing, places[:, :1], places)
 
         def apply(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
-            flat = jet.linear(_flattened(1), _flattened(2), jets[0])
+            flat = jet.moved(lambda x, lead: x.reshape(*x.shape[:lead], -1), jets[0])
             given = flat if sign > 0 else jet.negative(flat)
             found = None
             for column in places.T:
-                taken = jet.linear(*(lambda x, c=column: x.map(lambda b: b[..., c]),) * 2, given)
+                taken = jet.moved(lambda x, lead, c=column: x[..., c], given)  # type: ignore[misc]
                 found = taken if found is None else larger(found, taken, pairs)
             assert found is not None
             found = found if sign > 0 else jet.negative(found)
-            return [jet.linear(_shaped(1, use.shape), _shaped(2, use.shape), found)]
+            return [jet.moved(lambda x, lead: x.reshape(*x.shape[:lead], *use.shape), found)]
 
         return apply
 
     return rule
-
-
-def _flattened(lead: int) -> Callable[[Interval], Interval]:
-    return lambda x: x.map(lambda bound: bound.reshape(*bound.shape[:lead], -1))
-
-
-def _shaped(lead: int, shape: tuple[int, ...]) -> Callable[[Interval], Interval]:
-    return lambda x: x.map(lambda bound: bound.reshape(*bound.shape[:lead], *shape))
 
 
 def compared(name: str, a: Interval, b: Interval) -> Interval:

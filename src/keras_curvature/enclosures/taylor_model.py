@@ -237,6 +237,12 @@ class TaylorModel(Interval):
         )
 
 
+def terms_over(low: Array, high: Array) -> int:
+    """How many terms Taylor models over boxes have; 0 where there are none."""
+    count = int((low < high).any(axis=0).sum())
+    return Coordinates(count).terms if 0 < count <= MOST else 0
+
+
 def box_model(low: Array, high: Array) -> TaylorModel | None:
     """The inputs of boxes `(n, d)` themselves.
 
@@ -249,7 +255,7 @@ def box_model(low: Array, high: Array) -> TaylorModel | None:
         none, or too many.
     """
     active = np.flatnonzero((low < high).any(axis=0))
-    if not 0 < len(active) <= MOST:
+    if not terms_over(low, high):
         return None
     at = Coordinates(len(active))
     middle = low / 2 + high / 2
