@@ -6,7 +6,6 @@ import dataclasses
 from fractions import Fraction
 
 import keras
-import mpmath
 import numpy as np
 import pytest
 from keras import layers
@@ -19,6 +18,7 @@ from keras_curvature.enclosures.taylor_model import Coordinates, TaylorModel, bo
 from keras_curvature.engines.api import Options, bind
 from keras_curvature.engines.quantities import HESSIAN, JACOBIAN, VALUE
 
+mpmath = pytest.importorskip("mpmath")  # PyTorch brings it along
 RNG = np.random.default_rng(0)
 
 

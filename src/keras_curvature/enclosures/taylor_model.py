@@ -229,7 +229,8 @@ class TaylorModel(Interval):
         if isinstance(other, TaylorModel):
             return other
         known = np.isfinite(other.lower) & np.isfinite(other.upper)
-        middle = np.where(known, other.lower / 2 + other.upper / 2, 0.0)
+        lower, upper = (np.where(known, end, 0.0) for end in (other.lower, other.upper))
+        middle = lower / 2 + upper / 2
         terms = np.zeros((self.coordinates.terms, *middle.shape))
         terms[0] = middle
         return TaylorModel(
