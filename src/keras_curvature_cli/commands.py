@@ -306,8 +306,9 @@ def proved(
     with doing("Proving"):
         return kc.prove(
             model,
-            *ends,
-            claims,
+            low=ends[0],
+            high=ends[1],
+            shape=claims,
             tolerance=tolerance,
             seconds=seconds,
             output=output,

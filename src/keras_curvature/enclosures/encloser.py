@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +107,7 @@ class Encloser:
         ends = np.cumsum(self.inputs.sizes)
         for shape, start, end in zip(self.inputs.shapes, [0, *ends[:-1]], ends, strict=True):
             box: Interval = Interval(low, high) if model is None else model
-            value = box[:, start:end].map(lambda x, s=shape: x.reshape(-1, 1, *s))
+            value = box[:, start:end].map(_as_examples(shape))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
             form = None
             if d <= FEW and model is None:
@@ -160,6 +160,10 @@ def encloser_of(model: Model, bound: BoundModel) -> Encloser:
     return dataclasses.replace(found, is_smooth=_is_smooth(program, f.inputs))
 
 
+def _as_examples(shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda x: x.reshape(-1, 1, *shape)
+
+
 def _is_smooth(program: Program, inputs: Layout) -> bool:
     """Whether Taylor models go through all of it, as they do through a box of its inputs."""
     d = inputs.width
@@ -170,7 +174,7 @@ def _is_smooth(program: Program, inputs: Layout) -> bool:
         return False
     ends = np.cumsum(inputs.sizes)
     given = [
-        JetBounds(model[:, start:end].map(lambda x, s=shape: x.reshape(-1, 1, *s)))
+        JetBounds(model[:, start:end].map(_as_examples(shape)))
         for shape, start, end in zip(inputs.shapes, [0, *ends[:-1]], ends, strict=True)
     ]
     nothing = np.zeros(0, int)

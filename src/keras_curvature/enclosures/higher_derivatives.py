@@ -66,7 +66,8 @@ ZEROS = {
 
 SOFTPLUS = Higher(_softplus, (ZEROS[3], ZEROS[4], ZEROS[5]))
 SIGMOID = Higher(_sigmoid, (ZEROS[4], ZEROS[5], ZEROS[6]))
-TANH = Higher(_tanh, (*(tuple(x / 2 for x in ZEROS[k]) for k in (4, 5, 6)),))
+HALF_WAY = {k: tuple(x / 2 for x in zeros) for k, zeros in ZEROS.items()}
+TANH = Higher(_tanh, (HALF_WAY[4], HALF_WAY[5], HALF_WAY[6]))
 SILU = Higher(
     _silu,
     (

@@ -58,7 +58,7 @@ def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
                 zero = np.zeros((*front, size))
                 flat.append(Interval(zero, zero))
             elif len(parts) == 1:
-                flat.append(part.map(lambda x, n=size: x.reshape(*x.shape[:lead], n)))
+                flat.append(part.map(lambda x: x.reshape(*x.shape[:lead], -1)))
             else:
                 flat.append(
                     Interval(

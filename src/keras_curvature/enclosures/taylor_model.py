@@ -91,12 +91,12 @@ class TaylorModel(Interval):
         return interval.add(self.polynomial, self.rest)
 
     @property
-    def lower(self) -> Array:  # type: ignore[override]
+    def lower(self) -> Array:
         """The lower bounds."""
         return self.bounds.lower
 
     @property
-    def upper(self) -> Array:  # type: ignore[override]
+    def upper(self) -> Array:
         """The upper bounds."""
         return self.bounds.upper
 
@@ -292,7 +292,7 @@ class Higher:
         with np.errstate(all="ignore"):
             values = self.derivatives(middle)
             ends = [self.derivatives(end) for end in (x.lower, x.upper)]
-        found = []
+        found: list[Interval] = []
         for order in range(highest + 1):
             y, slope, bend = values[order], values[order + 1], values[order + 2] / 2
             terms = slope * u.terms + bend * square.terms

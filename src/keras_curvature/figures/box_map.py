@@ -124,7 +124,7 @@ def _rectangles(axes: Axes, sides: list[Array], colour: str) -> None:
     corners = np.stack([[left, left, right, right], [bottom, top, top, bottom]], axis=-1)
     axes.add_collection(
         PolyCollection(
-            np.swapaxes(corners, 0, 1), facecolor=colour, edgecolor=colour, lw=0.25,
+            list(np.swapaxes(corners, 0, 1)), facecolor=colour, edgecolor=colour, lw=0.25,
         ),
         autolim=False,
     )  # fmt: skip

@@ -359,14 +359,18 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.proof = None
         silent = not (self.params or {}).get("verbose", 0)
 
-        def prove() -> None:
-            self.proof = training.prove(False if silent else None)
+        found: list[Proof | None] = []
 
-        if not self._attempt(self._ended, "prove", prove) or self.proof is None:
+        def prove() -> None:
+            found.append(training.prove(False if silent else None))
+
+        if not self._attempt(self._ended, "prove", prove):
+            return
+        self.proof = proof = found[0]
+        if proof is None:
             return
         if not silent:
-            print(self.proof)
-        proof = self.proof
+            print(proof)
         if training.writer is not None:
             self._attempt(self._ended, "write the log", lambda: training.write_proof(proof))
 

@@ -31,7 +31,7 @@ def smallest_eigenvalue(lower: Array, upper: Array) -> tuple[Array, Array]:
         values of interval matrices, 2010).
     """
     d = lower.shape[-1]
-    known = np.isfinite(lower).all(axis=(1, 2)) & np.isfinite(upper).all(axis=(1, 2))
+    known = np.all(np.isfinite(lower) & np.isfinite(upper), axis=(1, 2))
     safe = np.where(known[:, None, None], lower, 0), np.where(known[:, None, None], upper, 0)
     middle, radius = safe[0] / 2 + safe[1] / 2, safe[1] / 2 - safe[0] / 2
     basis = np.linalg.eigh(middle)[1]

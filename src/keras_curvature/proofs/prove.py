@@ -151,8 +151,8 @@ def proof_of(
             unproved.append(_parts(found))
     finally:
         pool.shutdown(cancel_futures=True)
-    ends = (dict(zip(box.names, end.tolist(), strict=True)) for end in corners)
-    return Proof(proofs, *ends, tuple(maps), interrupted, tuple(unproved), box.structured)
+    low, high = (dict(zip(box.names, corner.tolist(), strict=True)) for corner in corners)
+    return Proof(proofs, low, high, tuple(maps), interrupted, tuple(unproved), box.structured)
 
 
 def _run(

@@ -226,7 +226,8 @@ class Proof:
         """
         if claims is not None and claims not in self.claims:
             raise ValueError(f"`claims` must be one of {list(self.claims)}. Received: {claims!r}.")
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        whole: Any = n
+        if isinstance(n, bool) or not isinstance(whole, (int, np.integer)) or n < 1:
             raise ValueError(f"`n` must be a number of points, at least 1. Received: {n!r}.")
         known = dict(zip(self.claims, self._unproved, strict=True))
         chosen = [known[name] for name in known if claims in (None, name) and len(known[name][0])]
