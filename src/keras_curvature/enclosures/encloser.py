@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_curvature.enclosures import affine
+from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.enclosures.jet import JetBounds
 from keras_curvature.enclosures.plan import Bounds, Plan, planned
@@ -22,7 +23,10 @@ AT_ONCE = 2**19
 
 
 FEW = 16
-"""Inputs up to which affine forms are carried: they cost as much as so many slopes."""
+"""Inputs up to which affine forms of values are carried: they cost as much as so many slopes."""
+
+DEEP = 64
+"""Slopes of derivatives up to which these have affine forms too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +91,16 @@ class Encloser:
         for shape, start, end in zip(self.inputs.shapes, [0, *ends[:-1]], ends, strict=True):
             value = Interval(*(x[:, start:end].reshape(-1, 1, *shape) for x in (low, high)))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
-            form = None
+            source = JetBounds(value, point(slope) if rows.shape[1] else None)
             if d <= FEW:
                 unit = np.eye(d)[:, start:end].reshape(1, d, 1, *shape)
                 form = affine.of_box(value.lower, value.upper, unit, radius)
-            sources.append(JetBounds(value, point(slope) if rows.shape[1] else None, None, form))
+                deep = None
+                if source.slope is not None and d * (plan.count + len(plan.pairs.first)) <= DEEP:
+                    level = np.zeros((1, d, *slope.shape[1:]))
+                    deep = Affine(slope, level, np.zeros_like(slope), radius, 2)
+                source = JetBounds(value, source.slope, None, form, deep)
+            sources.append(source)
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)
