@@ -84,10 +84,12 @@ def drawn(name, count=40):
 def test_ranges_hold_the_truth_and_are_narrow(name):
     function, truth = FUNCTIONS[name]
     x = drawn(name)
-    ranges = function.ranges(x, 2)
+    ranges = function.ranges(x, 3)
+    if np.isinf(ranges[3].upper).all():
+        ranges.pop()  # of which nothing is known
     for i in range(0, 40, 4):  # points, where the truth is known in 30 digits
         with mp.workdps(30):
-            known = mp.taylor(truth, mp.mpf(float(x.lower[i])), 2)
+            known = mp.taylor(truth, mp.mpf(float(x.lower[i])), 3)
         for order, range_ in enumerate(ranges):
             y = known[order] * math.factorial(order)
             room = 1e-18 * (1 + abs(y)) if order else 0  # of the differences
@@ -97,7 +99,7 @@ def test_ranges_hold_the_truth_and_are_narrow(name):
     share = np.linspace(0, 1, 2001)[:, None]
     dense = x.lower + share * (x.upper - x.lower)
     for order, range_ in enumerate(ranges):
-        inside = function.ranges(Interval(dense, dense), 2)[order]
+        inside = function.ranges(Interval(dense, dense), 3)[order]
         lowest, highest = inside.upper.min(axis=0), inside.lower.max(axis=0)
         assert (range_.lower <= lowest).all()
         assert (range_.upper >= highest).all()

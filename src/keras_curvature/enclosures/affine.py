@@ -12,6 +12,7 @@ interval's; each holds, so both do.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,16 +31,19 @@ class Affine:
     """An affine form over a batch of boxes.
 
     Attributes:
-        center: `(boxes, *shape)`, at the middle of the box.
-        slopes: `(boxes or 1, inputs, *shape)`.
-        error: `(boxes, *shape)`, 0 or more.
+        center: `(boxes, *shape)`, at the middle of the box; of derivatives with their directions
+            behind the boxes.
+        slopes: the same with the inputs behind the boxes.
+        error: as `center`, 0 or more.
         radius: half the widths of the boxes, `(boxes, inputs)`.
+        lead: how many axes of `center` stand in front of an example's.
     """
 
     center: Array
     slopes: Array
     error: Array
     radius: Array
+    lead: int = 1
 
     def reach(self) -> Array:
         """How far the slopes take it from its center."""
@@ -64,27 +68,71 @@ class Affine:
     def moved(self, function: Callable[[Array, int], Array]) -> Affine:
         """What only moves numbers, told how many axes stand in front."""
         return Affine(
-            function(self.center, 1), function(self.slopes, 2), function(self.error, 1), self.radius
+            function(self.center, self.lead),
+            function(self.slopes, self.lead + 1),
+            function(self.error, self.lead),
+            self.radius,
+            self.lead,
         )
+
+    def along(self, directions: Array) -> Affine:
+        """Of a derivative those along some directions, which may be twice the same."""
+        return Affine(
+            self.center[:, directions],
+            self.slopes[:, :, directions],
+            self.error[:, directions],
+            self.radius,
+            self.lead,
+        )
+
+    def for_each_direction(self) -> Affine:
+        """Of a value: with an axis for directions."""
+        return Affine(
+            self.center[:, None], self.slopes[:, :, None], self.error[:, None], self.radius, 2
+        )
+
+    def product(self, other: Affine) -> Affine:
+        """A product; what is of second order is an error."""
+        one, two = self.reach(), other.reach()
+        sizes = np.abs(self.center) + one, np.abs(other.center) + two
+        error = one * two + self.error * (sizes[1] + other.error) + other.error * sizes[0]
+        rounded = SLACK * ((sizes[0] + self.error) * (sizes[1] + other.error) + error)
+        slopes = self.center[:, None] * other.slopes + other.center[:, None] * self.slopes
+        return self._like(self.center * other.center, slopes, error + rounded)
+
+    def square(self) -> Affine:
+        """A square, whose part of second order is 0 or more."""
+        reach, size = self.reach(), self.size()
+        half = reach * reach / 2
+        error = half + self.error * (2 * size - self.error) + SLACK * size * size
+        slopes = 2 * self.center[:, None] * self.slopes
+        return self._like(self.center * self.center + half, slopes, error)
+
+    def _like(self, center: Array, slopes: Array, error: Array) -> Affine:
+        bad = ~np.isfinite(error)
+        if bad.any():
+            error = np.where(bad, np.inf, error)
+            center = np.where(bad, 0.0, center)
+            slopes = np.where(bad[:, None], 0.0, slopes)
+        return Affine(center, slopes, error, self.radius, self.lead)
 
     def plus(self, other: Affine) -> Affine:
         """A sum."""
         rounded = SLACK * (self.size() + other.size())
-        return Affine(
+        return self._like(
             self.center + other.center,
             self.slopes + other.slopes,
             self.error + other.error + rounded,
-            self.radius,
         )
 
     def negative(self) -> Affine:
         """The opposite."""
-        return Affine(-self.center, -self.slopes, self.error, self.radius)
+        return Affine(-self.center, -self.slopes, self.error, self.radius, self.lead)
 
     def times(self, factor: Array, room: Array | float = 0.0) -> Affine:
         """Multiples by numbers, `(1 or boxes, *shape)`, with an error besides."""
         error = np.abs(factor) * (self.error + SLACK * self.size()) + room
-        return Affine(factor * self.center, factor[:, None] * self.slopes, error, self.radius)
+        return self._like(factor * self.center, factor[:, None] * self.slopes, error)
 
     def through_matrix(self, weights: Array, sizes: Array, norms: Array) -> Affine:
         """A product with a matrix on the last axis.
@@ -98,7 +146,7 @@ class Affine:
         largest = self.size().max(axis=-1, initial=0.0)[..., None]
         rounded = 4 * n * 2.0**-53 * largest * norms
         error = (self.error @ sizes) * (1 + 2 * n * 2.0**-53) + rounded
-        return Affine(self.center @ weights, self.slopes @ weights, error, self.radius)
+        return self._like(self.center @ weights, self.slopes @ weights, error)
 
 
 def of_box(lower: Array, upper: Array, slopes: Array, radius: Array) -> Affine:
@@ -115,55 +163,84 @@ def of_box(lower: Array, upper: Array, slopes: Array, radius: Array) -> Affine:
     return Affine(center, slopes, error, radius)
 
 
-def of_interval(x: Interval, radius: Array) -> Affine:
+def of_interval(x: Interval, radius: Array, lead: int = 1) -> Affine:
     """What nothing else is known of than an interval."""
-    boxes = (len(radius), *x.shape[1:])
-    lower, upper = np.broadcast_to(x.lower, boxes), np.broadcast_to(x.upper, boxes)
-    center = lower / 2 + upper / 2
-    far = ~np.isfinite(center)
-    center[far] = 0.0
-    error = np.maximum(upper - center, center - lower) * (1 + SLACK)
-    slopes = np.zeros((1, radius.shape[1], *boxes[1:]))
-    return Affine(center, slopes, error, radius)
+    shape = (len(radius), *x.shape[1:])
+    lower, upper = np.broadcast_to(x.lower, shape), np.broadcast_to(x.upper, shape)
+    with np.errstate(invalid="ignore"):
+        center = lower / 2 + upper / 2
+        center = np.where(np.isfinite(center), center, 0.0)
+        error = np.maximum(upper - center, center - lower) * (1 + SLACK)
+    slopes = np.zeros((1, radius.shape[1], *shape[1:]))
+    return Affine(center, slopes, error, radius, lead)
 
 
-def through(f: HasRange, u: Affine, x: Interval, ranges: list[Interval]) -> Affine:
-    """A function of each entry, along the nearest of three lines.
+@dataclass(frozen=True, eq=False)
+class Chords:
+    """A function of numbers within intervals, as lines.
 
-    Args:
-        f: the function.
-        u: its argument.
-        x: the interval that holds it.
-        ranges: those of f, f' and f'' over it.
+    Attributes:
+        function: itself.
+        x: the intervals.
+        ranges: those of f and of its first three derivatives over them.
     """
-    middle = x.lower / 2 + x.upper / 2
-    width = x.upper - x.lower
-    at = f.ranges(point(middle), 1)
-    value = (at[0].lower + at[0].upper) / 2
-    lines = [
-        _between_slopes(ranges[1], middle, width, value),
-        _tangent(at[1], ranges[2], middle, width, value),
-        _secant(f, x, ranges[2]),
-    ]
-    slope, offset, error = lines[0]
-    for other in lines[1:]:
-        better = (other[2] < error) | np.isnan(error)
+
+    function: HasRange
+    x: Interval
+    ranges: list[Interval]
+
+    @functools.cached_property
+    def _middle(self) -> Array:
+        return self.x.lower / 2 + self.x.upper / 2
+
+    @functools.cached_property
+    def _there(self) -> list[Interval]:
+        return self.function.ranges(point(self._middle), 3)
+
+    def of(self, order: int, u: Affine) -> Affine:
+        """A derivative of order 0, 1 or 2, along the nearest of a few lines.
+
+        Args:
+            order: of the derivative.
+            u: the argument.
+        """
+        middle, width, at = self._middle, self.x.upper - self.x.lower, self._there
+        value = (at[order].lower + at[order].upper) / 2
+        lines = [
+            _flat(self.ranges[order]),
+            _between_slopes(self.ranges[order + 1], middle, width, value),
+        ]
+        if order < 2:
+            lines.append(_tangent(at[order + 1], self.ranges[order + 2], middle, width, value))
+        if order == 0:
+            lines.append(_secant(self.function, self.x, self.ranges[2]))
+        slope, offset, error = lines[0]
+        for other in lines[1:]:
+            better = (other[2] < error) | np.isnan(error)
+            slope, offset, error = (
+                np.where(better, b, a) for a, b in zip((slope, offset, error), other, strict=True)
+            )
+        far = ~(np.isfinite(slope) & np.isfinite(offset) & np.isfinite(error))
         slope, offset, error = (
-            np.where(better, b, a) for a, b in zip((slope, offset, error), other, strict=True)
+            np.where(far, y, x) for x, y in ((slope, 0.0), (offset, 0.0), (error, np.inf))
         )
-    blurred = at[0].upper - at[0].lower
-    far = ~(np.isfinite(slope) & np.isfinite(offset) & np.isfinite(error))
-    slope[far], offset[far], error[far] = 0.0, 0.0, np.inf
-    rounded = SLACK * (
-        np.abs(offset) + np.abs(slope) * (np.abs(x.lower) + np.abs(x.upper)) + np.abs(value)
-    )
-    rounded[far] = np.inf
-    found = u.times(slope, error * (1 + SLACK) + rounded + np.where(far, 0.0, blurred))
-    return Affine(found.center + offset, found.slopes, found.error, u.radius)
+        size = np.abs(self.x.lower) + np.abs(self.x.upper)
+        blurred = at[order].upper - at[order].lower
+        rounded = SLACK * (np.abs(offset) + np.abs(slope) * size + np.abs(value)) + blurred
+        rounded = np.where(far, np.inf, rounded)
+        # A line that is level does not take on how far its argument may be.
+        found = u.times(slope, error * (1 + SLACK) + rounded)
+        return found._like(found.center + offset, found.slopes, found.error)
 
 
 Line = tuple[Array, Array, Array]
 """Slope, offset at 0, and the distance within which the function stays."""
+
+
+def _flat(range_: Interval) -> Line:
+    """The middle of the range."""
+    middle = range_.lower / 2 + range_.upper / 2
+    return np.zeros_like(middle), middle, (range_.upper - range_.lower) / 2
 
 
 def _between_slopes(slopes: Interval, middle: Array, width: Array, value: Array) -> Line:
@@ -209,9 +286,11 @@ def side_by_side(forms: Sequence[Affine], sizes: Sequence[int]) -> Affine:
         ]
         return np.concatenate(whole, axis=-1)
 
+    lead = forms[0].lead
     return Affine(
-        join([form.center for form in forms], 1),
-        join([form.slopes for form in forms], 2),
-        join([form.error for form in forms], 1),
+        join([form.center for form in forms], lead),
+        join([form.slopes for form in forms], lead + 1),
+        join([form.error for form in forms], lead),
         radius,
+        lead,
     )

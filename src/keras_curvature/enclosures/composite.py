@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_curvature.enclosures import interval, jet
 from keras_curvature.enclosures.binary import BINARY
-from keras_curvature.enclosures.interval import Interval, both, point, subtract
+from keras_curvature.enclosures.interval import Interval, both, point, subtract, whole
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.pieces import apart, line_of
 from keras_curvature.enclosures.scalar_trees import Tree, known
@@ -96,7 +96,7 @@ class Composite:
         level = np.frexp(last - first + 1)[1] - 1
         other = last - (1 << level) + 1
         narrowed = []
-        for order in range(highest + 1):
+        for order in range(min(highest, 2) + 1):
             lower, upper = self._cells[order]
             over = Interval(
                 np.minimum(lower[level, first], lower[level, other]),
@@ -104,7 +104,7 @@ class Composite:
             )
             over.lower[~inside], over.upper[~inside] = -np.inf, np.inf
             narrowed.append(both(found[order], over).map(lambda b: b.reshape(x.shape)))
-        return narrowed
+        return narrowed if highest < 3 else [*narrowed, whole(x.shape)]
 
     @functools.cached_property
     def _pieces(self) -> list[tuple[float, float, Any]]:
@@ -144,9 +144,9 @@ class Composite:
             part = Interval(
                 np.clip(flat.lower[where], low, high), np.clip(flat.upper[where], low, high)
             )
-            for whole, got in zip(found, _carried(tree, part), strict=True):
-                whole.lower[where] = np.minimum(whole.lower[where], got.lower)
-                whole.upper[where] = np.maximum(whole.upper[where], got.upper)
+            for range_, got in zip(found, _carried(tree, part), strict=True):
+                range_.lower[where] = np.minimum(range_.lower[where], got.lower)
+                range_.upper[where] = np.maximum(range_.upper[where], got.upper)
         for kink in self._kinks:
             slack = 2.0**-50 * abs(kink.at)
             inside = (flat.lower <= kink.at + slack) & (flat.upper >= kink.at - slack)

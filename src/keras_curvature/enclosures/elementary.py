@@ -13,6 +13,10 @@ from keras_curvature.enclosures.functions import Break, Function, Periodic
 from keras_curvature.typing import Array
 
 ROOT_3 = 0.65847894846240835431  # artanh(1 / sqrt(3)), where tanh''' is 0
+ROOT_2_3 = 1.1462158347805888439  # artanh(sqrt(2 / 3)), where tanh'''' is 0
+BENDS_OF_BUMP = (-2 * ROOT_3, 2 * ROOT_3)
+GELU_4 = tuple(s * math.sqrt((7 + t * math.sqrt(33)) / 2) for s in (-1, 1) for t in (-1, 1))
+SILU_4 = (-4.42923510055722798, -1.03195824178074912, 1.03195824178074912, 4.42923510055722798)
 ROOT_HALF = math.sqrt(0.5)
 LOG_2 = math.log(2)
 
@@ -37,6 +41,10 @@ def _bump(x: Array) -> Array:
     return e / (1 + e) ** 2
 
 
+def _slope_of_bump(x: Array) -> Array:
+    return -_bump(x) * np.tanh(x / 2)
+
+
 def _normal(x: Array) -> Array:
     return bell(x, half=True) / math.sqrt(2 * math.pi)
 
@@ -58,7 +66,7 @@ SMOOTH: dict[str, Function | Periodic] = {
         (np.arctan, lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
         ((), (0.0,), (-math.sqrt(1 / 3), math.sqrt(1 / 3))),
     ),
-    "cos": Periodic((0.5, 1.0, 1.5)),
+    "cos": Periodic((0.5,)),
     "cosh": Function((np.cosh, np.sinh, np.cosh), ((0.0,), (), (0.0,))),
     "erf": Function(
         (
@@ -77,11 +85,11 @@ SMOOTH: dict[str, Function | Periodic] = {
         ),
         ((), (0.0,), (-ROOT_HALF, ROOT_HALF)),
     ),
-    "exp": Function((np.exp, np.exp, np.exp)),
+    "exp": Function((np.exp, np.exp, np.exp), third=(np.exp, ())),
     "exp2": Function(
         (np.exp2, lambda x: LOG_2 * np.exp2(x), lambda x: LOG_2**2 * np.exp2(x)),
     ),
-    "expm1": Function((np.expm1, np.exp, np.exp)),
+    "expm1": Function((np.expm1, np.exp, np.exp), third=(np.exp, ())),
     "gelu": Function(
         (
             lambda x: x * _cumulated(x),
@@ -89,6 +97,7 @@ SMOOTH: dict[str, Function | Periodic] = {
             lambda x: _normal(x) * (2 - x * x),
         ),
         ((-0.75179152469356445746,), (-math.sqrt(2), math.sqrt(2)), (-2.0, 0.0, 2.0)),
+        third=(lambda x: _normal(x) * x * (x * x - 4), GELU_4),
         noise=(2.0, 4.0, 4.0),
         higher=higher_derivatives.GELU,
     ),
@@ -132,8 +141,9 @@ SMOOTH: dict[str, Function | Periodic] = {
         domain=(0.0, np.inf),
     ),
     "sigmoid": Function(
-        (sigmoid, _bump, lambda x: -_bump(x) * np.tanh(x / 2)),
-        ((), (0.0,), (-2 * ROOT_3, 2 * ROOT_3)),
+        (sigmoid, _bump, _slope_of_bump),
+        ((), (0.0,), BENDS_OF_BUMP),
+        third=(lambda x: _bump(x) * (1 - 6 * _bump(x)), (-2 * ROOT_2_3, 0.0, 2 * ROOT_2_3)),
         higher=higher_derivatives.SIGMOID,
     ),
     "silu": Function(
@@ -147,13 +157,20 @@ SMOOTH: dict[str, Function | Periodic] = {
             (-2.3993572805154676678, 2.3993572805154676678),
             (-3.435840993535110689, 0.0, 3.435840993535110689),
         ),
+        third=(
+            lambda x: 3 * _slope_of_bump(x) + x * _bump(x) * (1 - 6 * _bump(x)),
+            SILU_4,
+        ),
         noise=(0.0, 8.0, 8.0),
         higher=higher_derivatives.SILU,
     ),
-    "sin": Periodic((0.0, 0.5, 1.0)),
+    "sin": Periodic((0.0,)),
     "sinh": Function((np.sinh, np.cosh, np.sinh), ((), (0.0,), ())),
     "softplus": Function(
-        (softplus, sigmoid, _bump), ((), (), (0.0,)), higher=higher_derivatives.SOFTPLUS
+        (softplus, sigmoid, _bump),
+        ((), (), (0.0,)),
+        third=(_slope_of_bump, BENDS_OF_BUMP),
+        higher=higher_derivatives.SOFTPLUS,
     ),
     "softsign": Function(
         (
@@ -170,11 +187,13 @@ SMOOTH: dict[str, Function | Periodic] = {
     "square": Function(
         (np.square, lambda x: 2 * x, _full(2.0)),
         ((0.0,), (), ()),
+        third=(np.zeros_like, ()),
         higher=higher_derivatives.SQUARE,
     ),
     "tanh": Function(
         (np.tanh, _sech2, lambda x: -2 * np.tanh(x) * _sech2(x)),
         ((), (0.0,), (-ROOT_3, ROOT_3)),
+        third=(lambda x: _sech2(x) * (4 - 6 * _sech2(x)), (-ROOT_2_3, 0.0, ROOT_2_3)),
         higher=higher_derivatives.TANH,
     ),
 }

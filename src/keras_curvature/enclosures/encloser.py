@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_curvature.enclosures import affine
+from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.plan import Bounds, Plan, planned
@@ -24,7 +25,10 @@ AT_ONCE = 2**19
 
 
 FEW = 16
-"""Inputs up to which affine forms are carried: they cost as much as so many slopes."""
+"""Inputs up to which affine forms of values are carried: they cost as much as so many slopes."""
+
+DEEP = 64
+"""Slopes of derivatives up to which these have affine forms too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +67,11 @@ class Encloser:
             For each name the lower and the upper bounds, flat: `(boxes, m)`, of a jacobian and a
             Hessian's diagonal `(boxes, m, d)`, of a Hessian `(boxes, m, d, d)`.
         """
-        found = self._bounds(low, high, names, v)
         terms = terms_over(low, high) if self.is_smooth else 0
         if not terms:
-            return found
+            return self._bounds(low, high, names, v, forms=True)
+        # Where there are Taylor models, affine forms say nothing more.
+        found = self._bounds(low, high, names, v)
         near = self._bounds(low, high, names, v, terms)
         return {
             name: (np.maximum(found[name][0], a), np.minimum(found[name][1], b))
@@ -74,9 +79,16 @@ class Encloser:
         }
 
     def _bounds(
-        self, low: Array, high: Array, names: Sequence[str], v: Array | None, terms: int = 0
+        self,
+        low: Array,
+        high: Array,
+        names: Sequence[str],
+        v: Array | None,
+        terms: int = 0,
+        *,
+        forms: bool = False,
     ) -> dict[str, Bounds]:
-        """By intervals, or by Taylor models of so many terms."""
+        """By intervals, with affine forms if asked for, or by Taylor models of so many terms."""
         plan = planned(names, self.inputs.width)
         each = self.widest * max(1, len(plan.directions) + len(plan.pairs.first))
         size = max(1, AT_ONCE // (each * max(1, terms)))
@@ -84,7 +96,9 @@ class Encloser:
         for start in range(0, len(low), size):
             part = slice(start, start + size)
             along = v if v is None or v.ndim == 1 else v[part]
-            for name, bounds in self._chunk(low[part], high[part], plan, along, terms).items():
+            for name, bounds in self._chunk(
+                low[part], high[part], plan, along, terms, forms
+            ).items():
                 found[name].append(bounds)
         return {
             name: (np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts]))
@@ -92,7 +106,7 @@ class Encloser:
         }
 
     def _chunk(
-        self, low: Array, high: Array, plan: Plan, v: Array | None, terms: int
+        self, low: Array, high: Array, plan: Plan, v: Array | None, terms: int, forms: bool
     ) -> dict[str, Bounds]:
         model = box_model(low, high) if terms else None
         d = self.inputs.width
@@ -109,11 +123,16 @@ class Encloser:
             box: Interval = Interval(low, high) if model is None else model
             value = box[:, start:end].map(_as_examples(shape))
             slope = rows[..., start:end].reshape(*rows.shape[:2], 1, *shape)
-            form = None
-            if d <= FEW and model is None:
+            source = JetBounds(value, point(slope) if rows.shape[1] else None)
+            if d <= FEW and forms:
                 unit = np.eye(d)[:, start:end].reshape(1, d, 1, *shape)
                 form = affine.of_box(value.lower, value.upper, unit, radius)
-            sources.append(JetBounds(value, point(slope) if rows.shape[1] else None, None, form))
+                deep = None
+                if source.slope is not None and d * (plan.count + len(plan.pairs.first)) <= DEEP:
+                    level = np.zeros((1, d, *slope.shape[1:]))
+                    deep = Affine(slope, level, np.zeros_like(slope), radius, 2)
+                source = JetBounds(value, source.slope, None, form, deep)
+            sources.append(source)
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)

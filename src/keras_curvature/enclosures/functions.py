@@ -23,7 +23,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.enclosures.interval import Interval, outward
+from keras_curvature.enclosures.interval import Interval, outward, whole
 from keras_curvature.enclosures.taylor_model import Higher, TaylorModel
 from keras_curvature.typing import Array
 
@@ -69,6 +69,7 @@ class Function:
         is_exact: whether no rounding is done.
         branches: what it is between its breaks, where that is simpler: an offset, a slope, and a
             function in the place of these where it is no straight line.
+        third: f''', and where the derivative after that is 0; without it only less is known.
         beyond: a place beyond which a backend takes a limit in the place of the function: the
             place, how far that may be off, its slope, and its second derivative.
         higher: its higher derivatives, where Taylor models go through.
@@ -82,6 +83,7 @@ class Function:
     noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
     is_exact: bool = False
     branches: tuple[tuple[float, float, Function | None], ...] = ()
+    third: tuple[Real, Sequence[float]] | None = None
     beyond: tuple[float, float, float, float] | None = None
     higher: Higher | None = None
 
@@ -89,7 +91,16 @@ class Function:
         """The ranges of f, f', … up to an order over intervals."""
         if self.higher is not None and isinstance(x, TaylorModel):
             return self.higher.ranges(x, highest)
-        return [self.range(order, x) for order in range(highest + 1)]
+        known = [self.range(order, x) for order in range(min(highest, 2) + 1)]
+        if highest < 3:
+            return known
+        return [*known, whole(x.shape) if self.third is None else self._third(*self.third, x)]
+
+    def _third(self, function: Real, turns: Sequence[float], x: Interval) -> Interval:
+        derivatives = (function, function, function)
+        return Function(
+            derivatives, (turns, (), ()), domain=self.domain, poles=self.poles, noise=(64.0, 0, 0)
+        ).range(0, x)
 
     def range(self, order: int, x: Interval) -> Interval:
         """The range of a derivative of order 0, 1 or 2 over intervals."""
@@ -156,11 +167,11 @@ SINES: dict[float, Real] = {
 class Periodic:
     """The sine and its derivatives, each a sine of the number and so many times pi more."""
 
-    phases: tuple[float, float, float]
+    phases: tuple[float, ...]
 
     def ranges(self, x: Interval, highest: int) -> list[Interval]:
         """The ranges of f, f', … up to an order over intervals."""
-        return [self._range(self.phases[order], x) for order in range(highest + 1)]
+        return [self._range((self.phases[0] + order / 2) % 2, x) for order in range(highest + 1)]
 
     def _range(self, phase: float, x: Interval) -> Interval:
         function = SINES[phase]

@@ -42,29 +42,56 @@ class JetBounds:
         slope: `(boxes, directions, *shape)`, or `None` where it is 0 or not asked for.
         bend: second derivatives, `(boxes, pairs, *shape)`, or `None` likewise.
         form: the value as an affine function of the inputs, where these are few.
+        slope_form: the slopes likewise.
+        bend_form: the second derivatives likewise.
     """
 
     value: Interval
     slope: Interval | None = None
     bend: Interval | None = None
     form: Affine | None = None
+    slope_form: Affine | None = None
+    bend_form: Affine | None = None
 
 
 def through(f: HasRange, u: JetBounds, pairs: Pairs) -> JetBounds:
     """A function of each entry."""
     order = 0 if u.slope is None else 1 + bool(len(pairs.first))
-    ranges = f.ranges(u.value, order if u.form is None else 2)
-    form = None if u.form is None else affine.through(f, u.form, u.value, ranges)
+    ranges = f.ranges(u.value, order if u.form is None else 3)
+    forms = _forms(f, u, pairs, ranges)
     if u.slope is None:
-        return JetBounds(ranges[0], form=form)
+        return JetBounds(ranges[0], None, None, *forms)
     first = ranges[1][:, None]
     slope = interval.multiply(first, u.slope)
     if order == 1:
-        return JetBounds(ranges[0], slope, form=form)
+        return JetBounds(ranges[0], slope, None, *forms)
     bend = interval.multiply(ranges[2][:, None], products(u.slope, pairs))
     if u.bend is not None:
         bend = interval.add(bend, interval.multiply(first, u.bend))
-    return JetBounds(ranges[0], slope, bend, form)
+    return JetBounds(ranges[0], slope, bend, *forms)
+
+
+Forms = tuple[Affine | None, Affine | None, Affine | None]
+
+
+def _forms(f: HasRange, u: JetBounds, pairs: Pairs, ranges: list[Interval]) -> Forms:
+    """The same of affine forms."""
+    if u.form is None:
+        return None, None, None
+    chords = affine.Chords(f, u.value, ranges)
+    value = chords.of(0, u.form)
+    if u.slope_form is None:
+        return value, None, None
+    first = chords.of(1, u.form).for_each_direction()
+    slope = first.product(u.slope_form)
+    if not len(pairs.first):
+        return value, slope, None
+    one = u.slope_form.along(pairs.first)
+    crossed = one.square() if pairs.on_diagonal else one.product(u.slope_form.along(pairs.second))
+    bend = chords.of(2, u.form).for_each_direction().product(crossed)
+    if u.bend_form is not None:
+        bend = bend.plus(first.product(u.bend_form))
+    return value, slope, bend
 
 
 def products(slope: Interval, pairs: Pairs) -> Interval:
@@ -86,11 +113,16 @@ def linear(
     on_change: Callable[[Interval], Interval],
     jet: JetBounds,
     on_form: Callable[[Affine], Affine] | None = None,
+    on_change_form: Callable[[Affine], Affine] | None = None,
 ) -> JetBounds:
     """What a linear map, with a constant added to it, makes of value and derivatives."""
     slope, bend = (None if x is None else on_change(x) for x in (jet.slope, jet.bend))
-    form = None if jet.form is None or on_form is None else on_form(jet.form)
-    return JetBounds(on_value(jet.value), slope, bend, form)
+    maps = (on_form, on_change_form or on_form, on_change_form or on_form)
+    forms = (
+        None if form is None or on is None else on(form)
+        for form, on in zip((jet.form, jet.slope_form, jet.bend_form), maps, strict=True)
+    )
+    return JetBounds(on_value(jet.value), slope, bend, *forms)
 
 
 def moved(function: Callable[[Array, int], Array], jet: JetBounds) -> JetBounds:
@@ -117,7 +149,19 @@ def add(a: JetBounds, b: JetBounds) -> JetBounds:
     if known is not None:
         one, other = (x.form or affine.of_interval(x.value, known.radius) for x in (a, b))
         form = one.plus(other)
-    return JetBounds(interval.add(a.value, b.value), slope, bend, form)
+    return JetBounds(
+        interval.add(a.value, b.value),
+        slope,
+        bend,
+        form,
+        _sum_of_forms(a.slope_form, b.slope_form),
+        _sum_of_forms(a.bend_form, b.bend_form),
+    )
+
+
+def _sum_of_forms(a: Affine | None, b: Affine | None) -> Affine | None:
+    """Of what may be 0."""
+    return (a or b) if a is None or b is None else a.plus(b)
 
 
 def negative(a: JetBounds) -> JetBounds:

@@ -143,11 +143,15 @@ class Moved:
 
     def form(self, x: Affine) -> Affine:
         """Of affine forms, with the constants."""
-        found = x.moved(lambda numbers, lead: self._move(numbers))
+        found = self.change_form(x)
         held = self.source < 0
         if held.any():
             found.center[..., held] = self.constants[held]
         return found
+
+    def change_form(self, x: Affine) -> Affine:
+        """The same without the constants."""
+        return x.moved(lambda numbers, lead: self._move(numbers))
 
     def _move(self, x: Array) -> Array:
         if self._stays and x.shape[-1] == len(self.source):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_curvature.enclosures import affine
+from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval
 from keras_curvature.enclosures.jet import JetBounds, Pairs, linear, moved
 from keras_curvature.enclosures.linear_map import Matrix, Moved, matrix
@@ -30,10 +31,11 @@ def linear_step(use: Use) -> Apply:
     outputs = [tuple(y.shape) for y in use.step.outputs]
     map_ = _map_of(use, shapes, sizes)
     on_value = map_.value if isinstance(map_, Moved) else map_
+    change_form = map_.change_form if isinstance(map_, Moved) else map_.form
     ends = np.cumsum([math.prod(shape) for shape in outputs])
 
     def apply(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
-        found = linear(on_value, map_, _joined(jets, sizes), map_.form)
+        found = linear(on_value, map_, _joined(jets, sizes), map_.form, change_form)
         return [_part(found, *where) for where in zip([0, *ends[:-1]], ends, outputs, strict=True)]
 
     return apply
@@ -77,13 +79,23 @@ def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
 
     value = side_by_side([j.value for j in jets], 1)
     assert value is not None
-    forms = [j.form and j.form.moved(lambda x, lead: x.reshape(*x.shape[:lead], -1)) for j in jets]
     return JetBounds(
         value,
         side_by_side([j.slope for j in jets], 2),
         side_by_side([j.bend for j in jets], 2),
-        None if None in forms else affine.side_by_side([f for f in forms if f], sizes),
+        _forms_joined([j.form for j in jets], sizes),
+        _forms_joined([j.slope_form for j in jets], sizes),
+        _forms_joined([j.bend_form for j in jets], sizes),
     )
+
+
+def _forms_joined(forms: Sequence[Affine | None], sizes: Sequence[int]) -> Affine | None:
+    flat = [
+        form.moved(lambda x, lead: x.reshape(*x.shape[:lead], -1))
+        for form in forms
+        if form is not None
+    ]
+    return affine.side_by_side(flat, sizes) if len(flat) == len(forms) else None
 
 
 def _map_of(use: Use, shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]) -> Matrix | Moved:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from keras_curvature.enclosures import affine, jet
+from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.composite import composite
 from keras_curvature.enclosures.functions import HasRange
-from keras_curvature.enclosures.interval import both
+from keras_curvature.enclosures.interval import Interval, both
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.linear_steps import linear_step
 from keras_curvature.enclosures.rules import RULES, Word, by_word, held, word_of
@@ -45,13 +46,25 @@ class Instruction:
         radius = next((jet.form.radius for jet in given if jet.form is not None), None)
         if radius is None:
             return found
-        return [_met(jet, radius) for jet in found]
+        deep = any(jet.slope_form is not None for jet in given)
+        return [_met(jet, radius, deep) for jet in found]
 
 
-def _met(found: JetBounds, radius: Array) -> JetBounds:
-    if found.form is None:
-        return replace(found, form=affine.of_interval(found.value, radius))
-    return replace(found, value=both(found.value, found.form.bounds()))
+def _met(found: JetBounds, radius: Array, deep: bool) -> JetBounds:
+    """Intervals met with forms; what has no form gets that of its interval."""
+
+    def of(x: Interval, form: Affine | None, lead: int) -> tuple[Interval, Affine]:
+        if form is None:
+            return x, affine.of_interval(x, radius, lead)
+        return both(x, form.bounds()), form
+
+    value, form = of(found.value, found.form, 1)
+    slope, bend, slope_form, bend_form = found.slope, found.bend, None, None
+    if deep and slope is not None:
+        slope, slope_form = of(slope, found.slope_form, 2)
+    if deep and bend is not None:
+        bend, bend_form = of(bend, found.bend_form, 2)
+    return JetBounds(value, slope, bend, form, slope_form, bend_form)
 
 
 @dataclass(frozen=True, eq=False)
