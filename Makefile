@@ -28,7 +28,7 @@ ON = TEST_BACKEND=$(1) XLA_FLAGS=--xla_backend_optimization_level=0 \
 # Tests, pages and examples of docstrings that are not written for one backend: on all of them.
 NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \
 	$(patsubst %,src/keras_curvature/%, \
-		diagnosis estimates functions layers measurement monitor report summaries verification) \
+		diagnosis estimates functions layers measurement monitor proofs report summaries verification) \
 	tests/project/test_docs.py \
 	$(patsubst %,tests/measurement/test_%.py, \
 		examples ground_truth loss_probe plane_maps shape slices two_valued) \
@@ -38,7 +38,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-halves bench-higher-orders bench-import bench-jax bench-long bench-monitor
-.PHONY: bench-memory bench-random bench-survey bench-torch bench-trials bench-wide
+.PHONY: bench-memory bench-proofs bench-random bench-survey bench-torch bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
 help: ## Show this list
@@ -114,6 +114,9 @@ bench-import: $(VENV)/.installed ## Measure what importing the library costs
 bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch, and the tab to it
 	$(BIN)/python benchmarks/cost/monitor_cost.py
 	$(BIN)/python benchmarks/cost/tab_cost.py
+
+bench-proofs: $(VENV)/.installed ## Measure how long proofs of convexity take, and what they leave open
+	$(BIN)/python benchmarks/cost/proofs.py
 
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/cost/memory.py

@@ -44,8 +44,8 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|Place|Derivative|Formula|Propagate)",
     ),
-    (r"py:.*", r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights|Claims)"),
-    (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers)\..*"),
+    (r"py:.*", r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights|Claims|BoxMap)"),
+    (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers|proofs)\..*"),
 ]
 
 # Links to headings of pages, as on the repository's own pages.

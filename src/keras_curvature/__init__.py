@@ -8,6 +8,7 @@ from keras_curvature.engines import required_backend as _required  # noqa: F401,
 from keras_curvature import losses
 from keras_curvature.diagnosis import diagnose
 from keras_curvature.diagnosis.results import Diagnosis, Finding
+from keras_curvature.enclosures.enclose import enclose
 from keras_curvature.engines.active_backend import own_module as _own_module
 from keras_curvature.engines.dispatch import EngineChoice
 from keras_curvature.estimates import Eigenvalues, Estimate, estimate
@@ -27,6 +28,8 @@ from keras_curvature.layers import CurvaturePenalty, DerivativeOutput, ShapePena
 from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.monitor.more_directions import MoreDirections
 from keras_curvature.monitor.stop_on_verdict import StopOnVerdict
+from keras_curvature.proofs.prove import prove
+from keras_curvature.proofs.results import ClaimProof, Counterexample, Proof
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
 from keras_curvature.verification import verify
@@ -38,6 +41,8 @@ taylor = _own_module("taylor")
 
 __all__ = [
     "Check",
+    "ClaimProof",
+    "Counterexample",
     "CurvatureMonitor",
     "CurvaturePenalty",
     "DerivativeOutput",
@@ -48,6 +53,7 @@ __all__ = [
     "Finding",
     "Kinks",
     "MoreDirections",
+    "Proof",
     "Report",
     "ShapePenalty",
     "StopOnVerdict",
@@ -57,6 +63,7 @@ __all__ = [
     "derivatives",
     "diagnose",
     "directional_curvature",
+    "enclose",
     "engine_choice",
     "estimate",
     "hessian",
@@ -69,6 +76,7 @@ __all__ = [
     "laplacian",
     "losses",
     "partial_derivative",
+    "prove",
     "scale_curvature",
     "smooth",
     "taylor",

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from keras_curvature_cli import commands, printing, probes
-from keras_curvature_cli.faults import FAILED, FOUND, UNUSABLE, UnusableError
+from keras_curvature_cli import commands, corners, printing, probes
+from keras_curvature_cli.faults import FAILED, FOUND, STILL_OPEN, UNUSABLE, UnusableError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,7 +25,7 @@ app = typer.Typer(
     help="The true second derivatives of a Keras model with respect to its input.",
     epilog="Exit codes: 0 done; 1 done, and something is wrong with the model (verify, also if not "
     "judged; diagnose --strict, report --strict); 2 arguments or files cannot be used; 3 it could "
-    "not be computed.",
+    "not be computed. Of prove: 0 proved, 1 refuted, 2 an error of any kind, 3 open.",
 )
 
 
@@ -285,6 +285,66 @@ def verify(
 
 
 @app.command()
+def prove(
+    context: typer.Context,
+    model: ModelFile,
+    low: Annotated[
+        str,
+        typer.Option(
+            help="Lower corner of the box: a number for each input with commas between, as 0.6,0.1 "
+            "or strike=0.6,volatility=0.1 (in the order of the model's columns); or one for all."
+        ),
+    ],
+    high: Annotated[
+        str, typer.Option(help="Upper corner, likewise; an input that is the same in both is held.")
+    ],
+    shape: Annotated[
+        list[str],
+        typer.Option(
+            metavar="INPUT=WORD,…",
+            help="What is claimed along an input, by name or index: convex, concave, increasing, "
+            "decreasing, linear, or a number that bounds |second derivative|. Of several inputs at "
+            "once: spot+strike=convex; of all: convex alone, or '|hessian|=5'. May be repeated.",
+        ),
+    ],
+    names: Annotated[
+        str | None, typer.Option(help="Names of the inputs, with commas between.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="How far a derivative may be on the wrong side.")
+    ] = 0.0,
+    seconds: Annotated[float, typer.Option(help="How long to search at most.")] = 60.0,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw what is proved where into this PNG.")
+    ] = None,
+    theme: Annotated[Theme, typer.Option(help="Of the picture.")] = Theme.light,
+    code: Code = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Prove a shape over a whole box; 0 if proved, 1 if refuted, 3 if it stays open."""
+    with _told(context.obj, failed=UNUSABLE):
+        _require_png(picture)
+        ends = [corners.corner("--low", low), corners.corner("--high", high)]
+        claims = corners.claims(shape)
+        net = commands.loaded(model, code or ())
+        found = commands.proved(
+            net,
+            ends,
+            claims,
+            names=None if names is None else names.split(","),
+            tolerance=tolerance,
+            seconds=seconds,
+            output=_index_or_name(output),
+        )
+        if picture is not None:
+            _save(found.plot(theme=theme.value), picture)
+        typer.echo(printing.as_json(printing.proof_data(found)) if json else str(found))
+    code_of = {"Proved": 0, "Refuted": FOUND, "Open": STILL_OPEN}
+    raise typer.Exit(code_of[found.verdict])
+
+
+@app.command()
 def compare(
     context: typer.Context,
     a: ModelFile,
@@ -377,6 +437,10 @@ def _require_png(picture: Path | None) -> None:
 def _draw(monitor: Any, path: Path, theme: str, title: str) -> None:
     figure = monitor.plot(theme=theme)
     figure.texts[0].set_text(title)  # in place of the step of a training
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path)
     except OSError as error:
@@ -384,8 +448,8 @@ def _draw(monitor: Any, path: Path, theme: str, title: str) -> None:
 
 
 @contextlib.contextmanager
-def _told(debug: bool) -> Iterator[None]:
-    """Turns errors into a message and an exit code."""
+def _told(debug: bool, failed: int = FAILED) -> Iterator[None]:
+    """Turns errors into a message and an exit code, `failed` for what could not be computed."""
     try:
         yield
     except (typer.Exit, typer.Abort):
@@ -393,17 +457,17 @@ def _told(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        code = _code(error)
+        code = _code(error, failed)
         text = str(error) if code == UNUSABLE else f"{type(error).__name__}: {error}"
         typer.echo(f"Error: {text}", err=True)
         sys.stdout.flush()
         raise typer.Exit(code) from error
 
 
-def _code(error: Exception) -> int:
+def _code(error: Exception, failed: int) -> int:
     """What the library says of its arguments is about the files and the options."""
     if isinstance(error, UnusableError):
         return UNUSABLE
     if type(error).__name__ == "NotDifferentiableError":  # a ValueError about the model itself
-        return FAILED
-    return UNUSABLE if isinstance(error, (ValueError, TypeError, OSError)) else FAILED
+        return failed
+    return UNUSABLE if isinstance(error, (ValueError, TypeError, OSError)) else failed

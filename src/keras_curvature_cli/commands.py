@@ -88,15 +88,20 @@ def model_for(
     Raises:
         UnusableError: for a probe that does not fit, and a loss that there is not.
     """
-    models.require_loadable(path)
-    if "keras_curvature" not in sys.modules:
-        start()
-    with doing(f"Loading {path.name}"):
-        model = models.load(path, code, compiled=may_be_loss and asked.output == LOSS)
+    model = loaded(path, code, compiled=may_be_loss and asked.output == LOSS)
     probe = _fitted(model, probe, path.name)
     if _is_loss(model, asked):
         _require_loss(model, probe, path.name, may_be_loss)
     return model, probe
+
+
+def loaded(path: Path, code: Sequence[Path] = (), *, compiled: bool = False) -> Any:
+    """The model in a file; see `models.load`."""
+    models.require_loadable(path)
+    if "keras_curvature" not in sys.modules:
+        start()
+    with doing(f"Loading {path.name}"):
+        return models.load(path, code, compiled=compiled)
 
 
 def _is_loss(model: Any, asked: Asked) -> bool:
@@ -271,6 +276,46 @@ def verified(model: Any, x: Any, asked: Asked, seed: int, ways: Sequence[str] = 
     claims = list(ways) or None
     with doing("Comparing with differences"):
         return kc.verify(model, x, seed=seed, claims=claims, **asked.keywords)
+
+
+def proved(
+    model: Any,
+    ends: Sequence[Any],
+    claims: Any,
+    *,
+    names: Sequence[str] | None,
+    tolerance: float,
+    seconds: float,
+    output: int | str | None,
+) -> Any:
+    """The `Proof` of what is claimed of a model over a box.
+
+    Args:
+        model: that was loaded.
+        ends: both corners of the box, as `corners` reads them.
+        claims: likewise.
+        names: of the inputs; those of the corners, where these have some, are in their order.
+        tolerance: see `prove`.
+        seconds: likewise.
+        output: likewise.
+    """
+    import keras_curvature as kc
+
+    inputs = getattr(model, "inputs", None) or []
+    if names is None and len(inputs) == 1 and isinstance(ends[0], dict):
+        names = list(ends[0]) if list(ends[0]) != [inputs[0].name] else None
+    with doing("Proving"):
+        return kc.prove(
+            model,
+            low=ends[0],
+            high=ends[1],
+            shape=claims,
+            tolerance=tolerance,
+            seconds=seconds,
+            output=output,
+            feature_names=names,
+            verbose=False,
+        )
 
 
 def apart(a: Any, b: Any, x: Any, asked: Asked) -> dict[str, float]:

@@ -12,5 +12,9 @@ FAILED = 3
 """The files are fine, and yet it could not be computed."""
 
 
+STILL_OPEN = 3
+"""Of a proof: neither proved nor refuted, in the time that there was."""
+
+
 class UnusableError(Exception):
     """A file or an option that cannot be used; the message says which, and what to do."""

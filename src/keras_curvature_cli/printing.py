@@ -62,6 +62,21 @@ def verification_data(verification: Any) -> dict[str, Any]:
     return {**data, "ok": verification.ok, "complete": verification.complete}
 
 
+def proof_data(proof: Any) -> dict[str, Any]:
+    """Everything that `prove` found."""
+    claims = {
+        name: {**dataclasses.asdict(one), "verdict": one.verdict}
+        for name, one in proof.claims.items()
+    }
+    return {
+        "verdict": proof.verdict,
+        "low": dict(proof.low),
+        "high": dict(proof.high),
+        "interrupted": proof.interrupted,
+        "claims": claims,
+    }
+
+
 def comparison_data(
     names: Sequence[str], monitors: Sequence[Any], apart: Mapping[str, float]
 ) -> dict[str, Any]:

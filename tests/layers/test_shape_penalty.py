@@ -362,3 +362,37 @@ def test_errors_come_before_training(name):
     options, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         kc.ShapePenalty(network(), {0: "convex"}, **options)(keras.Input((2,)))
+
+
+def test_points_are_looked_at_besides():
+    """A function that is convex on the data and wherever these reach, but not at the points."""
+    net = keras.Sequential([keras.Input((2,)), Power(3, 1.0)])
+    x = np.abs(X) + 0.1
+    points = np.tile([[-2.0, 0.0]], (5, 1))
+    without, beside = (
+        float(penalty_of(kc.ShapePenalty(net, {0: "convex"}, scale=1e-3, points=given), x))
+        for given in (None, points)
+    )
+    assert without == pytest.approx(0, abs=1e-6)
+    assert beside > 1
+    inputs = keras.Input((2,))
+    layer = kc.ShapePenalty(net, {0: "convex"}, points=points)
+    model = keras.Model(inputs, layer(inputs))
+    again = keras.Model.from_config(model.get_config()).layers[-1]
+    np.testing.assert_array_equal(again.points, points)
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.zeros((3, 4)), "of shapes [('k', 2)]"),
+        (np.zeros((0, 2)), "at least one"),
+        ([[np.nan, 0.0]], "must be finite"),
+        ("abc", "must hold numbers"),
+    ],
+)
+def test_points_that_do_not_fit_are_told(points, words):
+    net = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    with pytest.raises((ValueError, TypeError)) as error:
+        kc.ShapePenalty(net, {0: "convex"}, points=points)(keras.Input((2,)))
+    assert words in str(error.value)

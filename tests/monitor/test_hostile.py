@@ -89,6 +89,7 @@ FUNCTIONS = {
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
     "StopOnVerdict": "",
+    "prove": "lhc",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -108,13 +109,14 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "CurvaturePenalty": [
         "scale", "directions", "seed", "output", "wrt", "columns", "engine", "metric_name",
     ],
+    "prove": ["tolerance", "seconds", "output", "feature_names", "verbose"],
     "ShapePenalty": [
-        "strength", "scale", "feature_names", "seed", "output", "wrt", "columns", "engine",
-        "metric_name",
+        "strength", "scale", "feature_names", "points", "seed", "output", "wrt", "columns",
+        "engine", "metric_name",
     ],
     "CurvatureMonitor": [
         *COMMON, "reference", "scale", "units", "logs", "freq", "feature_names", "name", "on_error",
-        "verify", "directions", "vocabulary", "model", "shape", "maps",
+        "verify", "directions", "vocabulary", "model", "shape", "maps", "prove",
     ],
     "kinks": ["output"],
     "smooth": [],
@@ -126,6 +128,7 @@ RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - 
 USUAL = {
     "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
     "f": lambda x, y: y, "p": {0: "convex"}, "b": (0, 1),
+    "l": [-2.0, -2.0], "h": [2.0, 1.0], "c": {0: 9.0},
 }  # fmt: skip
 LAYERS = ("DerivativeOutput", "CurvaturePenalty", "ShapePenalty")
 OTHERWISE = {
@@ -233,6 +236,7 @@ def test_a_call_is_answered_rightly_or_refused_with_a_reason(call):
 def test_every_public_entry_is_called_above():
     results = {"Check", "Diagnosis", "Finding", "Kinks", "Verification", "WrongDerivativeError"}
     results |= {"Eigenvalues", "EngineChoice", "Estimate", "Report", "Verdict"}
+    results |= {"ClaimProof", "Counterexample", "Proof"}
     entries = {name for name in kc.__all__ if callable(getattr(kc, name))} - results
     entries |= {f"taylor.{name}" for name in kc.taylor.__all__} - {"taylor.Rule"}
     assert entries == set(FUNCTIONS)

@@ -26,11 +26,11 @@ TEXTS = [
 
 ORDER = (
     ("monitor",),
-    ("summaries", "verification"),
+    ("proofs", "summaries", "verification"),
     ("diagnosis", "figures", "functions"),
     ("losses", "report", "layers"),
     ("measurement",),
-    ("estimates",),
+    ("enclosures", "estimates"),
     ("engines",),
     ("typing",),
 )

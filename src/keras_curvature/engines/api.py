@@ -10,6 +10,7 @@ from keras_curvature.engines.batch_coupling import TOLERANCE, influence, randomn
 from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, forget
 from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.columns import by_index, checked_columns
+from keras_curvature.engines.computed_steps import Computed, ComputedStep
 from keras_curvature.engines.data_frames import columns_of, names_of_columns
 from keras_curvature.engines.directions import as_direction
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
@@ -22,6 +23,7 @@ from keras_curvature.engines.evaluation import (
     run_chunked,
 )
 from keras_curvature.engines.finite_difference import RELATIVE_STEP
+from keras_curvature.engines.flattening import layer_names
 from keras_curvature.engines.inputs import (
     by_column,
     is_text,
@@ -82,6 +84,8 @@ __all__ = [
     "Activity",
     "Asked",
     "BoundModel",
+    "Computed",
+    "ComputedStep",
     "Curve",
     "Dependence",
     "Engine",
@@ -115,6 +119,7 @@ __all__ = [
     "is_text",
     "keys_in_order",
     "labels_are_classes",
+    "layer_names",
     "loss_by_example",
     "mask_of",
     "masked",

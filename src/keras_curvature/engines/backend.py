@@ -19,6 +19,7 @@ MODULES = {
     "LAYERS_HAVE_METRICS": "compilation",
     "activity_of": "activity_analysis",
     "as_the_user_computes": "compilation",
+    "computed_steps": "computed_steps",
     "computing_in": "compilation",
     "declared_specs": "tracing",
     "dependence_by_input": "intermediates",

@@ -99,17 +99,23 @@ def watched_by(watcher: Callable[[int, int], None]) -> Iterator[None]:
         _watcher.reset(token)
 
 
+def tell(done: int, total: int) -> None:
+    """Tells the watcher, if there is one, how much of something is done."""
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(done, total)
+
+
 def eagerly(compute: Chunk, tensors: Sequence[Tensor], size: int) -> dict[str, Tensor]:
     """Calls `compute` on slices of `tensors` and joins the results."""
     n = int(tensors[0].shape[0])
     if n <= size:
         return compute(*tensors)
     size = dividing(n, size)
-    parts, watcher = [], _watcher.get()
+    parts = []
     for start in range(0, n, size):
         parts.append(compute(*(tensor[start : start + size] for tensor in tensors)))
-        if watcher is not None:
-            watcher(min(start + size, n), n)
+        tell(min(start + size, n), n)
     return {name: xp.concatenate([part[name] for part in parts], axis=0) for name in parts[0]}
 
 

@@ -1,5 +1,6 @@
 """Pictures of a function and how it bends."""
 
+from keras_curvature.figures.box_map import draw_box_maps
 from keras_curvature.figures.choice import draw, draw_distances, draw_examples, draw_maps
 from keras_curvature.figures.style import THEMES, Picture, Theme, to_png, to_rgba
 
@@ -8,6 +9,7 @@ __all__ = [
     "Picture",
     "Theme",
     "draw",
+    "draw_box_maps",
     "draw_distances",
     "draw_examples",
     "draw_maps",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_curvature.engines.api import WHOLE, BoundModel, bind, run_chunked, xp
+from keras_curvature.engines.api import WHOLE, BoundModel, bind, numbers_in, run_chunked, xp
 from keras_curvature.engines.backend import FlatFunction, computing_in, is_eager, tiled
 from keras_curvature.engines.quantities import CURVATURE, DIRECTIONAL, SLOPE, VALUE
 from keras_curvature.layers.epoch_begin import EpochBegin
@@ -18,7 +19,7 @@ from keras_curvature.layers.wrapper import with_masks
 from keras_curvature.measurement import shape as shapes
 from keras_curvature.measurement import windows
 from keras_curvature.measurement.probe import Names, feature_names
-from keras_curvature.typing import Columns, Output, Shape, Structure, Tensor, Wrt
+from keras_curvature.typing import Array, Columns, Output, Shape, Structure, Tensor, Wrt
 
 MARGIN = 0.02
 """How far on the right side a derivative has to be, as a share of its root mean square.
@@ -59,7 +60,8 @@ class ShapePenalty(Penalty):
     wrong side, at a point or over the window around it, whichever is further: kinks count, as in
     `CurvatureMonitor(shape=...)`. The mean is over the outputs and over the examples of the batch,
     each twice: as it is, and with the named inputs drawn anew, anywhere in the range that they have
-    had in training so far. So the shape holds between the data too.
+    had in training so far. So the shape holds between the data too. With `points` a third part is
+    drawn from these.
 
     **It is free of scale.** `v` is per standard deviation of the input, of all data seen in
     training so far, and `s` is the standard deviation of the output at these points, as a constant.
@@ -85,6 +87,9 @@ class ShapePenalty(Penalty):
         scale: half-width of the window in units of the inputs, as in `CurvatureMonitor`; `"auto"`
             for a quarter of each input's standard deviation.
         feature_names: names of the inputs for `shape`, as there. Default: their own, or x0, x1, ….
+        points: places to look at besides, as the model takes them: as many of these as the batch
+            has examples are drawn at each step. Where a `Proof` failed:
+            `points=proof.open_points(1000)`.
         seed: of what is drawn.
         output: whose shape, as in `keras_curvature.derivatives`.
         wrt: along what, as there.
@@ -107,6 +112,7 @@ class ShapePenalty(Penalty):
         *,
         scale: Any = "auto",
         feature_names: Names | None = None,
+        points: Structure | None = None,
         seed: int | None = None,
         output: Output = None,
         wrt: Wrt = None,
@@ -128,6 +134,7 @@ class ShapePenalty(Penalty):
         self.shape = shapes.checked_shape(shape)
         self.scale = scale
         self.feature_names = feature_names
+        self.points = _checked_points(points)
         self.seed = seed
         self._random = keras.random.SeedGenerator(seed)
         self._asked: tuple[shapes.Condition, ...] = ()
@@ -153,6 +160,7 @@ class ShapePenalty(Penalty):
         """The shapes and dtypes of the wrapped model's output."""
         f = self._known(with_masks(inputs, mask)).f
         self._conditions(f)  # raises now for what cannot be right
+        self._flat_points(f)
         windows.resolve(self.scale, f.inputs, lambda: windows.AUTO_FRACTION)
         return self.layer.compute_output_spec(inputs)
 
@@ -164,6 +172,7 @@ class ShapePenalty(Penalty):
             "shape": [[name, list(words)] for name, words in self.shape.items()],
             "scale": scale if isinstance(scale, str) else xp.to_numpy(scale).tolist(),
             "feature_names": names if isinstance(names, Mapping | None) else list(names),
+            "points": keras.saving.serialize_keras_object(self.points),
             "seed": self.seed,
         }
         return {**super().get_config(), **own}
@@ -173,11 +182,31 @@ class ShapePenalty(Penalty):
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> ShapePenalty:
         """Makes a layer from `get_config`'s answer."""
-        return super().from_config({**config, "shape": dict(config["shape"])}, custom_objects)
+        points = keras.saving.deserialize_keras_object(config.get("points"))
+        read = {"shape": dict(config["shape"]), "points": points}
+        return super().from_config({**config, **read}, custom_objects)
 
     def _conditions(self, f: FlatFunction) -> tuple[shapes.Condition, ...]:
         names = feature_names(self.feature_names, None, f.inputs)
         return shapes.conditions(self.shape, names, f.inputs)
+
+    def _flat_points(self, f: FlatFunction) -> Array | None:
+        """The points that were given, `(k, width)`.
+
+        Raises:
+            ValueError: if they do not fit the model.
+        """
+        if self.points is None:
+            return None
+        leaves = f.inputs.in_order(self.points, "`points`")
+        shapes = [leaf.shape for leaf in leaves]
+        counts = {shape[:1] for shape in shapes}
+        if len(counts) != 1 or [shape[1:] for shape in shapes] != list(f.inputs.shapes):
+            raise ValueError(
+                f"`points` must be points as the model takes them, of shapes "
+                f"{[('k', *shape) for shape in f.inputs.shapes]}, k at least 1. Received: {shapes}."
+            )
+        return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
 
     def _amount(self, inputs: Structure) -> Tensor:
         """The mean of the violations, in sum over what is asked."""
@@ -221,7 +250,7 @@ class ShapePenalty(Penalty):
     def _derivatives(
         self, bound: BoundModel, axes: Sequence[int]
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Along these inputs, of the batch and of as many points drawn, twice as many in all.
+        """Along these inputs, of the batch, as many points drawn and, if asked, as many given.
 
         And what has been seen of the inputs, this batch too.
         """
@@ -233,22 +262,31 @@ class ShapePenalty(Penalty):
         unit = spread[:, None] * axis
         h = windows.resolve(self.scale, f.inputs, lambda: xp.sum(unit, axis=0))
         h = xp.minimum(xp.take(xp.cast(h, z.dtype), axes), (high - low) / 2)
-        share = self._drawn(keras.random.uniform, [xp.lengths(z)[0], k])
+        size = xp.lengths(z)[0]
+        share = self._drawn(keras.random.uniform, [size, k])
         drawn = low + xp.cast(share, z.dtype) * (high - low)
+        points = self._flat_points(f)
+        chosen = []
+        if points is not None:
+            rows = self._drawn(partial(keras.random.randint, minval=0, maxval=len(points)), [size])
+            chosen = [xp.take(xp.cast(xp.constant(points), z.dtype), rows, axis=0)]
 
         count = len(leaves)
 
         def compute(*tensors: Tensor) -> dict[str, Tensor]:
             z, rest = f.point(tensors[:count])
-            drawn, axis, *windows_of = tensors[count:]
+            drawn, *others = tensors[count:]
+            chosen, (axis, *windows_of) = others[: len(others) - 5], others[-5:]
             moved = z * (1 - xp.sum(axis, axis=0)) + xp.matmul(drawn, axis)
-            twice = [tiled(part, 2) for part in rest]
+            all_of_them = [z, moved, *chosen]
+            again = [tiled(part, len(all_of_them)) for part in rest]
             return windows.exact_and_averaged(
-                engine, f, xp.concatenate([z, moved], axis=0), twice, *windows_of
+                engine, f, xp.concatenate(all_of_them, axis=0), again, *windows_of
             )
 
         constants = [axis, unit, xp.divide_no_nan(h, spread), low, high]
-        found = run_chunked(bound, compute, [*leaves, drawn], WHOLE, {}, constants=constants)
+        tensors = [*leaves, drawn, *chosen]
+        found = run_chunked(bound, compute, tensors, WHOLE, {}, constants=constants)
         return found, xp.cast(seen, self._seen.value.dtype)
 
     def _look(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -273,6 +311,34 @@ class ShapePenalty(Penalty):
         variance = variance + share * (new_variance - variance + (1 - share) * apart**2)
         seen = xp.stack([count, mean, variance, low, high])
         return seen, xp.sqrt(variance), low, high
+
+
+def _checked_points(points: Any) -> Any:
+    """Points in arrays of their own.
+
+    Raises:
+        TypeError: for what is no array of numbers, and ValueError for what is not finite.
+    """
+    if points is None:
+        return None
+
+    def array(leaf: Any) -> Array:
+        return np.array(xp.to_numpy(numbers_in(leaf, "points")), np.float64)
+
+    arrays: Any
+    if isinstance(points, Mapping):
+        arrays = {name: array(leaf) for name, leaf in points.items()}
+    elif isinstance(points, (list, tuple)) and all(hasattr(leaf, "shape") for leaf in points):
+        arrays = [array(leaf) for leaf in points]  # one for each input
+    else:
+        arrays = array(points)
+    for leaf in keras.tree.flatten(arrays):
+        if not leaf.size or not np.isfinite(leaf).all():
+            raise ValueError(
+                "`points` must be finite, and at least one. Received: an array of shape "
+                f"{leaf.shape} with {int(np.sum(~np.isfinite(leaf)))} that are not."
+            )
+    return arrays
 
 
 def _violation(condition: shapes.Condition, found: Mapping[str, Tensor]) -> Tensor:

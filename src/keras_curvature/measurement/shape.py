@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.engines.api import Layout
 from keras_curvature.engines.quantities import CURVATURE, SLOPE, VALUE
+from keras_curvature.measurement.closest_name import closest
 from keras_curvature.measurement.windows import BEND, RISE
 from keras_curvature.typing import Array
 
@@ -147,8 +148,13 @@ def checked_shape(shape: Any) -> dict[str | int, tuple[str, ...]]:
             raise TypeError(f"{expected} Received: {key!r} among the inputs.")
         if not isinstance(words, (list, tuple)):
             raise TypeError(f"{expected} Received: {given!r} for {key!r}.")
-        if not words or not all(isinstance(word, str) and word in WORDS for word in words):
-            raise ValueError(f"{expected} Received: {given!r} for {key!r}.")
+        wrong = [word for word in words if not isinstance(word, str) or word not in WORDS]
+        if wrong or not words:
+            meant = closest(wrong[0], WORDS) if wrong and isinstance(wrong[0], str) else None
+            raise ValueError(
+                f"{expected} Received: {given!r} for {key!r}."
+                + (f" Did you mean {meant!r}?" if meant else "")
+            )
         found[name] = tuple(dict.fromkeys(words))
     if not found:
         raise ValueError(f"{expected} Received: an empty dict.")

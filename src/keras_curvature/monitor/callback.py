@@ -31,8 +31,10 @@ from keras_curvature.monitor.history import History, forget_after, record
 from keras_curvature.monitor.logs import Logs
 from keras_curvature.monitor.order import require_order, require_written
 from keras_curvature.monitor.pictures import Pictures
+from keras_curvature.monitor.proving import checked_seconds
 from keras_curvature.monitor.schedule import Due, continued, leaves_out
 from keras_curvature.monitor.training import Asked, Found, Training
+from keras_curvature.proofs.results import Proof
 from keras_curvature.report.data import ALL, HEADLINE, NOW, Reports
 from keras_curvature.typing import Columns, Output, Shape, Wrt
 from keras_curvature.verification.results import Verification, WrongDerivativeError
@@ -143,6 +145,10 @@ class CurvatureMonitor(keras.callbacks.Callback):
             writing fails: it warns once per kind of fault, puts NaN where a number is not known
             and lists the faults in `faults` and on TensorBoard. What is wrong before the first
             batch raises all the same.
+        prove: prove `shape` at the end of training, everywhere in the box that the probe spans and
+            not only at its points, as `keras_curvature.prove` does: `True` for at most 30 seconds,
+            or so many seconds. What counts as none at a point counts as none between them. It is
+            printed unless `fit` is silent, stands in the report and the log, and is in `proof`.
         verify: check the derivatives of the model against differences of its values, once before
             training, as `keras_curvature.verify` does. What these cannot judge is a warning.
 
@@ -153,6 +159,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             pictures, and in the end what it found after training; `print` it.
         faults: with `on_error="warn"`, what has gone wrong, one entry per kind.
         verification: with `verify`, what was found; `print` it.
+        proof: with `prove`, the `Proof` of the end of the last training; `print` it, `plot` it.
 
     Raises:
         WrongDerivativeError: with `verify`, for a derivative that is not that of the values; with
@@ -188,6 +195,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         name: str = "curvature",
         on_error: str = "raise",
         verify: bool = False,
+        prove: bool | float = False,
     ) -> None:
         super().__init__()
         require_one_of("units", units, ("auto", "raw", "std"))
@@ -201,6 +209,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self.history: dict[str, list[Any]] = History()
         self.diagnosis: Diagnosis | None = None
         self.verification: Verification | None = None
+        self.proof: Proof | None = None
         self._asked = Asked(
             self.probe,
             model,
@@ -212,6 +221,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
             feature_names,
             {} if shape is None else checked_shape(shape),
             maps,
+            checked_seconds(prove, has_shape=bool(shape)),
         )
         self._verifies = verify
         self._is_due = Due(freq)
@@ -341,15 +351,39 @@ class CurvatureMonitor(keras.callbacks.Callback):
             self._logs.repeat(logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Draws the last picture and closes the log."""
+        """Draws the last picture, proves what is to be proved and closes the log."""
         training = self._training
-        if training is not None and training.writer is not None:
+        if training is None:
+            return
+        if training.writer is not None:
             found, drawn = training.found, self._pictures.drawn_step
             if any(report.step != drawn for report in found.reports.values()):
                 self._attempt(self._ended, "draw", lambda: training.picture(found, self._pictures))
             self._diagnose(training)
+        self._prove(training)
+        if training.writer is not None:
             self._attempt(self._ended, "close the log", training.writer.close)
             training.writer = None
+
+    def _prove(self, training: Training) -> None:
+        """Proves the shape, says so and writes it."""
+        self.proof = None
+        silent = not (self.params or {}).get("verbose", 0)
+
+        found: list[Proof | None] = []
+
+        def prove() -> None:
+            found.append(training.prove(False if silent else None))
+
+        if not self._attempt(self._ended, "prove", prove):
+            return
+        self.proof = proof = found[0]
+        if proof is None:
+            return
+        if not silent:
+            print(proof)
+        if training.writer is not None:
+            self._attempt(self._ended, "write the log", lambda: training.write_proof(proof))
 
     def plot(self, output: str = "", *, picture: str = "shape", theme: str = "light") -> Any:
         """Draws the last measurement.

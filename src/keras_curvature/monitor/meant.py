@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 
+from keras_curvature.measurement.closest_name import closest
 from keras_curvature.report.metrics import MEANINGS
 
 NEEDS: Mapping[str, str] = {
@@ -42,9 +42,3 @@ def advice(name: str, known: Collection[str]) -> str:
     if close:
         return f"Did you mean {close!r}?"
     return f"It needs {need}." if need else ""
-
-
-def closest(name: str, known: Collection[str]) -> str | None:
-    """The name that is nearly this one, letters in another order included."""
-    same = [one for one in known if sorted(one) == sorted(name)]
-    return next(iter(same or difflib.get_close_matches(name, known, 1, 0.8)), None)

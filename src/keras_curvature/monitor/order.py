@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_curvature.monitor.meant import advice, closest
+from keras_curvature.measurement.closest_name import closest
+from keras_curvature.monitor.meant import advice
 from keras_curvature.report.metrics import MEANINGS
 
 FRAMES = 12

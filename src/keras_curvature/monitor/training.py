@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_curvature import diagnosis, verification
 from keras_curvature.diagnosis.results import Diagnosis
@@ -33,8 +34,10 @@ from keras_curvature.measurement.probe import (
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.shape import conditions
 from keras_curvature.monitor.pictures import Pictures
+from keras_curvature.monitor.proving import Prover
 from keras_curvature.monitor.schedule import PictureBudget
 from keras_curvature.monitor.watched_network import watched
+from keras_curvature.proofs.results import Proof
 from keras_curvature.report.data import Report, Reports
 from keras_curvature.report.reporter import Reporter
 from keras_curvature.report.scale_profile import profile_of
@@ -55,6 +58,7 @@ class Asked:
     feature_names: Names | None
     shape: Mapping[str | int, tuple[str, ...]]
     maps: Maps | None = None
+    prove: float | None = None
 
     def detached(self) -> Asked:
         """Without the network: a copy of it would not be trained, and it is found by its name."""
@@ -139,6 +143,15 @@ class Training:
         self.measurer.require_bends(self._conditions)
         self.maps = PlaneMaps(asked.maps, self.measurer, self._all_names)
         self.mapped: tuple[PlaneMap, ...] = ()
+        self._prover: Prover | None = None
+        if asked.prove is not None:
+            if self._preface:
+                raise ValueError(
+                    "`prove` is for the model's output. Received: output='loss' besides, which is "
+                    "of labels too."
+                )
+            parts = self._subject, probe.x, options, self._conditions, self._all_names
+            self._prover = Prover(*parts)
         self.begun, self.is_first = False, True
         self.found = Found()
         self.budget = PictureBudget()
@@ -204,6 +217,34 @@ class Training:
             for i, (output, measurement) in enumerate(measurements.items())
         )
         return Found(measurements, reports)
+
+    def prove(self, verbose: bool | None) -> Proof | None:
+        """What can be proved of the shape as the model is now; noted in the reports and the log."""
+        seconds, found = self._asked.prove, self.found
+        if self._prover is None or seconds is None or not found.measurements:
+            return None
+        spreads = [one.output_spread for one in found.measurements.values()]
+        proof = self._prover.prove(
+            self.measurer.points(),
+            self.measurer.spread,
+            np.concatenate(spreads),
+            seconds,
+            verbose,
+        )
+        if proof is not None:
+            for output, report in found.reports.items():
+                found.reports[output] = dataclasses.replace(report, proof=proof.sentences)
+        return proof
+
+    def write_proof(self, proof: Proof) -> None:
+        """Writes what was proved: the text and a picture."""
+        from keras_curvature import figures
+
+        for report in self.found.reports.values():
+            self.writer.write_summary(report)
+            png = figures.to_png(proof.plot(theme="card"))
+            self.writer.write_picture(report, png, "proof")
+        self.writer.flush()
 
     def evaluate_maps(self) -> None:
         """Evaluates the user's functions, which may fail while all else goes on."""

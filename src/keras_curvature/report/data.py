@@ -24,6 +24,8 @@ HEADLINE, ALL = "headline", "all"
 SCHEMA_VERSION = 1
 """Of `Report.to_dict`: raised when a key goes or comes to mean something else."""
 
+PROOF = "What was proved of it, everywhere in the range of the probe"
+
 DEVIATIONS = "σ: standard deviation over the probe, of each input x and of the output y."
 
 
@@ -83,6 +85,8 @@ class Report:
         example_shape: shape of an example, where it is one array.
         hessians: what is known of each Hessian of several inputs: `"whole"`, `"diagonal"` or
             `"estimates"`.
+        proof: what was proved of its shape over the range of the probe, a few sentences for each
+            claim.
     """
 
     step: int
@@ -100,6 +104,7 @@ class Report:
     changes: Mapping[str, Change] = field(default_factory=dict)
     example_shape: tuple[int, ...] | None = None
     hessians: str = ""
+    proof: tuple[str, ...] = ()
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -222,6 +227,7 @@ class Report:
             [first, *wrapped(plain(self.verdict.sentence))],
             self._lines(self.first),
             terminal.titled("The shape that was asked for", terminal.bullets(map(str, self.shape))),
+            terminal.titled(PROOF, terminal.bullets(self.proof)),
             terminal.titled("Against the known second derivatives", reference),
         ]
         if numbers == ALL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import itertools
 import textwrap
 import unicodedata
@@ -26,6 +27,18 @@ def formatted(number: float) -> str:
         ['0', '1.997', '-1.235e+06', 'nan']
     """
     return f"{number:.4g}"
+
+
+def rounded(number: float, up: bool) -> str:
+    """A bound to six digits, rounded to the side on which it is still one.
+
+    Example:
+        >>> rounded(1.23456789, up=True), rounded(-1.23456789, up=False), rounded(2.0, up=True)
+        ('1.23457', '-1.23457', '2')
+    """
+    way = decimal.ROUND_CEILING if up else decimal.ROUND_FLOOR
+    context = decimal.Context(prec=6, rounding=way)
+    return f"{float(context.create_decimal_from_float(number)):.6g}"
 
 
 def percent(share: float) -> str:

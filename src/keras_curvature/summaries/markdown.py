@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.measurement.change import Change
-from keras_curvature.report.data import Report, ScaleProfile
+from keras_curvature.report.data import PROOF, Report, ScaleProfile
 from keras_curvature.report.metrics import CHANGE, FEATURE, MOST_PAIRS, Meaning, largest
 from keras_curvature.report.pairs import measured_as
 from keras_curvature.report.scale_profile import read
@@ -26,6 +26,7 @@ def of_report(report: Report) -> str:
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
         _number_table(report, {**report.first, **report.reference}),
         "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
+        _proof(report.proof),
         _feature_sentence(report.curved),
         _change_sentence(report.changes),
         _pair_sentence(report.pairs, report.changes),
@@ -61,6 +62,11 @@ def _finding(finding: Finding) -> str:
     said = (("found", finding.found), ("means", finding.meaning), ("do", finding.advice))
     sentences = [f"- **{name}:** {escaped(text)}" for name, text in said]
     return "\n".join([f"#### {escaped(finding.title)}", "", *sentences])
+
+
+def _proof(sentences: Iterable[str]) -> str:
+    lines = "\n".join(f"- {escaped(said)}" for said in sentences)
+    return f"**{PROOF}**\n\n{lines}" if lines else ""
 
 
 def _number_table(report: Report, numbers: Mapping[str, float]) -> str:

@@ -49,6 +49,7 @@ PICTURES = {
     "examples": "A few examples, the second derivative along each of their inputs, and the "
     "direction in which each bends most.",
     "maps": "Functions of x that the monitor was given, over the plane of two inputs.",
+    "proof": "Where in the range of the probe the shape is proved, refuted and open.",
     "distances": "The curvature over a distance h, for many h: where it is smooth it settles as "
     "h shrinks, where it has kinks it does not.",
 }

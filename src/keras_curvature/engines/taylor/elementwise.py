@@ -19,12 +19,17 @@ ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 def where_positive(x: Tensor, positive: Any, other: Any) -> Tensor:
     """One thing where `x > 0`, another elsewhere, in the dtype of `x`."""
-    return xp.where(x > 0, xp.cast(positive, x.dtype), xp.cast(other, x.dtype))
+    return xp.where(x > 0, _like(positive, x), _like(other, x))
 
 
 def where_negative(x: Tensor, negative: Any, other: Any) -> Tensor:
     """One thing where `x < 0`, another elsewhere, in the dtype of `x`."""
-    return xp.where(x < 0, xp.cast(negative, x.dtype), xp.cast(other, x.dtype))
+    return xp.where(x < 0, _like(negative, x), _like(other, x))
+
+
+def _like(value: Any, x: Tensor) -> Tensor:
+    """In the dtype of `x`; a number without a stop in float32, where TensorFlow would cast it."""
+    return xp.constant(value, x.dtype) if isinstance(value, float) else xp.cast(value, x.dtype)
 
 
 def exp_below(x: Tensor) -> Tensor:

@@ -1,0 +1,220 @@
+"""A function of one number that is made of several: its range over an interval.
+
+Carried through the functions that it is made of, an interval gets wider than it need be, the more
+so the wider it is. So the function is looked at beforehand on many short cells, and an interval
+gets what is true of all cells that it meets, where that is less. The cells' bounds are found by the
+same rules, so that they are as sound as these.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_curvature.enclosures import interval, jet
+from keras_curvature.enclosures.binary import BINARY
+from keras_curvature.enclosures.interval import Interval, both, point, subtract, whole
+from keras_curvature.enclosures.jet import JetBounds, Pairs
+from keras_curvature.enclosures.pieces import apart, line_of
+from keras_curvature.enclosures.scalar_trees import Tree, known
+from keras_curvature.enclosures.selection import compared, selected
+from keras_curvature.typing import Array
+
+ALONE = Pairs(np.array([0]), np.array([0]))
+
+REACH = 16.0
+"""Cells go from minus this number to it: beyond it activations are flat or straight."""
+
+LEVELS = 13
+"""There are 2 to the power of this many cells."""
+
+WITHIN = 16
+"""Parts of a cell, of which each is enclosed."""
+
+
+def evaluated(tree: Any, x: JetBounds, pairs: Pairs, ndim: int) -> JetBounds:
+    """A formula at enclosures."""
+    seen: dict[int, JetBounds] = {}
+
+    def of(node: Any) -> JetBounds:
+        if isinstance(node, str):
+            return x
+        if isinstance(node, float):
+            return JetBounds(point(np.full((1,) * ndim, node)))
+        if id(node) not in seen:
+            seen[id(node)] = apply(node, *map(of, node.arguments))
+        return seen[id(node)]
+
+    def apply(node: Tree, *given: JetBounds) -> JetBounds:
+        if node.function is not None:
+            return jet.through(node.function, given[0], pairs)
+        if node.name == "select":
+            return selected(given[0].value, *given[1:])
+        if node.name in BINARY:
+            return BINARY[node.name](given[0], given[1], pairs)
+        return JetBounds(compared(node.name, given[0].value, given[1].value))
+
+    return of(tree)
+
+
+@dataclass(frozen=True, eq=False)
+class Kink:
+    """Where two pieces meet.
+
+    Attributes:
+        at: the place.
+        jumps: the sign of the jump of f, and of that of f'; 0 for none.
+    """
+
+    at: float
+    jumps: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """A formula of one number.
+
+    Pieces that meet within 1e-12, in value or in slope, are taken to meet: that is as much as
+    rounding says.
+    """
+
+    tree: Tree
+
+    def ranges(self, x: Interval, highest: int) -> list[Interval]:
+        """The ranges of f, f', … up to an order over intervals."""
+        flat = x.map(np.ravel)
+        found = self._direct(flat)
+        step = 2 * REACH / 2**LEVELS
+        inside = (flat.lower > -REACH) & (flat.upper < REACH)
+        with np.errstate(invalid="ignore"):
+            first = np.clip((flat.lower + REACH) / step, 0, 2**LEVELS - 1).astype(int)
+            last = np.clip((flat.upper + REACH) / step, 0, 2**LEVELS - 1).astype(int)
+        level = np.frexp(last - first + 1)[1] - 1
+        other = last - (1 << level) + 1
+        narrowed = []
+        for order in range(min(highest, 2) + 1):
+            lower, upper = self._cells[order]
+            over = Interval(
+                np.minimum(lower[level, first], lower[level, other]),
+                np.maximum(upper[level, first], upper[level, other]),
+            )
+            over.lower[~inside], over.upper[~inside] = -np.inf, np.inf
+            narrowed.append(both(found[order], over).map(lambda b: b.reshape(x.shape)))
+        return narrowed if highest < 3 else [*narrowed, whole(x.shape)]
+
+    @functools.cached_property
+    def _pieces(self) -> list[tuple[float, float, Any]]:
+        return apart(self.tree)
+
+    @functools.cached_property
+    def _kinks(self) -> list[Kink]:
+        found = []
+        for (_, at, left), (_, _, right) in itertools.pairwise(self._pieces):
+            place = point(np.array([at]))
+            jumps = [
+                subtract(b, a)
+                for a, b in zip(_carried(left, place), _carried(right, place), strict=True)
+            ]
+            size = 1e-12 * (1 + abs(at))
+            signs = [int(j.lower[0] > size) - int(j.upper[0] < -size) for j in jumps[:2]]
+            unsure = [not -size <= j.lower[0] <= j.upper[0] <= size for j in jumps[:2]]
+            if any(u and not s for u, s in zip(unsure, signs, strict=True)):
+                raise NotImplementedError(f"has a kink at {at:g} of which too little is known")
+            found.append(Kink(at, (signs[0], signs[1])))
+        return found
+
+    def _direct(self, flat: Interval) -> list[Interval]:
+        """By pieces."""
+        if len(self._pieces) == 1:
+            return _carried(self._pieces[0][2], flat)
+        size = flat.shape[0]
+        found = [Interval(np.full(size, np.inf), np.full(size, -np.inf)) for _ in range(3)]
+        for low, high, tree in self._pieces:
+            slack = 2.0**-50
+            where = np.flatnonzero(
+                (flat.lower <= high + slack * abs(high) if np.isfinite(high) else True)
+                & (flat.upper >= low - slack * abs(low) if np.isfinite(low) else True)
+            )
+            if not where.size:
+                continue
+            part = Interval(
+                np.clip(flat.lower[where], low, high), np.clip(flat.upper[where], low, high)
+            )
+            for range_, got in zip(found, _carried(tree, part), strict=True):
+                range_.lower[where] = np.minimum(range_.lower[where], got.lower)
+                range_.upper[where] = np.maximum(range_.upper[where], got.upper)
+        for kink in self._kinks:
+            slack = 2.0**-50 * abs(kink.at)
+            inside = (flat.lower <= kink.at + slack) & (flat.upper >= kink.at - slack)
+            for order, sign in enumerate(kink.jumps, 1):
+                if sign:
+                    end = found[order].upper if sign > 0 else found[order].lower
+                    end[inside] = np.copysign(np.inf, sign)
+            if kink.jumps[0]:
+                found[2].lower[inside], found[2].upper[inside] = -np.inf, np.inf
+        return found
+
+    @functools.cached_property
+    def _cells(self) -> list[tuple[Array, Array]]:
+        """Of f, f' and f'' the least lower and the largest upper bound of 2^k cells from each."""
+        ends = np.linspace(-REACH, REACH, WITHIN * 2**LEVELS + 1)
+        found = []
+        for part in self._direct(Interval(ends[:-1], ends[1:])):
+            lower = part.lower.reshape(-1, WITHIN).min(axis=1)
+            upper = part.upper.reshape(-1, WITHIN).max(axis=1)
+            lows, highs = [lower], [upper]
+            for k in range(LEVELS):
+                far = np.minimum(np.arange(2**LEVELS) + 2**k, 2**LEVELS - 1)
+                lows.append(np.minimum(lows[-1], lows[-1][far]))
+                highs.append(np.maximum(highs[-1], highs[-1][far]))
+            found.append((np.stack(lows), np.stack(highs)))
+        return found
+
+
+def composite(tree: Tree) -> Composite:
+    """A formula, looked at once.
+
+    Raises:
+        NotImplementedError: where it has a kink of which too little is known.
+    """
+    found = Composite(tree)
+    assert found._kinks is not None
+    assert found._cells
+    return found
+
+
+def _carried(tree: Any, flat: Interval) -> list[Interval]:
+    """The ranges of a formula and of its derivatives, carried through it."""
+    row = known(tree)
+    if row is not None:
+        return row.ranges(flat, 2)
+    line = line_of(tree)
+    if line is not None:
+        return _straight(line, flat)
+    one = point(np.ones((1, 1, 1)))
+    given = JetBounds(flat.map(lambda b: b[:, None]), one)
+    with np.errstate(all="ignore"):
+        found = evaluated(tree, given, ALONE, 2)
+    zero = point(np.zeros((1, 1, 1)))
+    parts = (found.value, found.slope or zero, found.bend or zero)
+    size = flat.shape[0]
+    return [
+        part.map(lambda b: np.broadcast_to(b.reshape(len(b)), (size,)).copy()) for part in parts
+    ]
+
+
+def _straight(line: tuple[float, float], flat: Interval) -> list[Interval]:
+    """The ranges of a straight line, whose two numbers were computed."""
+
+    def about(number: float) -> Interval:
+        exact = number in (0, 1, -1)
+        room = 0.0 if exact else abs(number) * 2.0**-50
+        return Interval(np.full(flat.shape, number - room), np.full(flat.shape, number + room))
+
+    offset, slope = map(about, line)
+    value = interval.add(interval.multiply(slope, flat), offset)
+    return [value, slope, point(np.zeros(flat.shape))]

@@ -1,0 +1,112 @@
+"""By how much a claim holds in boxes: at least and at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_curvature.engines.quantities import HESSIAN, partial_name
+from keras_curvature.proofs.claims import Claim
+from keras_curvature.proofs.interval_eigenvalues import largest_magnitude, smallest_eigenvalue
+from keras_curvature.typing import Array
+
+Interval = tuple[Array, Array]
+
+Enclose = Callable[[Array, Array, Sequence[str]], Mapping[str, Interval]]
+"""From boxes `(n, d)` and names to a lower and an upper bound of each.
+
+Names are those of the engines: `(n, m)` of partial derivatives, `(n, m, d, d)` of the Hessian.
+"""
+
+
+@dataclass(frozen=True)
+class Margins:
+    """By how much a claim holds: it is true where the margin is at least 0.
+
+    The margin is that of the entry of the output that has the smallest.
+
+    Attributes:
+        claim: what is claimed.
+        enclose: the model.
+    """
+
+    claim: Claim
+    enclose: Enclose
+
+    def inside(self, low: Array, high: Array) -> Interval:
+        """Bounds of the margin at all points of each box, `(n,)`; of a point if it is one."""
+        claim = self.claim
+        if claim.joint:
+            lower, upper = self._of_hessian(low, high)
+        else:
+            name = partial_name(claim.inputs * claim.order)
+            lower, upper = self.enclose(low, high, [name])[name]
+            if claim.bound is not None:
+                lower, upper = _magnitude(lower, upper)
+                lower, upper = claim.bound - upper, claim.bound - lower
+            elif claim.sign < 0:
+                lower, upper = -upper, -lower
+        # What is not a number bounds nothing.
+        lower = np.where(np.isnan(lower), -np.inf, lower)
+        upper = np.where(np.isnan(upper), np.inf, upper)
+        return lower.min(axis=1), upper.min(axis=1)
+
+    def between(self, low: Array, high: Array) -> Interval:
+        """Bounds of the mean margin from one end of each box to the other, along the input.
+
+        The change of the slope, which kinks add to, over the length: for claims of the second
+        derivative along one input. It holds on each line through the box.
+
+        Args:
+            low: of the boxes, `(n, d)`.
+            high: likewise, higher along the input.
+
+        Returns:
+            Two arrays `(n,)`.
+        """
+        claim, (i,) = self.claim, self.claim.inputs
+        first_high, last_low = high.copy(), low.copy()
+        first_high[:, i], last_low[:, i] = low[:, i], high[:, i]
+        name = partial_name((i,))
+        ends = [self.enclose(*box, [name])[name] for box in ((low, first_high), (last_low, high))]
+        length = (high[:, i] - low[:, i])[:, None]
+        (first_lower, first_upper), (last_lower, last_upper) = ends
+        with np.errstate(invalid="ignore", divide="ignore"):
+            lower = np.nextafter((last_lower - first_upper) / length, -np.inf)
+            upper = np.nextafter((last_upper - first_lower) / length, np.inf)
+        if claim.bound is not None:
+            lower, upper = _magnitude(lower, upper)
+            lower, upper = claim.bound - upper, claim.bound - lower
+        elif claim.sign < 0:
+            lower, upper = -upper, -lower
+        lower = np.where(np.isnan(lower), -np.inf, lower)
+        upper = np.where(np.isnan(upper), np.inf, upper)
+        return lower.min(axis=1), upper.min(axis=1)
+
+    def _of_hessian(self, low: Array, high: Array) -> Interval:
+        claim = self.claim
+        lower, upper = self.enclose(low, high, [HESSIAN])[HESSIAN]
+        n = len(low)
+        chosen = np.ix_(range(n), range(lower.shape[1]), claim.inputs, claim.inputs)
+        lower, upper = lower[chosen], upper[chosen]
+        # Both halves enclose the same number.
+        lower = np.maximum(lower, np.swapaxes(lower, 2, 3))
+        upper = np.minimum(upper, np.swapaxes(upper, 2, 3))
+        k = len(claim.inputs)
+        flat = lower.reshape(-1, k, k), upper.reshape(-1, k, k)
+        if claim.bound is not None:
+            least, most = largest_magnitude(*flat)
+            bounds = claim.bound - most, claim.bound - least
+        elif claim.sign < 0:
+            bounds = smallest_eigenvalue(-flat[1], -flat[0])
+        else:
+            bounds = smallest_eigenvalue(*flat)
+        return bounds[0].reshape(n, -1), bounds[1].reshape(n, -1)
+
+
+def _magnitude(lower: Array, upper: Array) -> Interval:
+    """Bounds of |x|."""
+    least = np.maximum(np.maximum(lower, -upper), 0)
+    return least, np.maximum(np.abs(lower), np.abs(upper))

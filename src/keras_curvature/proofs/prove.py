@@ -1,0 +1,267 @@
+"""Proves or refutes claims about a model's derivatives over a whole box of inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_curvature.enclosures.encloser import encloser_of
+from keras_curvature.engines.api import Options, chunking
+from keras_curvature.engines.backend import require_eager
+from keras_curvature.measurement.probe import Names
+from keras_curvature.proofs.box import Box, box_of
+from keras_curvature.proofs.claims import Claim, claimed
+from keras_curvature.proofs.maps import map_of
+from keras_curvature.proofs.margins import Enclose, Margins
+from keras_curvature.proofs.remarks import remarks
+from keras_curvature.proofs.results import ClaimProof, Counterexample, Proof
+from keras_curvature.proofs.search import Found, Search
+from keras_curvature.proofs.violations import Violation
+from keras_curvature.report.text import formatted
+from keras_curvature.typing import Array, Claims, Model, Output, Structure
+
+Tolerances = Callable[[Claim], float]
+
+
+def prove(
+    model: Model,
+    low: Structure,
+    high: Structure,
+    shape: Claims,
+    *,
+    tolerance: float = 0.0,
+    seconds: float = 60.0,
+    output: Output = None,
+    feature_names: Names | None = None,
+    verbose: bool | None = None,
+) -> Proof:
+    """Proves what a model's derivatives are everywhere in a box, or finds where they are not.
+
+    Example:
+        >>> import keras_curvature as kc
+        >>> proof = kc.prove(lambda x: x**2 - x, [0.0], [2.0], {0: "convex"})
+        >>> proof.verdict, proof.proved
+        ('Proved', {'x_convex': 1.0})
+        >>> proof = kc.prove(lambda x: x**2 - x, [0.0], [2.0], {0: "increasing"})
+        >>> proof.verdict, round(proof.refuted["x_increasing"], 2)
+        ('Refuted', 0.25)
+
+    No point is sampled for a proof: intervals are carried through the model that hold its value,
+    slope and second derivative at all points of a box at once, as `enclose` gives them. Where these
+    do not decide, the box is cut in two along the input that is most to blame, and so on, the
+    largest boxes first. What is proved is proved of the function that the stored weights define in
+    real numbers: rounding of the proof itself is accounted for, that of a float32 model is not.
+    Kinks count: the second derivative of a ReLU network is in its changes of slope, and a network
+    that is convex by them is proved convex.
+
+    To say that a claim is refuted takes one point where the derivative is proved to be on the wrong
+    side; the shares of the volume say more. Once a claim is refuted it is cut until 0.1 % is open.
+
+    Args:
+        model: see `derivatives`.
+        low: the lower corner of the box: one example as the model takes it, without a batch; a
+            number for all of an input; a dict by the names of its entries.
+        high: the upper corner. An input that has the same number in both is held.
+        shape: what is claimed, as in `CurvatureMonitor`: a dict from names or indexes of inputs to
+            `"convex"`, `"concave"`, `"increasing"`, `"decreasing"`, `"linear"`, or several of them
+            in a tuple. A number in place of a word bounds the magnitude of the second derivative:
+            `{"strike": ("convex", 5.0)}`. Of several inputs at once, in a tuple, `{("spot", "vol"):
+            "convex"}` is that the Hessian in them has no negative eigenvalue, and a number bounds
+            their magnitudes; `{"|hessian|": 5.0}` does so for all inputs, and a word in place of
+            the dict, `"convex"`, is claimed of all of them.
+        tolerance: how far the derivative may be on the wrong side, in units of y and x.
+        seconds: that all claims together may take.
+        output: see `derivatives`; a claim is about each entry of the output.
+        feature_names: names of the inputs, as in `CurvatureMonitor`.
+        verbose: whether to show a progress bar, and what is refuted as soon as it is. Default: on
+            a terminal and in a notebook. Ctrl-C ends the search, and what is known is given back.
+
+    Returns:
+        A `Proof`; print it.
+
+    Raises:
+        ValueError: for a box that is empty, has no end or is the wrong way round, an unknown word
+            or input, and for an op without a rule, before anything is computed.
+        TypeError: for an argument of a wrong type, and a model of integers.
+
+    Source:
+        Moore, Interval Analysis, 1966; the rule by which a box is cut is the one of Csendes and
+        Ratz, Subdivision direction selection in interval methods for global optimization, 1997,
+        with differences in place of derivatives.
+    """
+    require_eager("prove")
+    _require_amount("tolerance", tolerance, "how far a derivative may be on the wrong side")
+    _require_amount("seconds", seconds, "how long the search may take", above=True)
+    box = box_of(model, low, high, Options(output, dtype="float64"), feature_names)
+    claims = claimed(shape, box.names, box.bound.f.inputs)
+    return proof_of(
+        encloser_of(model, box.bound), box, claims, lambda claim: tolerance, seconds, verbose
+    )
+
+
+def proof_of(
+    enclose: Enclose,
+    box: Box,
+    claims: Sequence[Claim],
+    tolerance: Tolerances,
+    seconds: float,
+    verbose: bool | None = False,
+) -> Proof:
+    """A proof of what was checked.
+
+    Args:
+        enclose: the model.
+        box: where.
+        claims: what.
+        tolerance: of each claim.
+        seconds: for all of them.
+        verbose: as in `prove`.
+    """
+    end = time.monotonic() + seconds
+    corners = box.low, box.high
+    pool = ThreadPoolExecutor(os.cpu_count())
+
+    def search(claim: Claim, low: Array, high: Array) -> Search:
+        keeps = int(np.sum(high > low)) <= 2
+        return Search(Margins(claim, enclose), low, high, tolerance(claim), pool, keeps=keeps)
+
+    try:
+        searches = {claim: search(claim, *corners) for claim in claims}
+        spent = dict.fromkeys(claims, 0.0)
+        interrupted = _run(searches, spent, end, box, verbose)
+        proofs, maps, unproved = {}, [], []
+        for claim, one in searches.items():
+            found, allowed = one.found, tolerance(claim)
+            over = time.monotonic() >= end and not one.done
+            proof = _claim_proof(claim, found, box, allowed, spent[claim], over)
+            proofs[claim.name] = proof
+            maps.append(
+                map_of(claim, found, corners, box.names, partial(search, claim), proof.shares)
+            )
+            unproved.append(_parts(found))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    low, high = (dict(zip(box.names, corner.tolist(), strict=True)) for corner in corners)
+    return Proof(proofs, low, high, tuple(maps), interrupted, tuple(unproved), box.structured)
+
+
+def _run(
+    searches: Mapping[Claim, Search],
+    spent: dict[Claim, float],
+    end: float,
+    box: Box,
+    verbose: bool | None,
+) -> bool:
+    """Has each search run for its part of the time, until it is up; whether Ctrl-C was pressed."""
+    sampled: set[Claim] = set()
+    while todo := [claim for claim in searches if claim not in sampled or not searches[claim].done]:
+        for i, claim in enumerate(todo):
+            begin = time.monotonic()
+            if begin >= end and claim in sampled:
+                return False
+            try:
+                with _shown(claim, verbose) as (say, watch):
+                    if claim not in sampled:
+                        sampled.add(claim)
+                        known = searches[claim].sample()
+                        if known:
+                            told = _told(claim, _example(claim, known[0], box))
+                            say(f"Refuted: {claim.sentence}. {told}")
+                    part = max(0.0, end - time.monotonic()) / (len(todo) - i)
+                    searches[claim].run(time.monotonic() + part, watch)
+            except KeyboardInterrupt:
+                return True
+            finally:
+                spent[claim] += time.monotonic() - begin
+    return False
+
+
+def _claim_proof(
+    claim: Claim, found: Found, box: Box, tolerance: float, seconds: float, over: bool
+) -> ClaimProof:
+    magnitude = claim.bound is not None
+    return ClaimProof(
+        claim=claim.sentence,
+        derivative=claim.derivative,
+        proved=found.proved,
+        refuted=found.refuted,
+        open=found.open,
+        counterexamples=tuple(_example(claim, one, box) for one in found.violations),
+        tolerance=tolerance,
+        needed_tolerance=max(0.0, -found.least),
+        bound=claim.value(found.least),
+        side="at most" if magnitude or claim.sign < 0 else "at least",
+        boxes=found.boxes,
+        seconds=seconds,
+        remarks=tuple(remarks(claim, found, tolerance, box.high - box.low, over)),
+    )
+
+
+def _example(claim: Claim, found: Violation, box: Box) -> Counterexample:
+    low, high = (dict(zip(box.names, x.tolist(), strict=True)) for x in (found.low, found.high))
+    ends = sorted((claim.value(found.lower), claim.value(found.upper)))
+    return Counterexample(low, None if low == high else high, ends[0], ends[1])
+
+
+def _told(claim: Claim, example: Counterexample) -> str:
+    value = formatted((example.lower + example.upper) / 2)
+    return f"The {claim.derivative} is {value} {example}."
+
+
+def _parts(found: Found) -> tuple[Array, Array, Array]:
+    """What is not proved: lower corners, upper corners and volumes."""
+    parts = found.open_boxes, found.refuted_boxes
+    return (
+        np.concatenate([boxes.low for boxes in parts]),
+        np.concatenate([boxes.high for boxes in parts]),
+        np.concatenate([boxes.volume for boxes in parts]),
+    )
+
+
+Shown = tuple[Callable[[str], None], Callable[[float, float], None]]
+
+
+@contextlib.contextmanager
+def _shown(claim: Claim, verbose: bool | None) -> Iterator[Shown]:
+    """What says something, and what shows how far the search is."""
+    if verbose is None:
+        verbose = sys.stdout.isatty() or "ipykernel" in sys.modules
+    if not verbose:
+        yield (
+            lambda text: None,
+            lambda proved, refuted: chunking.tell(_of_100(proved + refuted), 100),
+        )
+        return
+    print(f"Proving: {claim.sentence}")
+    bar = keras.utils.Progbar(100, unit_name="%", stateful_metrics=["proved", "refuted"])
+
+    def watch(proved: float, refuted: float) -> None:
+        bar.update(_of_100(proved + refuted), [("proved", proved), ("refuted", refuted)])
+
+    try:
+        yield print, watch
+    finally:
+        print()
+
+
+def _of_100(share: float) -> int:
+    return min(99, int(100 * share))
+
+
+def _require_amount(what: str, given: Any, meaning: str, *, above: bool = False) -> None:
+    number = isinstance(given, (int, float, np.number)) and not isinstance(given, bool)
+    if not number or not math.isfinite(given) or given < 0 or (above and not given):
+        wanted = "above 0" if above else "at least 0"
+        raise ValueError(
+            f"`{what}` must be a finite number, {wanted}: {meaning}. Received: {given!r}."
+        )

@@ -1,0 +1,294 @@
+"""Cuts a box into smaller ones until a claim is proved or refuted in each of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_curvature.proofs.boxes import Boxes, Waiting, cut, joined, largest
+from keras_curvature.proofs.margins import Interval, Margins
+from keras_curvature.proofs.violations import Violation, Violations
+from keras_curvature.typing import Array
+
+CHUNK = 512
+"""Boxes that a core encloses at a time: their numbers stay in its cache."""
+
+BATCH_SECONDS = 0.25
+"""What a batch should take: after it the clock is looked at, and Ctrl-C is obeyed."""
+
+LOOKED_AT = 5
+"""Cuts after which it is looked at again which input's width is to blame for the bounds.
+
+That takes an enclosure for each input and one more, and a box has 32 descendants then.
+"""
+
+ENOUGH = 1e-3
+"""Share of the volume that may stay open once a claim is refuted: along the border of where it
+is violated boxes stay open however small they are."""
+
+FINEST = 2.0**-40
+"""Width, relative to the first box, below which none is cut: rounding is as wide."""
+
+SHORT = 2.0**-6
+"""Share of the box's width over which a change of slope the wrong way refutes a box with kinks.
+
+A kink itself has no volume; over a longer way little of a box may be to blame.
+"""
+
+ROUNDED = 0.25
+"""Share of a box's bounds that those of its middle alone may be as wide as: rounding is as wide, as
+of a second derivative that is 0 everywhere, and no smaller box is decided; a tolerance does it."""
+
+TRIED = 32
+"""Boxes of a batch in whose middles a violation is looked for."""
+
+KEPT = 100_000
+"""Boxes that a result keeps of each kind, the largest of them."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        proved: share of the volume where the claim holds.
+        refuted: share where it holds nowhere.
+        open: share that is neither.
+        least: no margin in the box is below it.
+        boxes: that were enclosed.
+        violations: points where it does not hold, the worst first.
+        proved_boxes: those of the share that is proved, if they were to be kept.
+        refuted_boxes: those of the share that is refuted.
+        open_boxes: those of the share that is open.
+    """
+
+    proved: float
+    refuted: float
+    open: float
+    least: float
+    boxes: int
+    violations: tuple[Violation, ...]
+    proved_boxes: Boxes
+    refuted_boxes: Boxes
+    open_boxes: Boxes
+
+
+class Search:
+    """One claim in one box."""
+
+    def __init__(
+        self,
+        margins: Margins,
+        low: Array,
+        high: Array,
+        tolerance: float,
+        pool: ThreadPoolExecutor,
+        *,
+        keeps: bool = False,
+    ) -> None:
+        """Nothing is cut yet.
+
+        Args:
+            margins: by how much the claim holds.
+            low: lower corner of the box, `(d,)`.
+            high: upper corner; nothing is cut along an input where it is the same.
+            tolerance: that a margin may be below 0.
+            pool: of threads: NumPy lets others run while it computes.
+            keeps: whether boxes that are proved are kept, for a picture.
+        """
+        self._margins, self._tolerance, self._pool, self._keeps = margins, tolerance, pool, keeps
+        self._width = high - low
+        self._violations = Violations(margins, low, high, tolerance)
+        nothing = np.zeros((0, len(low)))
+        unknown = np.full((1, len(low)), np.nan)
+        known = margins.inside(low[None], high[None])
+        self._first = Boxes(low[None], high[None], *known, unknown, np.zeros(1, np.int64))
+        self._none = Boxes(
+            nothing, nothing, np.zeros(0), np.zeros(0), nothing, np.zeros(0, np.int64)
+        )
+        self._proved, self._refuted = Kept(self._none, keeps), Kept(self._none, True)
+        self._finest = Kept(self._none, True)
+        self._waiting, self._size = Waiting(self._first), CHUNK
+        self._enclosed = 0
+
+    def sample(self) -> tuple[Violation, ...]:
+        """Looks for violations at points; the worst first."""
+        claim = self._margins.claim
+        along_one = claim.order == 2 and not claim.joint
+        self._violations.kinked = along_one and bool(np.isneginf(self._first.lower[0]))
+        self._violations.sample()
+        return self._violations.worst()
+
+    def to_blame(self) -> Array:
+        """How much the width of each input adds to the bounds over the whole box, `(d,)`."""
+        blame = self._looked_at(self._first)[0][0]
+        return np.where(np.isnan(blame), 0, blame)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be decided, or so little that it is enough."""
+        left = 1 - self._proved.share - self._refuted.share
+        return not len(self._waiting) or (self._violations.any and left <= ENOUGH)
+
+    def run(
+        self, deadline: float, watch: Callable[[float, float], object] = lambda *shares: None
+    ) -> None:
+        """Cuts until all is decided or time is up; another call goes on from there.
+
+        Args:
+            deadline: by `time.monotonic`.
+            watch: is told the shares proved and refuted after each batch.
+
+        Raises:
+            KeyboardInterrupt: for Ctrl-C; all that was decided before is kept.
+        """
+        while not self.done and (begin := time.monotonic()) < deadline:
+            taken = self._waiting.take(self._size)
+            try:
+                halves = self._halves(taken)
+            except BaseException:
+                self._waiting.add(taken)
+                raise
+            self._waiting.add(halves)
+            watch(self._proved.share, self._refuted.share)
+            spent = time.monotonic() - begin
+            if spent < BATCH_SECONDS / 2 and len(taken) == self._size:
+                self._size *= 2
+            elif spent > 2 * BATCH_SECONDS and self._size > CHUNK:
+                self._size //= 2
+
+    def _halves(self, boxes: Boxes) -> Boxes:
+        """Decides of boxes what can be decided; the halves of the others."""
+        lower, upper = self._inside(boxes.low, boxes.high)
+        self._enclosed += len(boxes)
+        # What holds for a box holds for its halves.
+        lower, upper = np.maximum(lower, boxes.lower), np.minimum(upper, boxes.upper)
+        boxes = replace(boxes, lower=lower, upper=upper)
+        holds, fails = lower >= -self._tolerance, upper < -self._tolerance
+        if self._violations.kinked:
+            fails |= self._fails_across(boxes, ~holds & ~fails)
+        rest = boxes.of(~holds & ~fails)
+        if len(rest):
+            suspect = rest.of(np.argsort(rest.lower)[:TRIED])
+            self._violations.look(suspect.middle)
+        blame, fine = self._looked_at(rest)
+        rest = replace(rest, blame=blame)
+        along = self._cut_along(rest)
+        fine |= (rest.high - rest.low)[np.arange(len(rest)), along] <= FINEST * self._width[along]
+        halves = cut(rest.of(~fine), along[~fine])
+        self._proved.add(boxes.of(holds))
+        self._refuted.add(boxes.of(fails))
+        self._finest.add(rest.of(fine))
+        return halves
+
+    def _inside(self, low: Array, high: Array) -> Interval:
+        """The margins' bounds, on all cores."""
+        if len(low) <= CHUNK:
+            return self._margins.inside(low, high)
+        starts = range(0, len(low), CHUNK)
+        parts = self._pool.map(
+            lambda i: self._margins.inside(low[i : i + CHUNK], high[i : i + CHUNK]), starts
+        )
+        lower, upper = zip(*parts, strict=True)
+        return np.concatenate(lower), np.concatenate(upper)
+
+    def _fails_across(self, boxes: Boxes, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where the slope changes the wrong way on every line through the box, over a short way."""
+        fails = np.zeros(len(boxes), bool)
+        (i,) = self._margins.claim.inputs
+        rows = rows & (boxes.high[:, i] - boxes.low[:, i] <= SHORT * self._width[i])
+        if rows.any():
+            some = boxes.of(rows)
+            _, upper = self._margins.between(some.low, some.high)
+            fails[rows] = upper < -self._tolerance
+        return fails
+
+    def _looked_at(self, boxes: Boxes) -> tuple[Array, NDArray[np.bool_]]:
+        """Looks at some from near, with each input held at its middle, and with all of them.
+
+        Returns:
+            How much narrower the bounds are with each input held, `(n, d)`, and where nothing but
+            rounding makes them wide.
+        """
+        blame, rounded = boxes.blame.copy(), np.zeros(len(boxes), bool)
+        active = np.flatnonzero(self._width > 0)
+        rows = np.flatnonzero(boxes.cuts % LOOKED_AT == 0)
+        if not len(rows):
+            return blame, rounded
+        some, alone = boxes.of(rows), len(active) > 1
+        held = [[i] for i in active] * alone + [active.tolist()]
+        low, high = (np.repeat(part[None], len(held), axis=0) for part in (some.low, some.high))
+        for k, inputs in enumerate(held):
+            low[k][:, inputs] = high[k][:, inputs] = some.middle[:, inputs]
+        d = low.shape[-1]
+        lower, upper = self._inside(low.reshape(-1, d), high.reshape(-1, d))
+        self._enclosed += lower.size
+        with np.errstate(invalid="ignore"):
+            widths = (upper - lower).reshape(len(held), -1)
+            whole = some.upper - some.lower
+            blame[np.ix_(rows, active[: len(held) - 1])] = (whole - widths[:-1]).T
+            rounded[rows] = np.isfinite(widths[-1]) & (widths[-1] >= ROUNDED * whole)
+        return blame, rounded
+
+    def _cut_along(self, boxes: Boxes) -> NDArray[np.integer]:
+        """The input that is most to blame; where none is, the one that is widest."""
+        share = np.divide(
+            boxes.high - boxes.low, self._width, where=self._width > 0,
+            out=np.zeros_like(boxes.low),
+        )  # fmt: skip
+        blame = np.where(np.isnan(boxes.blame) | (share == 0), 0, boxes.blame)
+        unclear = ~(blame.max(axis=1) > 0) if len(boxes) else np.zeros(0, bool)
+        blame[unclear] = share[unclear]
+        return blame.argmax(axis=1)
+
+    @property
+    def found(self) -> Found:
+        """What is known by now."""
+        undecided = joined([*self._waiting.parts(), self._finest.boxes])
+        refuted = self._refuted.share
+        is_open = bool(len(undecided))
+        proved = self._proved.share if is_open else 1 - refuted
+        least = [self._proved.least, self._refuted.least, self._finest.least]
+        return Found(
+            proved=proved,
+            refuted=refuted,
+            open=max(0.0, 1 - proved - refuted) if is_open else 0.0,
+            least=float(min([*least, undecided.lower.min(initial=np.inf)])),
+            boxes=self._enclosed,
+            violations=self._violations.worst(),
+            proved_boxes=self._proved.boxes,
+            refuted_boxes=self._refuted.boxes,
+            open_boxes=largest(undecided, KEPT),
+        )
+
+
+class Kept:
+    """Boxes of a kind: their share of the volume, and the largest of them."""
+
+    def __init__(self, none: Boxes, keeps: bool) -> None:
+        """There are none, of which `none` are so many; whether those to come are kept."""
+        self._keeps, self._parts, self._count = keeps, [none], 0
+        self.share, self.least = 0.0, np.inf
+
+    @property
+    def boxes(self) -> Boxes:
+        """Those that were kept."""
+        return joined(self._parts)
+
+    def add(self, boxes: Boxes) -> None:
+        """Some more."""
+        if not len(boxes):
+            return
+        self.share += float(boxes.volume.sum())
+        self.least = min(self.least, float(boxes.lower.min()))
+        if not self._keeps:
+            return
+        self._parts.append(boxes)
+        self._count += len(boxes)
+        if self._count > 2 * KEPT:
+            self._parts, self._count = [largest(self.boxes, KEPT)], KEPT
