@@ -28,6 +28,7 @@ from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.monitor.more_directions import MoreDirections
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
+from keras_curvature.summaries.html import to_html
 from keras_curvature.verification import verify
 from keras_curvature.verification.results import Check, Verification, WrongDerivativeError
 
@@ -70,5 +71,6 @@ __all__ = [
     "scale_curvature",
     "smooth",
     "taylor",
+    "to_html",
     "verify",
 ]

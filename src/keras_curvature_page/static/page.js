@@ -1,19 +1,19 @@
-// The page of the tab. TensorBoard calls `render` in a frame of its own.
+// The page: runs side by side at the epoch of one slider. Where its data come from `source` says.
 
 import { Column } from "./column.js";
 import { element, takesKeys } from "./dom.js";
 import { mapsOf } from "./maps.js";
 import { epochName, epochOf, union } from "./numbers.js";
-import { fetchRuns, loadProbes, loadSeldom, loadSteps, MEMORY, Series } from "./packets.js";
+import { loadProbes, loadSeldom, loadSteps, MEMORY, Series } from "./packets.js";
 import { followTheme } from "./theme.js";
 
-const RELOAD = 5000; // ms; as often as TensorBoard itself looks for new data
 const AHEAD = 12; // steps that are fetched together before they are asked for
 const REST = 150; // ms without a move, after which the slider rests
 const FIRST_CHOSEN = 3; // runs that are shown to begin with
 
 class Page {
-  constructor() {
+  constructor(source) {
+    this.source = source;
     this.series = new Map();
     this.columns = new Map();
     this.steps = [];
@@ -56,16 +56,14 @@ class Page {
 
   async start() {
     await this.reload();
-    setInterval(() => {
-      if (!document.hidden && window.innerWidth) this.reload();
-    }, RELOAD);
+    this.source.follow(() => this.reload());
   }
 
   // Asks what there is, and goes on to the last step if that is where we were.
   async reload() {
     let told;
     try {
-      told = await fetchRuns();
+      told = await this.source.runs();
     } catch (error) {
       this.tell(error.message);
       return;
@@ -187,8 +185,8 @@ class Page {
     if (!columns.every((column) => column.has(step))) {
       try {
         const open = columns.map(({ series }) => series);
-        await Promise.all([loadProbes(open), loadSeldom(open)]);
-        await loadSteps(columns.map((column) => [column.series, column.needs(step)]));
+        await Promise.all([loadProbes(this.source, open), loadSeldom(this.source, open)]);
+        await loadSteps(this.source, columns.map((column) => [column.series, column.needs(step)]));
       } catch (error) {
         this.tell(error.message);
         return;
@@ -235,7 +233,7 @@ class Page {
         const pairs = open.filter((series) => !series.full).map((series) => [series, steps.map((step) => series.at(step))]);
         if (!pairs.length) return;
         try {
-          await loadSteps(pairs);
+          await loadSteps(this.source, pairs);
         } catch {
           return; // what is not here then is asked for again when it is shown
         }
@@ -328,17 +326,8 @@ function fillSelect(control, options, chosen) {
   if (chosen !== undefined && chosen !== null) control.value = chosen;
 }
 
-function styleSheet(path) {
-  const link = element("link", { rel: "stylesheet", href: new URL(path, import.meta.url).href });
-  const loaded = new Promise((resolve) => { link.onload = link.onerror = resolve; });
-  document.head.append(link);
-  return loaded;
-}
-
-export async function render() {
+export async function open(source) {
   const begin = performance.now();
-  document.title = "Curvature";
-  await Promise.all([styleSheet("./uplot/uPlot.min.css"), styleSheet("./style.css")]);
-  await new Page().start();
+  await new Page(source).start();
   performance.measure("curvature load", { start: begin, end: performance.now() });
 }

@@ -14,7 +14,7 @@ const THEMES = {
   },
 };
 
-export let colours = THEMES.light;
+export const colours = { ...THEMES.light };
 
 export const FONT = "12px Roboto, system-ui, sans-serif";
 export const FINE = [2, 3]; // a line of dots
@@ -28,7 +28,7 @@ export function followTheme(changed) {
     const name = dark ? "dark" : "light";
     if (document.documentElement.dataset.theme === name) return;
     document.documentElement.dataset.theme = name;
-    colours = THEMES[name];
+    Object.assign(colours, THEMES[name]);
     for (const [key, value] of Object.entries(colours)) {
       document.documentElement.style.setProperty(`--${key}`, value);
     }
