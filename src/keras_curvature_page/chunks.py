@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature_page.packets import finite, unpack
+from keras_curvature_page.packets import STEPS, finite, unpack
 from keras_curvature_page.series import Series, Source, listing
 
 MOST_STEPS = 128
@@ -55,7 +55,7 @@ def told_of(source: Source, *, rounded: bool = False, known: Collection[Any] = (
         for chunk in _chunks(
             series,
             ((step, source.packet(series, step)) for step in steps if (series, step) not in known),
-            DROPPED if rounded else 0,
+            DROPPED if rounded and series.kind == STEPS else 0,
         )
     ]
     listed = listing({series: (_tag(series), steps) for series, steps in found.items()})
@@ -88,7 +88,7 @@ def _chunk(
     dropped: int,
 ) -> Told:
     steps, headers, arrays = zip(*items, strict=True)
-    exact = _combined(arrays[0])
+    exact = _exact(arrays[0])
     said, parts = [], []
     for name, first in arrays[0].items():
         bits = 0 if name in exact else dropped
@@ -108,14 +108,15 @@ def _chunk(
     }
 
 
-def _combined(arrays: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
-    """What the page adds up or subtracts, and may be left with few of its digits.
+def _exact(arrays: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
+    """What keeps all of its digits.
 
-    Over the plane of two inputs it shows Laplacians, and differences to data and known values. All
-    that belongs to the probe, where the other side of such a difference is, is written once.
+    Over the plane of two inputs the page adds up and subtracts, for Laplacians and for differences
+    to data and known values, and may be left with few digits. The probe, where the other side of
+    such a difference is, is written once, and so exact too. Distances are few.
     """
     planar = "second" in arrays and arrays["second"].shape[1:2] == (2,)
-    return ("value", "second", "scale_second") if planar else ()
+    return ("spectrum", *(("value", "second", "scale_second") if planar else ()))
 
 
 def _integers(numbers: NDArray[np.float32], dropped: int) -> NDArray[np.int32]:

@@ -62,6 +62,7 @@ async function unpacked(chunk) {
 }
 
 async function inflated(text) {
+  if (!window.DecompressionStream) throw new Error("This page needs a browser of 2023 or later.");
   const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());

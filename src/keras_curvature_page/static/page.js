@@ -21,7 +21,8 @@ class Page {
     this.turn = 0;
     this.choices = { sameAxes: true, sameColours: false, map: "laplacian", entry: 0, feature: null };
     this.build();
-    followTheme(() => this.restyle());
+    this.theme = followTheme(() => this.restyle());
+    this.themes.label.hidden = !this.theme;
   }
 
   build() {
@@ -37,19 +38,23 @@ class Page {
     this.map = select("Map", [], (value) => this.choose("map", value));
     this.feature = select("Slice along", [], (value) => this.choose("feature", value));
     this.entry = select("Output entry", [], (value) => this.choose("entry", Number(value)));
+    this.themes = select("Theme", [["", "as the system"], ["light", "light"], ["dark", "dark"]], (name) => this.theme(name));
     this.note = element("p", { className: "note", role: "status" });
+    this.footer = element("footer", {}, this.note);
     this.runs = element("ul");
     this.main = element("main");
+    document.documentElement.lang = "en";
+    document.title ||= "Curvature";
     document.body.replaceChildren(
-      element("header", { className: "bar" },
+      element("header", { className: "bar" }, element("h1", { className: "unseen" }, "Curvature"),
         element("div", { className: "transport" }, this.play, this.slider, this.epoch),
         element("div", { className: "options" }, this.speed.label,
           element("label", { title: "Axes that stay while the epoch changes, the same for all runs" }, this.same, " Same axes"),
           this.sameColours = element("label", { title: "One colour scale for all runs of one quantity" }, this.colours, " Same colours"),
-          this.map.label, this.feature.label, this.entry.label,
+          this.map.label, this.feature.label, this.entry.label, this.themes.label,
           element("span", { className: "keys" }, "← → one epoch · Page ↑↓ ten · Home, End · Space plays"))),
       element("div", { className: "below" },
-        element("aside", {}, element("h2", {}, "Runs"), this.runs), this.main), this.note);
+        element("aside", {}, element("h2", {}, "Runs"), this.runs), this.main), this.footer);
     document.addEventListener("keydown", (event) => this.onKey(event));
     this.showPlaying(false);
   }
@@ -84,6 +89,7 @@ class Page {
       changed = true;
     }
     if (!changed) return;
+    distinguish([...this.series.values()]);
     if (first) this.openFirst();
     this.listRuns();
     this.kept = told.kept;
@@ -138,7 +144,7 @@ class Page {
     this.main.classList.toggle("single", shown.length === 1);
     this.steps = [...new Set(shown.flatMap(({ series }) => series.steps))].sort((a, b) => a - b);
     this.slider.max = Math.max(0, this.steps.length - 1);
-    (this.steps.length ? document.body : this.main).append(this.note); // where one looks
+    (this.steps.length ? this.footer : this.main).append(this.note); // where one looks
     if (!this.steps.length) {
       this.epoch.textContent = "";
       this.tell(this.series.size ? "Choose a run from the list." : "No run has curvature data yet.");
@@ -163,8 +169,10 @@ class Page {
     this.entry.label.hidden = entries < 2;
     fillSelect(this.entry.control, Array.from({ length: entries }, (_, i) => [i, String(i)]), this.choices.entry);
     const most = Math.max(...shown.map(({ series }) => series.steps.length));
+    const digits = shown.map(({ packet }) => packet?.digits).find(Boolean);
     this.tell(this.kept && most >= this.kept
-      ? `TensorBoard keeps a sample of ${this.kept} steps per run; start it with --samples_per_plugin curvature=0 for all of them.` : "");
+      ? `TensorBoard keeps a sample of ${this.kept} steps per run; start it with --samples_per_plugin curvature=0 for all of them.`
+      : digits ? `There are so many steps that curves are kept to ${digits} digits here.` : "");
   }
 
   choose(what, value) {
@@ -291,6 +299,15 @@ class Page {
   restyle() {
     this.columns.forEach((column) => column.restyle());
     if (this.step !== null) this.go(Number(this.slider.value));
+  }
+}
+
+// Runs that would be called the same have their whole names.
+function distinguish(all) {
+  for (const series of all) {
+    if (all.some((other) => other !== series && other.label === series.label)) {
+      series.label = `${series.listed.run} (${series.listed.name})${series.listed.output && ` · ${series.listed.output}`}`;
+    }
   }
 }
 
