@@ -91,7 +91,7 @@ class Log:
                 run.places.setdefault(value.tag, {})[event.step] = _Place(path, start, i)
 
     def _found(self) -> Iterator[tuple[Series, str, Mapping[int, _Place]]]:
-        for name, run in list(self._runs.items()):
+        for name, run in sorted(self._runs.items()):
             for tag, series in list(run.series.items()):
                 if series is not None and run.places.get(tag):
                     yield (
