@@ -309,7 +309,8 @@ FILES = sorted(path for path in SOURCES.glob("keras_curvature*/**/*.py"))
 
 def test_all_packages_are_looked_into():
     names = {path.relative_to(SOURCES).parts[0] for path in FILES}
-    assert names == {"keras_curvature", "keras_curvature_cli", "keras_curvature_page", "keras_curvature_tensorboard"}
+    beside = {f"keras_curvature_{name}" for name in ("cli", "page", "tensorboard")}
+    assert names == {"keras_curvature", *beside}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCES)))

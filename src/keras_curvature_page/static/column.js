@@ -134,7 +134,7 @@ export class Column {
       element("summary", {}, "What these numbers mean"),
       element("dl", {}, ...names.flatMap((name) => {
         const [unit, sentence, formula] = meanings[name] ?? [];
-        return [element("dt", {}, `${name}${unit && ` [${unit}]`}`), element("dd", {}, [sentence, formula].filter(Boolean).join(" "))];
+        return [element("dt", {}, `${name}${unit && ` [${unit}]`}`), element("dd", {}, [sentence, formula].filter(Boolean).join(". "))];
       })));
   }
 

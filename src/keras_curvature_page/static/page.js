@@ -88,7 +88,8 @@ class Page {
       this.series.delete(key);
       changed = true;
     }
-    if (!changed) return;
+    if (!changed && this.told) return;
+    this.told = true;
     distinguish([...this.series.values()]);
     if (first) this.openFirst();
     this.listRuns();
@@ -304,10 +305,10 @@ class Page {
 
 // Runs that would be called the same have their whole names.
 function distinguish(all) {
-  for (const series of all) {
-    if (all.some((other) => other !== series && other.label === series.label)) {
-      series.label = `${series.listed.run} (${series.listed.name})${series.listed.output && ` · ${series.listed.output}`}`;
-    }
+  const alike = (series) => all.filter(({ label }) => label === series.label).length > 1;
+  for (const series of all.filter(alike)) {
+    const { run, name, output } = series.listed;
+    series.label = `${run} (${name})${output && ` · ${output}`}`;
   }
 }
 

@@ -23,9 +23,9 @@ from tensorboard.util.tensor_util import make_tensor_proto
 from closed_forms import parabola, report
 from keras_curvature.summaries.run_writer import RunWriter
 from keras_curvature_page import script
-from keras_curvature_tensorboard.loader import KEPT_STEPS, CurvatureLoader
-from keras_curvature_page.series import series_content
 from keras_curvature_page.packets import unpack
+from keras_curvature_page.series import series_content
+from keras_curvature_tensorboard.loader import KEPT_STEPS, CurvatureLoader
 from served import ROOT, served
 
 
