@@ -88,6 +88,7 @@ FUNCTIONS = {
     "verify": "x", "estimate": "xe", "hparams_metrics": "", "taylor.register": "r",
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
+    "to_html": "h",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -117,12 +118,13 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "smooth": [],
     "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
-    "MoreDirections": [],
+    "MoreDirections": [], "to_html": ["force"],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
     "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
     "f": lambda x, y: y, "p": {0: "convex"}, "b": (0, 1),
+    "h": "report.html",
 }  # fmt: skip
 LAYERS = ("DerivativeOutput", "CurvaturePenalty", "ShapePenalty")
 OTHERWISE = {
@@ -131,6 +133,8 @@ OTHERWISE = {
     "taylor.is_registered": ("NoOp", ODD), "taylor.elementwise": (np.cos, ODD),
     "taylor.linear": (0, ODD), "taylor.through": (np.cos, ODD),
     "MoreDirections": (kc.DerivativeOutput(MODEL, ["laplacian"], directions=2), ODD),
+    # There is no log in it, so that nothing is written.
+    "to_html": (str(Path(__file__).parent), [None, 3, b"x", "a\0", "", [], GOOD, object(), "none"]),
 }  # fmt: skip
 """What comes first where that is no model like the others', as it should be and odd ones."""
 
