@@ -187,6 +187,6 @@ def _local(directory: object) -> str:
         found = "is a file" if os.path.exists(path) else "is not there"
         raise NotADirectoryError(
             f"`log_dir` must be a directory with logs of `CurvatureMonitor`; this one {found}. "
-            f"Received: {os.fspath(directory)!r}."  # type: ignore[arg-type]
+            f"Received: {str(directory)!r}."
         )
     return path

@@ -66,7 +66,7 @@ def require_data(log: Log, log_dir: object) -> None:
     found = "event files of others" if log.has_files else "no event files"
     raise ValueError(
         "`log_dir` must be a directory in which `CurvatureMonitor(..., log_dir=...)` has written: "
-        f"there are {found} in it. Received: {os.fspath(log_dir)!r}."  # type: ignore[arg-type]
+        f"there are {found} in it. Received: {str(log_dir)!r}."
     )
 
 
