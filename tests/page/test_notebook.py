@@ -77,6 +77,23 @@ def test_every_measured_step_is_told_once(tmp_path, outputs, monkeypatch, logged
     assert "allow-same-origin" not in first + last
 
 
+def test_a_second_training_is_followed_too(outputs, monkeypatch):
+    monkeypatch.setattr(notebook, "PAUSE", 0.0)
+    monitor = kc.CurvatureMonitor((X, X**2))
+    monitor.show()
+    train(monitor, 2)
+    (name,) = re.findall(r'iframe name="(.*?)"', outputs.shown[-1][1])
+    count = len(outputs.shown)
+    train(monitor, 1)
+    told = [text for _, text in outputs.shown[count:] if text.startswith("<script>")]
+    assert [steps(news(text)) for text in told] == [[3]]
+    assert f'name = "{name}"' in told[0]
+    live = monitor._page._live
+    live.forget_after(1)  # as where a backup is taken up
+    live.update(monitor._page._source(monitor._found))
+    assert steps(news(outputs.shown[-1][1])) == [2, 3]
+
+
 def test_quick_epochs_are_told_together(outputs, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -58,6 +58,8 @@ class Page:
     def forget_after(self, step: int) -> None:
         """Drops what came after a backup from which the training goes on."""
         self._memory.forget_after(step)
+        if self._live is not None:
+            self._live.forget_after(step)
 
     def show(self, found: Found) -> None:
         """Shows it in a notebook, and what is measured from now on."""
@@ -92,8 +94,9 @@ class Page:
 
     @property
     def _title(self) -> str:
-        place = self._directory and os.path.basename(os.path.dirname(self._directory))
-        return f"Curvature: {place or self._name}"
+        if self._directory is None:
+            return "Curvature"
+        return f"Curvature: {os.path.basename(os.path.dirname(self._directory))}"
 
     def _source(self, found: Found) -> Source:
         """The log; what is in memory; or else what was measured last, at no step of a training."""

@@ -60,38 +60,40 @@ class Live:
     """
 
     def __init__(self, source: Source, title: str) -> None:
-        display = _display()
-        show = functools.partial(display, raw=True, display_id=True)
+        show = functools.partial(_display(), raw=True, display_id=True)
         self._title = title
-        self._name = f"keras-curvature-{secrets.token_hex(8)}"
         self._known: set[tuple[Series, int]] = set()
-        self._learn(source)
-        self._frame = display(
-            self._html(frame(source, title, self._name)), raw=True, display_id=True
-        )
-        self._news = show(self._html(""))
         self._sent = 0.0
+        self._frame = show(self._html(self._page(source)))
+        self._news = show(self._html(""))
 
     def update(self, source: Source) -> None:
         """Sends what is new, unless it did so a moment ago."""
         if time.monotonic() - self._sent < PAUSE:
             return
-        told = told_of(source, known=self._known)
+        told = script_json(told_of(source, known=self._known))
         self._learn(source)
-        self._news.update(
-            self._html(_NEWS.format(name=self._name, told=script_json(told))), raw=True
-        )
+        self._news.update(self._html(_NEWS.format(name=self._name, told=told)), raw=True)
         self._sent = time.monotonic()
+
+    def forget_after(self, step: int) -> None:
+        """Sends once more what comes after a backup from which the training goes on."""
+        self._known = {(series, at) for series, at in self._known if at <= step}
 
     def end(self, source: Source) -> None:
         """Leaves a page that has all of it: what a saved notebook shows."""
         self._news.update(self._html(""), raw=True)
-        self._frame.update(self._html(frame(source, self._title)), raw=True)
+        self._frame.update(self._html(self._page(source)), raw=True)
+
+    def _page(self, source: Source) -> str:
+        """A frame of another name each time: what was sent to the one before it has already."""
+        self._name = f"keras-curvature-{secrets.token_hex(8)}"
+        self._learn(source)
+        return frame(source, self._title, self._name)
 
     def _learn(self, source: Source) -> None:
-        self._known |= {
-            (series, step) for series, steps in source.steps().items() for step in steps
-        }
+        found = source.steps()
+        self._known |= {(series, step) for series, steps in found.items() for step in steps}
 
     def _html(self, text: str) -> dict[str, str]:
         return {"text/html": text, "text/plain": self._title}
