@@ -38,7 +38,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
 .PHONY: bench bench-activations bench-halves bench-higher-orders bench-import bench-jax bench-long bench-monitor
-.PHONY: bench-memory bench-proofs bench-random bench-survey bench-torch bench-trials bench-wide
+.PHONY: bench-memory bench-page bench-proofs bench-random bench-survey bench-torch bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
 help: ## Show this list
@@ -62,7 +62,7 @@ test-backends: $(VENV)/.installed-backends ## Run all tests of the other backend
 	$(call ON,torch) $(NEUTRAL)
 
 # CHROMIUM=/path/to/chromium if it is not found; without one the tests are skipped and say so.
-test-browser: $(VENV)/.installed ## Test the Curvature tab in a real browser (needs Chromium)
+test-browser: $(VENV)/.installed ## Test the page, in TensorBoard and alone, in a real browser (needs Chromium)
 	$(INSTALL) --no-build-isolation --editable '.[browser]'
 	$(BIN)/python -m pytest tests/summaries/browser -rs $(BROWSER_FLAGS)
 
@@ -117,6 +117,10 @@ bench-monitor: $(VENV)/.installed ## Measure what the monitor adds to an epoch, 
 
 bench-proofs: $(VENV)/.installed ## Measure how long proofs of convexity take, and what they leave open
 	$(BIN)/python benchmarks/cost/proofs.py
+
+bench-page: $(VENV)/.installed ## Measure the page as one file in a browser (needs Chromium)
+	$(INSTALL) --no-build-isolation --editable '.[browser]'
+	$(BIN)/python benchmarks/cost/page_cost.py
 
 bench-memory: $(VENV)/.installed ## Measure the peak memory of large probes
 	$(BIN)/python benchmarks/cost/memory.py

@@ -34,7 +34,7 @@ extensions = [
 nitpicky = True
 nitpick_ignore_regex = [
     # Types of libraries whose pages are not linked, so that nothing is fetched.
-    (r"py:.*", r"(api|tf|keras|np|numpy|collections|tensorflow|typing|pathlib|matplotlib)\..*"),
+    (r"py:.*", r"(api|tf|keras|np|numpy|collections|tensorflow|typing|os|pathlib|matplotlib)\..*"),
     (r"py:.*", r"summary_v2\..*"),
     (
         r"py:.*",

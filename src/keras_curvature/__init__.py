@@ -32,6 +32,7 @@ from keras_curvature.proofs.prove import prove
 from keras_curvature.proofs.results import ClaimProof, Counterexample, Proof
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
+from keras_curvature.summaries.html import to_html
 from keras_curvature.verification import verify
 from keras_curvature.verification.results import Check, Verification, WrongDerivativeError
 
@@ -80,5 +81,6 @@ __all__ = [
     "scale_curvature",
     "smooth",
     "taylor",
+    "to_html",
     "verify",
 ]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import traceback
-from collections.abc import Iterator
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from keras_curvature_cli import commands, corners, printing, probes
-from keras_curvature_cli.faults import FAILED, FOUND, STILL_OPEN, UNUSABLE, UnusableError
+from keras_curvature_cli import commands, corners, pages, printing, probes
+from keras_curvature_cli.faults import FOUND, STILL_OPEN, UNUSABLE, UnusableError, told
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -193,7 +189,7 @@ def report(
 ) -> None:
     """Measure a model: verdict, numbers and diagnosis, a picture, a TensorBoard log."""
     asked = _asked(output, wrt, columns, engine, dtype, batch_size)
-    with _told(context.obj):
+    with told(context.obj):
         _require_png(picture)
         points = probes.read(probe, y, x)
         wanted = commands.shape_of(shape, points.names or ())
@@ -244,7 +240,7 @@ def diagnose(
 ) -> None:
     """Find what stands between a model's second derivatives and their reader."""
     asked = _asked(output, wrt, columns, Engine.auto, dtype, batch_size)
-    with _told(context.obj):
+    with told(context.obj):
         points = probes.read(probe, y, x)
         net, points = commands.model_for(points, model, asked, code or ())
         asked = asked.of(points)
@@ -274,7 +270,7 @@ def verify(
 ) -> None:
     """Check a model's derivatives against its values; 1 if any is wrong or cannot be judged."""
     asked = _asked(output, wrt, columns, engine, dtype, batch_size)
-    with _told(context.obj):
+    with told(context.obj):
         points = probes.read(probe, y, x)
         net, points = commands.model_for(points, model, asked, code or ())
         asked = asked.of(points)
@@ -323,7 +319,7 @@ def prove(
     json: Json = False,
 ) -> None:
     """Prove a shape over a whole box; 0 if proved, 1 if refuted, 3 if it stays open."""
-    with _told(context.obj, failed=UNUSABLE):
+    with told(context.obj, failed=UNUSABLE):
         _require_png(picture)
         ends = [corners.corner("--low", low), corners.corner("--high", high)]
         claims = corners.claims(shape)
@@ -366,7 +362,7 @@ def compare(
     """Measure two models on the same probe, and how far they are apart."""
     asked = _asked(output, wrt, columns, engine, dtype, batch_size)
     names = [a.name, b.name] if a.name != b.name else [str(a), str(b)]
-    with _told(context.obj):
+    with told(context.obj):
         points = probes.read(probe, y, x)
         pairs = [commands.model_for(points, path, asked, code or ()) for path in (a, b)]
         asked = asked.of(points)
@@ -380,6 +376,10 @@ def compare(
             typer.echo(printing.as_json(printing.comparison_data(names, monitors, apart)))
             return
         _print_comparison(names, monitors, printing.apart_text(apart))
+
+
+app.command()(pages.export)
+app.command()(pages.view)
 
 
 def _print_comparison(names: list[str], monitors: list[Any], apart: str) -> None:
@@ -445,29 +445,3 @@ def _save(figure: Any, path: Path) -> None:
         figure.savefig(path)
     except OSError as error:
         raise UnusableError(f"--picture {path} cannot be written: {error}") from error
-
-
-@contextlib.contextmanager
-def _told(debug: bool, failed: int = FAILED) -> Iterator[None]:
-    """Turns errors into a message and an exit code, `failed` for what could not be computed."""
-    try:
-        yield
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        code = _code(error, failed)
-        text = str(error) if code == UNUSABLE else f"{type(error).__name__}: {error}"
-        typer.echo(f"Error: {text}", err=True)
-        sys.stdout.flush()
-        raise typer.Exit(code) from error
-
-
-def _code(error: Exception, failed: int) -> int:
-    """What the library says of its arguments is about the files and the options."""
-    if isinstance(error, UnusableError):
-        return UNUSABLE
-    if type(error).__name__ == "NotDifferentiableError":  # a ValueError about the model itself
-        return failed
-    return UNUSABLE if isinstance(error, (ValueError, TypeError, OSError)) else failed

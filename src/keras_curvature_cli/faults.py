@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+
+import typer
+
 FOUND = 1
 """What was asked for was done, and something is wrong with the model."""
 
@@ -18,3 +25,29 @@ STILL_OPEN = 3
 
 class UnusableError(Exception):
     """A file or an option that cannot be used; the message says which, and what to do."""
+
+
+@contextlib.contextmanager
+def told(debug: bool) -> Iterator[None]:
+    """Turns errors into a message and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code = _code(error)
+        text = str(error) if code == UNUSABLE else f"{type(error).__name__}: {error}"
+        typer.echo(f"Error: {text}", err=True)
+        sys.stdout.flush()
+        raise typer.Exit(code) from error
+
+
+def _code(error: Exception) -> int:
+    """What the library says of its arguments is about the files and the options."""
+    if isinstance(error, UnusableError):
+        return UNUSABLE
+    if type(error).__name__ == "NotDifferentiableError":  # a ValueError about the model itself
+        return FAILED
+    return UNUSABLE if isinstance(error, (ValueError, TypeError, OSError)) else FAILED

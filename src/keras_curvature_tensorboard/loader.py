@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorboard.plugins import base_plugin
 
-from keras_curvature_tensorboard.packets import PLUGIN
+from keras_curvature_page.packets import PLUGIN
 from keras_curvature_tensorboard.plugin import CurvaturePlugin
 
 KEPT_STEPS = 2000

@@ -6,8 +6,6 @@ itself: a step of a long training costs no more than one of a short training.
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,14 +13,8 @@ from typing import Any
 from tensorboard import errors
 from tensorboard.data import provider
 
-from keras_curvature_tensorboard.packets import (
-    DIAGNOSIS,
-    DISTANCES,
-    PLUGIN,
-    PROBE,
-    STEPS,
-    unpack,
-)
+from keras_curvature_page.packets import PLUGIN, unpack
+from keras_curvature_page.series import Series, Wanted, joined, listing, series_of
 
 ALL = 1 << 30
 """Steps to ask the provider for: all that it kept."""
@@ -34,13 +26,8 @@ TensorBoard's fast data server takes 44 ms for a blob, whatever its size, and ha
 many that are asked for together (its small answers wait for the other side's acknowledgement).
 """
 
-Wanted = tuple[str, str, Sequence[int]]
-"""Run, tag and steps."""
-
 Steps = dict[int, provider.BlobSequenceDatum]
 """Where the provider keeps each step of a series."""
-
-_ITEM = struct.Struct("<qII")
 
 
 class Archive:
@@ -52,58 +39,34 @@ class Archive:
         self._kept: dict[tuple[str, str, str], Steps] = {}
 
     def index(self, context: Any, experiment: str) -> list[dict[str, Any]]:
-        """Every run and output with its steps.
-
-        Returns:
-            Dicts with `run`, `name` (of the monitor), `output`, `tag` and `steps` of the steps,
-            `probe_tag` and `probe_steps` of what does not change from step to step, and where the
-            run has them `diagnosis_tag`, `diagnosis_steps`, `distances_tag`, `distances_steps`.
-        """
+        """Every run and output with its steps, see `listing`."""
         listed = self._provider.list_blob_sequences(
             context, experiment_id=experiment, plugin_name=PLUGIN
         )
         self._learn(context, experiment)
-        found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        found: dict[Series, tuple[str, Sequence[int]]] = {}
         for run, tags in listed.items():
             for tag, series in tags.items():
-                what = _content(series.plugin_content)
-                if what is None:
-                    continue
-                kind, name, output = what
-                place = found.setdefault(
-                    (run, name, output), {"run": run, "name": name, "output": output}
-                )
-                steps = sorted(self._kept.get((experiment, run, tag), ()))
-                prefix = "" if kind == STEPS else f"{kind}_"
-                place |= {f"{prefix}tag": tag, f"{prefix}steps": steps}
-        complete = {"tag", "probe_tag"}
-        places = [found[key] for key in sorted(found) if complete <= found[key].keys()]
-        for place in places:
-            words = found.get((place["run"], place["name"], ""), {})
-            place |= {key: value for key, value in words.items() if key.startswith(DIAGNOSIS)}
-        return places
+                ours = series_of(run, series.plugin_content)
+                if ours is not None:
+                    found[ours] = tag, tuple(self._kept.get((experiment, run, tag), ()))
+        return listing(found)
 
     def packets(self, context: Any, experiment: str, wanted: Sequence[Wanted]) -> bytes:
-        """The packets of some steps of some series, one after the other, in the order asked for.
-
-        Each comes behind its step as int64, its length as uint32 and the place of its series in
-        `wanted` as uint32. Where a record is no packet the length is 0.
+        """What a server sends of some steps of some series, see `joined`.
 
         Raises:
-            NotFoundError: if there is no such run, tag or step.
+            KeyError: if there is no such run, tag or step.
         """
         found = []
         for place, (run, tag, steps) in enumerate(wanted):
             kept = self._kept.get((experiment, run, tag), {})
             if not kept.keys() >= set(steps):
                 kept = self._learn(context, experiment, run, tag).get((experiment, run, tag), {})
-            for step in steps:
-                if step not in kept:
-                    raise errors.NotFoundError(f"No such run, tag and step: {step}.")
-                found.append((place, kept[step]))
+            found += [(place, kept[step]) for step in steps]
         packets = self._readers.map(lambda item: self._sound(context, item[1]), found)
-        return b"".join(
-            _ITEM.pack(datum.step, len(packet), place) + packet
+        return joined(
+            (place, datum.step, packet)
             for (place, datum), packet in zip(found, packets, strict=True)
         )
 
@@ -148,21 +111,3 @@ class Archive:
             # name of the run has a quotation mark.
             return b""
         return bytes(packet)
-
-
-def series_content(kind: str, name: str, output: str) -> bytes:
-    """What a series says of itself in its metadata."""
-    return json.dumps({"series": kind, "name": name, "output": output}).encode("ascii")
-
-
-def _content(content: bytes) -> tuple[str, str, str] | None:
-    """Kind, monitor and output of a series, `None` if it is none of ours."""
-    try:
-        told = json.loads(content)
-        what = told["series"], told["name"], told["output"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    known = what[0] in (PROBE, STEPS, DIAGNOSIS, DISTANCES) and all(
-        isinstance(part, str) for part in what
-    )
-    return what if known else None

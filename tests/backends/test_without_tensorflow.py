@@ -61,6 +61,10 @@ with mock.patch("time.time", return_value=1e9):
         writer.write_picture(shown, bytes([137]) + b"PNG\\r\\n\\x1a\\n" + bytes(2000))
         writer.write_summary(shown)
     writer.close()
+kc.to_html("logs", "report.html")
+monitor = kc.CurvatureMonitor(np.linspace(0, 1, 8)[:, None])
+monitor.measure(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+assert monitor.to_html("monitor.html").stat().st_size > 1e5
 assert "tensorflow" not in sys.modules, "Keras's set_random_seed and save load it, nothing here"
 """
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from drawn import line
-from keras_curvature_tensorboard.packets import unpack
+from keras_curvature_page.packets import unpack
 from served import ROOT, served
 from watched import untrained
 

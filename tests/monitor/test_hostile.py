@@ -90,6 +90,7 @@ FUNCTIONS = {
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
     "StopOnVerdict": "",
     "prove": "lhc",
+    "to_html": "o",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -123,12 +124,14 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
     "MoreDirections": [], "StopOnVerdict": ["action", "notify", "monitor", "output", "verbose"],
+    "to_html": ["force"],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
     "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
     "f": lambda x, y: y, "p": {0: "convex"}, "b": (0, 1),
     "l": [-2.0, -2.0], "h": [2.0, 1.0], "c": {0: 9.0},
+    "o": "report.html",
 }  # fmt: skip
 LAYERS = ("DerivativeOutput", "CurvaturePenalty", "ShapePenalty")
 OTHERWISE = {
@@ -138,6 +141,8 @@ OTHERWISE = {
     "taylor.linear": (0, ODD), "taylor.through": (np.cos, ODD),
     "MoreDirections": (kc.DerivativeOutput(MODEL, ["laplacian"], directions=2), ODD),
     "StopOnVerdict": ("linear", ODD),
+    # There is no log in it, so that nothing is written.
+    "to_html": (str(Path(__file__).parent), [None, 3, b"x", "a\0", "", [], GOOD, object(), "none"]),
 }  # fmt: skip
 """What comes first where that is no model like the others', as it should be and odd ones."""
 
@@ -317,7 +322,8 @@ FILES = sorted(path for path in SOURCES.glob("keras_curvature*/**/*.py"))
 
 def test_all_packages_are_looked_into():
     names = {path.relative_to(SOURCES).parts[0] for path in FILES}
-    assert names == {"keras_curvature", "keras_curvature_cli", "keras_curvature_tensorboard"}
+    beside = {f"keras_curvature_{name}" for name in ("cli", "page", "tensorboard")}
+    assert names == {"keras_curvature", *beside}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCES)))

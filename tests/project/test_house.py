@@ -44,7 +44,8 @@ KNOWN_ONLY_TO = {
     "keras.callbacks": ("monitor",),
     "matplotlib": ("figures",),
     "tensorboard": ("summaries",),
-    "keras_curvature_tensorboard": ("summaries",),
+    "keras_curvature_page": ("monitor", "summaries"),
+    "keras_curvature_tensorboard": (),
 }
 """What is none of the business of any other package."""
 

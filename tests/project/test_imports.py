@@ -12,8 +12,8 @@ import pytest
 import keras_curvature as kc
 
 LATER = ("matplotlib", "keras_curvature.figures", "keras_curvature.summaries.run_writer",
-         "typer", "rich",
-         "keras_curvature_tensorboard", "tensorboard.plugins", "scipy", "pandas")  # fmt: skip
+         "typer", "rich", "keras_curvature_page", "keras_curvature_tensorboard",
+         "tensorboard.plugins", "scipy", "pandas")  # fmt: skip
 """Needed to draw, to log, on the command line or on TensorBoard's page."""
 
 ASKED = """

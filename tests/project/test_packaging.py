@@ -24,7 +24,7 @@ import keras_curvature as kc
 assert kc.__file__.startswith(sys.prefix), kc.__file__
 for entry in distribution("keras-curvature").entry_points:
     entry.load()
-from keras_curvature_tensorboard.plugin import static_files
+from keras_curvature_page.script import static_files
 assert {"/static/index.js", "/static/uplot/LICENSE"} <= set(static_files())
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
 x = np.random.default_rng(0).normal(size=(16, 2))
@@ -65,11 +65,12 @@ def built(tmp_path_factory):
 def test_the_wheel_holds_all_of_src_and_nothing_else(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     assert {name for name in names if ".dist-info/" not in name} == shipped()
-    for licence in ("LICENSE", "src/keras_curvature_tensorboard/static/uplot/LICENSE"):
+    for licence in ("LICENSE", "src/keras_curvature_page/static/uplot/LICENSE"):
         assert any(name.endswith(f"licenses/{licence}") for name in names), licence
     assert {name.partition("/")[0] for name in shipped()} >= {
         "keras_curvature",
         "keras_curvature_cli",
+        "keras_curvature_page",
         "keras_curvature_tensorboard",
     }
 

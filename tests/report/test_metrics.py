@@ -7,7 +7,7 @@ from closed_forms import parabola, quadratic_form, report
 from keras_curvature.report import metrics
 from keras_curvature.report import text as report_text
 from keras_curvature.summaries import markdown, tab
-from keras_curvature_tensorboard.packets import unpack
+from keras_curvature_page.packets import unpack
 
 HOSTILE = "<script>\x1b[2J\n$x_1$|\u202e"
 

@@ -8,7 +8,7 @@ from closed_forms import parabola, report
 from keras_curvature.report.shape import ShapeEntry
 from keras_curvature.summaries import tab
 from keras_curvature.summaries.markdown import of_report
-from keras_curvature_tensorboard.packets import unpack
+from keras_curvature_page.packets import unpack
 
 KEPT = ShapeEntry("spot", "increasing", 1.0, 0.0, "y/x", 3, {})
 BROKEN = ShapeEntry("strike", "convex", 0.97, 0.25, "y/x²", 4, {"strike": 90.0, "spot": 1.5})

@@ -22,16 +22,21 @@ class Tab:
     def __init__(self, page, address, *, runs=None):
         self.page = page
         self.wrong = []
+        self._watch(page, address)
+        self.frame = self._opened(page, address)
+        self.frame.wait_for_selector(".plot canvas", timeout=PATIENCE)
+        if runs is not None:
+            self.choose(*runs)
+
+    def _watch(self, page, address):
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", self._heard)
         page.on("dialog", self._asked)
         page.on("request", lambda request: self._requested(request.url, address))
+
+    def _opened(self, page, address):
         page.goto(f"{address}/#curvature")
-        page.wait_for_selector("iframe", timeout=PATIENCE)
-        self.frame = page.wait_for_selector("iframe", timeout=PATIENCE).content_frame()
-        self.frame.wait_for_selector(".plot canvas", timeout=PATIENCE)
-        if runs is not None:
-            self.choose(*runs)
+        return page.wait_for_selector("iframe", timeout=PATIENCE).content_frame()
 
     def _heard(self, message):
         if message.type == "error":
@@ -164,6 +169,30 @@ class Tab:
         shot = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
         shot.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
         self.page.set_viewport_size(usual)
+
+
+class Alone(Tab):
+    """The page by itself: a file, or what a server shows."""
+
+    def _opened(self, page, address):
+        page.goto(address)
+        return page.main_frame
+
+    def theme(self, name):
+        """Chooses the page's own theme."""
+        self.frame.get_by_role("combobox", name="Theme").select_option(label=name.lower())
+        self.frame.wait_for_function(
+            "name => document.documentElement.dataset.theme === name", arg=name.lower()
+        )
+        self.settled()
+
+
+class Framed(Tab):
+    """The page in a frame of another one: the output of a notebook."""
+
+    def _opened(self, page, address):
+        page.goto(address)
+        return page.wait_for_selector("iframe", timeout=PATIENCE).content_frame()
 
 
 def _number(text):

@@ -30,6 +30,7 @@ from keras_curvature.monitor.faults import Fault, Tolerance
 from keras_curvature.monitor.history import History, forget_after, record
 from keras_curvature.monitor.logs import Logs
 from keras_curvature.monitor.order import require_order, require_written
+from keras_curvature.monitor.page import Page
 from keras_curvature.monitor.pictures import Pictures
 from keras_curvature.monitor.proving import checked_seconds
 from keras_curvature.monitor.schedule import Due, continued, leaves_out
@@ -228,6 +229,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._tolerance = Tolerance(on_error == "warn", "CurvatureMonitor")
         self._logs = Logs(name, logs, leaves_out(freq))
         self._pictures = Pictures(words(vocabulary))
+        self._page = Page(name)
         self._training: Training | None = None
         self._measured: Training | None = None
         self._found = Found()
@@ -283,6 +285,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         self._close()  # a training that was broken off has left it open
         self._training = training
         training.open_log(self.log_dir, self.name)
+        training.page = self._page
+        self._page.begin(None if training.writer is None else training.writer.directory)
 
     @unobserved()
     def measure(self, model: keras.Model | None = None) -> Reports:
@@ -332,6 +336,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
         step = epoch + self._offset
         forget_after(self.history, step)
         self._pictures.forget_after(step)
+        self._page.forget_after(step)
         self._diagnosed_step = min(self._diagnosed_step, step)
         if not self.history["step"] or step > self._ended:
             self._step(step)
@@ -364,6 +369,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if training.writer is not None:
             self._attempt(self._ended, "close the log", training.writer.close)
             training.writer = None
+        if self._page.is_live:
+            self._attempt(self._ended, "show the page", lambda: self._page.end(self._found))
 
     def _prove(self, training: Training) -> None:
         """Proves the shape, says so and writes it."""
@@ -466,6 +473,42 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if training.writer is not None:
             self._attempt(step, "write the log", lambda: training.decide(step, sentence))
 
+    def to_html(self, path: str | Path, *, force: bool = False) -> Path:
+        """Writes what the Curvature tab shows of this monitor as a single file.
+
+        As `keras_curvature.to_html`, of this monitor alone and with or without a `log_dir`: without
+        one the steps are kept in memory, of a long training every other one, and there is no
+        diagnosis; slices along inputs and `maps` are there only after `show`.
+
+        Args:
+            path: of the file to write.
+            force: write over a file that is there.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: where nothing was measured.
+            FileExistsError: for a file that is there, without `force`.
+            OSError: if the file cannot be written.
+        """
+        return self._page.to_html(self._found, path, force=force)
+
+    def show(self) -> None:
+        """Shows the Curvature tab of this monitor in a notebook, and follows the training in it.
+
+        Call it before `model.fit`, in the same cell or one before: its output moves on with each
+        measured epoch. A monitor as the last line of a cell shows what there is at that time.
+
+        Raises:
+            RuntimeError: outside of a notebook.
+        """
+        self._page.show(self._found)
+
+    def _repr_html_(self) -> str | None:
+        """The page, for notebooks."""
+        return self._page.frame(self._found)
+
     @property
     def _now(self) -> Training:
         assert self._training is not None, "measuring before `on_train_begin`"
@@ -480,6 +523,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         if measured:
             self._log(training, step)
         self._tell_faults(training, step)
+        if self._page.is_live:
+            self._attempt(step, "show the page", lambda: self._page.update(self._found))
         self._logs.publish(reports, step, logs)
 
     def _measure(self, step: int, begin: float) -> None:
@@ -495,10 +540,12 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def _log(self, training: Training, step: int) -> None:
         """Writes and draws what was measured."""
         found, pictures, budget = self._found, self._pictures, training.budget
+        if training.writer is not None or self._page.is_live:
+            self._attempt(step, "evaluate `maps`", training.evaluate_maps)
+        self._attempt(step, "keep the page", lambda: self._page.take(found, training.mapped))
         if training.writer is None:
             self._attempt(step, "look over distances", lambda: training.look(found, pictures))
             return
-        self._attempt(step, "evaluate `maps`", training.evaluate_maps)
         if not self._attempt(step, "write the log", lambda: training.write(step, found)):
             with contextlib.suppress(OSError):
                 training.writer.close()

@@ -109,6 +109,7 @@ class Training:
         maps: of the user's functions.
         mapped: what they gave at its last step.
         writer: of the log, while it is open.
+        page: of the monitor, which keeps what no log has.
     """
 
     def __init__(self, asked: Asked, model: keras.Model) -> None:
@@ -157,6 +158,7 @@ class Training:
         self.budget = PictureBudget()
         self.described = False
         self.writer: Any = None
+        self.page: Any = None
 
     def open_log(self, log_dir: str | Path | None, name: str) -> None:
         """Opens the log, where there is to be one and this process writes it.
@@ -188,7 +190,8 @@ class Training:
 
     def measure(self, step: int, begin: float) -> Found:
         """What holds now; its seconds are counted from `begin` on."""
-        sliced = self.writer is not None  # for the tab
+        # For the page, where somebody looks at it.
+        sliced = self.writer is not None or (self.page is not None and self.page.is_live)
         try:
             measurements = self.measurer.measure(sliced=sliced)
         except NotAsTracedError:  # what the model reads may have changed since it was traced
@@ -261,6 +264,8 @@ class Training:
             )
             found.reports[output] = report
             pictures.add(report)
+            if self.page is not None:
+                self.page.take_distances(report, measurement)
             if self.writer is not None:
                 self.writer.write_scale_profile(report)
                 self.writer.write_distances(report, measurement)

@@ -14,7 +14,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from keras_curvature.summaries.file_systems import OpenFile, file_system, reason
-from keras_curvature.summaries.records import record
+from keras_curvature_page.records import record
 
 _numbers = itertools.count()
 

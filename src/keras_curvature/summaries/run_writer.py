@@ -31,8 +31,8 @@ from keras_curvature.report.text import plain
 from keras_curvature.summaries import custom_scalars, markdown, tab
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature.summaries.file_systems import file_system, reason
-from keras_curvature_tensorboard.packet_reader import series_content
-from keras_curvature_tensorboard.packets import DIAGNOSIS, DISTANCES, PLUGIN, PROBE, STEPS
+from keras_curvature_page.packets import DIAGNOSIS, DISTANCES, PLUGIN, PROBE, STEPS
+from keras_curvature_page.series import series_content
 
 KERAS_RUNS = ("train", "validation")
 """Directories of `keras.callbacks.TensorBoard`, which asks not to share them."""
@@ -99,6 +99,11 @@ class RunWriter:
         self._directory = _writable(log_dir, self._name)
         self._file = EventFile(self._directory)
         self._described: set[tuple[int, str]] = set()
+
+    @property
+    def directory(self) -> str:
+        """Of the run."""
+        return self._directory
 
     def write_numbers(self, report: Report) -> None:
         """Writes all numbers as scalars.

@@ -1,6 +1,6 @@
 """What the Curvature tab is given: packets of bounded size for each output and step.
 
-See `keras_curvature_tensorboard.packets` for their form. One packet holds what stays the
+See `keras_curvature_page.packets` for their form. One packet holds what stays the
 same, one more each step. Arrays have the output's entry first, as `(entries, ...)`.
 """
 
@@ -25,7 +25,7 @@ from keras_curvature.report.pairs import why_none
 from keras_curvature.report.scale_profile import read, shown_units
 from keras_curvature.report.text import labels, plain
 from keras_curvature.typing import Array
-from keras_curvature_tensorboard.packets import pack
+from keras_curvature_page.packets import pack
 
 VERSION = 1
 

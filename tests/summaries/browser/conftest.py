@@ -73,11 +73,14 @@ def context(browser):
 
 @pytest.fixture
 def open_tab(context):
-    """Opens the tab of a TensorBoard; afterwards nothing may have gone wrong in the console."""
+    """Opens the tab of a TensorBoard; afterwards nothing may have gone wrong in the console.
+
+    With `kind=` another page of `driving`.
+    """
     tabs = []
 
-    def opened(address, **kwargs):
-        tabs.append(Tab(context.new_page(), address, **kwargs))
+    def opened(address, kind=Tab, **kwargs):
+        tabs.append(kind(context.new_page(), address, **kwargs))
         return tabs[-1]
 
     yield opened

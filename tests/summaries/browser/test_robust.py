@@ -17,8 +17,8 @@ from closed_forms import parabola, quadratic_form, report, saddle
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature.summaries.run_writer import RunWriter
-from keras_curvature_tensorboard.packet_reader import series_content
-from keras_curvature_tensorboard.packets import pack
+from keras_curvature_page.packets import pack
+from keras_curvature_page.series import series_content
 from tensorboard_process import tensorboard
 
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import api as hp
 
 import keras_curvature as kc
 from keras_curvature.summaries import custom_scalars, hparams
-from keras_curvature_tensorboard.packets import unpack
+from keras_curvature_page.packets import unpack
 from served import ROOT, served
 
 X = np.linspace(-1, 1, 32)[:, None].astype("float32")

@@ -22,10 +22,10 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from closed_forms import parabola, report
 from keras_curvature.summaries.run_writer import RunWriter
-from keras_curvature_tensorboard import plugin as plugin_module
+from keras_curvature_page import script
+from keras_curvature_page.packets import unpack
+from keras_curvature_page.series import series_content
 from keras_curvature_tensorboard.loader import KEPT_STEPS, CurvatureLoader
-from keras_curvature_tensorboard.packet_reader import series_content
-from keras_curvature_tensorboard.packets import unpack
 from served import ROOT, served
 
 
@@ -214,7 +214,7 @@ def test_nothing_but_the_files_of_the_page_is_served(client, path):
 
 
 def test_the_files_of_the_page_are_served_with_their_types(client):
-    folder = pathlib.Path(plugin_module.__file__).parent
+    folder = pathlib.Path(script.__file__).parent
     files = [path for path in (folder / "static").rglob("*") if path.is_file()]
     assert len(files) > 10
     kinds = {".js": "text/javascript", ".css": "text/css", "": "text/plain"}
@@ -226,7 +226,7 @@ def test_the_files_of_the_page_are_served_with_their_types(client):
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_makes_no_markup_of_text():
-    folder = pathlib.Path(plugin_module.__file__).parent / "static"
+    folder = pathlib.Path(script.__file__).parent / "static"
     own = [path for path in folder.glob("*") if path.is_file()]
     for path in own:
         text = path.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from keras_curvature.measurement.plane_maps import MOST_MAPS, SIDE, PlaneMap
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.report.metrics import MEANINGS
 from keras_curvature.summaries import tab
-from keras_curvature_tensorboard.packets import unpack
+from keras_curvature_page.packets import unpack
 
 
 def packets(m, given=None, slices=None, **about):

@@ -21,13 +21,14 @@ export function curveChart(view, { key, spec, x, curves, fixed = [], clouds = []
   const chart = new Chart({
     ...spec,
     lines,
+    digits: () => view.packet.digits,
     legend: [...spec.legend ?? [], ...clouds.map((cloud) => ({ ...cloud, kind: "dotted" }))],
     under: (u, ctx) => {
       under?.(u, ctx);
       clouds.forEach((cloud) => dots(u, ctx, cloud.x, cloud.of(view.packet) ?? [], colours[cloud.colour]));
     },
     table: () => [
-      { name: said(spec.x), values: x(view.packet) },
+      { name: said(spec.x), values: x(view.packet), exact: true },
       ...[...fixed, ...curves].map((curve) => ({
         name: `${curve.label} [${spec.unit}]`, values: curve.of(view.packet) ?? [],
       })),

@@ -10,10 +10,15 @@ export function formatted(number) {
   return plain.replace("-", "−").replace("e-", "e−");
 }
 
-export const epochName = (step) => (step === 0 ? "before training" : `epoch ${step}`);
+const NOW = -1; // the step of what was measured at no step of a training
+
+export const epochName = (step) => (
+  step === NOW ? "as it is now" : step === 0 ? "before training" : `epoch ${step}`
+);
 
 // The same beside the last one, which says how far the training has come.
 export function epochOf(step, last) {
+  if (step === NOW) return epochName(step);
   if (step > 0) return `epoch ${step} of ${last}`;
   return last > 0 ? `before training, 0 of ${last}` : "before training";
 }

@@ -125,6 +125,7 @@ function plane(view, map) {
   const colour = (value) => diverging((value - (state.low + state.high) / 2) / ((state.high - state.low) / 2));
   const said = unit && ` ${unit}`;
   const chart = new Chart({
+    digits: () => view.packet.digits,
     title: "Map", x: a, y: b, height: 330, right: 96,
     paint(u, ctx) {
       inPlot(u, () => drawMap(u, ctx, image, frame, Boolean(map.smooth)));
@@ -136,7 +137,7 @@ function plane(view, map) {
     )),
     cells: () => Array.from(xs, (x, i) => ({ x, y: ys[i] })),
     table: () => [
-      { name: a, values: xs }, { name: b, values: ys },
+      { name: a, values: xs, exact: true }, { name: b, values: ys, exact: true },
       { name: map.title + (unit && ` [${unit}]`), values: state.values },
     ],
   }, () => view.about());

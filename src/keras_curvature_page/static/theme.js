@@ -14,21 +14,23 @@ const THEMES = {
   },
 };
 
-export let colours = THEMES.light;
+export const colours = { ...THEMES.light };
 
 export const FONT = "12px Roboto, system-ui, sans-serif";
 export const FINE = [2, 3]; // a line of dots
 
-// Calls `changed` whenever the theme is another one than before.
+// Calls `changed` whenever the theme is another one than before. Gives what chooses one by name, ""
+// for the system's; in TensorBoard nothing, because it has a choice of its own.
 export function followTheme(changed) {
   const outside = hostBody();
+  let chosen = "";
   const system = matchMedia("(prefers-color-scheme: dark)");
   const update = () => {
     const dark = outside ? outside.classList.contains("dark-mode") : system.matches;
-    const name = dark ? "dark" : "light";
+    const name = chosen || (dark ? "dark" : "light");
     if (document.documentElement.dataset.theme === name) return;
     document.documentElement.dataset.theme = name;
-    colours = THEMES[name];
+    Object.assign(colours, THEMES[name]);
     for (const [key, value] of Object.entries(colours)) {
       document.documentElement.style.setProperty(`--${key}`, value);
     }
@@ -37,12 +39,17 @@ export function followTheme(changed) {
   if (outside) new MutationObserver(update).observe(outside, { attributeFilter: ["class"] });
   else system.addEventListener("change", update);
   update();
+  return outside ? null : (name) => {
+    chosen = name;
+    update();
+  };
 }
 
 // TensorBoard's page around ours, where it lets itself be seen.
 function hostBody() {
   try {
-    return window.parent !== window ? window.parent.document.body : null;
+    const { document: page } = window.parent;
+    return window.parent !== window && page.querySelector("tb-webapp") ? page.body : null;
   } catch {
     return null;
   }

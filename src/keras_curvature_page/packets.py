@@ -51,7 +51,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
     with np.errstate(over="ignore"):
         floats = {name: np.asarray(array).astype("<f4") for name, array in arrays.items()}
     shapes = [[name, list(array.shape)] for name, array in floats.items()]
-    text = json.dumps(_finite({**header, "arrays": shapes}), allow_nan=False).encode("ascii")
+    text = json.dumps(finite({**header, "arrays": shapes}), allow_nan=False).encode("ascii")
     text += b" " * (-len(text) % 4)
     return b"".join([_START.pack(_MAGIC, len(text)), text, *(a.tobytes() for a in floats.values())])
 
@@ -93,12 +93,12 @@ def _size(number: Any) -> int:
     return number
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with `None` for every number that JSON lacks."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value

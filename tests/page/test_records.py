@@ -7,7 +7,7 @@ import io
 import numpy as np
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from keras_curvature.summaries.records import BLOCK, record
+from keras_curvature_page.records import BLOCK, record
 
 
 def test_of_any_length_they_are_tensorboards():

@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 
-from keras_curvature_tensorboard.packets import LARGEST, pack, unpack
+from keras_curvature_page.packets import LARGEST, pack, unpack
 
 
 def header_of(text):

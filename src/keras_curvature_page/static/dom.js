@@ -9,4 +9,4 @@ export function element(name, properties = {}, ...children) {
 }
 
 // Whether a key pressed at this element is for the element itself.
-export const takesKeys = (target) => Boolean(target.closest?.("input, select, button, .plot"));
+export const takesKeys = (target) => Boolean(target.closest?.("input, select, button, summary, .plot"));

@@ -14,6 +14,7 @@
 //   label            (name) => how it stands on the axis; all of it is shown under the mouse
 //   right            room for a colour scale, in pixels
 //   logarithmic      whether both axes are
+//   digits           () => how many digits of its numbers are right, nothing for all
 //   link             a word: charts of the same word move their cursors together
 
 import uPlot from "./uplot/uPlot.esm.js";
@@ -41,7 +42,9 @@ export class Chart {
 
   build() {
     const { title } = this.spec;
-    this.plotPlace = element("div", { className: "plot", tabIndex: 0, role: "img" });
+    this.plotPlace = element("div", { className: "plot", tabIndex: 0, role: "application" }); // its keys are its own
+    this.plotPlace.setAttribute("aria-roledescription", "chart");
+    this.spoken = element("span", { className: "unseen", role: "status" });
     this.legend = element("figcaption");
     this.tools = [
       element("button", { type: "button", title: `Save “${title}” as a picture`, onclick: () => savePng(this) }, "PNG"),
@@ -50,7 +53,7 @@ export class Chart {
     this.heading = element("h3", {}, title);
     this.root = element("figure", { className: "chart" },
       element("header", {}, this.heading, element("span", { className: "tools" }, ...this.tools)),
-      this.plotPlace, this.legend);
+      this.plotPlace, this.legend, this.spoken);
     this.plotPlace.addEventListener("keydown", (event) => this.onKey(event));
     if (this.spec.names) this.plotPlace.addEventListener("mousemove", (event) => this.tellName(event));
     this.resizing = new ResizeObserver(() => this.resize());
@@ -74,11 +77,11 @@ export class Chart {
     const items = this.legendItems().map(({ label, colour, kind, line }) => {
       const swatch = element("i", { className: `swatch ${kind}` });
       swatch.style.color = colours[colour];
-      const value = line ? element("output") : "";
+      const value = line ? quiet() : "";
       if (line) this.readings.set(line, value);
       return element("span", { className: "item" }, swatch, `${label} `, value);
     });
-    this.position = element("output", { className: this.spec.lines ? "position" : "position painted" });
+    this.position = quiet({ className: this.spec.lines ? "position" : "position painted" });
     this.remark = element("span", { className: "remark" }, this.note);
     this.legend.replaceChildren(...items, this.position, this.remark);
   }
@@ -224,7 +227,16 @@ export class Chart {
     this.place = Math.max(0, Math.min(places.length - 1, (this.place ?? -1) + step));
     const { x, y } = places[this.place];
     this.plot.setCursor({ left: this.plot.valToPos(x, "x"), top: this.plot.valToPos(y, "y") });
+    const read = [...this.readings].map(([{ label }, { textContent }]) => `${label} ${textContent}`);
+    this.spoken.textContent = [this.position.textContent, ...read].join(", ");
   }
+}
+
+// What is read off by the mouse is not spoken: it changes too often.
+function quiet(properties) {
+  const made = element("output", properties);
+  made.setAttribute("aria-live", "off");
+  return made;
 }
 
 // The names of rows or columns; where they would cover each other, only some of them.

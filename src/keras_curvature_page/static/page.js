@@ -1,19 +1,19 @@
-// The page of the tab. TensorBoard calls `render` in a frame of its own.
+// The page: runs side by side at the epoch of one slider. Where its data come from `source` says.
 
 import { Column } from "./column.js";
 import { element, takesKeys } from "./dom.js";
 import { mapsOf } from "./maps.js";
 import { epochName, epochOf, union } from "./numbers.js";
-import { fetchRuns, loadProbes, loadSeldom, loadSteps, MEMORY, Series } from "./packets.js";
+import { loadProbes, loadSeldom, loadSteps, MEMORY, Series } from "./packets.js";
 import { followTheme } from "./theme.js";
 
-const RELOAD = 5000; // ms; as often as TensorBoard itself looks for new data
 const AHEAD = 12; // steps that are fetched together before they are asked for
 const REST = 150; // ms without a move, after which the slider rests
 const FIRST_CHOSEN = 3; // runs that are shown to begin with
 
 class Page {
-  constructor() {
+  constructor(source) {
+    this.source = source;
     this.series = new Map();
     this.columns = new Map();
     this.steps = [];
@@ -21,7 +21,8 @@ class Page {
     this.turn = 0;
     this.choices = { sameAxes: true, sameColours: false, map: "laplacian", entry: 0, feature: null };
     this.build();
-    followTheme(() => this.restyle());
+    this.theme = followTheme(() => this.restyle());
+    this.themes.label.hidden = !this.theme;
   }
 
   build() {
@@ -37,35 +38,37 @@ class Page {
     this.map = select("Map", [], (value) => this.choose("map", value));
     this.feature = select("Slice along", [], (value) => this.choose("feature", value));
     this.entry = select("Output entry", [], (value) => this.choose("entry", Number(value)));
+    this.themes = select("Theme", [["", "as the system"], ["light", "light"], ["dark", "dark"]], (name) => this.theme(name));
     this.note = element("p", { className: "note", role: "status" });
+    this.footer = element("footer", {}, this.note);
     this.runs = element("ul");
     this.main = element("main");
+    document.documentElement.lang = "en";
+    document.title ||= "Curvature";
     document.body.replaceChildren(
-      element("header", { className: "bar" },
+      element("header", { className: "bar" }, element("h1", { className: "unseen" }, "Curvature"),
         element("div", { className: "transport" }, this.play, this.slider, this.epoch),
         element("div", { className: "options" }, this.speed.label,
           element("label", { title: "Axes that stay while the epoch changes, the same for all runs" }, this.same, " Same axes"),
           this.sameColours = element("label", { title: "One colour scale for all runs of one quantity" }, this.colours, " Same colours"),
-          this.map.label, this.feature.label, this.entry.label,
+          this.map.label, this.feature.label, this.entry.label, this.themes.label,
           element("span", { className: "keys" }, "← → one epoch · Page ↑↓ ten · Home, End · Space plays"))),
       element("div", { className: "below" },
-        element("aside", {}, element("h2", {}, "Runs"), this.runs), this.main), this.note);
+        element("aside", {}, element("h2", {}, "Runs"), this.runs), this.main), this.footer);
     document.addEventListener("keydown", (event) => this.onKey(event));
     this.showPlaying(false);
   }
 
   async start() {
     await this.reload();
-    setInterval(() => {
-      if (!document.hidden && window.innerWidth) this.reload();
-    }, RELOAD);
+    this.source.follow(() => this.reload());
   }
 
   // Asks what there is, and goes on to the last step if that is where we were.
   async reload() {
     let told;
     try {
-      told = await fetchRuns();
+      told = await this.source.runs();
     } catch (error) {
       this.tell(error.message);
       return;
@@ -85,7 +88,9 @@ class Page {
       this.series.delete(key);
       changed = true;
     }
-    if (!changed) return;
+    if (!changed && this.told) return;
+    this.told = true;
+    distinguish([...this.series.values()]);
     if (first) this.openFirst();
     this.listRuns();
     this.kept = told.kept;
@@ -140,7 +145,7 @@ class Page {
     this.main.classList.toggle("single", shown.length === 1);
     this.steps = [...new Set(shown.flatMap(({ series }) => series.steps))].sort((a, b) => a - b);
     this.slider.max = Math.max(0, this.steps.length - 1);
-    (this.steps.length ? document.body : this.main).append(this.note); // where one looks
+    (this.steps.length ? this.footer : this.main).append(this.note); // where one looks
     if (!this.steps.length) {
       this.epoch.textContent = "";
       this.tell(this.series.size ? "Choose a run from the list." : "No run has curvature data yet.");
@@ -165,8 +170,10 @@ class Page {
     this.entry.label.hidden = entries < 2;
     fillSelect(this.entry.control, Array.from({ length: entries }, (_, i) => [i, String(i)]), this.choices.entry);
     const most = Math.max(...shown.map(({ series }) => series.steps.length));
+    const digits = shown.map(({ packet }) => packet?.digits).find(Boolean);
     this.tell(this.kept && most >= this.kept
-      ? `TensorBoard keeps a sample of ${this.kept} steps per run; start it with --samples_per_plugin curvature=0 for all of them.` : "");
+      ? `TensorBoard keeps a sample of ${this.kept} steps per run; start it with --samples_per_plugin curvature=0 for all of them.`
+      : digits ? `There are so many steps that curves are kept to ${digits} digits here.` : "");
   }
 
   choose(what, value) {
@@ -187,8 +194,8 @@ class Page {
     if (!columns.every((column) => column.has(step))) {
       try {
         const open = columns.map(({ series }) => series);
-        await Promise.all([loadProbes(open), loadSeldom(open)]);
-        await loadSteps(columns.map((column) => [column.series, column.needs(step)]));
+        await Promise.all([loadProbes(this.source, open), loadSeldom(this.source, open)]);
+        await loadSteps(this.source, columns.map((column) => [column.series, column.needs(step)]));
       } catch (error) {
         this.tell(error.message);
         return;
@@ -235,7 +242,7 @@ class Page {
         const pairs = open.filter((series) => !series.full).map((series) => [series, steps.map((step) => series.at(step))]);
         if (!pairs.length) return;
         try {
-          await loadSteps(pairs);
+          await loadSteps(this.source, pairs);
         } catch {
           return; // what is not here then is asked for again when it is shown
         }
@@ -296,6 +303,15 @@ class Page {
   }
 }
 
+// Runs that would be called the same have their whole names.
+function distinguish(all) {
+  const alike = (series) => all.filter(({ label }) => label === series.label).length > 1;
+  for (const series of all.filter(alike)) {
+    const { run, name, output } = series.listed;
+    series.label = `${run} (${name})${output && ` · ${output}`}`;
+  }
+}
+
 // How far all charts of one place reach together.
 function byPlace(limits) {
   const reached = new Map();
@@ -328,17 +344,8 @@ function fillSelect(control, options, chosen) {
   if (chosen !== undefined && chosen !== null) control.value = chosen;
 }
 
-function styleSheet(path) {
-  const link = element("link", { rel: "stylesheet", href: new URL(path, import.meta.url).href });
-  const loaded = new Promise((resolve) => { link.onload = link.onerror = resolve; });
-  document.head.append(link);
-  return loaded;
-}
-
-export async function render() {
+export async function open(source) {
   const begin = performance.now();
-  document.title = "Curvature";
-  await Promise.all([styleSheet("./uplot/uPlot.min.css"), styleSheet("./style.css")]);
-  await new Page().start();
+  await new Page(source).start();
   performance.measure("curvature load", { start: begin, end: performance.now() });
 }

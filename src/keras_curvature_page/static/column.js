@@ -21,11 +21,12 @@ export class Column {
     this.verdict = element("p", { className: "verdict" });
     this.moment = element("p", { className: "moment" });
     this.numbers = element("dl", { className: "numbers" });
+    this.meanings = element("details", { className: "diagnosis" });
     this.shape = element("ul", { className: "shape" });
     this.diagnosis = element("details", { className: "diagnosis" });
     this.charts = element("div", { className: "charts" });
     this.root = element("section", { className: "column" },
-      element("header", {}, element("h2", {}, series.label), this.moment, this.verdict, this.numbers, this.shape, this.diagnosis),
+      element("header", {}, element("h2", {}, series.label), this.moment, this.verdict, this.numbers, this.meanings, this.shape, this.diagnosis),
       this.charts);
     this.root.setAttribute("aria-label", series.label);
   }
@@ -100,6 +101,7 @@ export class Column {
   unreadable(reason) {
     this.verdict.textContent = reason;
     this.numbers.replaceChildren();
+    this.meanings.hidden = true;
     this.shape.hidden = true;
     this.diagnosis.hidden = true;
     this.charts.hidden = true;
@@ -117,8 +119,23 @@ export class Column {
         element("dt", {}, name),
         element("dd", {}, formatted(value), element("small", {}, unit === SHARE ? "" : ` ${unit}`)));
     }));
+    this.explain(Object.keys(numbers), meanings);
     this.shape.hidden = !shape.length;
     this.shape.replaceChildren(...shape.map((sentence) => element("li", {}, sentence)));
+  }
+
+  // The same as the mouse finds at each number, for those who have none.
+  explain(names, meanings) {
+    this.meanings.hidden = false;
+    const known = JSON.stringify(names);
+    if (this.explained === known) return;
+    this.explained = known;
+    this.meanings.replaceChildren(
+      element("summary", {}, "What these numbers mean"),
+      element("dl", {}, ...names.flatMap((name) => {
+        const [unit, sentence, formula] = meanings[name] ?? [];
+        return [element("dt", {}, `${name}${unit && ` [${unit}]`}`), element("dd", {}, [sentence, formula].filter(Boolean).join(". "))];
+      })));
   }
 
   // What was found out about the model, before training and after it.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,41 @@ BLOCK = 128
 ALL_BITS = 0xFFFFFFFF
 
 
+_SUM = struct.Struct("<I")
+_START, _END = 12, 4
+"""Bytes before the data, its length and the checksum of that, and behind, its own checksum."""
+
+
 def record(data: bytes) -> bytes:
     """Data behind its length, with a checksum behind either."""
     length = struct.pack("<Q", len(data))
-    sums = [struct.pack("<I", _masked(crc32c(part))) for part in (length, data)]
-    return length + sums[0] + data + sums[1]
+    return length + _sum(length) + data + _sum(data)
+
+
+def read(path: str | os.PathLike[str], start: int = 0) -> Iterator[tuple[int, int, bytes]]:
+    """The records of a file from a place on, as far as they are whole.
+
+    Where a record is cut off, as the last one of a file that is being written, or does not fit its
+    checksums, it ends: there is no telling where the next one would begin.
+
+    Yields:
+        Where the record begins, where the next one does, and the data.
+    """
+    with open(path, "rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        file.seek(start)
+        while len(head := file.read(_START)) == _START:
+            length, said = head[:8], head[8:]
+            if _sum(length) != said:
+                return
+            size = int.from_bytes(length, "little")
+            if start + _START + size + _END > end:
+                return
+            data, ending = file.read(size), file.read(_END)
+            if len(data) < size or _sum(data) != ending:
+                return
+            start, begun = start + _START + size + _END, start
+            yield begun, start, data
 
 
 def crc32c(data: bytes) -> int:
@@ -56,6 +88,7 @@ def _tables() -> tuple[NDArray[np.uint32], list[list[int]]]:
     return np.stack(found), [table.tolist() for table in found[:4]]
 
 
-def _masked(checksum: int) -> int:
+def _sum(data: bytes) -> bytes:
     """Turned and shifted: data that hold their own checksum would always have the same."""
-    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & ALL_BITS
+    checksum = crc32c(data)
+    return _SUM.pack(((checksum >> 15 | checksum << 17) + 0xA282EAD8) & ALL_BITS)

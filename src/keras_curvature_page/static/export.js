@@ -72,16 +72,19 @@ function folded(ctx, text, width) {
 
 export function saveCsv(chart) {
   const columns = chart.spec.table();
+  const digits = chart.spec.digits?.();
   const count = Math.max(...columns.map(({ values }) => values.length));
   const rows = [columns.map(({ name }) => cell(name))];
-  for (let i = 0; i < count; i++) rows.push(columns.map(({ values }) => cell(values[i])));
+  for (let i = 0; i < count; i++) rows.push(columns.map(({ values, exact }) => cell(values[i], exact ? null : digits)));
   const text = `${rows.map((row) => row.join(",")).join("\r\n")}\r\n`;
   save(new Blob([text], { type: "text/csv" }), `${fileName(chart)}.csv`);
 }
 
 // A spreadsheet must not take a name for a formula.
-function cell(value) {
-  if (typeof value === "number") return Number.isFinite(value) ? String(value) : "";
+function cell(value, digits) {
+  if (typeof value === "number") {
+    return Number.isFinite(value) ? String(digits ? Number(value.toPrecision(digits)) : value) : "";
+  }
   const text = /^[=+\-@\t\r]/.test(value ?? "") ? `'${value}` : value ?? "";
   return `"${text.replaceAll('"', '""')}"`;
 }

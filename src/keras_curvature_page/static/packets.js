@@ -1,14 +1,7 @@
-// Fetches what the server has and opens it. See packets.py for the form of a packet.
+// What is known of each run, and the form of a packet: see packets.py.
 
-const MOST_STEPS = 64; // in one request, as the server allows
 export const MEMORY = 128e6; // bytes that the steps of all open runs may take
 const SELDOM = ["diagnosis", "distances"]; // kinds of what is written at a few steps only
-
-export async function fetchRuns() {
-  const response = await fetch("./runs");
-  if (!response.ok) throw new Error(`The list of runs could not be read (${response.status}).`);
-  return response.json();
-}
 
 // One run and output: what stays the same, and its steps as they are asked for.
 export class Series {
@@ -96,9 +89,9 @@ function labelOf({ run, name, output }) {
 }
 
 // Makes sure that what does not change is in memory.
-export async function loadProbes(all) {
+export async function loadProbes(source, all) {
   const stale = all.filter(({ probe, listed }) => probe?.step !== listed.probe_steps.at(-1));
-  await inPortions(stale.map((series) => [series, [series.listed.probe_steps.at(-1)]]), "probe_tag",
+  await read(source, stale.map((series) => [series, [series.listed.probe_steps.at(-1)]]), "probe_tag",
     (series, packet) => {
       series.probe = packet;
       series.cache.clear();
@@ -107,17 +100,17 @@ export async function loadProbes(all) {
 }
 
 // Makes sure that all that is written at a few steps only is in memory.
-export async function loadSeldom(all) {
-  await Promise.all(SELDOM.map((kind) => inPortions(
-    all.map((series) => [series, series.unread(kind)]), `${kind}_tag`,
+export async function loadSeldom(source, all) {
+  await Promise.all(SELDOM.map((kind) => read(
+    source, all.map((series) => [series, series.unread(kind)]), `${kind}_tag`,
     (series, packet) => series.seldom.get(kind).set(packet.step, packet),
   )));
 }
 
 // Makes sure that steps are in memory: [series, steps] for each. In as few requests as may be.
-export async function loadSteps(pairs) {
+export async function loadSteps(source, pairs) {
   const asked = pairs.map(([series, steps]) => [series, series.missing(steps)]);
-  const arriving = inPortions(asked, "tag", (series, packet) => series.keep(packet));
+  const arriving = read(source, asked, "tag", (series, packet) => series.keep(packet));
   for (const [series, steps] of asked) steps.forEach((step) => series.pending.set(step, arriving));
   try {
     await Promise.all(pairs.flatMap(([series, steps]) => steps.map((step) => series.pending.get(step))));
@@ -126,28 +119,13 @@ export async function loadSteps(pairs) {
   }
 }
 
-async function inPortions(pairs, tag, keep) {
-  const single = pairs.flatMap(([series, steps]) => steps.map((step) => [series, step]));
-  const portions = [];
-  for (let i = 0; i < single.length; i += MOST_STEPS) portions.push(single.slice(i, i + MOST_STEPS));
-  await Promise.all(portions.map(async (portion) => {
-    const bySeries = new Map();
-    for (const [series, step] of portion) bySeries.set(series, [...bySeries.get(series) ?? [], step]);
-    const query = new URLSearchParams();
-    for (const [series, steps] of bySeries) {
-      query.append("run", series.listed.run);
-      query.append("tag", series.listed[tag]);
-      query.append("steps", steps.join(","));
-    }
-    const response = await fetch(`./packets?${query}`);
-    if (!response.ok) throw new Error(`Some steps could not be read (${response.status}).`);
-    const asked = [...bySeries.keys()];
-    for (const [place, packet] of opened(await response.arrayBuffer())) keep(asked[place], packet);
-  }));
+function read(source, pairs, tag, keep) {
+  const wanted = pairs.flatMap(([series, steps]) => steps.map((step) => [series, series.listed, tag, step]));
+  return source.read(wanted, keep);
 }
 
 // Step as int64, length as uint32, place of the series as uint32, packet; and so on.
-function opened(buffer) {
+export function opened(buffer) {
   const view = new DataView(buffer);
   const packets = [];
   for (let at = 0; at < buffer.byteLength;) {
