@@ -44,7 +44,10 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|Place|Derivative|Formula|Propagate)",
     ),
-    (r"py:.*", r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights|Claims|BoxMap)"),
+    (
+        r"py:.*",
+        r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights|Claims|ShapeClaims|BoxMap)",
+    ),
     (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers|proofs)\..*"),
 ]
 

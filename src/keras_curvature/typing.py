@@ -41,7 +41,7 @@ Weights: TypeAlias = TensorLike | Callable[[Any], Any]
 Shape: TypeAlias = Mapping[str | int, str | Sequence[str]]
 """What is asked of a function along single inputs: see `keras_curvature.CurvatureMonitor`."""
 
-Claims: TypeAlias = str | Mapping[Any, Any]
+ShapeClaims: TypeAlias = str | Mapping[Any, Any]
 """What is claimed of a function over a box: see `keras_curvature.prove`."""
 
 Units = Literal["raw", "std"]

@@ -18,7 +18,6 @@ UNUSABLE = 2
 FAILED = 3
 """The files are fine, and yet it could not be computed."""
 
-
 STILL_OPEN = 3
 """Of a proof: neither proved nor refuted, in the time that there was."""
 
@@ -28,8 +27,8 @@ class UnusableError(Exception):
 
 
 @contextlib.contextmanager
-def told(debug: bool) -> Iterator[None]:
-    """Turns errors into a message and an exit code."""
+def told(debug: bool, failed: int = FAILED) -> Iterator[None]:
+    """Turns errors into a message and an exit code, `failed` for what could not be computed."""
     try:
         yield
     except (typer.Exit, typer.Abort):
@@ -37,17 +36,17 @@ def told(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        code = _code(error)
+        code = _code(error, failed)
         text = str(error) if code == UNUSABLE else f"{type(error).__name__}: {error}"
         typer.echo(f"Error: {text}", err=True)
         sys.stdout.flush()
         raise typer.Exit(code) from error
 
 
-def _code(error: Exception) -> int:
+def _code(error: Exception, failed: int) -> int:
     """What the library says of its arguments is about the files and the options."""
     if isinstance(error, UnusableError):
         return UNUSABLE
     if type(error).__name__ == "NotDifferentiableError":  # a ValueError about the model itself
-        return FAILED
-    return UNUSABLE if isinstance(error, (ValueError, TypeError, OSError)) else FAILED
+        return failed
+    return UNUSABLE if isinstance(error, (ValueError, TypeError, OSError)) else failed

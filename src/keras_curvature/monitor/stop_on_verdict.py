@@ -11,10 +11,10 @@ import keras
 
 from keras_curvature.diagnosis.results import KINDS as FINDINGS
 from keras_curvature.engines.backend import writes_logs
+from keras_curvature.measurement.closest_name import closest
 from keras_curvature.monitor.arguments import require_one_of
 from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.monitor.faults import Fault, Tolerance
-from keras_curvature.monitor.meant import closest
 from keras_curvature.monitor.order import callbacks_around
 from keras_curvature.report.data import Report
 from keras_curvature.report.text import plain

@@ -28,7 +28,7 @@ from keras_curvature.proofs.results import ClaimProof, Counterexample, Proof
 from keras_curvature.proofs.search import Found, Search
 from keras_curvature.proofs.violations import Violation
 from keras_curvature.report.text import formatted
-from keras_curvature.typing import Array, Claims, Model, Output, Structure
+from keras_curvature.typing import Array, Model, Output, ShapeClaims, Structure
 
 Tolerances = Callable[[Claim], float]
 
@@ -37,7 +37,7 @@ def prove(
     model: Model,
     low: Structure,
     high: Structure,
-    shape: Claims,
+    shape: ShapeClaims,
     *,
     tolerance: float = 0.0,
     seconds: float = 60.0,
