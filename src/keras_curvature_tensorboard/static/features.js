@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { formatted } from "./numbers.js";
 
-const TITLE = "Features at a glance (FFCA)";
+const TITLE = "Features at a glance, in standard deviations (FFCA)";
 
 // A panel like those of charts, which the column shows at every step.
 export function featureTable(view) {
