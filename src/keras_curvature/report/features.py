@@ -81,8 +81,8 @@ def profiles(measurement: Measurement) -> dict[str, FeatureProfile]:
     known = len(columns) >= FEWEST and not hidden and bool(np.isfinite(numbers).all())
     names = archetypes(*numbers) if known else [""] * len(columns)
     return {
-        exact.feature_names[column]: FeatureProfile(*map(float, numbers[:, k]), names[k])
-        for k, column in enumerate(columns)
+        exact.feature_names[column]: FeatureProfile(i, v, n, x, name)
+        for column, (i, v, n, x), name in zip(columns, numbers.T.tolist(), names, strict=True)
     }
 
 
