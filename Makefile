@@ -31,7 +31,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 		diagnosis estimates functions layers measurement monitor proofs report summaries verification) \
 	tests/project/test_docs.py \
 	$(patsubst %,tests/measurement/test_%.py, \
-		examples ground_truth loss_probe plane_maps shape slices two_valued) \
+		digits examples ground_truth loss_probe plane_maps shape slices two_valued) \
 	$(patsubst %,tests/monitor/test_%.py, \
 		as_traced columns freq measure monitor names order schedule shape stop_on_verdict)
 

@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ),
     (
         r"py:.*",
-        r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|Place|Derivative|Formula|Propagate)",
+        r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|FeatureProfile|Place|Derivative|Formula|Propagate)",
     ),
     (
         r"py:.*",

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_curvature.measurement.change import Change
 from keras_curvature.report import terminal
+from keras_curvature.report.features import FeatureProfile
 from keras_curvature.report.metrics import LOW_DIGITS, Meaning, meaning_of
 from keras_curvature.report.plain_data import plain_data
 from keras_curvature.report.shape import ShapeEntry
@@ -87,6 +88,8 @@ class Report:
             `"estimates"`.
         proof: what was proved of its shape over the range of the probe, a few sentences for each
             claim.
+        profiles: impact, volatility, non-linearity, interaction and archetype of each of several
+            inputs, in standard deviations; those of two values, and estimates, have none.
     """
 
     step: int
@@ -105,6 +108,7 @@ class Report:
     example_shape: tuple[int, ...] | None = None
     hessians: str = ""
     proof: tuple[str, ...] = ()
+    profiles: Mapping[str, FeatureProfile] = field(default_factory=dict)
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -167,12 +171,12 @@ class Report:
             A dict of dicts, lists, strings, ints, floats and `None`, which stands for a number that
             is not finite. Its keys, in `schema_version` 1, are `schema_version`; `step`, `output`,
             `units`, `example_shape`, `hessians`, `headline`, `reference`, `detail`, `features`,
-            `changes` and `method`, the attributes; `verdict` with `kind` and `sentence`; `shape`, a
-            list with `input`, `word`, `fraction`, `worst_violation`, `unit`, `point` and `at` of
-            each entry; `interactions`, `None` or `names` with a list of rows `values`;
-            `scale_profile`, `None` or its five lists; and `number_units`, the unit of each number
-            that has one. Keys may be added; when one goes or comes to mean something else,
-            `schema_version` is raised.
+            `changes`, `profiles` and `method`, the attributes; `verdict` with `kind` and
+            `sentence`; `shape`, a list with `input`, `word`, `fraction`, `worst_violation`, `unit`,
+            `point` and `at` of each entry; `interactions`, `None` or `names` with a list of rows
+            `values`; `scale_profile`, `None` or its five lists; and `number_units`, the unit of
+            each number that has one. Keys may be added; when one goes or comes to mean something
+            else, `schema_version` is raised.
 
         Example:
             >>> verdict = kc.Verdict("linear", "A straight line, as it should be.")
@@ -234,6 +238,7 @@ class Report:
             blocks += [
                 terminal.titled("Detail", self._lines(self.detail)),
                 terminal.titled(terminal.features_title(self.curved), features),
+                terminal.titled(terminal.PROFILES_TITLE, terminal.profiles_of(self.profiles)),
                 terminal.titled(terminal.CHANGES_TITLE, terminal.changes_of(self.changes)),
                 terminal.titled(
                     terminal.pairs_title(self.pairs, self.changes), terminal.pairs_of(self.pairs)

@@ -333,6 +333,32 @@ SHAPE = {
 }
 """Of each entry of `shape`."""
 
+_ALWAYS = "with input and output always in their standard deviations over the probe"
+PROFILE = {
+    "impact": Meaning(
+        "how much the output follows this input",
+        f"Mean over the probe of |∂f/∂xᵢ|, {_ALWAYS}",
+        IN_DEVIATIONS[SLOPE],
+    ),
+    "volatility": Meaning(
+        "how much its slope differs from point to point",
+        f"Variance over the probe of ∂f/∂xᵢ, {_ALWAYS}",
+        "σy²/σx²",
+    ),
+    "nonlinearity": Meaning(
+        "how much its effect bends; as feature/<name>",
+        f"Mean over the probe of |∂²f/∂xᵢ²|, {_ALWAYS}",
+        IN_DEVIATIONS[CURVATURE],
+    ),
+    "interaction": Meaning(
+        "how much it changes what the other inputs do",
+        "Sum over the other inputs j of the mean over the probe of |∂²f/∂xᵢ∂xⱼ|, those of two "
+        f"values aside, {_ALWAYS}; NaN where the whole Hessian is not taken",
+        IN_DEVIATIONS[CURVATURE],
+    ),
+}
+"""Of each of several inputs, in `Report.profiles`."""
+
 LAPLACIAN = Meaning(
     "how the curvature is spread over the probe",
     "Sum of the exact second derivatives along the inputs, at every point where it is finite",
