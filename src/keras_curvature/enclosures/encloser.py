@@ -18,8 +18,8 @@ from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer
 from keras_curvature.engines.backend import computed_steps, computing_in
 from keras_curvature.typing import Array, Model, Structure
 
-AT_ONCE = 2**19
-"""Numbers of one tensor's derivatives over a chunk of boxes: 4 MiB, which caches hold."""
+AT_ONCE = 2**18
+"""Numbers of one tensor and its derivatives over a chunk of boxes: 2 MiB, which caches hold."""
 
 
 FEW = 16
@@ -64,7 +64,8 @@ class Encloser:
             Hessian's diagonal `(boxes, m, d)`, of a Hessian `(boxes, m, d, d)`.
         """
         plan = planned(names, self.inputs.width)
-        each = self.widest * max(1, len(plan.directions) + len(plan.pairs.first))
+        each = self.widest * max(1, plan.count + len(plan.pairs.first))
+        each *= 1 + self.inputs.width if self.inputs.width <= FEW else 1
         size = max(1, AT_ONCE // each)
         found: dict[str, list[Bounds]] = {name: [] for name in names}
         for start in range(0, len(low), size):
