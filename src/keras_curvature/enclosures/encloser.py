@@ -20,8 +20,8 @@ from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer
 from keras_curvature.engines.backend import computed_steps, computing_in
 from keras_curvature.typing import Array, Model, Structure
 
-AT_ONCE = 2**19
-"""Numbers of one tensor's derivatives over a chunk of boxes: 4 MiB, which caches hold."""
+AT_ONCE = 2**18
+"""Numbers of one tensor and its derivatives over a chunk of boxes: 2 MiB, which caches hold."""
 
 
 FEW = 16
@@ -90,8 +90,9 @@ class Encloser:
     ) -> dict[str, Bounds]:
         """By intervals, with affine forms if asked for, or by Taylor models of so many terms."""
         plan = planned(names, self.inputs.width)
-        each = self.widest * max(1, len(plan.directions) + len(plan.pairs.first))
-        size = max(1, AT_ONCE // (each * max(1, terms)))
+        each = self.widest * max(1, plan.count + len(plan.pairs.first)) * max(1, terms)
+        each *= 1 + self.inputs.width if forms and self.inputs.width <= FEW else 1
+        size = max(1, AT_ONCE // each)
         found: dict[str, list[Bounds]] = {name: [] for name in names}
         for start in range(0, len(low), size):
             part = slice(start, start + size)
@@ -171,7 +172,7 @@ def encloser_of(model: Model, bound: BoundModel) -> Encloser:
     with computing_in(f.dtype):
         z, rest = f.point([leaf[:1] for leaf in bound.inputs.leaves])
         computed = computed_steps(f, z, rest, layer_names(model))
-        program = read(computed)
+        program = read(computed, {place.op_name for place in f.activity.by_hand})
     sizes = [
         math.prod(y.shape) for step in computed.steps for y in step.outputs if hasattr(y, "shape")
     ]
