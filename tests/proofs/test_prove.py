@@ -106,7 +106,7 @@ def test_a_tolerance_that_would_do_is_told_and_does():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(12, "tanh"), layers.Dense(1)])
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    first = kc.prove(model, -1.0, 1.0, {0: 1e3, "x1": 40.0}, seconds=0.2)
+    first = kc.prove(model, -1.0, 1.0, {0: 1e3, "x1": 40.0}, seconds=SECONDS)
     assert first.verdict == "Proved"
     x = rng.uniform(-1, 1, (1000, 3))
     bends = np.asarray(kc.hessian_diagonal(model, x, dtype="float64"))[:, 0, 0]
