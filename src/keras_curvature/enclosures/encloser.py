@@ -143,7 +143,7 @@ class Encloser:
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)
 
 
-NARROW = 0.1
+NARROW = 0.3
 """Share of an interval's width from which on a Taylor model's is narrow."""
 
 
