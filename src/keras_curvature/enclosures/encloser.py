@@ -198,7 +198,7 @@ def encloser_of(model: Model, bound: BoundModel) -> Encloser:
     with computing_in(f.dtype):
         z, rest = f.point([leaf[:1] for leaf in bound.inputs.leaves])
         computed = computed_steps(f, z, rest, layer_names(model))
-        program = read(computed)
+        program = read(computed, {place.op_name for place in f.activity.by_hand})
     sizes = [
         math.prod(y.shape) for step in computed.steps for y in step.outputs if hasattr(y, "shape")
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +108,7 @@ class _Reader:
     """Reads steps one by one; formulas wait until somebody needs their numbers."""
 
     active: set[Hashable]
+    by_hand: Collection[str] = ()
     instructions: list[Instruction] = field(default_factory=list)
     formulas: dict[Hashable, _Formula] = field(default_factory=dict)
     shapes: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
@@ -129,6 +130,7 @@ class _Reader:
         reads = tuple(step.reads[i] for i in places)
         why = ""
         try:
+            _require_own_derivative(step, self.by_hand)
             if written is not None:
                 apply, reads, word = softmax_along(written.axis, written.log), (written.name,), None
             elif word is not None:
@@ -195,6 +197,21 @@ class _Reader:
             self.instructions.append(found)
 
 
+LOOPS = {"case", "cond", "if", "scan", "statelesscase", "statelessif", "statelesswhile", "while"}
+
+
+def _require_own_derivative(step: ComputedStep, by_hand: Collection[str]) -> None:
+    if step.op.type.lower() in LOOPS:
+        raise NotImplementedError(
+            "is a loop or a branch, through which no bounds go: a recurrent layer can be built "
+            "with `unroll=True`"
+        )
+    if step.place.op_name in by_hand:
+        raise NotImplementedError(
+            "has a derivative that its author has written, which need not be that of its values"
+        )
+
+
 def _nothing(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
     raise AssertionError("is not run")
 
@@ -238,24 +255,32 @@ def _bends(tree: Any) -> set[int]:
     return found | {id(tree)}
 
 
-def read(computed: Computed) -> Program:
+def read(computed: Computed, by_hand: Collection[str] = ()) -> Program:
     """What a model does.
+
+    Args:
+        computed: on one example.
+        by_hand: the names of ops with a derivative that their author has written.
 
     Raises:
         ValueError: for ops without a rule; the message names them and their layers.
     """
-    reader = _Reader(set(computed.sources))
+    reader = _Reader(set(computed.sources), by_hand)
     for step in computed.steps:
         reader.step(step)
     wanted = [name for name in computed.results if name in reader.active]
     reader.need(wanted)
     instructions = _live(reader.instructions, wanted)
-    missing = dict.fromkeys(f"{f.place} {f.missing}" for f in instructions if f.missing)
+    missing = dict.fromkeys(
+        f"{found.place} {found.missing}"
+        for found in instructions
+        if found.missing and not found.place.op_type.startswith("TensorList")  # a loop's own
+    )
     if missing:
         raise ValueError(
             f"The model cannot be enclosed: {'; '.join(missing)}. Bounds go through linear maps, "
-            "sums, products, maxima and functions of a number, but not through loops; see "
-            "`keras_curvature.enclosures.rules` for all that there are."
+            "sums, products, maxima and functions of a number; `keras_curvature.enclosures.rules` "
+            "lists all that there are."
         )
     results = tuple(
         name if name in reader.active else held(as_numbers(value))
