@@ -48,8 +48,12 @@ MODELS = {
     "gelu by tanh": lambda: net(
         layers.Dense(5, lambda x: keras.activations.gelu(x, approximate=True)), layers.Dense(1)
     ),
-    "batch norm": lambda: net(layers.Dense(4, "tanh"), layers.BatchNormalization(), layers.Dense(1)),
-    "layer norm": lambda: net(layers.Dense(4, "tanh"), layers.LayerNormalization(), layers.Dense(1)),
+    "batch norm": lambda: net(
+        layers.Dense(4, "tanh"), layers.BatchNormalization(), layers.Dense(1)
+    ),
+    "layer norm": lambda: net(
+        layers.Dense(4, "tanh"), layers.LayerNormalization(), layers.Dense(1)
+    ),
     "convolutions": lambda: net(
         layers.Conv2D(2, 2, padding="same", activation="softplus"), layers.AveragePooling2D(2),
         layers.DepthwiseConv2D(2, activation="tanh"), layers.GlobalMaxPooling2D(), layers.Dense(1),
