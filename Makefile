@@ -26,16 +26,16 @@ ON = TEST_BACKEND=$(1) XLA_FLAGS=--xla_backend_optimization_level=0 \
 	tests/functions/test_partial_derivatives.py tests/layers/test_random_directions.py
 
 # Tests, pages and examples of docstrings that are not written for one backend: on all of them.
-NEUTRAL := tests/diagnosis tests/enclosures tests/functions/test_hidden_fraction.py \
-	tests/functions/test_smooth.py \
+NEUTRAL := tests/diagnosis tests/enclosures tests/proofs/test_prove.py \
+	tests/functions/test_hidden_fraction.py tests/functions/test_smooth.py \
 	$(patsubst %,src/keras_curvature/%, \
-		diagnosis enclosures estimates functions layers measurement monitor proofs report \
-		summaries verification) \
+		diagnosis enclosures estimates functions layers measurement monitor proofs report summaries \
+		verification) \
 	tests/project/test_docs.py \
 	$(patsubst %,tests/measurement/test_%.py, \
 		digits examples ground_truth loss_probe plane_maps shape slices two_valued) \
 	$(patsubst %,tests/monitor/test_%.py, \
-		as_traced columns freq measure monitor names order schedule shape stop_on_verdict)
+		as_traced columns freq measure monitor names order proving schedule shape stop_on_verdict)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean

@@ -137,6 +137,19 @@ def of_monitor(monitor: kc.CurvatureMonitor, picture: str) -> Callable[[str], Fi
     return lambda theme: monitor.plot(picture=picture, theme=theme)
 
 
+def proof(model: keras.Model) -> Callable[[str], Figure]:
+    """Where in its box that regression is convex, and where it rises."""
+    found = kc.prove(
+        model,
+        [-1.0, -1.0],
+        [1.0, 1.0],
+        {"angle": "convex", "arm": "increasing"},
+        feature_names=["angle", "arm"],
+        verbose=False,
+    )
+    return lambda theme: found.plot(theme=theme)
+
+
 def main(out: Path = Path(__file__).parent / "images") -> list[Path]:
     relu = train(keras.layers.Dense(1024, "relu"), epochs=40)
     silu = train(standardise(), keras.layers.Dense(1024, "silu"), epochs=40)
@@ -147,6 +160,7 @@ def main(out: Path = Path(__file__).parent / "images") -> list[Path]:
     monitors = {
         "distances": of_monitor(multiscale, "distances"),
         "shape": of_monitor(regression, "shape"),
+        "proof": proof(regression.model),
     }
     written = []
     for theme, ending in (("light", ""), ("dark", "-dark")):

@@ -6,8 +6,8 @@
 `--numbers` compares so many values, slopes and second derivatives that `kc.derivatives` computes in
 float64 at points of boxes, corners among them, with the bounds of `kc.enclose`, and exits with 1
 where one is outside. `--widths` prints the median widths of bounds by intervals alone, with affine
-forms of values, and with those of derivatives besides. With PyTorch and `auto_LiRPA` installed,
-`--peer` prints the widths of values and the time beside its IBP and CROWN.
+forms of values, with those of derivatives besides, and with Taylor models. With PyTorch and
+`auto_LiRPA` installed, `--peer` prints the widths of values and the time beside its IBP and CROWN.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from keras import layers
 
 import keras_curvature as kc
-from keras_curvature.enclosures import encloser
+from keras_curvature.enclosures import encloser, taylor_model
 from keras_curvature.engines.api import Options
 
 NAMES = ["value", "jacobian", "hessian"]
@@ -90,8 +90,13 @@ def check(count: int, seed: int, seconds: float) -> int:
     return outside
 
 
-METHODS = {"intervals": (0, 0), "affine values": (16, 0), "affine derivatives": (16, 64)}
-"""How many inputs, and slopes of derivatives, have affine forms."""
+METHODS = {
+    "intervals": (0, 0, 0),
+    "affine values": (16, 0, 0),
+    "affine derivatives": (16, 64, 0),
+    "Taylor models": (16, 64, 6),
+}
+"""How many inputs, and slopes of derivatives, have affine forms, and inputs Taylor models."""
 
 
 def widths() -> None:
@@ -111,7 +116,7 @@ def widths() -> None:
         for side in (1.0, 0.3, 0.1, 0.03):
             low = rng.uniform(-1, 1 - side, (1000, inputs))
             cells = []
-            for encloser.FEW, encloser.DEEP in METHODS.values():
+            for encloser.FEW, encloser.DEEP, taylor_model.MOST in METHODS.values():
                 ours = encloser.encloser(model, low[:1], Options(dtype="float64"))
                 names = ["value", "partial 0", "partial 0 0"]
                 begin = time.perf_counter()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -75,6 +76,27 @@ def trained(inputs, activation, widths, path):
     return model
 
 
+def prove(model, inputs, tolerance, worst):
+    """Proves convexity in the strike, and prints how that went."""
+    seconds, wanted = SECONDS.get(inputs, 5.0), OPEN.get(inputs, 1e-3)
+    begin = time.process_time()
+    proof = kc.prove(
+        model, -1.0, 1.0, {"strike": "convex"}, tolerance=tolerance, seconds=seconds,
+        feature_names=NAMES[:inputs], verbose=False,
+    )  # fmt: skip
+    spent = time.process_time() - begin
+    (found,) = proof.claims.values()
+    met = "met" if found.open <= wanted and found.seconds <= 1.1 * seconds else "MISSED"
+    print(
+        f"  tolerance {tolerance:.4g}: {found.verdict}, proved {100 * found.proved:.2f} %, refuted "
+        f"{100 * found.refuted:.2f} %, open {100 * found.open:.3f} % (goal {100 * wanted:g} %: "
+        f"{met}), {found.boxes:,} boxes, {found.seconds:.1f} s of the clock, {spent:.1f} s of all "
+        f"cores with the slice for the picture; least of 20,000 points {worst:.4g}, bound "
+        f"{found.bound:.4g}",
+        flush=True,
+    )
+
+
 def main(folder):
     """Trains, proves, prints."""
     for name, (inputs, activation, widths) in NETWORKS.items():
@@ -86,24 +108,8 @@ def main(folder):
         worst = float(np.min(keras.ops.convert_to_numpy(bend)))
         tolerances = [0.0] if worst > 0 else [0.0, 1e-3 - 1.05 * worst]
         for tolerance in tolerances:
-            proof = kc.prove(
-                model, -1.0, 1.0, {"strike": "convex"}, tolerance=tolerance,
-                seconds=SECONDS.get(inputs, 5.0), feature_names=NAMES[:inputs], verbose=False,
-            )  # fmt: skip
-            (found,) = proof.claims.values()
-            wanted = OPEN.get(inputs, 1e-3)
-            met = (
-                "met"
-                if found.open <= wanted and found.seconds <= SECONDS.get(inputs, 5.0) * 1.1
-                else "MISSED"
-            )
-            print(
-                f"  tolerance {tolerance:.4g}: {found.verdict}, proved {100 * found.proved:.2f} %, "
-                f"refuted {100 * found.refuted:.2f} %, open {100 * found.open:.3f} % (goal "
-                f"{100 * wanted:g} %: {met}), {found.boxes:,} boxes, {found.seconds:.1f} s, least "
-                f"of 20,000 points {worst:.4g}, bound {found.bound:.4g}",
-                flush=True,
-            )
+            prove(model, inputs, tolerance, worst)
+    print(f"Load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"Peak memory of the process, Keras and training included: {peak:.2f} GiB")
 

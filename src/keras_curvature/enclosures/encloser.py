@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_curvature.enclosures import affine
 from keras_curvature.enclosures.affine import Affine
@@ -70,13 +71,17 @@ class Encloser:
         terms = terms_over(low, high) if self.is_smooth else 0
         if not terms:
             return self._bounds(low, high, names, v, forms=True)
-        # Where there are Taylor models, affine forms say nothing more.
-        found = self._bounds(low, high, names, v)
-        near = self._bounds(low, high, names, v, terms)
-        return {
-            name: (np.maximum(found[name][0], a), np.minimum(found[name][1], b))
-            for name, (a, b) in near.items()
-        }
+        far = self._bounds(low, high, names, v)
+        found = _within(far, self._bounds(low, high, names, v, terms))
+        rows = _hardly_narrower(found, far)
+        if rows.any():  # over wide boxes affine forms may say more than Taylor models
+            along = v if v is None or v.ndim == 1 else v[rows]
+            again = self._bounds(low[rows], high[rows], names, along, forms=True)
+            some = {name: (a[rows], b[rows]) for name, (a, b) in found.items()}
+            for name, ends in _within(some, again).items():
+                for whole, part in zip(found[name], ends, strict=True):
+                    whole[rows] = part
+        return found
 
     def _bounds(
         self,
@@ -137,6 +142,28 @@ class Encloser:
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)
+
+
+NARROW = 0.3
+"""Share of an interval's width from which on a Taylor model's is narrow."""
+
+
+def _within(one: dict[str, Bounds], other: dict[str, Bounds]) -> dict[str, Bounds]:
+    """What is in the bounds of both."""
+    return {
+        name: (np.maximum(one[name][0], a), np.minimum(one[name][1], b))
+        for name, (a, b) in other.items()
+    }
+
+
+def _hardly_narrower(found: dict[str, Bounds], far: dict[str, Bounds]) -> NDArray[np.bool_]:
+    """The boxes of which something is hardly narrower than by intervals, `(boxes,)`."""
+    rows = []
+    with np.errstate(invalid="ignore"):
+        for name, (lower, upper) in found.items():
+            wide = ~(upper - lower <= NARROW * (far[name][1] - far[name][0]))
+            rows.append(wide.reshape(len(wide), -1).any(axis=1))
+    return np.logical_or.reduce(rows)
 
 
 def _flat(

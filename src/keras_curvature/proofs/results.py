@@ -267,14 +267,16 @@ def share(number: float) -> str:
     """A share as per cent, which claims neither all nor nothing where it is not.
 
     Example:
-        >>> [share(number) for number in (0.0, 1e-7, 0.0123, 0.5, 0.99987, 1.0)]
-        ['0 %', 'less than 0.001 %', '1.2 %', '50 %', '99.987 %', '100 %']
+        >>> [share(number) for number in (0.0, 1e-7, 0.0123, 0.5, 0.4999, 0.99987, 1.0)]
+        ['0 %', 'less than 0.001 %', '1.2 %', '50 %', '50.0 %', '99.987 %', '100 %']
     """
     percent = 100 * number
     if 0 < percent < 0.001 or 99.999 < percent < 100:
         return "less than 0.001 %" if percent < 1 else "more than 99.999 %"
     digits = 1 if 1 <= percent <= 99 else 3
-    return f"{percent:.{digits}f}".rstrip("0").rstrip(".") + " %"
+    exact = round(percent, digits) == percent
+    text = f"{percent:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if exact else text} %"
 
 
 def _precisely(number: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ from keras_curvature.proofs.margins import Interval, Margins
 from keras_curvature.proofs.violations import Violation, Violations
 from keras_curvature.typing import Array
 
-CHUNK = 512
-"""Boxes that a core encloses at a time: their numbers stay in its cache."""
+LEAST, MOST = 256, 8192
+"""Boxes that a core is given at a time: fewer would spend their time in Python, more would keep the
+others waiting. The encloser divides them again as its cache allows."""
 
 BATCH_SECONDS = 0.25
 """What a batch should take: after it the clock is looked at, and Ctrl-C is obeyed."""
@@ -113,7 +115,7 @@ class Search:
         )
         self._proved, self._refuted = Kept(self._none, keeps), Kept(self._none, True)
         self._finest = Kept(self._none, True)
-        self._waiting, self._size = Waiting(self._first), CHUNK
+        self._waiting, self._size = Waiting(self._first), 2 * LEAST
         self._enclosed = 0
 
     def sample(self) -> tuple[Violation, ...]:
@@ -159,7 +161,7 @@ class Search:
             spent = time.monotonic() - begin
             if spent < BATCH_SECONDS / 2 and len(taken) == self._size:
                 self._size *= 2
-            elif spent > 2 * BATCH_SECONDS and self._size > CHUNK:
+            elif spent > 2 * BATCH_SECONDS and self._size > 2 * LEAST:
                 self._size //= 2
 
     def _halves(self, boxes: Boxes) -> Boxes:
@@ -188,11 +190,13 @@ class Search:
 
     def _inside(self, low: Array, high: Array) -> Interval:
         """The margins' bounds, on all cores."""
-        if len(low) <= CHUNK:
+        cores = os.cpu_count() or 1
+        size = min(max(LEAST, -(-len(low) // cores)), MOST)
+        if len(low) <= size:
             return self._margins.inside(low, high)
-        starts = range(0, len(low), CHUNK)
+        starts = range(0, len(low), size)
         parts = self._pool.map(
-            lambda i: self._margins.inside(low[i : i + CHUNK], high[i : i + CHUNK]), starts
+            lambda i: self._margins.inside(low[i : i + size], high[i : i + size]), starts
         )
         lower, upper = zip(*parts, strict=True)
         return np.concatenate(lower), np.concatenate(upper)
