@@ -7,9 +7,9 @@ import posixpath
 import re
 from importlib import resources
 
-_IMPORT = re.compile(r'^import (.+?) from "(.+?)";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
-_DEFAULT = re.compile(r"^export \{ (\w+) as default \};$", re.MULTILINE)
+_IMPORT = r'(?m)^import (.+?) from "(.+?)";$'
+_EXPORT = r"(?m)^export (?=(?:async )?(?:function|class|const) (\w+))"
+_DEFAULT = r"(?m)^export \{ (\w+) as default \};$"
 
 KINDS = {"js": "text/javascript", "css": "text/css"}
 
@@ -71,11 +71,11 @@ def _write(name: str, written: dict[str, str]) -> None:
         names = found[1] if found[1].startswith("{") else f"{{ default: {found[1]} }}"
         return f"const {names} = {_variable(other)};"
 
-    body = _IMPORT.sub(imported, text)
+    body = re.sub(_IMPORT, imported, text)
     # The library exports one thing; what looks like another one there is in a comment.
-    only = _DEFAULT.search(body)
-    given = [f"default: {only[1]}"] if only else _EXPORT.findall(body)
-    body = _DEFAULT.sub("", _EXPORT.sub("", body))
+    only = re.search(_DEFAULT, body)
+    given = [f"default: {only[1]}"] if only else re.findall(_EXPORT, body)
+    body = re.sub(_DEFAULT, "", re.sub(_EXPORT, "", body))
     left = re.search(r"^(?:import|export)\b.*|.*\bimport\.meta\b.*", body, re.MULTILINE)
     if left:
         raise ValueError(f"{name} has a line that cannot stand in one script: {left[0]}")
