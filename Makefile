@@ -33,7 +33,7 @@ NEUTRAL := tests/diagnosis tests/functions/test_hidden_fraction.py tests/functio
 	$(patsubst %,tests/measurement/test_%.py, \
 		examples ground_truth loss_probe plane_maps shape slices two_valued) \
 	$(patsubst %,tests/monitor/test_%.py, \
-		as_traced columns freq measure monitor names order schedule shape)
+		as_traced columns freq measure monitor names order schedule shape stop_on_verdict)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean

@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ),
     (
         r"py:.*",
-        r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|Place|Derivative|Formula|Propagate)",
+        r"(NDArray|Literal|Units|ScaleProfile|ShapeEntry|FeatureProfile|Place|Derivative|Formula|Propagate)",
     ),
     (r"py:.*", r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights)"),
     (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers)\..*"),

@@ -22,6 +22,7 @@ from keras_curvature.report.metrics import (
     FEATURE,
     MEANINGS,
     OF_HESSIANS,
+    PROFILE,
     SHAPE,
     Meaning,
 )
@@ -31,6 +32,7 @@ PAGE = Path(__file__).parent / "numbers.md"
 NUMBERS: dict[str, Meaning] = MEANINGS | {
     "feature/<name>": FEATURE,
     "change/<name>": CHANGE,
+    **{f"profiles[<name>].{name}": meaning for name, meaning in PROFILE.items()},
     **{f"shape/<input>_<word>_{name}": meaning for name, meaning in SHAPE.items()},
 }
 """By the heading of their section."""

@@ -26,6 +26,7 @@ from keras_curvature.functions.smooth import smooth
 from keras_curvature.layers import CurvaturePenalty, DerivativeOutput, ShapePenalty
 from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.monitor.more_directions import MoreDirections
+from keras_curvature.monitor.stop_on_verdict import StopOnVerdict
 from keras_curvature.report.data import Report, Verdict
 from keras_curvature.summaries.hparams import hparams_metrics
 from keras_curvature.summaries.html import to_html
@@ -50,6 +51,7 @@ __all__ = [
     "MoreDirections",
     "Report",
     "ShapePenalty",
+    "StopOnVerdict",
     "Verdict",
     "Verification",
     "WrongDerivativeError",

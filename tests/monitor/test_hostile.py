@@ -89,6 +89,7 @@ FUNCTIONS = {
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
     "to_html": "h",
+    "StopOnVerdict": "",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
 KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
@@ -99,7 +100,9 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "engine_choice": COMMON[:5],
     "scale_curvature": ["output", "wrt", "columns", "dtype", "batch_size", "of", "v", "kernel"],
     "hidden_fraction": ["output", "wrt", "columns", "engine", "batch_size", "along"],
-    "diagnose": ["output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes"],
+    "diagnose": [
+        "output", "wrt", "columns", "dtype", "batch_size", "scale", "compare_tapes", "compare_ways",
+    ],
     "verify": [*COMMON, "seed"],
     "estimate": [*COMMON, "directions", "seed", "tolerance", "most_products"],
     "DerivativeOutput": ["output", "wrt", "columns", "engine", "directions", "seed", "halves"],
@@ -119,6 +122,7 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
     "MoreDirections": [], "to_html": ["force"],
+    "StopOnVerdict": ["action", "notify", "monitor", "output", "verbose"],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
@@ -135,6 +139,7 @@ OTHERWISE = {
     "MoreDirections": (kc.DerivativeOutput(MODEL, ["laplacian"], directions=2), ODD),
     # There is no log in it, so that nothing is written.
     "to_html": (str(Path(__file__).parent), [None, 3, b"x", "a\0", "", [], GOOD, object(), "none"]),
+    "StopOnVerdict": ("linear", ODD),
 }  # fmt: skip
 """What comes first where that is no model like the others', as it should be and odd ones."""
 

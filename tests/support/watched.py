@@ -51,7 +51,8 @@ def untrained(model, probe, steps=1, **options):
 def left_behind(model, fit):
     """All numbers of a training that do not come from watching it."""
     losses = {k: v for k, v in fit.history.items() if not k.startswith("curvature")}
-    states = [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+    variables = [*model.variables, *model.optimizer.variables]
+    states = [keras.ops.convert_to_numpy(v) for v in variables]
     return [*states, *losses.values(), tf.random.uniform([]).numpy(), np.random.rand()]  # noqa: NPY002
 
 

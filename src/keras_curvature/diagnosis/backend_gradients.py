@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_curvature.diagnosis.activations import layers_of, named
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject, sample
 from keras_curvature.engines.api import Place, xp
 from keras_curvature.engines.backend import backend_second_derivative as own_one
-from keras_curvature.typing import Tensor
+from keras_curvature.typing import Array, Tensor
 
 EXAMPLES, CALLS = 4, 3
 """A few examples; a compiled graph can give another answer each time, and the worst counts."""
@@ -61,20 +62,33 @@ def own_answer(s: Subject, taken: Sample) -> Own:
         found = [xp.to_numpy(function(*leaves, v, mixing)["own"]) for _ in range(CALLS)]
         answers = [answer * length[:, 0] ** 2 for answer in found]
     except Exception as error:  # whatever it raises is the answer
-        return Own(np.nan, 0, _reason(error))
-    wide = sample(s, s.f64, int(rows[-1]) + 1)
-    ours, true = (found.curvature[rows].sum(axis=1) for found in (taken, wide))
-    true = np.where(np.isfinite(true), true, ours)
-    slope = np.abs(wide.slope[rows].sum(axis=1))
-    size = np.nanmax([np.abs(true).max(), SMALL * slope.max()])
-    # What rounding does to ours in the same dtype it may do to the backend's.
-    allowed = ROUNDINGS * np.abs(ours - true)
+        return Own(np.nan, 0, reason_of(error))
+    true, allowed, size, _ = truth_at(s, taken, rows)
     errors = [
         np.maximum(np.abs(answer - true) - allowed, 0).max() / (size or 1.0) for answer in answers
     ]
     worst = int(np.argmax(errors))
     lost = int(np.sum((answers[worst] == 0) & (np.abs(true) > SMALL * size)))
     return Own(float(errors[worst]), lost, "")
+
+
+def truth_at(
+    s: Subject, taken: Sample, rows: NDArray[np.integer]
+) -> tuple[Array, Array, float, Array]:
+    """What the backend is to say of some examples along `Subject.v`, all outputs summed.
+
+    Returns:
+        The true second derivatives, what they may be off, what errors are relative to, and the
+        length of each direction.
+    """
+    wide = sample(s, s.f64, int(rows[-1]) + 1)
+    ours, true = (found.curvature[rows].sum(axis=1) for found in (taken, wide))
+    true = np.where(np.isfinite(true), true, ours)
+    slope = np.abs(wide.slope[rows].sum(axis=1))
+    size = float(np.nanmax([np.abs(true).max(), SMALL * slope.max()]))
+    # What rounding does to ours in the same dtype it may do to the backend's.
+    allowed = ROUNDINGS * np.abs(ours - true)
+    return true, allowed, size, np.linalg.norm(s.v[rows], axis=1)
 
 
 def findings(s: Subject, own: Own) -> list[Finding]:
@@ -156,7 +170,7 @@ def _asking(s: Subject) -> Callable[..., dict[str, Tensor]]:
     return ask
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The line of a message that says something."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]

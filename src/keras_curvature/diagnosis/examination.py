@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_curvature.diagnosis import agreement, backend_gradients, hidden_curvature
+from keras_curvature.diagnosis import (
+    agreement,
+    backend_gradients,
+    backend_ways,
+    hidden_curvature,
+)
 from keras_curvature.diagnosis.activations import Part, parts_of
 from keras_curvature.diagnosis.connectivity import dependence, no_derivative
 from keras_curvature.diagnosis.constant_inputs import magnified
@@ -16,6 +21,7 @@ from keras_curvature.diagnosis.finiteness import not_finite
 from keras_curvature.diagnosis.precision import below_float64
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.diagnosis.rounding import scale_below_rounding
+from keras_curvature.diagnosis.saturation import saturated_units
 from keras_curvature.diagnosis.subject import Sample, Subject, noise, sample, subject_of
 from keras_curvature.diagnosis.unit_states import look
 from keras_curvature.diagnosis.zeros import zeros
@@ -47,6 +53,7 @@ def diagnose(
     dtype: str | None = None,
     batch_size: int | None = None,
     compare_tapes: bool = False,
+    compare_ways: bool = False,
 ) -> Diagnosis:
     """Finds what stands between a model's second derivatives and what one reads in them.
 
@@ -56,7 +63,9 @@ def diagnose(
     derivatives that are not those of the values; examples that influence each other; a scale
     below rounding; constant inputs that the model magnifies; layers of a float64 model that compute
     in float32; and with `compare_tapes` layers where the backend's own second derivative is wrong
-    or missing. Each finding says what was seen, what it means and what to do.
+    or missing, and with `compare_ways` which of the backend's ways fail or are wrong; units that
+    are beyond what the dtype's softplus or tanh can differentiate. Each finding says what was seen,
+    what it means and what to do.
 
     The cost is bounded, whatever the number of examples: at most 64 of them, 8 lines between
     them and 4 outputs, or a mixture of more, are looked at, as fits into memory at once.
@@ -73,6 +82,9 @@ def diagnose(
         batch_size: examples at a time.
         compare_tapes: whether to ask two nested tapes of TensorFlow too, on JAX `jax.jvp` of
             `jax.grad`, which takes compiling them, and to say how far off they are on this model.
+        compare_ways: whether to try every way that the backend has, such as `torch.func.hessian` or
+            `torch.func.jvp` twice, on the model as it is, and to name those that fail on it or are
+            wrong. Of models of one input.
 
     Returns:
         A report to `print`, or to read its `findings`.
@@ -99,7 +111,9 @@ def diagnose(
         except NotDifferentiableError as error:
             checks = ("The graph, before any number.",)
             return Diagnosis(_name(model), (no_derivative(error),), checks)
-    return examine(model, bound, options, scale, compare_tapes=compare_tapes)
+    return examine(
+        model, bound, options, scale, compare_tapes=compare_tapes, compare_ways=compare_ways
+    )
 
 
 @unobserved()
@@ -111,6 +125,7 @@ def examine(
     scale: Any = "auto",
     *,
     compare_tapes: bool = False,
+    compare_ways: bool = False,
 ) -> Diagnosis:
     """`diagnose` for a model that has been traced."""
     s = subject_of(model, bound, options, scale)
@@ -118,13 +133,15 @@ def examine(
         # Rounding is measured here, whatever it comes from.
         warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")
         try:
-            findings, checks = _found(s, compare_tapes)
+            findings, checks = _found(s, compare_tapes, compare_ways)
         except NotDifferentiableError as error:
             findings, checks = [no_derivative(error)], (_on_the_graph(s),)
     return Diagnosis(_name(model), tuple(findings), checks)
 
 
-def _found(s: Subject, compare_tapes: bool) -> tuple[list[Finding], tuple[str, ...]]:
+def _found(
+    s: Subject, compare_tapes: bool, compare_ways: bool
+) -> tuple[list[Finding], tuple[str, ...]]:
     """Findings, and what was looked at."""
     findings = dependence(s)
     if Dependence.ACTIVE not in s.bound.f.activity.dependence:
@@ -144,6 +161,9 @@ def _found(s: Subject, compare_tapes: bool) -> tuple[list[Finding], tuple[str, .
         findings += backend_gradients.findings(s, own)
         asked = min(backend_gradients.EXAMPLES, s.count)
         checks = (*checks, f"{backend_second_derivative.ASKED} at {asked} examples.")
+    if compare_ways:
+        found, said = backend_ways.own_ways(s, taken)
+        findings, checks = findings + found, (*checks, said)
     return findings + below_float64(s), checks
 
 
@@ -158,9 +178,11 @@ def _measured(s: Subject, taken: Sample, parts: tuple[Part, ...]) -> list[Findin
     altered = agreement.findings(s, agreement.agreement(among, rounding))
     kinks = hidden_curvature.findings(s, lines, relative, taken, parts, states, right=not altered)
     explained = bool(kinks or altered)
+    flat = zeros(s, lines, taken, parts, states, explained=explained)
     return [
         *kinks,
-        *zeros(s, lines, taken, parts, states, explained=explained),
+        *flat,
+        *saturated_units(s, states, told=flat),
         *altered,
         *scale_below_rounding(s, taken, rounding),
         *magnified(s, taken),

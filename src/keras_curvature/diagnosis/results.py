@@ -6,6 +6,31 @@ from dataclasses import dataclass
 
 from keras_curvature.report.text import plain, wrapped
 
+KINDS = (
+    "no derivative",
+    "disconnected",
+    "stopped",
+    "random",
+    "coupled examples",
+    "not finite",
+    "piecewise linear",
+    "partly hidden",
+    "dead units",
+    "flat",
+    "saturated",
+    "saturated units",
+    "constant",
+    "underflow",
+    "linear",
+    "partly linear",
+    "altered gradient",
+    "suspect",
+    "scale below rounding",
+    "constant input",
+    "below float64",
+)
+"""Kinds of findings that a diagnosis can have without asking the backend for its own answer."""
+
 
 @dataclass(frozen=True)
 class Finding:

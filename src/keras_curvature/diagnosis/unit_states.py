@@ -15,6 +15,9 @@ from keras_curvature.engines.api import Inside, normal, xp
 from keras_curvature.engines.backend import inside
 from keras_curvature.typing import Array, Tensor
 
+UNEVEN = 1.5
+"""The last unit's slope is told in this unit, the first one's in 1, and evenly between."""
+
 CHANGED = 1e-3
 """Change of a unit's own slope, of about 1, from which the unit has switched."""
 
@@ -30,6 +33,8 @@ class State:
         off: how many let no derivative pass at any of the points.
         blocked: at which points the part lets no derivative pass, while what follows does, `(n,)`.
         flat: at which points all its units have the slope 0, `(n,)`.
+        beyond: share of the units, at all points, whose slope is 1 to the last bit, and of those
+            whose slope is 0 beside 1.
         signature: a mixture of the units' slopes, `(n,)`: it jumps where one of them switches.
     """
 
@@ -39,6 +44,7 @@ class State:
     off: int
     blocked: NDArray[np.bool_]
     flat: NDArray[np.bool_]
+    beyond: tuple[float, float]
     signature: Array
 
 
@@ -73,6 +79,7 @@ def look(
             off=int(found[f"{i} off"]),
             blocked=found[f"{i} blocked"],
             flat=found[f"{i} flat"],
+            beyond=tuple(np.mean(found[f"{i} beyond"], axis=0).tolist()),
             signature=found[f"{i} signature"].astype(np.float64),
         )
         for i, part in enumerate(visible)
@@ -92,6 +99,7 @@ def _summary(part: Inside, z: Tensor) -> dict[str, Tensor]:
         "off": _count(xp.all(into == 0, axis=(0, 1))),
         "blocked": xp.any(out_of != 0, axis=(1, 2)) & ~passing,
         "flat": xp.all(xp.stack([xp.all(slope == 0, axis=(1, 2)) for slope in slopes]), axis=0),
+        "beyond": xp.max(xp.stack([_beyond(slope) for slope in slopes]), axis=0),
         "signature": sum(_mixture(slope, i) for i, slope in enumerate(slopes)),
     }
 
@@ -104,6 +112,19 @@ def _by_unit(tensor: Tensor, n: Any) -> Tensor:
 
 def _count(which: Tensor) -> Tensor:
     return xp.sum(xp.cast(which, "int32"))
+
+
+def _beyond(slope: Tensor) -> Tensor:
+    """The share of units at each point with a slope of 1, or 0 beside 1, `(n, 2)`.
+
+    Slopes are in uneven units, see each backend's `intermediates`.
+    """
+    size = slope.shape[-1] or 1
+    whole = xp.constant(np.linspace(1.0, UNEVEN if size > 1 else 1.0, size), slope.dtype)
+    one = slope >= whole * (1 - xp.eps(slope.dtype))
+    none = xp.abs(slope) < whole * (xp.eps(slope.dtype) / 2)
+    shares = [xp.mean(xp.cast(which, slope.dtype), axis=(1, 2)) for which in (one, none)]
+    return xp.stack(shares, axis=1)
 
 
 def _mixture(slope: Tensor, seed: int) -> Tensor:

@@ -42,12 +42,31 @@ MODULES = {
 }
 """The modules of `engines/<backend>/` that have them."""
 
-__all__ = ["not_converted", "tensorflow_datasets", "unnoticed", "variables_are_elsewhere"]
+__all__ = [
+    "not_converted",
+    "tensorflow_datasets",
+    "unnoticed",
+    "variables_are_elsewhere",
+    "ways_of",
+]
 
 
 def tensorflow_datasets() -> ModuleType:
     """What reads datasets of TensorFlow, on every backend: whoever has one has TensorFlow."""
     return importlib.import_module("keras_curvature.engines.tensorflow.datasets")
+
+
+FRAMEWORKS = ("tensorflow", "jax", "torch")
+"""Those with ways of their own to a second derivative, also where Keras runs on another."""
+
+
+def ways_of(framework: str) -> ModuleType:
+    """The ways of a framework to second derivatives, its `WAYS`; it may be any that is installed.
+
+    Raises:
+        ImportError: where it is not.
+    """
+    return importlib.import_module(f"keras_curvature.engines.{framework}.ways")
 
 
 F = TypeVar("F", bound=Callable[..., Any])

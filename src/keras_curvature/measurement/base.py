@@ -27,6 +27,7 @@ from keras_curvature.engines.api import (
 from keras_curvature.engines.backend import FlatFunction, computing_in, unobserved
 from keras_curvature.engines.quantities import DIRECTIONAL, VALUE
 from keras_curvature.measurement import (
+    digits,
     ground_truth,
     multiscale,
     one_call,
@@ -136,7 +137,10 @@ class Measurer(ABC):
         try:
             require_as_traced(self._model, self.probe.x, self._options.output, values)
         except NotAsTracedError:
-            raise
+            # In float64 the trace has digits that the model itself has not.
+            if self.f.dtype == self.f.native:
+                raise
+            require_as_traced(self._model, self.probe.x, self._options.output, self._natively())
         except Exception as error:  # an extra, which must not end a training by itself
             first = next(iter(str(error).splitlines()), "")
             self.uncompared = (
@@ -144,6 +148,17 @@ class Measurer(ABC):
                 f"{first or type(error).__name__}",
             )
         self._is_compared = True
+
+    def _natively(self) -> Array:
+        """Values at the first points, in the dtype of the model, `(n, m)`."""
+        f = dataclasses.replace(self.f, dtype=self.f.native)
+
+        def compute(*leaves: Tensor) -> dict[str, Tensor]:
+            return {VALUE: f(*f.point(leaves))}
+
+        leaves = self._bound.inputs.leaves
+        found = one_call.run(self._task(compute, leaves, f.rows_forward()))
+        return xp.to_numpy(found[VALUE], np.float64)
 
     def require_bends(self, asked: Sequence[shape.Condition]) -> None:
         """Refuses to look for a bend along an input of two values; warns along one of one value.
@@ -325,6 +340,27 @@ class Measurer(ABC):
         rows = f.rows_forward()
         tensors = [*self._gathered(self._scale_lines.start), xp.constant(self._scale_lines.unit)]
         return self._task(compute, tensors, rows // len(multiscale.PLACES))
+
+    def _digits_along(self, rows: Any, units: Tensor | Array, *, own: bool) -> Task:
+        """Second derivatives along a direction through each of these probe points, in float64.
+
+        With `own` in the model's dtype too.
+        """
+        f, narrow = dataclasses.replace(self.f, dtype=xp.dtype_of("float64")), self.f
+        engine, where = self._bound.engine_for((DIRECTIONAL,)), digits.places(narrow.dtype)
+
+        def compute(*tensors: Tensor) -> dict[str, Tensor]:
+            *leaves, unit = tensors
+            z, rest = f.point(leaves)
+            found = {"precise": digits.along(engine, f, z, rest, unit, where)}
+            if own:
+                z, rest = narrow.point(leaves)
+                here = digits.along(engine, narrow, z, rest, unit, digits.HERE)
+                found["own"] = here[..., 0]
+            return found
+
+        size = engine.rows_along(f) // (2 * len(where) + own)
+        return self._task(compute, [*self._gathered(rows), xp.constant(units)], size)
 
     def _multiscale(self, values: Array, single: Array) -> Multiscale:
         """Of the values on the lines, and of those at their centres in the model's own dtype."""

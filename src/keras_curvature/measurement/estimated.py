@@ -20,7 +20,7 @@ from keras_curvature.engines.api import (
 )
 from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.quantities import CURVATURE, LAPLACIAN, SLOPE, VALUE
-from keras_curvature.measurement import method_text, multiscale, one_call, segments
+from keras_curvature.measurement import digits, method_text, multiscale, one_call, segments
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.estimated_results import EstimatedMeasurement
 from keras_curvature.measurement.one_call import Task
@@ -63,6 +63,11 @@ POINTS_PER_WINDOW, LEAST_WINDOWS = 4, 8
 
 One takes 8 rows: two passes over the probe. The standard error of a root mean square of 4 points is
 too small in every second draw, of 16 in every third.
+"""
+
+LEAST_IN_FLOAT64, NUMBERS_IN_FLOAT64 = 4, 128
+"""Points at which one direction is taken in float64 too, for the digits: how many at least, and
+the inputs of all of them. Two thirds of a direction are zeros: along few inputs many go nowhere.
 """
 
 
@@ -144,7 +149,10 @@ class EstimatedMeasurer(Measurer):
         lines = min(max(1, n // POINTS_PER_SCALE_LINE), multiscale.CENTRES)
         self._scale_lines = multiscale.scale_lines(points, self._spread, lines)
         windows = max(LEAST_WINDOWS, n // POINTS_PER_WINDOW)
-        self._windows = np.sort(np.random.default_rng(0).permutation(n)[:windows])
+        drawn = np.random.default_rng(0).permutation(n)
+        self._windows = np.sort(drawn[:windows])
+        few = max(LEAST_IN_FLOAT64, NUMBERS_IN_FLOAT64 // self.f.inputs.width)
+        self._exactly = np.sort(drawn[:few])
 
     @property
     def diagnosable(self) -> bool:
@@ -206,6 +214,8 @@ class EstimatedMeasurer(Measurer):
             "lines": self._on_segments(engine, PIECES, lines),
             "scale": self._at_scale(),
         }
+        if self.f.batch is None:
+            tasks["digits"] = self._digits_at_points()
         return dict(itertools.chain(*(part.items() for part in self._run_all(tasks).values())))
 
     def _measurement(self, found: dict[str, Array], part: slice, i: int) -> EstimatedMeasurement:
@@ -228,7 +238,15 @@ class EstimatedMeasurer(Measurer):
             input_spread=self._spread,
             output_spread=spread / out,
             unit=out,
+            digits=self._digits(found, part),
         )
+
+    def _digits(self, found: dict[str, Array], part: slice) -> float:
+        """How many digits are real of the second derivatives along the first of the directions."""
+        if "precise" not in found:
+            return float("nan")
+        own = found[CURVATURE][self._exactly, part, 0]
+        return digits.Second(own, found["precise"][:, part], xp.eps(self.f.dtype)).digits()
 
     def _kept(self) -> Tensor:
         """The directions of all points, or, where these are too many, the points' numbers."""
@@ -261,6 +279,12 @@ class EstimatedMeasurer(Measurer):
         halved_from = self._bound.evaluator.halved_along(engine, draw.count)
         tensors = self._at_all_points()
         return self._task(compute, tensors, size, [self._unit], halved_from=halved_from)
+
+    def _digits_at_points(self) -> Task:
+        """Along the first direction of some points, once more, in float64."""
+        kept = xp.take(self._kept(), self._exactly)
+        along = self._draw.along(kept, xp.constant(self._unit), xp.dtype_of("float64"))[0]
+        return self._digits_along(self._exactly, along, own=False)
 
     def _at_scale(self) -> Task:
         """Slopes differ less from each other than values do: no need for float64 here."""

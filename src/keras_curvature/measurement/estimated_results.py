@@ -72,6 +72,7 @@ class EstimatedMeasurement(Measurement):
             "normalized_rms": size / steepness if steepness > 0 else float("nan"),
             "zero_fraction": float(np.mean(np.all(t == 0, axis=2))),
             "nonfinite_fraction": float(np.mean(~np.isfinite(t).all(axis=2))),
+            "digits": self.digits,
         }
 
     def carriers(self) -> int:

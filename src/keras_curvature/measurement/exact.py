@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.engines.api import Engine, Options, bind, chunking, xp
+from keras_curvature.engines.api import Engine, Options, bind, chunking, may_kink, xp
 from keras_curvature.engines.backend import computing_in
 from keras_curvature.engines.quantities import DIAGONAL, DIRECTIONAL, HESSIAN, JACOBIAN, VALUE
 from keras_curvature.measurement import (
+    digits,
     ground_truth,
     method_text,
     segments,
@@ -21,11 +22,12 @@ from keras_curvature.measurement import (
 from keras_curvature.measurement import windows as scales
 from keras_curvature.measurement.base import Measurer
 from keras_curvature.measurement.example_shape import is_grid
-from keras_curvature.measurement.multiscale import scale_lines
+from keras_curvature.measurement.multiscale import OFFSETS, scale_lines
 from keras_curvature.measurement.one_call import Task
 from keras_curvature.measurement.probe import Names, Probe, feature_names, names_given
 from keras_curvature.measurement.results import ExactMeasurement
 from keras_curvature.measurement.slices import Slices
+from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.measurement.two_valued import CHANGE_ROWS, CHANGES
 from keras_curvature.typing import Array, Model, Tensor
 
@@ -160,6 +162,10 @@ class ExactMeasurer(Measurer):
             "distances": self._on_scales(),
             "scale": self._at_scale(self._scaled_leaves),
         }
+        if self.f.batch is None:
+            lines = self._scale_lines
+            of_own = not self.full_hessian  # else the Hessians tell
+            tasks["digits"] = self._digits_along(lines.start, lines.unit, own=of_own)
         if self._two_valued:
             # Rows cost as much as the Hessian, and are only read beside it.
             tasks["changes"] = self._changes_along(self._two_valued, self.f, rows=self.full_hessian)
@@ -202,6 +208,7 @@ class ExactMeasurer(Measurer):
             multiscale=self._multiscale(found["scales"][..., part], value[self._scale_lines.start]),
             slices=self._slices(found, part),
         )
+        measured = replace(measured, digits=self._digits(found, part, measured))
         if self._grid is None:
             return measured
         held = replace(
@@ -215,6 +222,22 @@ class ExactMeasurer(Measurer):
             slices=None,
         )
         return replace(measured, held=held)
+
+    def _digits(self, found: dict[str, Array], part: slice, measured: ExactMeasurement) -> float:
+        """How many digits are real of the second derivatives along the lines over distances."""
+        if "precise" not in found or measured.multiscale is None:
+            return float("nan")
+        start, unit = self._scale_lines.start, self._scale_lines.unit
+        if self.full_hessian:
+            own = np.einsum("ni,nmij,nj->nm", unit, found[HESSIAN][start][:, part], unit)
+        else:
+            own = found["own"][:, part]
+        second = digits.Second(own, found["precise"][:, part], xp.eps(self.f.dtype))
+        kinked = any(may_kink(place.op_type) for place in self.f.activity.active)
+        if kinked and not measured.segments.hidden_fraction() < PARTLY_HIDDEN:
+            return second.digits()  # differences see kinks, which these are not to have
+        values = found["scales"][:, : len(OFFSETS), part]
+        return second.digits(digits.contradicted(second, values, measured.multiscale.noise))
 
     def _derivatives(self, found: dict[str, Array], part: slice, where: str = "") -> dict[str, Any]:
         """What is known at each point of one of the outputs, by the fields of a measurement."""

@@ -53,6 +53,7 @@ class Measurement(ABC):
             1 where an output is constant.
         multiscale: the curvature over many distances, or `None`.
         unit: what each output is measured in here, shape `(m,)` or a number.
+        digits: decimal digits of the second derivatives that are real; NaN where not known.
     """
 
     value: Array
@@ -63,6 +64,7 @@ class Measurement(ABC):
     output_spread: Array
     multiscale: Multiscale | None = None
     unit: Array | float = 1.0
+    digits: float = float("nan")
 
     @property
     def by_input(self) -> ExactMeasurement | None:
@@ -289,6 +291,7 @@ class ExactMeasurement(Measurement):
             "positive_fraction": mean(laplacian > 0),
             "zero_fraction": float(np.mean(np.all(entries == 0, axis=-1))),
             "nonfinite_fraction": float(np.mean(~np.all(np.isfinite(entries), axis=-1))),
+            "digits": self.digits,
         }
         numbers["slope_change_standard_error"] = self.segments.slope_change_error()
         numbers |= self._scale_errors()

@@ -236,6 +236,17 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """What has gone wrong while training went on, one entry per kind."""
         return self._tolerance.faults
 
+    @property
+    def freq(self) -> str | int | Callable[[int], Any]:
+        """How often it measures."""
+        asked: str | int | Callable[[int], Any] = self._is_due.freq
+        return asked
+
+    @property
+    def diagnosable(self) -> bool:
+        """Whether a diagnosis of the model in training takes seconds and not minutes."""
+        return self._now.measurer.diagnosable
+
     def __getstate__(self) -> dict[str, Any]:
         """What a copy holds: all that was measured, but neither the model nor the open log.
 
@@ -404,6 +415,30 @@ class CurvatureMonitor(keras.callbacks.Callback):
         for name in [output] if output is not None else self.reports or [""]:
             print_fn(self._found.of(name)[1].text(numbers=numbers))
 
+    def diagnose(self) -> Diagnosis | None:
+        """Diagnoses the model in training as it is at the last step, unless that has been done.
+
+        Returns:
+            What was found, `diagnosis` from then on; `None` where `on_error` has let it fail.
+        """
+        step, training = self.history["step"][-1], self._now
+        if step == self._diagnosed_step:
+            return self.diagnosis
+        self._diagnosed_step = step
+
+        def examine() -> None:
+            self.diagnosis = training.diagnose()
+            if training.writer is not None:
+                training.writer.write_diagnosis(step, self.diagnosis)
+
+        return self.diagnosis if self._attempt(step, "diagnose", examine) else None
+
+    def note_decision(self, step: int, sentence: str) -> None:
+        """Writes to the log what a callback did by the numbers of a step."""
+        training = self._now
+        if training.writer is not None:
+            self._attempt(step, "write the log", lambda: training.decide(step, sentence))
+
     def to_html(self, path: str | Path, *, force: bool = False) -> Path:
         """Writes what the Curvature tab shows of this monitor as a single file.
 
@@ -501,17 +536,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Writes what is found out about the model as it is at the last step."""
         if training.writer is None or not self.reports or not training.measurer.diagnosable:
             return
-        step = self.history["step"][-1]
-        if step == self._diagnosed_step:
-            return
-        self._diagnosed_step = step
-
-        def examine() -> None:
-            self.diagnosis = training.diagnose()
-            training.writer.write_diagnosis(step, self.diagnosis)
-
-        self._attempt(step, "diagnose", examine)
-        self._tell_faults(training, step)
+        self.diagnose()
+        self._tell_faults(training, self._diagnosed_step)
 
     def _wants(self, epoch: int) -> bool:
         """Whether `freq` wants a measurement; a `freq` that fails leaves a NaN behind."""

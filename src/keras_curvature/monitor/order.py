@@ -28,7 +28,7 @@ def require_order(monitor: keras.callbacks.Callback, name: str) -> None:
     Raises:
         ValueError: for a callback that watches one of the numbers and stands before the monitor.
     """
-    every = _callbacks(monitor)
+    every = callbacks_around(monitor)
     before = every[: every.index(monitor)] if every else []
     numbers = (*MEANINGS, "step")
     for callback, key, number in _readers(before, name):
@@ -66,7 +66,7 @@ def require_written(
             said whether it is better small or large. What else begins with the name may be a
             metric, or be written by the user's own code; where that is not so, it is an error too.
     """
-    callbacks = _callbacks(monitor)
+    callbacks = callbacks_around(monitor)
     for callback, key, number in _readers(callbacks, name):
         if number in written:
             _require_mode(callback, key)
@@ -153,8 +153,8 @@ def _parts(metric: Any) -> Sequence[Any]:
     return getattr(metric, "metrics", None) or [metric]
 
 
-def _callbacks(monitor: keras.callbacks.Callback) -> list[Any]:
-    """Those of the list that is calling, as far as that is known."""
+def callbacks_around(monitor: keras.callbacks.Callback) -> list[Any]:
+    """Those of the list that is calling a callback, as far as that is known."""
     frame = inspect.currentframe()
     for _ in range(FRAMES):
         frame = None if frame is None else frame.f_back

@@ -255,6 +255,11 @@ class Training:
         self.writer.write_faults(step, faults)
         self.writer.flush()
 
+    def decide(self, step: int, sentence: str) -> None:
+        """Writes what was done by the verdict or a finding."""
+        self.writer.write_decision(step, sentence)
+        self.writer.flush()
+
     def describe(self, found: Found, pictures: Pictures) -> None:
         """Writes the distances and the text of a step without pictures."""
         self.look(found, pictures)

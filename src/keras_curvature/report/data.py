@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from keras_curvature.measurement.change import Change
 from keras_curvature.report import terminal
-from keras_curvature.report.metrics import Meaning, meaning_of
+from keras_curvature.report.features import FeatureProfile
+from keras_curvature.report.metrics import LOW_DIGITS, Meaning, meaning_of
+from keras_curvature.report.plain_data import plain_data
 from keras_curvature.report.shape import ShapeEntry
 from keras_curvature.report.text import moment, plain, wrapped
 from keras_curvature.typing import Array, Units
@@ -18,6 +21,9 @@ NOW = -1
 
 HEADLINE, ALL = "headline", "all"
 """Which numbers: those to look at first, with the errors against known ones, or every one."""
+
+SCHEMA_VERSION = 1
+"""Of `Report.to_dict`: raised when a key goes or comes to mean something else."""
 
 DEVIATIONS = "σ: standard deviation over the probe, of each input x and of the output y."
 
@@ -78,6 +84,8 @@ class Report:
         example_shape: shape of an example, where it is one array.
         hessians: what is known of each Hessian of several inputs: `"whole"`, `"diagonal"` or
             `"estimates"`.
+        profiles: impact, volatility, non-linearity, interaction and archetype of each of several
+            inputs, in standard deviations; those of two values, and estimates, have none.
     """
 
     step: int
@@ -95,12 +103,22 @@ class Report:
     changes: Mapping[str, Change] = field(default_factory=dict)
     example_shape: tuple[int, ...] | None = None
     hessians: str = ""
+    profiles: Mapping[str, FeatureProfile] = field(default_factory=dict)
 
     @property
     def scalars(self) -> dict[str, float]:
         """All numbers but the per-feature ones, headline first."""
         shape = {f"shape/{name}": number for name, (number, _) in self.shape_numbers.items()}
         return {**self.headline, **self.reference, **shape, **self.detail}
+
+    @property
+    def first(self) -> dict[str, float]:
+        """The numbers to look at first: the headline, and `digits` where they are few.
+
+        In `headline` these would come and go, and leave holes in tables with a row for each step.
+        """
+        few = {name: n for name, n in self.detail.items() if name == "digits" and n < LOW_DIGITS}
+        return {**self.headline, **few}
 
     @property
     def shape_numbers(self) -> dict[str, tuple[float, Meaning]]:
@@ -141,6 +159,39 @@ class Report:
         said = self.meaning(name)
         return "" if said is None else said.unit_in(self.units)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, which `json.dumps(..., allow_nan=False)` takes.
+
+        Returns:
+            A dict of dicts, lists, strings, ints, floats and `None`, which stands for a number that
+            is not finite. Its keys, in `schema_version` 1, are `schema_version`; `step`, `output`,
+            `units`, `example_shape`, `hessians`, `headline`, `reference`, `detail`, `features`,
+            `changes`, `profiles` and `method`, the attributes; `verdict` with `kind` and
+            `sentence`; `shape`, a list with `input`, `word`, `fraction`, `worst_violation`, `unit`,
+            `point` and `at` of each entry; `interactions`, `None` or `names` with a list of rows
+            `values`; `scale_profile`, `None` or its five lists; and `number_units`, the unit of
+            each number that has one. Keys may be added; when one goes or comes to mean something
+            else, `schema_version` is raised.
+
+        Example:
+            >>> verdict = kc.Verdict("linear", "A straight line, as it should be.")
+            >>> report = kc.Report(3, "", {"mean": 0.0}, {}, {"max": np.nan}, {}, None, verdict)
+            >>> data = report.to_dict()
+            >>> data["schema_version"], data["verdict"]["kind"], data["detail"]
+            (1, 'linear', {'max': None})
+        """
+        attributes = dict(vars(self))
+        found = attributes.pop("interactions")
+        units = {name: self.unit(name) for name in self.scalars}
+        more = {
+            "interactions": found
+            if found is None
+            else {"names": [*self.features], "values": found},
+            "number_units": {name: unit for name, unit in units.items() if unit},
+        }
+        data: dict[str, Any] = plain_data({"schema_version": SCHEMA_VERSION} | attributes | more)
+        return data
+
     def __str__(self) -> str:
         """The verdict, then every number and its meaning."""
         return self.text()
@@ -173,7 +224,7 @@ class Report:
         features = terminal.features_of(self.curved)
         blocks = [
             [first, *wrapped(plain(self.verdict.sentence))],
-            self._lines(self.headline),
+            self._lines(self.first),
             terminal.titled("The shape that was asked for", terminal.bullets(map(str, self.shape))),
             terminal.titled("Against the known second derivatives", reference),
         ]
@@ -181,6 +232,7 @@ class Report:
             blocks += [
                 terminal.titled("Detail", self._lines(self.detail)),
                 terminal.titled(terminal.features_title(self.curved), features),
+                terminal.titled(terminal.PROFILES_TITLE, terminal.profiles_of(self.profiles)),
                 terminal.titled(terminal.CHANGES_TITLE, terminal.changes_of(self.changes)),
                 terminal.titled(
                     terminal.pairs_title(self.pairs, self.changes), terminal.pairs_of(self.pairs)

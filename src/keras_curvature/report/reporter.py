@@ -10,6 +10,7 @@ from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.shape import Kept
 from keras_curvature.report import shape
 from keras_curvature.report.data import Report
+from keras_curvature.report.features import profiles
 from keras_curvature.report.scale_profile import profile_of
 from keras_curvature.report.verdict import verdict
 from keras_curvature.typing import Output, Units
@@ -67,4 +68,5 @@ class Reporter:
             shape=shape.entries(kept, self.units),
             example_shape=None if (exact := measurement.by_input) is None else exact.example_shape,
             hessians=measurement.hessians,
+            profiles=profiles(measurement),
         )

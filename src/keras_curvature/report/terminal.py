@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from keras_curvature.measurement.change import Change
+from keras_curvature.report.features import ARCHETYPES, FeatureProfile, by_impact
 from keras_curvature.report.metrics import (
     CHANGE,
     FEATURE,
@@ -18,6 +19,11 @@ from keras_curvature.report.text import formatted, plain, wrapped
 from keras_curvature.typing import Units
 
 CHANGES_TITLE = f"Mean |change of the output| along each input of two values, {CHANGE.unit}"
+
+PROFILES_TITLE = "What the function makes of each input, in standard deviations (FFCA)"
+
+COLUMNS = ("input", "impact", "volatility", "non-linearity", "interaction", "archetype")
+"""Of the table of profiles."""
 
 
 def titled(title: str, lines: list[str]) -> list[str]:
@@ -48,6 +54,26 @@ def features_of(features: Mapping[str, float]) -> list[str]:
     """The number of each input, the largest first."""
     rows = [(plain(name, 40), formatted(number), "", "") for name, number in largest(features)]
     return _aligned(rows)
+
+
+def profiles_of(profiles: Mapping[str, FeatureProfile]) -> list[str]:
+    """A line for each input, that of the largest impact first."""
+    if not profiles:
+        return []
+    rows = [
+        (plain(name, 14), *map(formatted, one.numbers), one.archetype)
+        for name, one in by_impact(profiles, MOST_FEATURES)
+    ]
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            f"{cell:<{width}}" if i in (0, 5) else f"{cell:>{width}}"
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (COLUMNS, *rows)
+    ]
+    told = dict.fromkeys(one.archetype for _, one in by_impact(profiles, MOST_FEATURES))
+    return [*lines, *(f"{name}: {ARCHETYPES[name]}" for name in told if name)]
 
 
 def changes_of(changes: Mapping[str, Change]) -> list[str]:

@@ -12,7 +12,7 @@ from keras_curvature.measurement.constant_inputs import constant_inputs, share_o
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.statistics import PARTLY_HIDDEN
 from keras_curvature.report.data import Verdict
-from keras_curvature.report.metrics import MEANINGS
+from keras_curvature.report.metrics import LOW_DIGITS, MEANINGS
 from keras_curvature.report.text import listed, percent, plain
 from keras_curvature.typing import Output, Units
 
@@ -41,6 +41,25 @@ MOSTLY = 0.5
 KINKED = ("piecewise linear", "partly hidden")
 """Kinds of verdicts on what the exact second derivative does not see all of."""
 
+NEARLY_STRAIGHT = ("still straight", "straight", "linear")
+"""Kinds of verdicts on what has no curvature to speak of, and so no digits of it."""
+
+KINDS = (
+    "disconnected",
+    "stopped",
+    "not finite",
+    "one point",
+    "still straight",
+    "straight",
+    "linear",
+    "piecewise linear",
+    "partly hidden",
+    "between classes",
+    "unresolved",
+    "poor fit",
+    "smooth",
+)
+"""All kinds of verdicts."""
 
 FEW_POINTS = 10
 """Points that carry the estimated rms below which its standard error says little.
@@ -77,7 +96,7 @@ def verdict(
         said = _between_classes(said, activity, asked)
     more = (
         f"{_against_known(said.kind, numbers, units)}{_carried(measurement)}"
-        f"{_of_constant_inputs(measurement, units)}"
+        f"{_of_constant_inputs(measurement, units)}{_of_digits(said.kind, measurement.digits)}"
     )
     return Verdict(said.kind, f"{said.sentence}{more}")
 
@@ -276,6 +295,17 @@ def _of_constant_inputs(measurement: Measurement, units: Units) -> str:
         f" {said} {'is' if one else 'are'} the same at all points of the probe and "
         f"{'has' if one else 'have'} {percent(share)} of rms²: no data tell how the model bends "
         "there. units='std' leaves that out."
+    )
+
+
+def _of_digits(kind: str, digits: float) -> str:
+    """That few digits of what is there are real."""
+    if kind in NEARLY_STRAIGHT or not digits < LOW_DIGITS:
+        return ""
+    return (
+        f" Only {digits:.1f} digits of the second derivatives are real: the dtype has no more, or "
+        "they are not those of the values. dtype='float64' helps with the first, kc.verify tells "
+        "of the second."
     )
 
 

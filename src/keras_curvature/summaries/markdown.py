@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.measurement.change import Change
 from keras_curvature.report.data import Report, ScaleProfile
+from keras_curvature.report.features import FeatureProfile, by_impact
 from keras_curvature.report.metrics import CHANGE, FEATURE, MOST_PAIRS, Meaning, largest
 from keras_curvature.report.pairs import measured_as
 from keras_curvature.report.scale_profile import read
+from keras_curvature.report.terminal import COLUMNS, PROFILES_TITLE
 from keras_curvature.report.text import formatted, moment, plain
 
 
@@ -24,9 +26,10 @@ def of_report(report: Report) -> str:
         f"### {escaped(report.verdict.sentence)}",
         f"**{title}{output}**",
         "\n".join(f"- {escaped(sentence)}" for sentence in report.method),
-        _number_table(report, {**report.headline, **report.reference}),
+        _number_table(report, {**report.first, **report.reference}),
         "\n".join(f"- {escaped(str(entry))}" for entry in report.shape),
         _feature_sentence(report.curved),
+        _profile_table(report.profiles),
         _change_sentence(report.changes),
         _pair_sentence(report.pairs, report.changes),
         _scale_profile_table(report.scale_profile),
@@ -52,6 +55,11 @@ def of_faults(step: int, sentences: Iterable[str]) -> str:
     return f"### What went wrong up to {moment(step)}\n\n{lines}"
 
 
+def of_decision(step: int, sentence: str) -> str:
+    """What a callback did by the verdict or a finding, and why, as Markdown."""
+    return f"### Decided at {moment(step)}\n\n{escaped(sentence)}"
+
+
 def _finding(finding: Finding) -> str:
     said = (("found", finding.found), ("means", finding.meaning), ("do", finding.advice))
     sentences = [f"- **{name}:** {escaped(text)}" for name, text in said]
@@ -75,6 +83,16 @@ def _feature_sentence(features: Mapping[str, float]) -> str:
     )
     which = "" if len(features) <= 10 else f" (10 of {len(features)})"
     return f"Bends most along{which}: {most}; mean &#124;∂²y/∂x²&#124; in {FEATURE.unit}."
+
+
+def _profile_table(profiles: Mapping[str, FeatureProfile]) -> str:
+    if not profiles:
+        return ""
+    rows = [f"| {' | '.join(COLUMNS)} | what that says |", "|---|---|---|---|---|---|---|"]
+    for name, one in by_impact(profiles, 10):
+        cells = (plain(name, 40), *map(formatted, one.numbers), one.archetype, one.meaning)
+        rows.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
+    return "\n".join([f"{PROFILES_TITLE}:", "", *rows])
 
 
 def _change_sentence(changes: Mapping[str, Change]) -> str:

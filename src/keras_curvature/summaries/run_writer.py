@@ -242,6 +242,11 @@ class RunWriter:
         tag = self._tag("-summary", "", "faults")
         self._write(step, text_pb(tag, markdown.of_faults(step, sentences)))
 
+    def write_decision(self, step: int, sentence: str) -> None:
+        """Writes what was done by the verdict or a finding, as Markdown."""
+        tag = self._tag("-summary", "", "decision")
+        self._write(step, text_pb(tag, markdown.of_decision(step, sentence)))
+
     def flush(self) -> None:
         """Sends what was written to the disk; raises `OSError` if it cannot."""
         self._file.flush()

@@ -20,7 +20,8 @@ from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import deviations
 from keras_curvature.measurement.windows import fitting
 from keras_curvature.report.data import Report
-from keras_curvature.report.metrics import FEATURE, MEANINGS, largest
+from keras_curvature.report.features import by_impact
+from keras_curvature.report.metrics import FEATURE, MEANINGS, PROFILE, largest
 from keras_curvature.report.pairs import why_none
 from keras_curvature.report.scale_profile import read, shown_units
 from keras_curvature.report.text import labels, plain
@@ -184,6 +185,9 @@ def _exact_step_packet(
     arrays |= values
     said, changes = _changes(report)
     arrays |= changes
+    if not _on_grid(m):
+        table, profiles = _profiles(report)
+        said, arrays = said | table, arrays | profiles
     if _on_grid(m):
         arrays["grid"] = _grids(report, m)
     elif d > 2:
@@ -241,6 +245,15 @@ def _changes(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
     return said, {"changes": [size for _, size in sizes]}
 
 
+def _profiles(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table of features: names and archetypes, and a row of numbers for each."""
+    shown = by_impact(report.profiles, BARS)
+    if not shown:
+        return {}, {}
+    said = [[plain(name, NAME_LENGTH), one.archetype, one.meaning] for name, one in shown]
+    return {"profiles": said}, {"profiles": [one.numbers for _, one in shown]}
+
+
 def distances_packet(report: Report, measurement: Measurement) -> bytes:
     """The curvature over distances, where it is not in every step's packet."""
     return pack({"step": report.step} | _read(report), _over_distances(report, measurement))
@@ -261,6 +274,9 @@ def _still_packet(
         "feature_unit": FEATURE.unit,
         "distance_units": [unit.replace(" per ", "/") for unit in distance_units],
         "meanings": _meanings(report),
+        "profile_columns": [
+            [name, one.unit, one.sentence, one.formula] for name, one in PROFILE.items()
+        ],
         "method": [plain(sentence) for sentence in report.method],
     }
     return pack(header, arrays | {"distance": [along * np.mean(m.scale / m.input_spread)]})

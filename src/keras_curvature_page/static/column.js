@@ -3,6 +3,7 @@
 import { changeBars, distribution, featureBars, grids, heatMap, words } from "./areas.js";
 import { shortened } from "./chart.js";
 import { element } from "./dom.js";
+import { featureTable } from "./features.js";
 import { againstDistance, GHOSTS, oneInput, slices } from "./lines.js";
 import { maps } from "./maps.js";
 import { epochName, formatted, union } from "./numbers.js";
@@ -161,6 +162,7 @@ export class Column {
     const wanted = JSON.stringify([
       this.probe.step, this.map(), Boolean(this.distances(this.packet)),
       header.features?.length, header.changes?.length, header.pairs, Boolean(arrays.interactions),
+      header.profiles?.length,
     ]);
     if (this.built === wanted) return;
     this.built = wanted;
@@ -169,8 +171,10 @@ export class Column {
     const own = inputs === 1 ? [...oneInput(this), ...changes]
       : inputs === 2 ? changes : arrays.grid ? grids(this) : this.byInput(changes);
     const { laplacian_quantiles: laplacian } = arrays;
+    const table = header.profiles && this.probe.header.profile_columns ? [featureTable(this)] : [];
     this.panels = [
       ...own,
+      ...table,
       ...maps(this),
       ...(laplacian ? [distribution(this)] : []),
       ...againstDistance(this),

@@ -217,6 +217,39 @@ def test_many_inputs_have_bars_a_heat_map_and_a_slice(open_tab, address, shots):
     tab.shoot(shots / "many-inputs-dark.png")
 
 
+def test_features_at_a_glance_are_a_table_that_sorts(open_tab, address, shots):
+    tab = open_tab(address, runs=["six/silu"])
+    table = tab.frame.get_by_role("table", name="Features at a glance")
+    head = [cell.inner_text() for cell in table.get_by_role("columnheader").all()]
+    assert head[0] == "input"
+    assert head[1:] == ["impact", "volatility", "nonlinearity", "interaction", "archetype"]
+
+    def column(name):
+        place = head.index(name)
+        rows = [row.inner_text().split("\t") for row in table.get_by_role("row").all()[1:]]
+        return [row[place] for row in rows]
+
+    def pressed(name):
+        table.get_by_role("button", name=name).focus()
+        tab.page.keyboard.press("Enter")
+        (sorted_by,) = table.locator("[aria-sort]").all()
+        assert sorted_by.inner_text() == name
+        return sorted_by.get_attribute("aria-sort")
+
+    assert set(column("input")) == set(NAMES)
+    assert column("input") == [cell.inner_text() for cell in table.get_by_role("rowheader").all()]
+    impact = [float(number) for number in column("impact")]
+    assert impact == sorted(impact, reverse=True)
+    for order in ("descending", "ascending"):
+        assert pressed("interaction") == order
+        found = [float(number) for number in column("interaction")]
+        assert found == sorted(found, reverse=order == "descending")
+    assert pressed("input") == "ascending"
+    assert column("input") == sorted(NAMES)
+    assert all(column("archetype"))
+    tab.shoot(shots / "features.png")
+
+
 def test_a_relu_network_has_bars_over_a_distance_and_words_for_a_matrix(open_tab, address, shots):
     tab = open_tab(address, runs=["six/relu"])
     title = "Curvature along each input"

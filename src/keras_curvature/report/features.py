@@ -1,0 +1,152 @@
+"""What a function makes of each input, at a glance: four numbers, and a name for their pattern.
+
+Those of Feature-Function Curvature Analysis (FFCA, arXiv 2510.27207, and its package of that name),
+in standard deviations of input and output, so that inputs compare, and from exact derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_curvature.measurement.results import ExactMeasurement, Measurement
+from keras_curvature.measurement.statistics import PARTLY_HIDDEN, finite, interactions, mean
+from keras_curvature.typing import Array
+
+FEWEST = 4
+"""Inputs from which patterns are told: they go by ranks, and among three nobody is last."""
+
+ARCHETYPES = {
+    "Noise": "low in all four: the function hardly uses it",
+    "Hidden Interactor": "little by itself, much together with others",
+    "Workhorse": "much, along a straight line, by itself",
+    "Catalyst": "much, and it changes what others do",
+    "Nonlinear Driver": "bends: its effect is no straight line",
+    "Volatile Specialist": "matters at some points and not at others",
+    "Stable Contributor": "matters more than most, alike everywhere",
+    "Complex Driver": "none of the other patterns",
+}
+"""The names that FFCA gives to patterns, and what they say."""
+
+NUMBERS = ("impact", "volatility", "nonlinearity", "interaction")
+"""Of each input, in the order of their columns."""
+
+
+@dataclass(frozen=True)
+class FeatureProfile:
+    """What a function makes of one input, in standard deviations.
+
+    Attributes:
+        impact: mean |slope| along it.
+        volatility: variance of that slope over the probe.
+        nonlinearity: mean |second derivative| along it.
+        interaction: sum over the other inputs of mean |mixed second derivative|; NaN where the
+            whole Hessian was not taken.
+        archetype: the pattern's name, see `ARCHETYPES`, by ranks among the inputs; empty where it
+            is not known: of fewer than four inputs, of more than 64, and where kinks hide the
+            curvature.
+    """
+
+    impact: float
+    volatility: float
+    nonlinearity: float
+    interaction: float
+    archetype: str
+
+    @property
+    def numbers(self) -> tuple[float, float, float, float]:
+        """Those of `NUMBERS`."""
+        return self.impact, self.volatility, self.nonlinearity, self.interaction
+
+    @property
+    def meaning(self) -> str:
+        """What the archetype says."""
+        return ARCHETYPES.get(self.archetype, "")
+
+
+def profiles(measurement: Measurement) -> dict[str, FeatureProfile]:
+    """By input, those of two values aside; empty for one input, and for estimates.
+
+    Of several outputs the mean.
+    """
+    exact = measurement.by_input
+    if exact is None or len(exact.feature_names) < 2:
+        return {}
+    columns = np.flatnonzero(~exact.has_two_values)
+    numbers = _numbers(exact.in_units("std"), columns)
+    hidden = not measurement.segments.hidden_fraction() < PARTLY_HIDDEN
+    known = len(columns) >= FEWEST and not hidden and bool(np.isfinite(numbers).all())
+    names = archetypes(*numbers) if known else [""] * len(columns)
+    return {
+        exact.feature_names[column]: FeatureProfile(*map(float, numbers[:, k]), names[k])
+        for k, column in enumerate(columns)
+    }
+
+
+def _numbers(m: ExactMeasurement, columns: NDArray[np.integer]) -> Array:
+    """All four, `(4, columns)`."""
+    slopes, bends = m.jacobian[..., columns], np.abs(m.diagonal[..., columns])
+    finite_slopes = np.where(np.isfinite(slopes).all(axis=(1, 2), keepdims=True), slopes, np.nan)
+    if not np.isfinite(finite_slopes).any():
+        return np.full((4, len(columns)), np.nan)
+    together = np.full(len(columns), np.nan)
+    if m.hessian is not None:
+        found = interactions(m.hessian)[np.ix_(columns, columns)]
+        together = found.sum(axis=1) - np.diag(found)
+    return np.stack(
+        [
+            np.nanmean(np.abs(finite_slopes), axis=(0, 1)),
+            np.nanvar(finite_slopes, axis=0).mean(axis=0),
+            np.array([mean(finite(bends[..., k])) for k in range(len(columns))]),
+            together,
+        ]
+    )
+
+
+def archetypes(
+    impact: Array, volatility: Array, nonlinearity: Array, interaction: Array
+) -> list[str]:
+    """The pattern of each input: the first that its ranks among all inputs fit.
+
+    Example:
+        >>> low, high = np.arange(4.0), np.arange(4.0)[::-1]
+        >>> archetypes(low, low, low, low)
+        ['Noise', 'Complex Driver', 'Nonlinear Driver', 'Catalyst']
+        >>> archetypes(low, high, high, high)[3]
+        'Workhorse'
+    """
+    ranks = np.stack([_ranks(n) for n in (impact, volatility, nonlinearity, interaction)])
+    return [_archetype(*column) for column in ranks.T]
+
+
+def _archetype(impact: float, volatility: float, nonlinearity: float, interaction: float) -> str:
+    if max(impact, volatility, nonlinearity, interaction) < 0.3:
+        return "Noise"
+    if interaction > 0.75 and impact < 0.5:
+        return "Hidden Interactor"
+    if impact > 0.7 and max(volatility, interaction) < 0.3:
+        return "Workhorse"
+    if impact > 0.5 and interaction > 0.75:
+        return "Catalyst"
+    if nonlinearity > 0.7:
+        return "Nonlinear Driver"
+    if volatility > 0.7:
+        return "Volatile Specialist"
+    return "Stable Contributor" if impact > 0.5 else "Complex Driver"
+
+
+def _ranks(numbers: Array) -> Array:
+    """From 1 / n for the smallest to 1; equal ones share the mean of theirs."""
+    _, place, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks: Array = ((ends - (counts - 1) / 2)[place]) / len(numbers)
+    return ranks
+
+
+def by_impact(found: Mapping[str, FeatureProfile], most: int) -> list[tuple[str, FeatureProfile]]:
+    """The profiles with the largest impact, largest first."""
+    sizes = found.items()
+    return sorted(sizes, key=lambda one: -np.nan_to_num(one[1].impact, nan=-1.0))[:most]
