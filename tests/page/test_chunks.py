@@ -58,7 +58,9 @@ def _wrapped(number):
 def smooth(steps=5):
     """A function that changes slowly, and every kind of number that a float32 can be."""
     x = np.linspace(-1, 1, 40, dtype="float32")
-    odd = np.float32([0, -0.0, np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 1e-45, -1e-45, 1.5])
+    odd = np.float32(
+        [0, -0.0, np.nan, np.inf, -np.inf, 3.4028235e38, -3.4028235e38, 1e-45, -1e-45, 1.5]
+    )
     rng = np.random.default_rng(0)
     return [
         {

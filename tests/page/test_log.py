@@ -41,7 +41,7 @@ def steps_of(log, run="curvature"):
 
 def many(logdir):
     write(logdir / "one", range(6))
-    write(logdir / "one", (4, 5))  # resumed from a backup
+    write(logdir / "one", (3,))  # resumed from a backup: 4 and 5 are forgotten
     write(logdir / "one", (6,), output="a/b <i>")
     write(logdir / "deep" / "er", (3,), name="wide")
     write(logdir / HOSTILE, (0,))

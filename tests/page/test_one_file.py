@@ -202,6 +202,21 @@ def test_a_log_that_was_deleted_is_not_asked_for(tmp_path):
     assert told(text)["series"][0]["steps"] == [2]  # what is known without it
 
 
+def test_without_a_log_a_diagnosis_that_was_asked_for_is_there(tmp_path):
+    monitor = kc.CurvatureMonitor((X, X**2))
+
+    class Asks(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            monitor.diagnose()
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, X**2, epochs=1, verbose=0, callbacks=[monitor, Asks()])
+    text = monitor.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert told(text)["series"][0]["diagnosis_steps"] == [1]
+
+
 def test_memory_is_bounded_and_a_backup_forgotten(monkeypatch):
     memory = in_memory.InMemory("curvature")
     monkeypatch.setattr(in_memory, "MOST_BYTES", 40_000)

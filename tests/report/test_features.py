@@ -12,7 +12,7 @@ from keras import ops
 import keras_curvature as kc
 from keras_curvature.report import features
 from keras_curvature.summaries import markdown, tab
-from keras_curvature_tensorboard.packets import unpack
+from keras_curvature_page.packets import unpack
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5)) * [1, 2, 0.5, 3, 1]

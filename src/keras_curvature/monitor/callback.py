@@ -462,6 +462,7 @@ class CurvatureMonitor(keras.callbacks.Callback):
 
         def examine() -> None:
             self.diagnosis = training.diagnose()
+            self._page.take_diagnosis(step, self.diagnosis)
             if training.writer is not None:
                 training.writer.write_diagnosis(step, self.diagnosis)
 
@@ -477,8 +478,9 @@ class CurvatureMonitor(keras.callbacks.Callback):
         """Writes what the Curvature tab shows of this monitor as a single file.
 
         As `keras_curvature.to_html`, of this monitor alone and with or without a `log_dir`: without
-        one the steps are kept in memory, of a long training every other one, and there is no
-        diagnosis; slices along inputs and `maps` are there only after `show`.
+        one the steps are kept in memory, of a long training every other one, and there is
+        no diagnosis unless a `StopOnVerdict` asked for it; slices along inputs and `maps` are there
+        only after `show`.
 
         Args:
             path: of the file to write.

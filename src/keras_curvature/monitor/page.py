@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.monitor.training import Found
 from keras_curvature.report.data import NOW
 
@@ -54,6 +55,11 @@ class Page:
         """Keeps the curvature over distances, unless the log has it."""
         if self._directory is None and report.step != NOW:
             self._memory.add_distances(report, measurement)
+
+    def take_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
+        """Keeps what was found out about the model, unless the log has it."""
+        if self._directory is None:
+            self._memory.add_diagnosis(step, diagnosis)
 
     def forget_after(self, step: int) -> None:
         """Drops what came after a backup from which the training goes on."""

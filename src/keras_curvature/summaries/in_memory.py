@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keras_curvature.diagnosis.results import Diagnosis
 from keras_curvature.measurement.plane_maps import PlaneMap
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.report.data import Report
 from keras_curvature.summaries import tab
-from keras_curvature_page.packets import DISTANCES, PROBE, STEPS
+from keras_curvature_page.packets import DIAGNOSIS, DISTANCES, PROBE, STEPS
 from keras_curvature_page.series import Series
 
 MOST_BYTES = 32_000_000
@@ -37,6 +38,11 @@ class InMemory:
     def add_distances(self, report: Report, measurement: Measurement) -> None:
         """Keeps the curvature over distances of a step."""
         self._keep(report, DISTANCES, tab.distances_packet(report, measurement))
+
+    def add_diagnosis(self, step: int, diagnosis: Diagnosis) -> None:
+        """Keeps what was found out about the model at a step."""
+        series = Series(self._name, self._name, "", DIAGNOSIS)
+        self._packets.setdefault(series, {})[step] = tab.diagnosis_packet(step, diagnosis)
 
     def forget_after(self, step: int) -> None:
         """Drops what came after a backup from which the training goes on."""
