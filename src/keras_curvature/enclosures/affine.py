@@ -197,6 +197,11 @@ class Chords:
     def _there(self) -> list[Interval]:
         return self.function.ranges(point(self._middle), 3)
 
+    @functools.cached_property
+    def _ends(self) -> Ends:
+        one, other = (self.function.ranges(point(x), 2) for x in (self.x.lower, self.x.upper))
+        return one, other
+
     def of(self, order: int, u: Affine) -> Affine:
         """A derivative of order 0, 1 or 2, along the nearest of a few lines.
 
@@ -208,12 +213,12 @@ class Chords:
         value = (at[order].lower + at[order].upper) / 2
         lines = [
             _flat(self.ranges[order]),
-            _between_slopes(self.ranges[order + 1], middle, width, value),
+            *_of_extreme_slope(self.x, self._ends, self.ranges[order + 1], order),
         ]
         if order < 2:
             lines.append(_tangent(at[order + 1], self.ranges[order + 2], middle, width, value))
         if order == 0:
-            lines.append(_secant(self.function, self.x, self.ranges[2]))
+            lines.append(_secant(self.x, self._ends, self.ranges[2]))
         slope, offset, error = lines[0]
         for other in lines[1:]:
             better = (other[2] < error) | np.isnan(error)
@@ -236,6 +241,9 @@ class Chords:
 Line = tuple[Array, Array, Array]
 """Slope, offset at 0, and the distance within which the function stays."""
 
+Ends = tuple[list[Interval], list[Interval]]
+"""f, f' and f'' at the lower and at the upper ends."""
+
 
 def _flat(range_: Interval) -> Line:
     """The middle of the range."""
@@ -243,10 +251,16 @@ def _flat(range_: Interval) -> Line:
     return np.zeros_like(middle), middle, (range_.upper - range_.lower) / 2
 
 
-def _between_slopes(slopes: Interval, middle: Array, width: Array, value: Array) -> Line:
-    """Through the middle, with the mean of the extreme slopes."""
-    slope = slopes.lower / 2 + slopes.upper / 2
-    return slope, value - slope * middle, (slopes.upper - slopes.lower) * width / 4
+def _of_extreme_slope(x: Interval, ends: Ends, slopes: Interval, order: int) -> list[Line]:
+    """With the least slope, less which the function grows from end to end, and with the largest."""
+    one, other = ends[0][order], ends[1][order]
+    blurred = one.upper - one.lower + other.upper - other.lower
+    a, b = (one.lower + one.upper) / 2, (other.lower + other.upper) / 2
+    found = []
+    for slope in (slopes.lower, slopes.upper):
+        low, high = a - slope * x.lower, b - slope * x.upper
+        found.append((slope, (low + high) / 2, np.abs(high - low) / 2 + blurred))
+    return found
 
 
 def _tangent(slopes: Interval, bends: Interval, middle: Array, width: Array, value: Array) -> Line:
@@ -258,9 +272,9 @@ def _tangent(slopes: Interval, bends: Interval, middle: Array, width: Array, val
     return slope, value - slope * middle + (up + down) / 2, error
 
 
-def _secant(f: HasRange, x: Interval, bends: Interval) -> Line:
+def _secant(x: Interval, ends: Ends, bends: Interval) -> Line:
     """Of what is bent to one side: between its chord and its tangents at both ends."""
-    one, other = f.ranges(point(x.lower), 1), f.ranges(point(x.upper), 1)
+    one, other = ends
     width = x.upper - x.lower
     a, b = (one[0].lower + one[0].upper) / 2, (other[0].lower + other[0].upper) / 2
     slope = (b - a) / width

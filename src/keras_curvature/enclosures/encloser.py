@@ -21,8 +21,8 @@ from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer
 from keras_curvature.engines.backend import computed_steps, computing_in
 from keras_curvature.typing import Array, Model, Structure
 
-AT_ONCE = 2**19
-"""Numbers of one tensor's derivatives over a chunk of boxes: 4 MiB, which caches hold."""
+AT_ONCE = 2**18
+"""Numbers of one tensor and its derivatives over a chunk of boxes: 2 MiB, which caches hold."""
 
 
 FEW = 16
@@ -95,8 +95,9 @@ class Encloser:
     ) -> dict[str, Bounds]:
         """By intervals, with affine forms if asked for, or by Taylor models of so many terms."""
         plan = planned(names, self.inputs.width)
-        each = self.widest * max(1, len(plan.directions) + len(plan.pairs.first))
-        size = max(1, AT_ONCE // (each * max(1, terms)))
+        each = self.widest * max(1, plan.count + len(plan.pairs.first)) * max(1, terms)
+        each *= 1 + self.inputs.width if forms and self.inputs.width <= FEW else 1
+        size = max(1, AT_ONCE // each)
         found: dict[str, list[Bounds]] = {name: [] for name in names}
         for start in range(0, len(low), size):
             part = slice(start, start + size)
