@@ -80,7 +80,8 @@ def prove(
             their magnitudes; `{"|hessian|": 5.0}` does so for all inputs, and a word in place of
             the dict, `"convex"`, is claimed of all of them.
         tolerance: how far the derivative may be on the wrong side, in units of y and x.
-        seconds: that all claims together may take.
+        seconds: that all claims together may take; the slice that `Proof.plot` shows of more than
+            two inputs takes up to 1.5 more for each.
         output: see `derivatives`; a claim is about each entry of the output.
         feature_names: names of the inputs, as in `CurvatureMonitor`.
         verbose: whether to show a progress bar, and what is refuted as soon as it is. Default: on
