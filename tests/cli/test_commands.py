@@ -390,8 +390,11 @@ def test_the_pages_have_all_commands():
         "diagnose",
         "verify",
         "compare",
+        "prove",
+        "export",
+        "view",
     }
-    assert len(COMMANDS) == 7
+    assert len(COMMANDS) == 10
 
 
 MISTAKES = {

@@ -89,7 +89,7 @@ FUNCTIONS = {
     "taylor.deregister": "", "taylor.is_registered": "", "taylor.elementwise": "f",
     "taylor.linear": "", "taylor.through": "", "partial_derivative": "xb", "MoreDirections": "",
     "StopOnVerdict": "",
-    "prove": "lhc", "enclose": "LH",
+    "prove": "lhc",
     "to_html": "o",
 }  # fmt: skip
 COMMON = ["output", "wrt", "columns", "engine", "dtype", "batch_size"]
@@ -125,13 +125,13 @@ KEYWORDS = dict.fromkeys(FUNCTIONS, COMMON) | {
     "hparams_metrics": ["shape"], "taylor.register": [], "taylor.deregister": [],
     "taylor.is_registered": [], "taylor.elementwise": [], "taylor.linear": [], "taylor.through": [],
     "MoreDirections": [], "StopOnVerdict": ["action", "notify", "monitor", "output", "verbose"],
-    "to_html": ["force"], "enclose": ["names", "v", "output"],
+    "to_html": ["force"],
 }  # fmt: skip
 RULE = kc.taylor.elementwise(lambda x, y: 1 - y * y, lambda x, y: -2 * y * (1 - y * y))
 USUAL = {
     "x": GOOD, "v": GOOD[0], "n": ["laplacian", "value"], "s": 0.1, "e": ["trace"], "r": RULE,
     "f": lambda x, y: y, "p": {0: "convex"}, "b": (0, 1),
-    "l": [-2.0, -2.0], "h": [2.0, 1.0], "c": {0: 9.0}, "L": [[-2.0, -2.0]], "H": [[2.0, 1.0]],
+    "l": [-2.0, -2.0], "h": [2.0, 1.0], "c": {0: 9.0},
     "o": "report.html",
 }  # fmt: skip
 LAYERS = ("DerivativeOutput", "CurvaturePenalty", "ShapePenalty")
