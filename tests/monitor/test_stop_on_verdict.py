@@ -64,6 +64,12 @@ def test_it_stops_after_its_patience(case, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() == stop.reason
 
 
+def test_looking_for_a_finding_changes_nothing():
+    monitor, model, fit = monitored(kc.StopOnVerdict("suspect", 1), epochs=2)
+    assert monitor.diagnosis is not None
+    assert_same(left_behind(model, fit), left_behind(*train(epochs=2)))
+
+
 def test_of_a_real_training_nothing_is_changed_up_to_the_stop(tmp_path):
     monitor, model, fit = monitored(kc.StopOnVerdict(STILL, 2, verbose=0), log_dir=tmp_path)
     assert len(fit.epoch) == 2
@@ -179,7 +185,7 @@ def test_all_kinds_that_there_are_are_known():
         for node in ast.walk(ast.parse(path.read_text())):
             kind = isinstance(node, ast.keyword) and node.arg == "kind"
             if kind or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "kind"):
-                of_backend = path.stem == "backend_gradients"
+                of_backend = path.stem in ("backend_gradients", "backend_ways")  # must be asked for
                 findings |= set() if of_backend else constants(node.value)
     assert verdicts == set(KINDS)
     assert findings <= set(FINDINGS)

@@ -67,7 +67,7 @@ class StopOnVerdict(keras.callbacks.Callback):
             `"unresolved"`, `"poor fit"`, `"smooth"`; or of a finding that only
             `keras_curvature.diagnose` has (`Finding.kind`): `"dead units"`, `"saturated"`,
             `"altered gradient"`, …. With one of these the model is diagnosed at each measured
-            epoch, which takes about as long as measuring does or longer.
+            epoch, which takes some tenths of a second of a small one.
         patience: epochs for which that must hold, at all of those that are measured, as in Keras's
             `EarlyStopping`; at least the monitor's `freq`. What holds before training counts for
             none.
