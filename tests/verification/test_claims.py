@@ -230,6 +230,14 @@ OF_KERAS = {
 }
 
 
+OF_ROUNDING = {
+    "tensorflow": "tape in tape",
+    "jax": "jax forward over reverse under jax.jit",
+    "torch": "torch double backward",
+}
+"""Ways that are right, and round as the model does."""
+
+
 def test_the_layer_is_named_from_which_on_a_way_is_wrong():
     way, is_right = OF_KERAS[BACKEND]
     model = normalised()
@@ -291,6 +299,16 @@ def test_float64_of_keras_that_is_float32_is_told():
         assert found.digits < 9
         assert "says float64 and computes in float32" in found.method[0]
     assert found.ok
+
+
+def test_rounding_to_float16_is_no_fault():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(5, "tanh", dtype="mixed_float16"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    found = kc.verify(model, X, claims=OF_ROUNDING[BACKEND])
+    assert found.ok, str(found)
+    assert 2 < found.digits < 5
+    assert found.tolerance == 0.05
 
 
 def test_cancelled_digits_are_counted_and_not_called_float32():

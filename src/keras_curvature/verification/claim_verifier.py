@@ -21,8 +21,8 @@ from keras_curvature.verification.results import Check, Verification
 from keras_curvature.verification.sample import NOISY, Sample, noise, sample_of
 from keras_curvature.verification.truth import Along, Truth
 
-MOST_DIGITS = 16.0
-"""Of a float64."""
+MOST_DIGITS = {"float64": 16.0, "float32": 7.2, "float16": 3.3, "bfloat16": 2.4}
+"""Of the numbers of a dtype."""
 
 FLOAT32_DIGITS = 9.0
 """Fewer leave no doubt that float32, which has 7, is on the way."""
@@ -30,14 +30,17 @@ FLOAT32_DIGITS = 9.0
 NUDGE = 1e-9
 """Relative change of the points that float64 sees and float32 does not."""
 
-SHORTER_LINE = 1e-3
-"""Of the line on which rounding is measured where it is that of float64."""
+SHORTER_LINE, LONGER_LINES = 1e-3, (1e3, 1e2)
+"""Of the line on which rounding is measured: for float64, and for numbers of 16 bits."""
 
 DRIFT = 1e-6
 """Share of the largest value by which two calls differ that are not the same function."""
 
-LOOSE, TIGHT = 1e-3, 1e-6
-"""Allowed of derivatives in float32, and in float64."""
+FEW_DIGITS = 5.0
+"""Fewer have values that round to 16 bits, or cancel."""
+
+LOOSEST, LOOSE, TIGHT = 0.05, 1e-3, 1e-6
+"""Allowed of derivatives of values of few digits, in float32, and in float64."""
 
 
 @dataclass(frozen=True)
@@ -155,16 +158,22 @@ def digits_of(s: Sample) -> Digits:
     rounding, size = noise(s, s.box.own), np.abs(here @ s.mixing).max(axis=0)
     if s.box.says == "float64" and unmoved < 0.5:
         rounding = np.minimum(rounding, noise(s, s.box.own, SHORTER_LINE))
+    else:
+        # Of 16 bits all numbers on the usual line are one. What is smooth falls with the fourth
+        # power of the length, rounding hardly.
+        long, less = (noise(s, s.box.own, length) for length in LONGER_LINES)
+        rounding = np.where(less >= long / 100, np.maximum(rounding, long), rounding)
     with np.errstate(divide="ignore", invalid="ignore"):
         digits = -np.log10(rounding / size)
     known = digits[np.isfinite(digits)]
-    count = float(np.clip(known.min(), 0, MOST_DIGITS)) if known.size else MOST_DIGITS
+    most = MOST_DIGITS.get(s.box.says, 16.0)
+    count = float(np.clip(known.min(), 0, most)) if known.size else most
     return Digits(count, unmoved, s.box.says)
 
 
 def _verified(s: Sample, asked: list[Claim]) -> Verification:
     digits, along = digits_of(s), s.along()
-    checks, left_out, wrong = list(_values(s, along)), [], []
+    checks, left_out, wrong = list(_values(s, along, digits)), [], []
     loosest = Tolerance(0.0, "")
     for claim in asked:
         found = _judged(s, claim, along, digits)
@@ -218,6 +227,8 @@ def _judged(s: Sample, claim: Claim, along: Along, digits: Digits) -> origins.Ju
 
 def _tolerance(s: Sample, claim: Claim, digits: Digits) -> Tolerance:
     relative = s.rounding / np.maximum(np.abs(s.box.own(s.shaped(s.x)) @ s.mixing).max(0), 1e-300)
+    if digits.count < FEW_DIGITS:
+        return Tolerance(LOOSEST, f"of values of {digits.count:.1f} digits few are left")
     if digits.disguised or (digits.says == "float64" and relative.max() > CLEAN):
         return Tolerance(LOOSE, "the function's values round far more than float64 does")
     if digits.says != "float64":
@@ -233,12 +244,12 @@ def _value(s: Sample, along: Along) -> Truth:
     return Truth(Estimate(found, rounding, rounding), along.largest)
 
 
-def _values(s: Sample, along: Along) -> Iterator[Check]:
+def _values(s: Sample, along: Along, digits: Digits) -> Iterator[Check]:
     """The function as it is against the same in float64, where that was made of it."""
     if s.box.exact is None:
         return
     own = (s.box.own(s.shaped(s.x)) @ s.mixing)[..., None]
-    compared = compare(own, _value(s, along), Tolerance(LOOSE, ""))
+    compared = compare(own, _value(s, along), Tolerance(max(LOOSE, 100 * 10**-digits.count), ""))
     yield compared.check(
         quantities.VALUE, f"as {s.box.says}", lambda *at: origins.place(s, None, *at)
     )
