@@ -224,6 +224,44 @@ def test_the_same_in_chunks_and_in_threads(monkeypatch):
                 np.testing.assert_allclose(bounds, whole[name], rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize("activation", ["softplus", "tanh", "silu", "gelu"])
+def test_affine_forms_narrow_what_intervals_say(activation, monkeypatch):
+    """By more than twice on a box of 0.2; each says what holds, and so they meet."""
+    model = net(*[layers.Dense(16, activation) for _ in range(3)], layers.Dense(1))
+    low, high = np.full((1, 3), 0.1), np.full((1, 3), 0.3)
+    names = ["value", "jacobian", "hessian"]
+    narrow = kc.enclose(model, low, high, names)
+    monkeypatch.setattr(encloser, "FEW", 0)
+    for name, (lower, upper) in kc.enclose(model, low, high, names).items():
+        assert (narrow[name][0] >= lower - 1e-12).all()
+        assert (narrow[name][1] <= upper + 1e-12).all()
+        assert 2 * np.max(narrow[name][1] - narrow[name][0]) < np.max(upper - lower)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "silu", "exponential"])
+def test_what_is_nearly_as_wide_as_the_truth_still_holds_it(activation):
+    """Shallow and along few directions, where bounds are so narrow that a part less would show."""
+    model = net(layers.Dense(2, activation), layers.Dense(1), shape=(2,))
+    low, high = np.array([[-1.0, 0.2]]), np.array([[0.4, 0.6]])
+    share = np.linspace(0, 1, 61)
+    grid = np.stack(np.meshgrid(share, share[::6]), -1).reshape(-1, 2)
+    x = low + grid * (high - low)
+    for names in ({"u": (0,), "uu": (0, 0)}, {"v": (1,), "uv": (0, 1)}, {"L": "laplacian"}):
+        true = kc.derivatives(model, x, names, dtype="float64")
+        for name, (lower, upper) in kc.enclose(model, low, high, names).items():
+            y = numbers(true[name])
+            assert lower.min() <= y.min()
+            assert upper.max() >= y.max()
+            assert upper.max() - lower.min() < 3 * (y.max() - y.min())
+
+
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="Keras has no loop of PyTorch's")
+def test_a_loop_is_refused_in_words():
+    model = net(layers.LSTM(2, name="loop"), shape=(2, 2))
+    with pytest.raises(ValueError, match=r"'loop' is a loop.*unroll=True"):
+        kc.enclose(model, np.zeros((1, 2, 2)), np.ones((1, 2, 2)))
+
+
 def test_every_backend_has_these_numbers():
     """A network by its weights, and its bounds as TensorFlow had them once."""
     model = keras.Sequential([keras.Input((2,)), layers.Dense(3, "mish"), layers.Dense(1)])
@@ -267,6 +305,12 @@ BAD = {
     "another shape": (
         lambda: (net(layers.Dense(1)), np.zeros((1, 2)), np.ones((1, 2))),
         ValueError, "must have shape",
+    ),
+    "so many examples at a time": (
+        lambda: (keras.Sequential([keras.Input((2, 1), batch_size=2),
+                                   layers.SimpleRNN(1, stateful=True, unroll=True)]),
+                 np.zeros((2, 2, 1)), np.ones((2, 2, 1))),
+        ValueError, "Received: a model that takes 2 examples",
     ),
     "an op without a rule": (
         lambda: (net(layers.Lambda(lambda x: keras.ops.sort(keras.ops.tanh(x)), name="sorted"),

@@ -10,7 +10,7 @@ import numpy as np
 from keras_curvature.enclosures.boxes import as_boxes, unfolded
 from keras_curvature.enclosures.encloser import encloser_of
 from keras_curvature.engines.api import Options, as_direction, bind, requested
-from keras_curvature.engines.backend import computing_in
+from keras_curvature.engines.backend import computing_in, require_eager
 from keras_curvature.engines.quantities import (
     BIHARMONIC,
     DIRECTIONAL,
@@ -38,7 +38,9 @@ def enclose(
     Args:
         model: see `derivatives`. Its weights are taken as the real numbers that they are, so that
             what is bounded is the function of real numbers that they stand for; a float32 model
-            computes it up to its own rounding.
+            computes it up to its own rounding. What it computes of its weights alone, such as the
+            scale of a `BatchNormalization`, is taken as float64 has it. Recurrent layers need
+            `unroll=True`.
         low: the lower ends of the boxes, `(batch, *input_shape)`, or the structure of such that
             the model takes.
         high: the upper ends. Where both are the same, an input is held.
@@ -70,6 +72,7 @@ def enclose(
             anything is computed; the message names the op and the layer.
         TypeError: for whole numbers in place of floats.
     """
+    require_eager("enclose")
     asked = requested(names)
     bound = bind(model, low, Options(output=output, dtype="float64"))
     quantity = bound.quantities_of(asked)

@@ -139,7 +139,7 @@ class Encloser:
                     deep = Affine(slope, level, np.zeros_like(slope), radius, 2)
                 source = JetBounds(value, source.slope, None, form, deep)
             sources.append(source)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = self.program.run(sources, plan.pairs)
         return plan.collected(_flat(found, self.outputs, len(low), plan), d)
 
@@ -196,6 +196,11 @@ def encloser_of(model: Model, bound: BoundModel) -> Encloser:
         ValueError: for an op without a rule.
     """
     f = bound.f
+    if f.batch is not None and f.batch > 1:
+        raise ValueError(
+            "Bounds are those of one example by itself. Received: a model that takes "
+            f"{f.batch} examples at a time. Build it without `batch_size`, or without a state."
+        )
     with computing_in(f.dtype):
         z, rest = f.point([leaf[:1] for leaf in bound.inputs.leaves])
         computed = computed_steps(f, z, rest, layer_names(model))

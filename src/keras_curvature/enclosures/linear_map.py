@@ -74,7 +74,7 @@ class Matrix:
         return x.through_matrix(weights, np.abs(weights), self.norms)
 
     def _room(self, largest: Array) -> Array:
-        n = len(self.positive) + 2
+        n = len(self.positive) + 8  # with a few units for weights that were computed
         return (n * UNIT / (1 - n * UNIT) * (1 + 8 * UNIT)) * largest[..., None] * self.norms
 
     def _keep_signs(
