@@ -256,7 +256,7 @@ def _of_extreme_slope(x: Interval, ends: Ends, slopes: Interval, order: int) -> 
     one, other = ends[0][order], ends[1][order]
     blurred = one.upper - one.lower + other.upper - other.lower
     a, b = (one.lower + one.upper) / 2, (other.lower + other.upper) / 2
-    found = []
+    found: list[Line] = []
     for slope in (slopes.lower, slopes.upper):
         low, high = a - slope * x.lower, b - slope * x.upper
         found.append((slope, (low + high) / 2, np.abs(high - low) / 2 + blurred))
