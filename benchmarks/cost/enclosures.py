@@ -7,7 +7,8 @@
 float64 at points of boxes, corners among them, with the bounds of `kc.enclose`, and exits with 1
 where one is outside. `--widths` prints the median widths of bounds by intervals alone, with affine
 forms of values, with those of derivatives besides, and with Taylor models. With PyTorch and
-`auto_LiRPA` installed, `--peer` prints the widths of values and the time beside its IBP and CROWN.
+`auto_LiRPA` installed, `--peer` prints the widths of values and the time beside its IBP and CROWN,
+in float32 (version 0.3 needs names that NumPy 2 and PyTorch 2.13 have no more).
 """
 
 from __future__ import annotations

@@ -501,3 +501,16 @@ def test_autograph_has_nothing_to_say(name, caplog):
     finally:
         tf.get_logger().removeHandler(caplog.handler)
     assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_the_slope_of_selu_is_not_rounded_to_float32():
+    """Its scale went through float32, so that what comes behind was off by 1e-8."""
+    scale, steep = 1.0507009873554805, 1.7580993408473766
+    found = kc.hessian(
+        lambda x: keras.activations.selu(-keras.activations.selu(x)),
+        np.array([[0.5]]),
+        engine="taylor",
+        dtype="float64",
+    )
+    truth = steep * np.exp(-scale * 0.5) * scale**2
+    np.testing.assert_allclose(np.asarray(found).ravel(), [truth], rtol=1e-14)
