@@ -38,9 +38,9 @@ NEUTRAL := tests/diagnosis tests/enclosures tests/proofs/test_prove.py \
 		as_traced columns freq measure monitor names order proving schedule shape stop_on_verdict)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-backends test-browser lint format docs pictures lock clean distclean
+.PHONY: help demo test test-all test-backends test-browser lint format docs pictures survey lock clean distclean
 .PHONY: bench bench-activations bench-halves bench-higher-orders bench-import bench-jax bench-long bench-monitor
-.PHONY: bench-memory bench-page bench-proofs bench-random bench-survey bench-torch bench-trials bench-wide
+.PHONY: bench-memory bench-page bench-proofs bench-random bench-torch bench-trials bench-wide
 .PHONY: architecture build check-gpu test-matrix
 
 help: ## Show this list
@@ -95,6 +95,9 @@ format: $(VENV)/.installed ## Format the code and mend what can be mended
 docs: $(VENV)/.installed ## Build the documentation: build/docs/index.html
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
+survey: $(VENV)/.installed-backends ## Ask every backend about everything in Keras: docs/second-derivatives.md
+	$(BIN)/python docs/studies/survey
+
 pictures: $(VENV)/.installed ## Draw the documentation's pictures again (half a minute)
 	$(BIN)/python docs/pictures.py
 
@@ -138,9 +141,6 @@ bench-torch: $(BENCH_VENV)/.installed ## Measure on PyTorch beside torch.func an
 
 bench-long: $(VENV)/.installed ## Measure memory and log of a monitor over 2,000 epochs
 	$(BIN)/python benchmarks/cost/long_run.py
-
-bench-survey: $(VENV)/.installed ## Survey TensorFlow's own second derivatives
-	$(BIN)/python docs/studies/tensorflow_survey.py
 
 bench-trials: $(VENV)/.installed ## Measure what a log adds to short trials of one architecture
 	$(BIN)/python benchmarks/cost/trials.py

@@ -31,6 +31,14 @@ ARCHETYPES = {
 }
 """The names that FFCA gives to patterns, and what they say."""
 
+IN_KINKS = "in kinks"
+
+MEANINGS = {
+    **ARCHETYPES,
+    IN_KINKS: "straight pieces: what bends is in kinks, which these numbers do not see",
+}
+"""What stands in an input's last column, and what it says."""
+
 NUMBERS = ("impact", "volatility", "nonlinearity", "interaction")
 """Of each input, in the order of their columns."""
 
@@ -45,9 +53,9 @@ class FeatureProfile:
         nonlinearity: mean |second derivative| along it.
         interaction: sum over the other inputs of mean |mixed second derivative|; NaN where the
             whole Hessian was not taken.
-        archetype: the pattern's name, see `ARCHETYPES`, by ranks among the inputs; empty where it
-            is not known: of fewer than four inputs, of more than 64, and where kinks hide the
-            curvature.
+        archetype: the pattern's name, see `ARCHETYPES`, by ranks among the inputs; `"in kinks"`
+            where these hide the curvature, and empty where it is not known: of fewer than four
+            inputs, and of more than 64.
     """
 
     impact: float
@@ -64,7 +72,7 @@ class FeatureProfile:
     @property
     def meaning(self) -> str:
         """What the archetype says."""
-        return ARCHETYPES.get(self.archetype, "")
+        return MEANINGS.get(self.archetype, "")
 
 
 def profiles(measurement: Measurement) -> dict[str, FeatureProfile]:
@@ -78,8 +86,11 @@ def profiles(measurement: Measurement) -> dict[str, FeatureProfile]:
     columns = np.flatnonzero(~exact.has_two_values)
     numbers = _numbers(exact.in_units("std"), columns)
     hidden = not measurement.segments.hidden_fraction() < PARTLY_HIDDEN
-    known = len(columns) >= FEWEST and not hidden and bool(np.isfinite(numbers).all())
-    names = archetypes(*numbers) if known else [""] * len(columns)
+    known = len(columns) >= FEWEST and bool(np.isfinite(numbers).all())
+    if hidden:
+        names = [IN_KINKS] * len(columns)
+    else:
+        names = archetypes(*numbers) if known else [""] * len(columns)
     return {
         exact.feature_names[column]: FeatureProfile(i, v, n, x, name)
         for column, (i, v, n, x), name in zip(columns, numbers.T.tolist(), names, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from keras_curvature.measurement.change import Change
-from keras_curvature.report.features import ARCHETYPES, FeatureProfile, by_impact
+from keras_curvature.report.features import MEANINGS, FeatureProfile, by_impact
 from keras_curvature.report.metrics import (
     CHANGE,
     FEATURE,
@@ -73,7 +73,7 @@ def profiles_of(profiles: Mapping[str, FeatureProfile]) -> list[str]:
         for row in (COLUMNS, *rows)
     ]
     told = dict.fromkeys(one.archetype for _, one in by_impact(profiles, MOST_FEATURES))
-    return [*lines, *(f"{name}: {ARCHETYPES[name]}" for name in told if name)]
+    return [*lines, *(f"{name}: {MEANINGS[name]}" for name in told if name)]
 
 
 def changes_of(changes: Mapping[str, Change]) -> list[str]:

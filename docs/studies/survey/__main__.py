@@ -1,0 +1,75 @@
+"""Asks every backend for second derivatives of everything in Keras, and writes the page about it.
+
+    python docs/studies/survey                  # all: docs/second-derivatives.md and .csv
+    python docs/studies/survey --backends torch --only layers/Dense points    # prints them
+
+Two backends at once, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from answers import Answer, joined, versions
+from page import written_page
+
+HERE = Path(__file__).resolve().parent
+PAGE, DATA = (HERE.parents[1] / f"second-derivatives.{suffix}" for suffix in ("md", "csv"))
+BACKENDS = ("jax", "tensorflow", "torch")
+"""In the order in which they begin: the longest first."""
+
+QUIET = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "OMP_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",  # thousands of programs, each run once
+}
+
+
+def surveyed(backend: str, only: list[str], folder: Path) -> list[Answer]:
+    """All answers of one backend, from a process of its own."""
+    path = folder / f"{backend}.jsonl"
+    path.touch()
+    command = [sys.executable, str(HERE / "worker.py"), str(path), *only]
+    environment = {**os.environ, **QUIET, "KERAS_BACKEND": backend}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if run.returncode:
+        last = [*run.stdout.split(), "(nothing)"][-1 if run.stdout else 0]
+        raise SystemExit(f"{backend} ended at {last}:\n{run.stderr[-2000:]}")
+    return [Answer(backend, **json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def main() -> None:
+    """Surveys, and writes or prints."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    parser.add_argument("--only", nargs="+", default=[], help="ids, or how they start")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        parts = pool.map(
+            lambda backend: surveyed(backend, arguments.only, Path(folder)), arguments.backends
+        )
+        answers = [answer for part in parts for answer in part]
+    rows = joined(answers)
+    if arguments.only or len(arguments.backends) < len(BACKENDS):
+        for row in rows:
+            print(" | ".join(row.cells()))
+        return
+    lines = ["# " + ", ".join(f"{name} {number}" for name, number in versions().items())]
+    lines += [",".join(row.FIELDS) for row in rows[:1]]
+    lines += [row.as_csv() for row in rows]
+    DATA.write_text("\n".join(lines) + "\n")
+    PAGE.write_text(written_page(answers, rows, versions()))
+
+
+if __name__ == "__main__":
+    main()

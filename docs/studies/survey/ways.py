@@ -1,0 +1,79 @@
+"""The ways of a backend that are surveyed, under the names by which `kc.verify` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import keras
+import numpy as np
+
+SURVEYED = {
+    "tensorflow": (
+        "tape in tape",
+        "tape in tape in tf.function",
+        "tape in tape under XLA",
+        "tensorflow forward over reverse",
+        "tensorflow forward over forward",
+        "tape in tape with batch_jacobian",
+    ),
+    "jax": (
+        "jax.hessian",
+        "jax forward over reverse",
+        "jax reverse over reverse",
+        "jax forward over forward",
+        "jax.experimental.jet",
+    ),
+    "torch": (
+        "torch.func.hessian",
+        "torch double backward",
+        "torch forward over reverse",
+        "torch reverse over reverse",
+        "torch forward over forward",
+    ),
+}
+"""Of each order of modes one, and what compiles or vectorises it."""
+
+Asked = Callable[[Callable[[Any], Any], np.ndarray, np.ndarray], np.ndarray]
+
+
+def ways() -> Mapping[str, Asked]:
+    """From `f`, points and directions `(n, d)` to second derivatives `(n,)`."""
+    backend = keras.config.backend()
+    known = import_module(f"keras_curvature.engines.{backend}.ways").WAYS
+    return {way.name: _of(way.along) for way in known if way.name in SURVEYED[backend]}
+
+
+def _of(along: Asked) -> Asked:
+    return lambda f, z, v: along(compiled(f), z, v)
+
+
+def compiled(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """On JAX under `jax.jit`, as models are: else each operation is a program of its own."""
+    if keras.config.backend() != "jax":
+        return f
+    import jax
+
+    return jax.jit(f)
+
+
+def gradient(f: Callable[[Any], Any], z: np.ndarray) -> np.ndarray:
+    """The backend's first derivatives of `f`, `(n, d)`."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(z)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = f(x)
+        return np.asarray(tape.gradient(y, x, unconnected_gradients="zero"))
+    if keras.config.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda x: f(x).sum())(jax.numpy.asarray(z)))
+    import torch
+
+    x = torch.from_numpy(z).requires_grad_()
+    (found,) = torch.autograd.grad(f(x).sum(), x, allow_unused=True, materialize_grads=True)
+    return found.numpy()

@@ -1,0 +1,198 @@
+"""Surveys one backend, of KERAS_BACKEND, and writes a line of JSON for each answer.
+
+KERAS_BACKEND=jax python docs/studies/survey/worker.py answers.jsonl [ID ...]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests" / "support"))
+warnings.filterwarnings("ignore")
+
+import keras
+import numpy as np
+from answers import FIRST, KERAS, OURS, VALUES
+from judging import ROUGH, Truth, Verdict, by_differences, judged, raised
+from keras.src.backend.common import dtypes
+from points import special_points
+from subjects import Subject, Surveyed, subjects
+from ways import Asked, compiled, gradient, ways
+
+import keras_curvature as kc
+from cases import forget_models
+
+OURS_FIRST = f"{OURS}, {FIRST}"
+DTYPES = ("float64", "float32")
+SEED = 11
+_NARROWED = dict(dtypes.BIT64_TO_BIT32_DTYPE)
+
+
+def _float64_is_float64(yes: bool) -> None:
+    """Keras's type promotion gives float32 for float64 on JAX and PyTorch; undone for the truth."""
+    dtypes.BIT64_TO_BIT32_DTYPE.clear()
+    if not yes:
+        dtypes.BIT64_TO_BIT32_DTYPE.update(_NARROWED)
+
+
+def _ours(f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray) -> np.ndarray:
+    found = kc.directional_curvature(f, z, v, dtype=z.dtype.name)
+    return keras.ops.convert_to_numpy(found)
+
+
+def _values_of(f: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """Its values, asked for again and again: traced anew, as types are promoted now."""
+    function = compiled(lambda z: f(z))  # noqa: PLW0108, another function for `jax.jit`
+
+    def values(z: np.ndarray) -> np.ndarray:
+        found = function(keras.ops.convert_to_tensor(z))
+        return keras.ops.convert_to_numpy(found).astype("float64")
+
+    return values
+
+
+def answers(
+    asked: Mapping[str, Asked],
+    f: Callable[[Any], Any],
+    z: np.ndarray,
+    v: np.ndarray,
+    truth: Truth,
+) -> Iterator[tuple[str, list[Verdict]]]:
+    """Each way, and its verdicts for the examples."""
+    for way, ask in asked.items():
+        yield way, _of_one(ask, f, z, v, truth)
+
+
+def _of_one(
+    ask: Asked, f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray, truth: Truth
+) -> list[Verdict]:
+    try:
+        return judged(ask(f, z, v), truth, z.dtype.name)
+    except Exception as error:  # whatever a user would see
+        return [raised(error)]
+
+
+def survey_of(subject: Subject) -> Iterator[dict[str, Any]]:
+    """At generic points: the worst example counts."""
+    _float64_is_float64(True)
+    keras.config.set_floatx("float64")
+    try:
+        wide = subject.build("float64")
+        v = np.random.default_rng(SEED).normal(size=wide.z.shape)
+        v = (v / np.linalg.norm(v, axis=1, keepdims=True)).astype("float32").astype("float64")
+        truth = _truth(wide, v)
+    except Exception as error:  # Keras does not have it on this backend
+        yield {"case": subject.id, "dtype": "float64", "way": KERAS, **vars(raised(error))}
+        return
+    yield _digits(subject.id, wide)
+    for dtype in DTYPES:
+        keras.config.set_floatx(dtype)
+        try:
+            one = wide if dtype == "float64" else subject.build(dtype)
+        except Exception as error:
+            yield {"case": subject.id, "dtype": dtype, "way": KERAS, **vars(raised(error))}
+            continue
+        asked = {**ways(), OURS: _ours}
+        for way, verdicts in answers(asked, one.function, one.z, v.astype(dtype), truth):
+            order = ("raises", "wrong", "lost", "unknown", "right")
+            worst = min(verdicts, key=lambda verdict: order.index(verdict.kind))
+            yield {"case": subject.id, "dtype": dtype, "way": way, **vars(worst)}
+    forget_models()
+
+
+def _truth(surveyed: Surveyed, v: np.ndarray) -> Truth:
+    values = _values_of(surveyed.function)
+    found = by_differences(values, surveyed.z, v, surveyed.step, surveyed.order)
+    if surveyed.rounded:
+        found = replace(found, doubt=np.maximum(found.doubt, ROUGH / 10 * found.size))
+    if surveyed.exact is None:
+        return found
+    exact = surveyed.exact(v)
+    return Truth(exact, np.maximum(np.abs(exact), 1e-3), 0 * exact)
+
+
+def _digits(id: str, wide: Surveyed) -> dict[str, Any]:
+    """What Keras gives for float64 as it is: float64, or float32 under its name."""
+    true = _values_of(wide.function)(wide.z)
+    _float64_is_float64(False)
+    try:
+        error = np.max(np.abs(_values_of(wide.function)(wide.z) - true) / (np.abs(true) + 1e-30))
+    finally:
+        _float64_is_float64(True)
+    kind, words = ("right", "") if error < 1e-12 else ("wrong", f"values off by {error:.0e}")
+    return {"case": id, "dtype": "float64", "way": VALUES, "kind": kind, "words": words}
+
+
+def survey_at_points() -> Iterator[dict[str, Any]]:
+    """At special points, each a row of its own; first derivatives too."""
+    for one in special_points():
+        for dtype in DTYPES:
+            keras.config.set_floatx(dtype)
+            z, v = one.z.astype(dtype), one.v.astype(dtype)
+            for order, asked in ((1, first_derivatives()), (2, {**ways(), OURS: _ours})):
+                true = one.first if order == 1 else one.second
+                truth = Truth(true, np.abs(true), 0 * true)
+                for way, verdicts in answers(asked, one.function, z, v, truth):
+                    places = one.z if len(verdicts) == len(z) else [None]
+                    for place, verdict in zip(places, verdicts, strict=True):
+                        at = "" if place is None else f" at {', '.join(f'{p:g}' for p in place)}"
+                        case = f"points/{one.id}{at}"
+                        yield {"case": case, "dtype": dtype, "way": way, **vars(verdict)}
+
+
+def first_derivatives() -> dict[str, Asked]:
+    """The backend's own and ours, `g v`."""
+
+    def own(f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.sum(gradient(f, z) * v, axis=1)
+
+    def ours(f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray) -> np.ndarray:
+        jacobian = kc.jacobian(f, z, dtype=z.dtype.name)
+        return np.sum(keras.ops.convert_to_numpy(jacobian) * v, axis=1)
+
+    return {FIRST: own, OURS_FIRST: ours}
+
+
+def _set_up() -> None:
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")  # each way is traced once, and it warns of many traces
+
+
+def main() -> None:
+    """Surveys what was named, or all."""
+    path, *asked = sys.argv[1:]
+    _set_up()
+    with Path(path).open("a") as file:
+        done = {json.loads(line)["case"] for line in Path(path).read_text().splitlines()}
+
+        def write(rows: Iterator[dict[str, Any]]) -> None:
+            for row in rows:
+                file.write(json.dumps(row) + "\n")
+            file.flush()
+
+        for subject in subjects():
+            if subject.id in done or (asked and not subject.id.startswith(tuple(asked))):
+                continue
+            print(subject.id, flush=True)
+            write(survey_of(subject))
+        if not asked or "points" in asked:
+            write(survey_at_points())
+
+
+if __name__ == "__main__":
+    main()
