@@ -67,7 +67,7 @@ def test_what_fits_into_memory_is_one_call(monkeypatch):
     measurer().measure(sliced=True)
     assert not calls
     measurer(batch_size=7).measure(sliced=True)
-    assert len(calls) == 5  # points, lines, distances, scale, slices
+    assert len(calls) == 6  # points, lines, distances, scale, slices, digits
 
 
 def test_tasks_go_together_as_far_as_the_memory_goes():

@@ -49,7 +49,8 @@ class Second:
     def rounding(self) -> Array:
         """What rounding has made of each, `(n, m)`."""
         if self.precise.shape[2] == 1:
-            return np.abs(self.own - self.precise[..., 0])
+            with np.errstate(invalid="ignore"):  # infinite less infinite: not finite, left out
+                return np.abs(self.own - self.precise[..., 0])
         spread = rounding_noise.noise(np.moveaxis(self.precise, 2, 1))
         return np.broadcast_to(spread, self.own.shape)
 
