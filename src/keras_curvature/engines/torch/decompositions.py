@@ -26,7 +26,6 @@ FUSED = (
     aten.glu,
     aten.hardsigmoid,
     aten.hardswish,
-    aten.log_sigmoid_forward,
     aten.mse_loss,
     aten.mv,
     aten.native_batch_norm,
@@ -112,6 +111,12 @@ def _group_norm(
 
 def _celu(x: Any, alpha: Any = 1.0) -> Any:
     return aten.elu.default(x, alpha, 1, 1 / alpha)
+
+
+def _log_sigmoid(x: Any) -> tuple[Any, Any]:
+    """With the number first in `minimum`: so 0 is one tie for it and for the magnitude."""
+    below = torch.exp(-torch.abs(x))
+    return torch.minimum(x, torch.zeros_like(x)) - torch.log1p(below), below
 
 
 def _logit(x: Any, eps: Any = None) -> Any:
@@ -222,6 +227,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     aten.lerp.Tensor: lambda a, b, weight: a + weight * (b - a),
     aten._linalg_det.default: _determinant,
     aten.linalg_cross.default: lambda a, b, *, dim=-1: _cross(a, b, dim),
+    aten.log_sigmoid_forward.default: _log_sigmoid,
     aten.logcumsumexp.default: _logcumsumexp,
     aten.logit.default: _logit,
     aten.logsumexp.default: logsumexp,

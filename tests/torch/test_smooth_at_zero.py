@@ -1,0 +1,53 @@
+"""PyTorch's functions that are smooth at 0 and computed in branches that meet there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812, as everybody calls it
+
+import keras_curvature as kc
+from keras_curvature.engines.torch.conversion import to_numpy
+
+
+def quarter(x):
+    return torch.full_like(x, 0.25)
+
+
+AT_ZERO = {
+    "log sigmoid": (F.logsigmoid, 1 / 2, -1 / 4),
+    "cross entropy of a logit": (
+        lambda x: F.binary_cross_entropy_with_logits(x, quarter(x), reduction="none"),
+        1 / 4,
+        1 / 4,
+    ),
+    "the same, weighted": (
+        lambda x: F.binary_cross_entropy_with_logits(
+            x, quarter(x), reduction="none", pos_weight=torch.tensor(2.0, dtype=x.dtype)
+        ),
+        1 / 8,
+        5 / 16,
+    ),
+    "soft margin": (
+        lambda x: F.soft_margin_loss(x, -torch.ones_like(x), reduction="none"),
+        1 / 2,
+        1 / 4,
+    ),
+    "softplus": (F.softplus, 1 / 2, 1 / 4),
+    "logaddexp": (lambda x: torch.logaddexp(torch.zeros_like(x), x), 1 / 2, 1 / 4),
+    "hypot": (lambda x: torch.hypot(torch.ones_like(x), x), 0, 1),
+}
+"""Function, slope and second derivative at 0, in closed form."""
+
+
+@pytest.mark.parametrize("engine", ["taylor", "nested"])
+@pytest.mark.parametrize("name", AT_ZERO)
+def test_both_derivatives_are_right(name, engine):
+    function, slope, bend = AT_ZERO[name]
+    asked = {"slope": (0,), "bend": (0, 0)}
+    found = kc.derivatives(function, np.zeros((1, 1)), asked, engine=engine, dtype="float64")
+    jacobian = kc.jacobian(function, np.zeros((1, 1)), engine=engine, dtype="float64")
+    np.testing.assert_allclose(to_numpy(jacobian).item(), slope, atol=1e-15)
+    np.testing.assert_allclose(to_numpy(found["slope"]).item(), slope, atol=1e-15)
+    np.testing.assert_allclose(to_numpy(found["bend"]).item(), bend, rtol=1e-14)
