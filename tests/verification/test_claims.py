@@ -452,3 +452,34 @@ def test_the_output_is_chosen_as_elsewhere():
     claims = {"hessian": hessian_of_field(X)[:, 1:2]}
     assert kc.verify(field, X, output=1, claims=claims).ok
     assert "jax" in sys.modules or BACKEND != "jax"
+
+
+def potential(x):
+    """A point mass far away, in metres: over the spread of near examples it is a straight line."""
+    return -3.986e14 / np.linalg.norm(x, axis=1)
+
+
+def forces(x):
+    r = np.linalg.norm(x, axis=1)[:, None, None]
+    return 3.986e14 * (np.eye(3) / r**3 - 3 * x[:, :, None] * x[:, None, :] / r**5)
+
+
+@pytest.mark.parametrize("factor", [1, 1.1, -1])
+@pytest.mark.parametrize("spread", [0, 1, 1e6])
+def test_what_is_too_small_to_be_seen_is_not_called_right(spread, factor):
+    x = np.array([5e6, 4e6, 2e6]) + spread * np.random.default_rng(0).normal(size=(20, 3))
+    found = kc.verify(potential, x, claims={"hessian": factor * forces(x)})
+    (check,) = found.checks
+    assert check.judged == (20 if spread == 1e6 else 0)
+    assert found.ok == (spread == 1e6 and factor == 1)
+    assert any("too small to be judged" in line for line in found.left_out) == (spread < 1e6)
+
+
+@pytest.mark.parametrize("side", [-1.0, 0.0, 1.0])
+def test_where_the_second_derivative_jumps_nobody_is_blamed(side):
+    x = np.linspace(-1, 1, 21)[:, None]
+    bend = lambda x: 2.0 * (x[:, 0] + 1e-9 * side > 0)  # noqa: E731
+    found = kc.verify(lambda x: np.maximum(x[:, 0], 0) ** 2, x, claims={"laplacian": bend})
+    (check,) = found.checks
+    assert found.ok
+    assert (check.judged, check.at_kinks) == (20, 1)

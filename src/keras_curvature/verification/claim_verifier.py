@@ -185,6 +185,13 @@ def _verified(s: Sample, asked: list[Claim]) -> Verification:
             claim.name, claim.label, lambda *at, form=found.form: origins.place(s, form, *at)
         )
         checks.append(check)
+        if found.faint.any() and not check.wrong:
+            left_out.append(
+                f"The {claim.name} by {claim.label} is too small to be judged"
+                f"{'' if found.faint.all() else ' of some outputs'}: over the spread of these "
+                "examples it changes the slope so little that an error of its own size would not "
+                "show. Give examples further apart."
+            )
         if check.wrong:
             wrong.append(found)
     return Verification(

@@ -92,6 +92,11 @@ def derivative(values: Array, noise: Array, k: int) -> Estimate:
         # A kink right in the middle is even: the mean of both slopes looks like a derivative at
         # every step. It shows in the next differences, which double when the step is halved.
         change += _per_step(1)[:-1] * _change(_differences(values, k + 1, PAIRS))
+    if k == 2:
+        # So it is with a jump of the second derivative, which is odd: ELU, relu(x) squared.
+        third = _per_step(1)[:-1] * _change(_differences(values, 3, PAIRS))
+        noisy = 2 * np.abs(weights(3, PAIRS)).sum() * noise * _per_step(1)[:-1] / _per_step(3)[1:]
+        change += np.maximum(third - 2 * noisy, 0.0)
     return _best(found, change, rounding)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_curvature.engines import quantities
 from keras_curvature.report.text import listed, plain
@@ -25,6 +26,9 @@ ALL_ENTRIES, SOME_ENTRIES = 32, 1024
 
 VISIBLE = 1e-3
 """Error from which a layer is to blame."""
+
+TOLD = 0.1
+"""Error of a claim, relative to itself, that is to show wherever it is called right."""
 
 ALIKE = 0.01
 """How far factors at different places may differ and be called one."""
@@ -51,7 +55,23 @@ class Judged:
     @property
     def comparison(self) -> Comparison:
         """The numbers against each other."""
-        return compare(self.value, self.truth, self.tolerance)
+        found = compare(self.value, self.truth, self.tolerance)
+        faint = self.faint.reshape(1, -1, *[1] * (self.value.ndim - 2))
+        return replace(found, can_tell=found.can_tell & (~faint | found.wrong))
+
+    @property
+    def faint(self) -> NDArray[np.bool_]:
+        """Of which outputs the claim is so small that an error of its own size would not show.
+
+        What errors count against is the slope then, or the noise. Nothing is no claim of a size.
+        """
+        found = compare(self.value, self.truth, self.tolerance)
+        size = self.truth.size.reshape(1, -1, *[1] * (self.value.ndim - 2))
+        over = tuple(i for i in range(self.value.ndim) if i != 1)
+        share = np.where(found.can_tell, np.abs(self.value), 0.0).max(axis=over, keepdims=True)
+        allowed = np.where(found.can_tell, found.allowed, 0.0).max(axis=over, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            return ((share > 0) & (TOLD * share < allowed * size)).ravel()
 
 
 def place(s: Sample, form: Form | None, example: int, output: int, axis: int = 0) -> str:
