@@ -130,3 +130,10 @@ def test_what_float64_can_differentiate_is_no_alarm():
     model = pushed("softplus", 2, 22)
     assert kc.diagnose(model, X).kinds == ("saturated units",)
     assert kc.diagnose(model, np.float64(X), dtype="float64").healthy
+
+
+def test_what_16_bits_round_is_no_fault_of_a_way():
+    keras.utils.set_random_seed(0)
+    hidden = [layers.Dense(16, "tanh", dtype="mixed_bfloat16")]
+    report = kc.diagnose(stack(*hidden), X, compare_ways=True)
+    assert not [f for f in report.findings if f.kind == "own ways" and " off by " in f.found]

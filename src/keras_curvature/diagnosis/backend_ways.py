@@ -10,7 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_curvature.diagnosis.backend_gradients import EXAMPLES, WRONG, reason_of, truth_at
+from keras_curvature.diagnosis.backend_gradients import (
+    EXAMPLES,
+    WRONG,
+    WRONG_IN_HALF,
+    reason_of,
+    truth_at,
+)
 from keras_curvature.diagnosis.results import Finding
 from keras_curvature.diagnosis.subject import Sample, Subject
 from keras_curvature.engines.api import selector, xp
@@ -45,6 +51,7 @@ def own_ways(s: Subject, taken: Sample) -> tuple[list[Finding], str]:
     failing: dict[str, list[str]] = {}
     wrong, right = list[str](), list[str]()
     worst = 0.0
+    limit = WRONG_IN_HALF if own_one.half_of(s.bound.f) else WRONG
     for way in ways:
         try:
             with as_the_user_computes(), warnings.catch_warnings():
@@ -55,7 +62,7 @@ def own_ways(s: Subject, taken: Sample) -> tuple[list[Finding], str]:
             continue
         with np.errstate(invalid="ignore"):
             off = np.maximum(np.abs(answer * length**2 - true) - allowed, 0).max() / (size or 1.0)
-        if off < WRONG:
+        if off < limit:
             right.append(way.name)
         else:  # NaN too
             said = f"by {off:.1%} of the true one" if np.isfinite(off) else "altogether: NaN"
