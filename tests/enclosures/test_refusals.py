@@ -1,0 +1,51 @@
+"""What once was proved though it is false: it is bounded as it should be, or refused in words."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_curvature as kc
+
+
+def step(x):
+    return ops.cast(x > 0, x.dtype)
+
+
+REFUSED = {
+    "a condition as a number": (lambda x: x - 5 * step(x), "makes a number of a condition"),
+    "a number of conditions": (
+        lambda x: x + ops.sum(step(x), -1, keepdims=True), "makes a number of a condition"
+    ),
+    "whole numbers": (
+        lambda x: x - 5 * ops.cast(ops.cast(x, "int32"), x.dtype), "whole number"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    f, words = REFUSED[name]
+    with pytest.raises(ValueError, match=f"cannot be enclosed.*{words}"):
+        kc.enclose(f, [[-1.0]], [[1.0]])
+
+
+BOUNDED = {
+    "branches that a where takes elsewhere": (
+        lambda x: ops.where(x < 0, x * x, x * 0.5), 2.0, 3.0, [(1.0, 1.5), (0.5, 0.5)],
+    ),
+    "a condition that is moved": (
+        lambda x: ops.where(ops.transpose(x[:, None] < 0, (0, 2, 1))[:, 0], x, 2 * x),
+        2.0, 3.0, [(4.0, 6.0), (2.0, 2.0)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_bounded(name):
+    f, low, high, expected = BOUNDED[name]
+    given = {"value": "value", "slope": (0,), "bend": (0, 0)}
+    names = dict(list(given.items())[: len(expected)])
+    # The first box is the example that the model is read on.
+    found = kc.enclose(f, [[-1.1], [low]], [[-1.0], [high]], names)
+    for (lower, upper), ends in zip(found.values(), expected, strict=True):
+        np.testing.assert_allclose([lower[1].item(), upper[1].item()], ends, rtol=1e-9)
