@@ -37,6 +37,22 @@ BOUNDED = {
         lambda x: ops.where(ops.transpose(x[:, None] < 0, (0, 2, 1))[:, 0], x, 2 * x),
         2.0, 3.0, [(4.0, 6.0), (2.0, 2.0)],
     ),
+    # The slope of the second piece is less by 5e-4, which is little next to 1e9.
+    "a kink far out": (
+        lambda x: ops.minimum(x, 1e9 + 0.9995 * (x - 1e9)), 9e8, 2e9,
+        [(9e8, 1.9995e9), (0.9995, 1), (-np.inf, 0)],
+    ),
+    "a small jump": (
+        lambda x: 1e15 * ops.where(x < 1, x, x - 1e-13), 0.0, 1.0,
+        [(0, 1e15), (-np.inf, 1e15), (-np.inf, np.inf)],
+    ),
+    "pieces that meet": (
+        lambda x: ops.where(ops.abs(x) < 1, 0.5 * x * x, ops.abs(x) - 0.5), -2.0, 3.0,
+        [(0, 2.5), (-1, 1), (0, 1)],
+    ),
+    "products of two pieces": (
+        lambda x: ops.relu(ops.clip(x, -0.4, 0.6)) * ops.clip(x, -0.4, 0.6), -1.0, 1.0, [(0, 0.36)],
+    ),
 }  # fmt: skip
 
 
@@ -48,4 +64,4 @@ def test_bounded(name):
     # The first box is the example that the model is read on.
     found = kc.enclose(f, [[-1.1], [low]], [[-1.0], [high]], names)
     for (lower, upper), ends in zip(found.values(), expected, strict=True):
-        np.testing.assert_allclose([lower[1].item(), upper[1].item()], ends, rtol=1e-9)
+        np.testing.assert_allclose([lower[1].item(), upper[1].item()], ends, rtol=1e-6, atol=1e-6)
