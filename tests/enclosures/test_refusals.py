@@ -65,3 +65,25 @@ def test_bounded(name):
     found = kc.enclose(f, [[-1.1], [low]], [[-1.0], [high]], names)
     for (lower, upper), ends in zip(found.values(), expected, strict=True):
         np.testing.assert_allclose([lower[1].item(), upper[1].item()], ends, rtol=1e-6, atol=1e-6)
+
+
+OVERFLOW = {
+    "an exponential that underflows": (
+        lambda x: ops.log(ops.sigmoid(x)), -1000.0, -750.0, {"a": (0,)}, 1.0
+    ),
+    "one that overflows": (
+        lambda x: ops.log(1 + ops.exp(x)) - 0.4 * x * x, 360.0, 700.0, {"a": (0, 0)}, -0.8
+    ),
+    "a product of both": (lambda x: ops.exp(x) * ops.exp(-x), 800.0, 801.0, "value", 1.0),
+    "a softmax": (
+        lambda x: ops.log_softmax(x * np.array([[1.0, 0.5]], "float32"))[:, :1], -2000.0, -1500.0,
+        "value", -1000.0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERFLOW)
+def test_what_float64_cannot_hold_is_within(name):
+    f, low, high, names, true = OVERFLOW[name]
+    (lower, upper), *_ = kc.enclose(f, [[low]], [[high]], names).values()
+    assert lower.item() <= true <= upper.item()

@@ -19,7 +19,7 @@ import numpy as np
 from keras_curvature.enclosures import interval, jet
 from keras_curvature.enclosures.binary import BINARY
 from keras_curvature.enclosures.exact_slopes import exact
-from keras_curvature.enclosures.interval import Interval, both, point, subtract, whole
+from keras_curvature.enclosures.interval import SMALL, Interval, both, point, subtract, whole
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.pieces import Line, Piece, apart, line_of
 from keras_curvature.enclosures.scalar_trees import Tree, known
@@ -30,6 +30,9 @@ ALONE = Pairs(np.array([0]), np.array([0]))
 
 REACH = 16.0
 """Cells go from minus this number to it: beyond it activations are flat or straight."""
+
+FAR = 2.0**800
+"""No kinks are looked for further out, and none nearer to 0 than its inverse other than at 0."""
 
 SLACK = 2.0**-50
 """Share of a place by which its rounded number may be off, and more."""
@@ -135,7 +138,10 @@ class Composite:
 
     @functools.cached_property
     def _exact_pieces(self) -> list[Piece]:
-        return apart(self.tree)
+        found = apart(self.tree)
+        if any(abs(at) > FAR or 0 < abs(at) < 1 / FAR for at, _, _ in found[1:]):
+            raise NotImplementedError("has a kink too far out, or too near to 0")
+        return found
 
     @functools.cached_property
     def _kinks(self) -> list[Kink]:
@@ -241,8 +247,11 @@ def _straight(line: Line, flat: Interval) -> list[Interval]:
     """The ranges of a straight line, whose two numbers are rounded."""
 
     def about(number: Fraction) -> Interval:
+        if abs(number) >= FAR:
+            ends = (FAR, np.inf) if number > 0 else (-np.inf, -FAR)
+            return Interval(*(np.full(flat.shape, end) for end in ends))
         near = float(number)
-        room = 0.0 if near == number else abs(near) * 2.0**-50
+        room = 0.0 if near == number else abs(near) * 2.0**-50 + SMALL
         return Interval(np.full(flat.shape, near - room), np.full(flat.shape, near + room))
 
     offset, slope = map(about, line)

@@ -105,6 +105,7 @@ def built(name: str, arguments: Sequence[Any], function: HasRange | None = None)
             and isinstance(inner, Tree)
             and inner.name == "mul"
             and isinstance(inner.arguments[0], float)
+            and 1e-280 < abs(factor * inner.arguments[0]) < 1e280
         ):
             return built("mul", (factor * inner.arguments[0], inner.arguments[1]))
     return Tree(name, tuple(arguments), function)
