@@ -87,3 +87,38 @@ def test_what_float64_cannot_hold_is_within(name):
     f, low, high, names, true = OVERFLOW[name]
     (lower, upper), *_ = kc.enclose(f, [[low]], [[high]], names).values()
     assert lower.item() <= true <= upper.item()
+
+
+def test_a_mean_that_is_smaller_than_what_it_is_added_to():
+    f = lambda x: ops.mean(ops.square(x), -1, keepdims=True) + x  # noqa: E731
+    lower, upper = kc.enclose(f, [[0.0, 0, 0]], [[1.0, 1, 1]], "hessian")["hessian"]
+    true = np.broadcast_to(np.eye(3) * 2 / 3, (1, 3, 3, 3))
+    np.testing.assert_allclose(lower, true, atol=1e-9)
+    np.testing.assert_allclose(upper, true, atol=1e-9)
+
+
+def test_what_has_no_bound_at_all():
+    def f(x):
+        z = ops.std(x, -1, keepdims=True) + x
+        return ops.where(z > 0.1, z * z, -z)
+
+    lower, upper = kc.enclose(f, [[0.0, 1.0]], [[4.0, 3.0]], "hessian")["hessian"]
+    assert np.isneginf(lower).all()
+    assert np.isposinf(upper).all()
+
+
+def test_what_is_no_direction_and_no_claim():
+    with pytest.raises(ValueError, match=r"`v` must hold finite numbers.*nan"):
+        kc.enclose(
+            lambda x: x * x, [[0.0, 1.0]], [[1.0, 2.0]], "directional_curvature", v=[np.nan, 1]
+        )
+    with pytest.raises(ValueError, match=r"Received: \(\) for 0"):
+        kc.prove(lambda x: x * x, [0.0], [1.0], {0: ()})
+
+
+def test_bounds_are_printed_in_full():
+    said = str(kc.prove(lambda x: x * x, [0.0], [1.0], {0: 1.9999999}))
+    assert "at most 1.9999999" in " ".join(said.split())
+    assert "at most 2.0000003" in str(kc.prove(lambda x: x * x, [0.0], [1.0], {0: 2.0000003}))
+    said = str(kc.prove(lambda x: 1.00000004 * x * x, [0.0], [1.0], {0: 2.0}))
+    assert "is 2.0" in " ".join(said.split())

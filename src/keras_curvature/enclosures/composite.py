@@ -112,7 +112,8 @@ class Composite:
 
     def ranges(self, x: Interval, highest: int) -> list[Interval]:
         """The ranges of f, f', … up to an order over intervals."""
-        flat = x.map(np.ravel)
+        ends = zip((x.lower, x.upper), (-np.inf, np.inf), strict=True)
+        flat = Interval(*(np.where(np.isnan(end), far, end).ravel() for end, far in ends))
         found = self._direct(flat)
         step = 2 * REACH / 2**LEVELS
         inside = (flat.lower > -REACH) & (flat.upper < REACH)

@@ -118,7 +118,9 @@ class Function:
         else:
             ends = [self._told(y, at, order) for y, at in ((one, x.lower), (other, x.upper))]
             lower, upper = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
-        unknown = np.isnan(lower)  # of an end at infinity, such as 0 times it
+        unknown = (
+            np.isnan(lower) | np.isnan(x.lower) | np.isnan(x.upper)
+        )  # of an end at infinity, such as 0 times it
         unknown |= (x.lower <= self.domain[0]) & (self.domain[0] > -np.inf)
         unknown |= (x.upper >= self.domain[1]) & (self.domain[1] < np.inf)
         for pole in self.poles:
