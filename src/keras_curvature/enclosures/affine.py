@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_curvature.enclosures.functions import HasRange
-from keras_curvature.enclosures.interval import Interval, point
+from keras_curvature.enclosures.interval import SMALL, Interval, point
 from keras_curvature.typing import Array
 
 SLACK = 2.0**-48
@@ -109,6 +109,7 @@ class Affine:
         return self._like(self.center * self.center + half, slopes, error)
 
     def _like(self, center: Array, slopes: Array, error: Array) -> Affine:
+        error = error + SMALL  # for what underflows
         bad = ~np.isfinite(error)
         if bad.any():
             error = np.where(bad, np.inf, error)
@@ -159,7 +160,7 @@ def of_box(lower: Array, upper: Array, slopes: Array, radius: Array) -> Affine:
         radius: of all inputs, `(boxes, inputs)`.
     """
     center = lower / 2 + upper / 2
-    error = SLACK * (np.abs(lower) + np.abs(upper))
+    error = SLACK * (np.abs(lower) + np.abs(upper)) + SMALL
     return Affine(center, slopes, error, radius)
 
 

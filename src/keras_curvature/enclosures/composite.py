@@ -11,15 +11,17 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from keras_curvature.enclosures import interval, jet
 from keras_curvature.enclosures.binary import BINARY
-from keras_curvature.enclosures.interval import Interval, both, point, subtract, whole
+from keras_curvature.enclosures.exact_slopes import exact
+from keras_curvature.enclosures.interval import SMALL, Interval, both, point, subtract, whole
 from keras_curvature.enclosures.jet import JetBounds, Pairs
-from keras_curvature.enclosures.pieces import apart, line_of
+from keras_curvature.enclosures.pieces import Line, Piece, apart, line_of
 from keras_curvature.enclosures.scalar_trees import Tree, known
 from keras_curvature.enclosures.selection import compared, selected
 from keras_curvature.typing import Array
@@ -28,6 +30,12 @@ ALONE = Pairs(np.array([0]), np.array([0]))
 
 REACH = 16.0
 """Cells go from minus this number to it: beyond it activations are flat or straight."""
+
+FAR = 2.0**800
+"""No kinks are looked for further out, and none nearer to 0 than its inverse other than at 0."""
+
+SLACK = 2.0**-50
+"""Share of a place by which its rounded number may be off, and more."""
 
 LEVELS = 13
 """There are 2 to the power of this many cells."""
@@ -61,32 +69,51 @@ def evaluated(tree: Any, x: JetBounds, pairs: Pairs, ndim: int) -> JetBounds:
     return of(tree)
 
 
+Signs = tuple[int, ...]
+
+
+def _signs(lower: Any, upper: Any) -> Signs:
+    """Those of what is between two numbers; both, if either is none."""
+    return (*(() if lower >= 0 else (-1,)), *(() if upper <= 0 else (1,)))
+
+
+def _chooses(tree: Any) -> bool:
+    """Whether a formula may jump, as none does that only has functions and larger numbers in it."""
+    if not isinstance(tree, Tree):
+        return False
+    return tree.name in ("select", *COMPARED) or any(map(_chooses, tree.arguments))
+
+
+COMPARED = ("eq", "ge", "gt", "le", "lt", "ne")
+
+
 @dataclass(frozen=True, eq=False)
 class Kink:
     """Where two pieces meet.
 
     Attributes:
         at: the place.
-        jumps: the sign of the jump of f, and of that of f'; 0 for none.
+        jumps: the signs that the jump of f, and that of f', may have; none where there is none.
     """
 
     at: float
-    jumps: tuple[int, int]
+    jumps: tuple[Signs, Signs]
 
 
 @dataclass(frozen=True, eq=False)
 class Composite:
     """A formula of one number.
 
-    Pieces that meet within 1e-12, in value or in slope, are taken to meet: that is as much as
-    rounding says.
+    Pieces are taken to meet, in value or in slope, where fractions say so. Where only rounded
+    numbers are to be had, a jump that may be 0 counts as one both upwards and downwards.
     """
 
     tree: Tree
 
     def ranges(self, x: Interval, highest: int) -> list[Interval]:
         """The ranges of f, f', … up to an order over intervals."""
-        flat = x.map(np.ravel)
+        ends = zip((x.lower, x.upper), (-np.inf, np.inf), strict=True)
+        flat = Interval(*(np.where(np.isnan(end), far, end).ravel() for end, far in ends))
         found = self._direct(flat)
         step = 2 * REACH / 2**LEVELS
         inside = (flat.lower > -REACH) & (flat.upper < REACH)
@@ -108,23 +135,34 @@ class Composite:
 
     @functools.cached_property
     def _pieces(self) -> list[tuple[float, float, Any]]:
-        return apart(self.tree)
+        return [(float(low), float(high), tree) for low, high, tree in self._exact_pieces]
+
+    @functools.cached_property
+    def _exact_pieces(self) -> list[Piece]:
+        found = apart(self.tree)
+        if any(abs(at) > FAR or 0 < abs(at) < 1 / FAR for at, _, _ in found[1:]):
+            raise NotImplementedError("has a kink too far out, or too near to 0")
+        return found
 
     @functools.cached_property
     def _kinks(self) -> list[Kink]:
         found = []
-        for (_, at, left), (_, _, right) in itertools.pairwise(self._pieces):
-            place = point(np.array([at]))
-            jumps = [
-                subtract(b, a)
-                for a, b in zip(_carried(left, place), _carried(right, place), strict=True)
-            ]
-            size = 1e-12 * (1 + abs(at))
-            signs = [int(j.lower[0] > size) - int(j.upper[0] < -size) for j in jumps[:2]]
-            unsure = [not -size <= j.lower[0] <= j.upper[0] <= size for j in jumps[:2]]
-            if any(u and not s for u, s in zip(unsure, signs, strict=True)):
-                raise NotImplementedError(f"has a kink at {at:g} of which too little is known")
-            found.append(Kink(at, (signs[0], signs[1])))
+        for (_, at, left), (_, _, right) in itertools.pairwise(self._exact_pieces):
+            assert isinstance(at, Fraction)
+            place = float(at)
+            near = Interval(*(np.array([place + s * SLACK * abs(place)]) for s in (-1, 1)))
+            jumps = []
+            for b, a in zip(_carried(right, near), _carried(left, near), strict=True):
+                jump = subtract(b, a)
+                jumps.append(_signs(jump.lower[0], jump.upper[0]))
+            one, other = exact(left, at), exact(right, at)
+            if one is not None and other is not None:
+                if one[0] is not None and other[0] is not None:
+                    jumps[0] = _signs(other[0] - one[0], other[0] - one[0])
+                jumps[1] = _signs(other[1] - one[1], other[1] - one[1])
+            if not _chooses(self.tree):
+                jumps[0] = ()
+            found.append(Kink(place, (jumps[0], jumps[1])))
         return found
 
     def _direct(self, flat: Interval) -> list[Interval]:
@@ -134,11 +172,10 @@ class Composite:
         size = flat.shape[0]
         found = [Interval(np.full(size, np.inf), np.full(size, -np.inf)) for _ in range(3)]
         for low, high, tree in self._pieces:
-            slack = 2.0**-50
-            where = np.flatnonzero(
-                (flat.lower <= high + slack * abs(high) if np.isfinite(high) else True)
-                & (flat.upper >= low - slack * abs(low) if np.isfinite(low) else True)
-            )
+            # Where pieces meet is rounded, so that each goes a bit further.
+            low -= SLACK * abs(low) if np.isfinite(low) else 0.0
+            high += SLACK * abs(high) if np.isfinite(high) else 0.0
+            where = np.flatnonzero((flat.lower <= high) & (flat.upper >= low))
             if not where.size:
                 continue
             part = Interval(
@@ -148,10 +185,10 @@ class Composite:
                 range_.lower[where] = np.minimum(range_.lower[where], got.lower)
                 range_.upper[where] = np.maximum(range_.upper[where], got.upper)
         for kink in self._kinks:
-            slack = 2.0**-50 * abs(kink.at)
+            slack = SLACK * abs(kink.at)
             inside = (flat.lower <= kink.at + slack) & (flat.upper >= kink.at - slack)
-            for order, sign in enumerate(kink.jumps, 1):
-                if sign:
+            for order, signs in enumerate(kink.jumps, 1):
+                for sign in signs:
                     end = found[order].upper if sign > 0 else found[order].lower
                     end[inside] = np.copysign(np.inf, sign)
             if kink.jumps[0]:
@@ -207,13 +244,16 @@ def _carried(tree: Any, flat: Interval) -> list[Interval]:
     ]
 
 
-def _straight(line: tuple[float, float], flat: Interval) -> list[Interval]:
-    """The ranges of a straight line, whose two numbers were computed."""
+def _straight(line: Line, flat: Interval) -> list[Interval]:
+    """The ranges of a straight line, whose two numbers are rounded."""
 
-    def about(number: float) -> Interval:
-        exact = number in (0, 1, -1)
-        room = 0.0 if exact else abs(number) * 2.0**-50
-        return Interval(np.full(flat.shape, number - room), np.full(flat.shape, number + room))
+    def about(number: Fraction) -> Interval:
+        if abs(number) >= FAR:
+            ends = (FAR, np.inf) if number > 0 else (-np.inf, -FAR)
+            return Interval(*(np.full(flat.shape, end) for end in ends))
+        near = float(number)
+        room = 0.0 if near == number else abs(near) * 2.0**-50 + SMALL
+        return Interval(np.full(flat.shape, near - room), np.full(flat.shape, near + room))
 
     offset, slope = map(about, line)
     value = interval.add(interval.multiply(slope, flat), offset)

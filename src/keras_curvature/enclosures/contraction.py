@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_curvature.enclosures import interval, jet
-from keras_curvature.enclosures.interval import Interval
+from keras_curvature.enclosures.interval import SMALL, Interval
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.linear_map import UNIT, matrix
 from keras_curvature.enclosures.use import Apply, Use
@@ -165,11 +165,15 @@ def _by_matrix(held: Array, form: Contraction, sizes: dict[str, int]) -> Apply:
     return apply
 
 
+FAR = 1e250
+"""What is larger has no bound in a product of matrices, and what is less than its inverse is 0."""
+
+
 def _product(a: Interval, b: Interval) -> Interval:
     """Of stacks of matrices, with whatever axes in front."""
     unknown = None
-    if not all(np.isfinite(x).all() for x in (a.lower, a.upper, b.lower, b.upper)):
-        far = [(~np.isfinite(x.lower) | ~np.isfinite(x.upper)).astype(float) for x in (a, b)]
+    if not all((np.abs(x) < FAR).all() for x in (a.lower, a.upper, b.lower, b.upper)):
+        far = [(~(np.abs(x.lower) < FAR) | ~(np.abs(x.upper) < FAR)).astype(float) for x in (a, b)]
         some = [((x.lower != 0) | (x.upper != 0)).astype(float) for x in (a, b)]
         unknown = (np.matmul(far[0], some[1]) + np.matmul(some[0], far[1])) > 0
         a, b = (
@@ -180,12 +184,18 @@ def _product(a: Interval, b: Interval) -> Interval:
             for x, f in zip((a, b), far, strict=True)
         )
     (ca, ra), (cb, rb) = _middle(a), _middle(b)
+    for c, r in ((ca, ra), (cb, rb)):  # of small numbers rounding is no share of themselves
+        r[(np.abs(c) + r < 1 / FAR) & ((c != 0) | (r != 0))] = 2 / FAR
     n = a.shape[-1] + 4
     share = n * UNIT / (1 - n * UNIT)
     middle = np.matmul(ca, cb)
     size_a, size_b = np.abs(ca), np.abs(cb)
     radius = np.matmul(size_a, rb + share * size_b) + np.matmul(ra, size_b + rb)
     radius *= 1 + 4 * share
+    small = radius < SMALL
+    if small.any():
+        some = [((c != 0) | (r != 0)).astype(float) for c, r in ((ca, ra), (cb, rb))]
+        radius[small & (np.matmul(*some) > 0)] = SMALL
     found = interval.outward(middle - radius, middle + radius)
     if unknown is not None:
         found.lower[unknown], found.upper[unknown] = -np.inf, np.inf

@@ -231,6 +231,7 @@ def bent(left: float, right: float) -> Function:
         ((0.0,), (), ()),
         (Break(0.0, (left, right), (0.0, 0.0)),),
         branches=((0.0, left, None), (0.0, right, None)),
+        flat=(0.0, 0.0) if min(abs(left) or 1.0, abs(right) or 1.0) > 1e-9 else (-np.inf, np.inf),
     )
 
 
@@ -267,6 +268,7 @@ def elu(alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Function:
             ),
             (0.0, scale, None),
         ),
+        flat=(-np.inf, 0.0),
     )
 
 
@@ -281,6 +283,7 @@ HARD_SILU = Function(
     ((-1.5,), (), ()),
     (Break(-3.0, (0.0, -0.5), (0.0, 1 / 3)), Break(3.0, (1.5, 1.0), (1 / 3, 0.0))),
     noise=(0.0, 4.0, 0.0),
+    flat=(-3.0, 3.0),
 )
 
 

@@ -87,6 +87,8 @@ def enclose(
     if DIRECTIONAL in quantity.values():
         with computing_in(bound.f.dtype):
             along = np.asarray(keras.ops.convert_to_numpy(as_direction(bound, v)), np.float64)
+        if not np.isfinite(along).all():
+            raise ValueError(f"`v` must hold finite numbers. Received: {v!r}.")
     found = encloser_of(model, bound)(lower, upper, tuple(dict.fromkeys(quantity.values())), along)
     return {
         name: tuple(unfolded(end, *bound.layouts(quantity[name])) for end in found[quantity[name]])

@@ -23,11 +23,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.enclosures.interval import Interval, outward, whole
+from keras_curvature.enclosures.interval import SMALL, Interval, apart_from_0, outward, whole
 from keras_curvature.enclosures.taylor_model import Higher, TaylorModel
 from keras_curvature.typing import Array
 
 Real = Callable[[Array], Array]
+
+LARGE = 0.01 / SMALL
+"""A result that is larger may be the inverse of what has lost its digits."""
 
 MARGIN = 32.0
 """In units of 2^-52: NumPy's functions are within 4 of them, and here are a few in a row."""
@@ -73,6 +76,7 @@ class Function:
         beyond: a place beyond which a backend takes a limit in the place of the function: the
             place, how far that may be off, its slope, and its second derivative.
         higher: its higher derivatives, where Taylor models go through.
+        flat: outside of these two places a 0 of a derivative is no small number, but one.
     """
 
     derivatives: tuple[Real, Real, Real]
@@ -86,6 +90,7 @@ class Function:
     third: tuple[Real, Sequence[float]] | None = None
     beyond: tuple[float, float, float, float] | None = None
     higher: Higher | None = None
+    flat: tuple[float, float] = (-np.inf, np.inf)
 
     def ranges(self, x: Interval, highest: int) -> list[Interval]:
         """The ranges of f, f', … up to an order over intervals."""
@@ -108,8 +113,14 @@ class Function:
         with np.errstate(all="ignore"):
             one, other = f(x.lower), f(x.upper)
             turns = [float(f(np.array(turn))) for turn in self.turns[order]]
-        lower, upper = np.minimum(one, other), np.maximum(one, other)
-        unknown = np.isnan(lower)  # of an end at infinity, such as 0 times it
+        if self.is_exact or f is np.zeros_like:
+            lower, upper = np.minimum(one, other), np.maximum(one, other)
+        else:
+            ends = [self._told(y, at, order) for y, at in ((one, x.lower), (other, x.upper))]
+            lower, upper = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
+        unknown = (
+            np.isnan(lower) | np.isnan(x.lower) | np.isnan(x.upper)
+        )  # of an end at infinity, such as 0 times it
         unknown |= (x.lower <= self.domain[0]) & (self.domain[0] > -np.inf)
         unknown |= (x.upper >= self.domain[1]) & (self.domain[1] < np.inf)
         for pole in self.poles:
@@ -131,6 +142,15 @@ class Function:
         bounds = outward(lower, upper, MARGIN)
         room = self.noise[order] * 2.0**-52
         return Interval(bounds.lower - room, bounds.upper + room) if room else bounds
+
+    def _told(self, y: Array, x: Array, order: int) -> tuple[Array, Array]:
+        """Bounds of what may have underflowed on the way, or overflowed."""
+        far = ((x < self.flat[0]) | (x > self.flat[1])) & ((np.abs(x) > 1e-270) | (order > 0))
+        low, high = apart_from_0(y, (x == 0) | far)
+        # What is large may be the inverse of what was small.
+        large = np.abs(y) > LARGE
+        low = np.where(large, np.where(y < 0, -np.inf, LARGE / 2), low)
+        return low, np.where(large, np.where(y < 0, -LARGE / 2, np.inf), high)
 
     def _go_to_limit(self, order: int, x: Interval, lower: Array, upper: Array) -> None:
         assert self.beyond is not None
@@ -187,4 +207,6 @@ class Periodic:
         lower[unknown], upper[unknown] = -1.0, 1.0
         found = outward(lower, upper, MARGIN)
         # Near its zeros a sine is off by what the number itself is.
-        return Interval(np.maximum(found.lower, -1.0), np.minimum(found.upper, 1.0))
+        lower, _ = apart_from_0(found.lower, x.lower == x.upper)
+        _, upper = apart_from_0(found.upper, x.lower == x.upper)
+        return Interval(np.maximum(lower, -1.0), np.minimum(upper, 1.0))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from keras_curvature.enclosures.error_function import erfc
+from keras_curvature.enclosures.error_function import bell, erfc
 from keras_curvature.enclosures.taylor_model import Higher
 from keras_curvature.typing import Array
 
@@ -45,7 +45,7 @@ def _silu(x: Array) -> list[Array]:
 
 
 def _gelu(x: Array) -> list[Array]:
-    normal = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    normal = bell(x, half=True) / math.sqrt(2 * math.pi)
     below = erfc(-x * math.sqrt(0.5)) / 2
     polynomials = (2 - x**2, x**3 - 4 * x, -(x**4) + 7 * x**2 - 4, x**5 - 11 * x**3 + 18 * x)
     return [x * below, below + x * normal, *(normal * p for p in polynomials)]

@@ -5,11 +5,13 @@ a quotient is off by at most half a unit in its last place (IEEE 754), and is mo
 whole one. Bounds may be infinite; 0 times an infinite bound is 0, as what is infinite here is the
 limit of what is finite (see `functions`).
 
-Numbers whose magnitude is under 1e-290 are not told from 0: what underflows is not accounted for.
+A result whose magnitude is under 1e-290 is bounded by that and by 0, on the side that its sign
+says, as float64 may lose it; an exact 0 stays one.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,9 @@ from keras_curvature.typing import Array
 
 UNIT = 2.0**-52
 """More than the relative error of an operation, 2^-53, by what its own computation rounds."""
+
+SMALL = 1e-290
+"""Results whose magnitude is less may have lost digits, or all of themselves."""
 
 LARGEST = np.finfo(np.float64).max
 
@@ -119,10 +124,43 @@ def _times(a: Array, b: Array) -> Array:
     return found
 
 
+def _least(*ends: Array) -> float:
+    """The least magnitude that is not 0."""
+    return min(float(np.min(np.abs(x), where=x != 0, initial=np.inf)) for x in ends)
+
+
+def apart_from_0(y: Array, is_zero: Any) -> tuple[Array, Array]:
+    """Computed results rounded towards 0 and away from it, down and up, where they are small.
+
+    Args:
+        y: the results, of which a 0 has the sign of what it may have been.
+        is_zero: where a 0 is exact.
+    """
+    small = (np.abs(y) < SMALL) & ~((y == 0) & is_zero)
+    below = np.signbit(y)
+    return (
+        np.where(small, np.where(below, -SMALL, 0.0), y),
+        np.where(small, np.where(below, 0.0, SMALL), y),
+    )
+
+
+def _with_small_products(a: Interval, b: Interval) -> Interval:
+    """Products, of which some may be too small for float64."""
+    ends = [
+        apart_from_0(_times(x, y), (x == 0) | (y == 0))
+        for x in (a.lower, a.upper)
+        for y in (b.lower, b.upper)
+    ]
+    lower = functools.reduce(np.minimum, [low for low, _ in ends])
+    return outward(lower, functools.reduce(np.maximum, [high for _, high in ends]))
+
+
 def multiply(a: Interval, b: Interval) -> Interval:
     """Products."""
     if a.has_terms or b.has_terms:
         return a.times(b) if a.has_terms else b.times(a)
+    if _least(a.lower, a.upper) * _least(b.lower, b.upper) < SMALL:
+        return _with_small_products(a, b)
     if b.lower is b.upper:
         a, b = b, a
     if a.lower is a.upper:  # points on one side
@@ -148,8 +186,10 @@ def square(a: Interval) -> Interval:
         return a.times(a)
     one, other = a.lower * a.lower, a.upper * a.upper
     lower = np.minimum(one, other)
-    lower[(a.lower <= 0) & (a.upper >= 0)] = 0.0
-    return outward(lower, np.maximum(one, other))
+    lower[((a.lower <= 0) & (a.upper >= 0)) | (lower < SMALL)] = 0.0
+    upper = np.maximum(one, other)
+    upper[(upper < SMALL) & ((a.lower != 0) | (a.upper != 0))] = SMALL
+    return outward(lower, upper)
 
 
 def hull(a: Interval, b: Interval) -> Interval:

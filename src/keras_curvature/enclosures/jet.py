@@ -143,20 +143,37 @@ def sum_of(a: Interval | None, b: Interval | None) -> Interval | None:
 
 def add(a: JetBounds, b: JetBounds) -> JetBounds:
     """Sums."""
-    slope, bend = sum_of(a.slope, b.slope), sum_of(a.bend, b.bend)
+    value = interval.add(a.value, b.value)
+    shape = value.shape[1:]
+    slope, bend = (_whole(sum_of(x, y), shape) for x, y in ((a.slope, b.slope), (a.bend, b.bend)))
     form = None
     known = a.form or b.form
     if known is not None:
         one, other = (x.form or affine.of_interval(x.value, known.radius) for x in (a, b))
         form = one.plus(other)
     return JetBounds(
-        interval.add(a.value, b.value),
+        value,
         slope,
         bend,
         form,
-        _sum_of_forms(a.slope_form, b.slope_form),
-        _sum_of_forms(a.bend_form, b.bend_form),
+        _whole_form(_sum_of_forms(a.slope_form, b.slope_form), shape),
+        _whole_form(_sum_of_forms(a.bend_form, b.bend_form), shape),
     )
+
+
+def _stretched(shape: tuple[int, ...]) -> Callable[[Array, int], Array]:
+    return lambda x, lead: np.broadcast_to(x, (*x.shape[:lead], *shape)).copy()
+
+
+def _whole(x: Interval | None, shape: tuple[int, ...]) -> Interval | None:
+    """Derivatives of a sum whose other term has none, but is larger."""
+    if x is None or x.shape[2:] == shape:
+        return x
+    return x.map(lambda bound: _stretched(shape)(bound, 2))
+
+
+def _whole_form(x: Affine | None, shape: tuple[int, ...]) -> Affine | None:
+    return x if x is None or x.center.shape[2:] == shape else x.moved(_stretched(shape))
 
 
 def _sum_of_forms(a: Affine | None, b: Affine | None) -> Affine | None:

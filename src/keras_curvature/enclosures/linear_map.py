@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_curvature.enclosures.affine import Affine
-from keras_curvature.enclosures.interval import Interval, point
+from keras_curvature.enclosures.interval import SMALL, Interval, point
 from keras_curvature.typing import Array
 
 UNIT = 2.0**-53
@@ -46,7 +46,7 @@ class Matrix:
             weights = self.positive + self.negative
             found = x.lower @ weights
             room = self._room(np.abs(x.lower).max(axis=-1, initial=0.0))
-            return Interval(found - room, found + room)
+            return _known(found - room, found + room)
         infinite = None
         if not (np.isfinite(x.lower).all() and np.isfinite(x.upper).all()):
             infinite = self._infinite(x)
@@ -61,7 +61,7 @@ class Matrix:
         self._keep_signs(x, lower, upper, below, above)
         if infinite is not None:
             below[infinite[0]], above[infinite[1]] = -np.inf, np.inf
-        return Interval(below, above)
+        return _known(below, above)
 
     def of_terms(self, terms: Array) -> tuple[Array, Array]:
         """Of numbers `(terms, *shape)`, and by how much all of them together may be off."""
@@ -75,7 +75,10 @@ class Matrix:
 
     def _room(self, largest: Array) -> Array:
         n = len(self.positive) + 8  # with a few units for weights that were computed
-        return (n * UNIT / (1 - n * UNIT) * (1 + 8 * UNIT)) * largest[..., None] * self.norms
+        most = largest[..., None] * self.norms
+        room = (n * UNIT / (1 - n * UNIT) * (1 + 8 * UNIT)) * most
+        touched = (largest[..., None] > 0) & (self.norms > 0)
+        return np.where((room < SMALL) & touched, SMALL, room)  # of what underflows
 
     def _keep_signs(
         self, x: Interval, lower: Array, upper: Array, below: Array, above: Array
@@ -88,20 +91,33 @@ class Matrix:
         ):
             where = rows[..., None] & columns
             if where.any():
-                np.maximum(below, lower * factor, out=below, where=where)
+                np.maximum(
+                    below, np.where(lower < SMALL, 0.0, lower * factor), out=below, where=where
+                )
         for rows, columns, factor in (
             (x.upper.max(axis=-1, initial=0.0) <= 0, self.never_negative, 1 - share),
             (x.lower.min(axis=-1, initial=0.0) >= 0, self.never_positive, 1 - share),
         ):
             where = rows[..., None] & columns
             if where.any():
-                np.minimum(above, upper * factor, out=above, where=where)
+                np.minimum(
+                    above, np.where(upper > -SMALL, 0.0, upper * factor), out=above, where=where
+                )
 
     def _infinite(self, x: Interval) -> tuple[Array, Array]:
         """Where the lower bound and the upper one are infinite."""
         up, down = (self.positive > 0).astype(float), (self.negative < 0).astype(float)
         low, high = np.isneginf(x.lower).astype(float), np.isposinf(x.upper).astype(float)
         return low @ up + high @ down > 0, high @ up + low @ down > 0
+
+
+def _known(below: Array, above: Array) -> Interval:
+    """Bounds, which are infinite where they overflowed on the way."""
+    for bound, far in ((below, -np.inf), (above, np.inf)):
+        bad = ~np.isfinite(bound)
+        if bad.any():
+            bound[bad] = far
+    return Interval(below, above)
 
 
 def matrix(weights: Array) -> Matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval
 from keras_curvature.enclosures.jet import JetBounds, Pairs, linear, moved
 from keras_curvature.enclosures.linear_map import Matrix, Moved, matrix
-from keras_curvature.enclosures.use import Apply, Use
+from keras_curvature.enclosures.use import Apply, Use, is_condition
 from keras_curvature.engines.api import xp
 from keras_curvature.typing import Array
 
@@ -101,12 +101,17 @@ def _forms_joined(forms: Sequence[Affine | None], sizes: Sequence[int]) -> Affin
 def _map_of(use: Use, shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]) -> Matrix | Moved:
     total = sum(sizes)
     tensors = [use.step.inputs[i] for i in use.active] + list(use.step.outputs)
-    if not all(xp.is_real(x.dtype) and xp.is_numeric(x.dtype) for x in tensors):
-        raise NotImplementedError("is of something else than real numbers")
+    if not all(xp.is_floating(x.dtype) or is_condition(x.dtype) for x in tensors):
+        raise NotImplementedError("makes whole numbers of what depends on the input, or takes them")
+    conditions = {is_condition(x.dtype) for x in tensors}
+    if len(conditions) > 1:
+        raise NotImplementedError("makes a number of a condition, or the other way round")
 
     def run(flat: Array) -> Array:
         return use.run(*np.split(flat, np.cumsum(sizes)[:-1]))
 
+    if conditions == {True}:
+        return _move_of_conditions(run, total)
     rng = np.random.default_rng(0)
     one, other = (rng.permutation(rng.uniform(1, 2, total)) for _ in range(2))
     found, again = run(one), run(other)
@@ -121,3 +126,20 @@ def _map_of(use: Use, shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]) -
         raise NotImplementedError(f"is a matrix of {total} x {len(found)} entries")
     weights = np.stack([run(row) for row in np.eye(total)])
     return matrix(weights)
+
+
+def _move_of_conditions(run: Callable[[Array], Array], total: int) -> Moved:
+    """Where conditions go, which is told by the digits of the places that they come from."""
+    digits = range(max(1, math.ceil(math.log2(total))) if total else 0)
+    numbers = np.arange(total)
+    yes = [run((numbers >> k & 1).astype(float)) for k in digits]
+    no = [run(1.0 - (numbers >> k & 1)) for k in digits]
+    if not digits or any(((a + b) != 1).any() for a, b in zip(yes, no, strict=True)):
+        raise NotImplementedError("makes something else of conditions")
+    place = sum((a.astype(int) << k for k, a in enumerate(yes)), np.zeros(len(yes[0]), int))
+    if place.size and place.max() >= total:
+        raise NotImplementedError("makes something else of conditions")
+    drawn = np.random.default_rng(0).integers(0, 2, total).astype(float)
+    if (run(drawn) != drawn[place]).any():
+        raise NotImplementedError("makes something else of conditions")
+    return Moved(place, np.zeros(len(place)))

@@ -9,22 +9,22 @@ left.
 from __future__ import annotations
 
 import itertools
+import math
+from fractions import Fraction
 from typing import Any
-
-import numpy as np
 
 from keras_curvature.enclosures.scalar_trees import Tree, built
 
-Line = tuple[float, float]
-"""`a + b x`."""
+Line = tuple[Fraction, Fraction]
+"""`a + b x`, without any rounding."""
 
 
 def line_of(tree: Any) -> Line | None:
     """A formula as a straight line."""
     if isinstance(tree, str):
-        return 0.0, 1.0
+        return Fraction(0), Fraction(1)
     if isinstance(tree, float):
-        return tree, 0.0
+        return (Fraction(tree), Fraction(0)) if math.isfinite(tree) else None
     given = [line_of(part) for part in tree.arguments]
     if any(part is None for part in given) or len(given) != 2:
         return None
@@ -40,10 +40,16 @@ def line_of(tree: Any) -> Line | None:
     return None
 
 
-def _zero(line: Line | None, at: float = 0.0) -> list[float]:
+def _zero(line: Line | None, at: float = 0.0) -> list[Fraction]:
     """Where a line has a value."""
-    return [(at - line[0]) / line[1]] if line is not None and line[1] else []
+    return [(Fraction(at) - line[0]) / line[1]] if line is not None and line[1] else []
 
+
+Place = Fraction | float
+"""A place, or an infinite one."""
+
+Piece = tuple[Place, Place, Any]
+"""From, to, and the formula between."""
 
 COMPARING = ("gt", "ge", "lt", "le", "maximum", "minimum")
 
@@ -52,7 +58,7 @@ def _gap(node: Tree) -> Line | None:
     return line_of(built("sub", node.arguments))
 
 
-def _switches(tree: Any, low: float, high: float) -> list[float]:
+def _switches(tree: Any, low: Place, high: Place) -> list[Fraction]:
     """Where between two places a part of a formula goes from one branch to another."""
     if not isinstance(tree, Tree):
         return []
@@ -64,7 +70,7 @@ def _switches(tree: Any, low: float, high: float) -> list[float]:
     return [place for place in found if low < place < high]
 
 
-def _specialised(tree: Any, at: float) -> Any:
+def _specialised(tree: Any, at: Fraction) -> Any:
     """A formula without switches around a place, its parts as the branches that they are there."""
     if not isinstance(tree, Tree):
         return tree
@@ -90,15 +96,15 @@ def _specialised(tree: Any, at: float) -> Any:
     return built(tree.name, arguments, tree.function)
 
 
-def _value(line: Line | None, at: float) -> float:
+def _value(line: Line | None, at: Fraction) -> Fraction:
     assert line is not None
     return line[0] + line[1] * at
 
 
-def apart(tree: Any, low: float = -np.inf, high: float = np.inf) -> list[tuple[float, float, Any]]:
+def apart(tree: Any, low: Place = -math.inf, high: Place = math.inf) -> list[Piece]:
     """The pieces of a formula: each from, to, and what it is between."""
-    ends = [low, *sorted(set(_switches(tree, low, high))), high]
-    found = []
+    ends: list[Place] = [low, *sorted(set(_switches(tree, low, high))), high]
+    found: list[Piece] = []
     for start, end in itertools.pairwise(ends):
         piece = _specialised(tree, _between(start, end))
         # A part may be a line only now, and switch.
@@ -107,7 +113,7 @@ def apart(tree: Any, low: float = -np.inf, high: float = np.inf) -> list[tuple[f
     return found
 
 
-def _between(low: float, high: float) -> float:
-    if np.isinf(low):
-        return high - 1 if np.isfinite(high) else 0.0
-    return low + 1 if np.isinf(high) else (low + high) / 2
+def _between(low: Place, high: Place) -> Fraction:
+    if not isinstance(low, Fraction):
+        return high - 1 if isinstance(high, Fraction) else Fraction(0)
+    return (low + high) / 2 if isinstance(high, Fraction) else low + 1

@@ -16,9 +16,9 @@ from keras_curvature.enclosures.linear_steps import linear_step
 from keras_curvature.enclosures.rules import RULES, Word, by_word, held, word_of
 from keras_curvature.enclosures.scalar_trees import Tree, built, known
 from keras_curvature.enclosures.softmax import softmax_along
-from keras_curvature.enclosures.use import Apply, Use, as_numbers
+from keras_curvature.enclosures.use import Apply, Use, as_numbers, is_condition
 from keras_curvature.enclosures.written_out_softmax import softmax_of
-from keras_curvature.engines.api import Computed, ComputedStep, Place, traits_of
+from keras_curvature.engines.api import Computed, ComputedStep, Place, traits_of, xp
 from keras_curvature.typing import Array
 
 
@@ -131,6 +131,7 @@ class _Reader:
         why = ""
         try:
             _require_own_derivative(step, self.by_hand)
+            _require_numbers(use, word)
             if written is not None:
                 apply, reads, word = softmax_along(written.axis, written.log), (written.name,), None
             elif word is not None:
@@ -210,6 +211,29 @@ def _require_own_derivative(step: ComputedStep, by_hand: Collection[str]) -> Non
         raise NotImplementedError(
             "has a derivative that its author has written, which need not be that of its values"
         )
+
+
+ON_CONDITIONS = {"all", "bitwise_not", "logical_not", "logicalnot"}
+"""Rules for conditions."""
+
+
+def _require_numbers(use: Use, word: Word | None) -> None:
+    """A condition taken as a number jumps, which no rule but those for conditions knows."""
+    if use.type in ON_CONDITIONS or (word is None and use.type not in RULES):
+        allowed = use.active  # or else a linear op, which looks after it itself
+    elif word is not None and word.name == "select":
+        allowed = word.order[:1]
+    else:
+        allowed = ()
+    for i in use.active:
+        dtype = use.step.inputs[i].dtype
+        floating = xp.is_floating(dtype)
+        if not floating and not (i in allowed and is_condition(dtype)):
+            raise NotImplementedError(
+                "takes a condition or a whole number that depends on the input"
+            )
+        if floating and i in allowed and use.type in ON_CONDITIONS:
+            raise NotImplementedError("takes a number as a condition")
 
 
 def _nothing(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:

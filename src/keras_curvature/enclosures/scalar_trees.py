@@ -90,7 +90,8 @@ def built(name: str, arguments: Sequence[Any], function: HasRange | None = None)
     """A formula, without what changes nothing."""
     if name == "neg":
         name, arguments = "mul", (-1.0, arguments[0])
-    if name in COMMUTATIVE and isinstance(arguments[1], float):
+    numbers = [isinstance(part, float) for part in arguments]
+    if name in COMMUTATIVE and numbers == [False, True]:
         arguments = (arguments[1], arguments[0])
     if name == "add" and arguments[0] == 0.0:
         return arguments[1]
@@ -104,6 +105,7 @@ def built(name: str, arguments: Sequence[Any], function: HasRange | None = None)
             and isinstance(inner, Tree)
             and inner.name == "mul"
             and isinstance(inner.arguments[0], float)
+            and 1e-280 < abs(factor * inner.arguments[0]) < 1e280
         ):
             return built("mul", (factor * inner.arguments[0], inner.arguments[1]))
     return Tree(name, tuple(arguments), function)

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_curvature.enclosures import interval
 from keras_curvature.enclosures.functions import MARGIN
-from keras_curvature.enclosures.interval import Interval, both, outward
+from keras_curvature.enclosures.interval import SMALL, Interval, both, outward
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.use import Apply, Rule, Use
 from keras_curvature.typing import Array
@@ -64,6 +64,11 @@ def _shares(z: Interval, axis: int) -> tuple[Interval, Interval]:
         p = outward(low / (low + others_high), high / (high + others_low), MARGIN + z.shape[axis])
         lower = z.lower - top - np.log(low + others_high)
         upper = z.upper - top - np.log(high + others_low)
+    # What underflows is hardly known.
+    p.lower[p.lower < SMALL] = 0.0
+    p.upper[p.upper < SMALL] = SMALL
+    lower[low + others_high < SMALL] = -np.inf
+    upper[high + others_low < SMALL] = np.inf
     # Absolute errors: of the exponents' differences, and of the logarithms of sums.
     size = 2.0**-50 * (MARGIN + z.shape[axis] + np.abs(top) + np.abs(z.lower) + np.abs(z.upper))
     unknown = np.isnan(p.lower) | np.isnan(p.upper)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.enclosures import interval
-from keras_curvature.enclosures.interval import UNIT, Interval
+from keras_curvature.enclosures.interval import SMALL, UNIT, Interval
 from keras_curvature.typing import Array
 
 
@@ -146,7 +146,7 @@ class TaylorModel(Interval):
 
     def with_room(self, terms: Array, rest: Interval, room: Array) -> TaylorModel:
         """Of these parts, with something more in the rest, to both sides."""
-        room = room * (1 + 32 * UNIT)
+        room = room * (1 + 32 * UNIT) + SMALL  # for what underflows
         rest = interval.add(rest, Interval(-room, room))
         found = TaylorModel(self.coordinates, terms, rest)
         with np.errstate(invalid="ignore"):
@@ -332,4 +332,4 @@ class Higher:
         In those from the third on terms cancel, none of which is far larger than they get.
         """
         cancelling = 2 * max(self._at_turns[order - 3], default=0.0) if order >= 3 else 0.0
-        return 64 * UNIT * (np.abs(value) + cancelling)
+        return 64 * UNIT * (np.abs(value) + cancelling) + SMALL

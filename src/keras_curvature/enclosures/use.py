@@ -81,6 +81,11 @@ class Use:
         return np.concatenate([as_numbers(y).ravel() for y in self.step.again(inputs)])
 
 
+def is_condition(dtype: Any) -> bool:
+    """Whether a dtype is that of truth values."""
+    return xp.is_numeric(dtype) and not (xp.is_floating(dtype) or xp.is_integer(dtype))
+
+
 def as_numbers(tensor: Any) -> Array:
     """In float64."""
     return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 from keras_curvature.engines.api import Layout
 from keras_curvature.measurement.closest_name import closest
 from keras_curvature.measurement.shape import WORDS, checked_shape, conditions
-from keras_curvature.report.text import formatted, listed, plain
+from keras_curvature.report.text import in_full, listed, plain
 
 JOINT = ("convex", "concave", "linear")
 """Words that can be claimed of several inputs at once."""
@@ -67,7 +67,7 @@ class Claim:
     def sentence(self) -> str:
         """What is claimed: `"convex in strike"`."""
         if not self.word:
-            return f"{self.derivative} at most {formatted(self.bound or 0.0)}"
+            return f"{self.derivative} at most {in_full(self.bound or 0.0)}"
         jointly = " jointly" if self.joint else ""
         return f"{self.word}{jointly} in {plain(self.input, 60) or 'all inputs'}"
 
@@ -113,6 +113,8 @@ def claimed(shape: Any, names: Sequence[str], inputs: Layout) -> tuple[Claim, ..
         parts = given if isinstance(given, (list, tuple)) else (given,)
         bounds = [_bound(key, part) for part in parts if not isinstance(part, str)]
         words = [part for part in parts if isinstance(part, str)]
+        if not parts:
+            raise ValueError(f"{EXPECTED} Received: {given!r} for {key!r}.")
         if key == HESSIAN:
             if words or not bounds:
                 raise ValueError(

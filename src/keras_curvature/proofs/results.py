@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_curvature.report.box_map import BoxMap
-from keras_curvature.report.text import formatted, listed, plain, rounded, wrapped
+from keras_curvature.report.text import formatted, in_full, listed, plain, rounded, wrapped
 from keras_curvature.typing import Array, Structure
 
 PROVED, REFUTED, OPEN = "Proved", "Refuted", "Open"
@@ -102,7 +102,7 @@ class ClaimProof:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What is to be said, the verdict first."""
-        allowed = f", with a tolerance of {formatted(self.tolerance)}" if self.tolerance else ""
+        allowed = f", with a tolerance of {in_full(self.tolerance)}" if self.tolerance else ""
         effort = f"{self.boxes:,} box{'es' * (self.boxes != 1)}, {self.seconds:.1f} s"
         if self.verdict == PROVED:
             first = f"{PROVED}: {self.claim}{allowed}, everywhere in the box ({effort})."
@@ -115,7 +115,10 @@ class ClaimProof:
             second = ""
         if self.counterexamples:
             worst = self.counterexamples[0]
-            value = formatted((worst.lower + worst.upper) / 2)
+            middle = (worst.lower + worst.upper) / 2
+            value = formatted(middle)
+            if self.claim.endswith(f" {value}"):  # it would seem to hold
+                value = in_full(middle)
             second = f"The {self.derivative} is {value} {worst}."
         return tuple(said for said in (first, second, *self.remarks) if said)
 

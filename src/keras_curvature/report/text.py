@@ -29,6 +29,16 @@ def formatted(number: float) -> str:
     return f"{number:.4g}"
 
 
+def in_full(number: float) -> str:
+    """A number in all digits that it has.
+
+    Example:
+        >>> [in_full(n) for n in (2.0, 2.0000003, 1e-09)]
+        ['2', '2.0000003', '1e-09']
+    """
+    return repr(float(number)).removesuffix(".0")
+
+
 def rounded(number: float, up: bool) -> str:
     """A bound to six digits, rounded to the side on which it is still one.
 

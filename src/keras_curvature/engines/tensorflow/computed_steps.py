@@ -27,7 +27,8 @@ def computed_steps(
         layers: the names of its layers.
     """
     feeds = f.feeds(z, rest)
-    tape = OpTape(f.dtype, f.traced.variables)
+    # What a `where` leaves out at the example it may take elsewhere in the box.
+    tape = OpTape(f.dtype, f.traced.variables, as_given=True)
     values = tape.fetch(given(f.traced, feeds, f.dtype), f.fetches)
     steps = tuple(
         ComputedStep(

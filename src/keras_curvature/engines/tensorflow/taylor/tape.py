@@ -20,9 +20,18 @@ from keras_curvature.engines.tensorflow.unselected_values import guards
 class OpTape(Interpreter):
     """Writes down every op that it emits; what it enters, op by op."""
 
-    def __init__(self, dtype: tf.DType, variables: Mapping[Any, tf.Variable]) -> None:
-        """Makes a recorder that emits like a `Interpreter`."""
+    def __init__(
+        self, dtype: tf.DType, variables: Mapping[Any, tf.Variable], *, as_given: bool = False
+    ) -> None:
+        """Makes a recorder that emits like a `Interpreter`.
+
+        Args:
+            dtype: of the numbers.
+            variables: by the tensors that stand for them.
+            as_given: whether what a `where` leaves out is computed all the same, as written.
+        """
         super().__init__(dtype, variables)
+        self.as_given = as_given
         self.steps: list[Step] = []
 
     def emit(
@@ -33,7 +42,7 @@ class OpTape(Interpreter):
             return super().emit(op, inputs, environment)
         # What happens inside a loop or a branch happens in another graph.
         plain = Interpreter(self.dtype, self.variables)
-        held = guards(op, inputs, environment)
+        held = {} if self.as_given else guards(op, inputs, environment)
         for guard in held.values():
             select = functools.partial(plain.emit_as_given, guard.op, environment=environment)
             self.steps.append(
