@@ -140,7 +140,8 @@ class Composite:
     @functools.cached_property
     def _exact_pieces(self) -> list[Piece]:
         found = apart(self.tree)
-        if any(abs(at) > FAR or 0 < abs(at) < 1 / FAR for at, _, _ in found[1:]):
+        places = [abs(at) for at, _, _ in found[1:] if isinstance(at, Fraction)]
+        if any(at > FAR or 0 < at < 1 / FAR for at in places):
             raise NotImplementedError("has a kink too far out, or too near to 0")
         return found
 

@@ -57,10 +57,8 @@ def _exact(tree: Any, at: Fraction) -> Exact:
     if tree.name in AT_0 and a == 0:
         value, slope = AT_0[tree.name]
         return Fraction(value), slope * da
-    if tree.name == "elu" and a == 0 and tree.function.noise == (0, 0, 0):
-        slope = float(tree.function.derivatives[1](np.array(0.0)))
-        if slope == 1:  # anything else may be rounded
-            return a, da
+    if tree.name == "elu" and a == 0 and _rises_by_1(tree.function):
+        return a, da
     if tree.name in SLOPES:
         return None, SLOPES[tree.name](a) * da
     if tree.name == "square":
@@ -77,3 +75,8 @@ def _exact(tree: Any, at: Fraction) -> Exact:
     if tree.name == "mul":
         return a * b, da * b + a * db
     return a / b, (da * b - a * db) / b**2
+
+
+def _rises_by_1(function: Any) -> bool:
+    """Whether an ELU has the slope 1 below 0; any other may be rounded."""
+    return bool(function.noise == (0, 0, 0) and function.derivatives[1](np.array(0.0)) == 1)
