@@ -55,7 +55,11 @@ def compiled(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return f
     import jax
 
-    return jax.jit(f)
+    def call(x: Any) -> Any:
+        with keras.StatelessScope():  # else what a layer draws from would keep a tracer
+            return f(x)
+
+    return jax.jit(call)
 
 
 def gradient(f: Callable[[Any], Any], z: np.ndarray) -> np.ndarray:
