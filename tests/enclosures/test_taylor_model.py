@@ -168,6 +168,8 @@ def test_held_inputs_take_no_coordinate():
 
 @pytest.mark.parametrize("activation", ["softplus", "tanh", "sigmoid", "silu", "gelu"])
 def test_networks_are_bounded_more_narrowly(activation):
+    if activation == "softplus" and keras.config.backend() == "torch":
+        pytest.skip("PyTorch's has a kink: from 20 on it is the number itself")
     keras.utils.set_random_seed(0)
     hidden = [layers.Dense(16, activation) for _ in range(3)]
     net = keras.Sequential([keras.Input((3,)), *hidden, layers.Dense(2)])
