@@ -230,8 +230,8 @@ def test_memory_is_bounded_and_a_backup_forgotten(monkeypatch):
     assert all(max(found) <= 30 for found in memory.steps().values())
 
 
-def test_a_run_on_another_machine_is_kept_in_memory():
-    for directory, kept in ((None, 1), ("gs://bucket/run1/curvature", 1), ("/tmp/run1/c", 0)):
+def test_a_run_on_another_machine_is_kept_in_memory(tmp_path):
+    for directory, kept in ((None, 1), ("gs://bucket/run1/curvature", 1), (str(tmp_path), 0)):
         page = page_module.Page("curvature")
         page.begin(directory)
         found = page_module.Found({"": parabola(20)}, {"": report({"x": 1.0}, step=0)})

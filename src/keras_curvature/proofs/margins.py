@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_curvature.enclosures.interval import outward
 from keras_curvature.engines.quantities import HESSIAN, partial_name
 from keras_curvature.proofs.claims import Claim
 from keras_curvature.proofs.interval_eigenvalues import largest_magnitude, smallest_eigenvalue
 from keras_curvature.typing import Array
+
+ROUNDED = 3.0
+"""Units in the last place: a difference, a length, and the quotient of the two."""
 
 Interval = tuple[Array, Array]
 
@@ -39,19 +43,15 @@ class Margins:
         """Bounds of the margin at all points of each box, `(n,)`; of a point if it is one."""
         claim = self.claim
         if claim.joint:
-            lower, upper = self._of_hessian(low, high)
-        else:
-            name = partial_name(claim.inputs * claim.order)
-            lower, upper = self.enclose(low, high, [name])[name]
-            if claim.bound is not None:
-                lower, upper = _magnitude(lower, upper)
-                lower, upper = claim.bound - upper, claim.bound - lower
-            elif claim.sign < 0:
-                lower, upper = -upper, -lower
-        # What is not a number bounds nothing.
-        lower = np.where(np.isnan(lower), -np.inf, lower)
-        upper = np.where(np.isnan(upper), np.inf, upper)
-        return lower.min(axis=1), upper.min(axis=1)
+            return _of_all_outputs(*self._of_hessian(low, high))
+        name = partial_name(claim.inputs * claim.order)
+        return _of_all_outputs(*self._margin(*self.enclose(low, high, [name])[name]))
+
+    def _margin(self, lower: Array, upper: Array) -> Interval:
+        """Of a derivative along one input."""
+        if self.claim.bound is not None:
+            return _below(self.claim.bound, *_magnitude(lower, upper))
+        return (-upper, -lower) if self.claim.sign < 0 else (lower, upper)
 
     def between(self, low: Array, high: Array) -> Interval:
         """Bounds of the mean margin from one end of each box to the other, along the input.
@@ -66,7 +66,7 @@ class Margins:
         Returns:
             Two arrays `(n,)`.
         """
-        claim, (i,) = self.claim, self.claim.inputs
+        (i,) = self.claim.inputs
         first_high, last_low = high.copy(), low.copy()
         first_high[:, i], last_low[:, i] = low[:, i], high[:, i]
         name = partial_name((i,))
@@ -74,16 +74,10 @@ class Margins:
         length = (high[:, i] - low[:, i])[:, None]
         (first_lower, first_upper), (last_lower, last_upper) = ends
         with np.errstate(invalid="ignore", divide="ignore"):
-            lower = np.nextafter((last_lower - first_upper) / length, -np.inf)
-            upper = np.nextafter((last_upper - first_lower) / length, np.inf)
-        if claim.bound is not None:
-            lower, upper = _magnitude(lower, upper)
-            lower, upper = claim.bound - upper, claim.bound - lower
-        elif claim.sign < 0:
-            lower, upper = -upper, -lower
-        lower = np.where(np.isnan(lower), -np.inf, lower)
-        upper = np.where(np.isnan(upper), np.inf, upper)
-        return lower.min(axis=1), upper.min(axis=1)
+            mean = outward(
+                (last_lower - first_upper) / length, (last_upper - first_lower) / length, ROUNDED
+            )
+        return _of_all_outputs(*self._margin(mean.lower, mean.upper))
 
     def _of_hessian(self, low: Array, high: Array) -> Interval:
         claim = self.claim
@@ -98,12 +92,26 @@ class Margins:
         flat = lower.reshape(-1, k, k), upper.reshape(-1, k, k)
         if claim.bound is not None:
             least, most = largest_magnitude(*flat)
-            bounds = claim.bound - most, claim.bound - least
+            bounds = _below(claim.bound, least, most)
         elif claim.sign < 0:
             bounds = smallest_eigenvalue(-flat[1], -flat[0])
         else:
             bounds = smallest_eigenvalue(*flat)
         return bounds[0].reshape(n, -1), bounds[1].reshape(n, -1)
+
+
+def _of_all_outputs(lower: Array, upper: Array) -> Interval:
+    """Of the least of them, `(n,)`; what is not a number bounds nothing."""
+    lower = np.where(np.isnan(lower), -np.inf, lower)
+    upper = np.where(np.isnan(upper), np.inf, upper)
+    return lower.min(axis=1), upper.min(axis=1)
+
+
+def _below(bound: float, lower: Array, upper: Array) -> Interval:
+    """By how much numbers are less than a bound."""
+    with np.errstate(invalid="ignore"):
+        room = outward(bound - upper, bound - lower)
+    return room.lower, room.upper
 
 
 def _magnitude(lower: Array, upper: Array) -> Interval:
