@@ -3,8 +3,8 @@
 The quantum of a curve or map at one step is the largest of 1, 2 or 5 times a power of ten that is
 at most `PART` of how far its chart reaches there. Where the page adds or subtracts, for a
 Laplacian or a difference to what is known, it is at most as much of that too, however much
-cancels. Every number is then right to half a quantum, as far as float32 is, and a short decimal,
-so that what is read off has no digits which are not there.
+cancels. Every number is then right to half a quantum, and a short decimal, so that what is read off
+has no digits which are not there.
 
 What is left to be written is how far a multiple lies from what was to be expected: the number of
 the step before, plus `gain` times the change since then of another place, the predictor, that was
@@ -40,7 +40,7 @@ linear scale: the curvature over distances, and tables."""
 _QUANTA = np.array([float(f"{digit}e{power}") for power in range(-45, 39) for digit in (1, 2, 5)])
 
 _MOST = float(1 << 30)
-"""Multiples stay below, so that their differences are integers of 32 bits."""
+"""Multiples stay below, so that they have 10 digits and their differences 32 bits."""
 
 _BLOCK, _BACK = 512, 2048
 """Places that are looked at together, and how far back their predictors are."""

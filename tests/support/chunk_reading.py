@@ -74,7 +74,7 @@ def _multiples(rows, read, quanta, predictors, gains):
                 moved = read[step][other] - (read[step - 1][other] if step else 0.0)
                 expected += gains[place] / 64 * moved
             read[step].append((math.floor(expected / quantum + 0.5) + difference) * quantum)
-    return np.array([row[-places:] for row in read], np.float32)
+    return np.array([row[-places:] for row in read])
 
 
 def _floats(rows, along):

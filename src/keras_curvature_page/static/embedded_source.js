@@ -61,7 +61,7 @@ async function unpacked(chunk) {
     at += 4 * rows * size;
     packets.forEach((packet, i) => {
       packet.arrays[name] = { shape, values: values.subarray(i * size, (i + 1) * size) };
-      packet.bytes += 4 * size;
+      packet.bytes += values.BYTES_PER_ELEMENT * size;
     });
   }
   return packets;
@@ -112,7 +112,7 @@ class Multiples {
 
   restored(codes, size, quanta, predictors, gains) {
     const { rows, width, values, first } = this;
-    const found = new Float32Array(rows * size);
+    const found = new Float64Array(rows * size); // in which a short decimal stays one
     const each = size / quanta.length; // places of one quantum
     for (let row = 0, i = 0; row < rows; row++) {
       for (let place = 0; place < size; place++, i++) {

@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import { colours, FINE, FONT } from "./theme.js";
 
 const MARGIN = 16, LINE = 20, SWATCH = 20; // pixels
-const SINGLE = 7; // digits of single precision
+const DIGITS = 10; // that a rounded number may have: see fixed_point.py
 
 export function savePng(chart) {
   const drawn = chart.plot.ctx.canvas;
@@ -81,11 +81,11 @@ export function saveCsv(chart) {
   save(new Blob([text], { type: "text/csv" }), `${fileName(chart)}.csv`);
 }
 
-// A rounded number is a short decimal, and single precision adds what is none of it. A spreadsheet
-// must not take a name for a formula.
+// A rounded number is a short decimal, and arithmetic adds what is none of it. A spreadsheet must not
+// take a name for a formula.
 function cell(value, rounded) {
   if (typeof value === "number") {
-    return Number.isFinite(value) ? String(rounded ? Number(value.toPrecision(SINGLE)) : value) : "";
+    return Number.isFinite(value) ? String(rounded ? Number(value.toPrecision(DIGITS)) : value) : "";
   }
   const text = /^[=+\-@\t\r]/.test(value ?? "") ? `'${value}` : value ?? "";
   return `"${text.replaceAll('"', '""')}"`;
