@@ -1,41 +1,40 @@
 """Packets of many steps as one text, small enough to stand in a page.
 
-A chunk is a dict that JSON can hold: `run`, `tag`, the `steps`, `arrays` (of each name, shape,
-whether it goes along its places, and how many bits were dropped), `digits` that numbers are right
-to, or null for all, and `data`: base64 of zlib of the length of the headers as uint32, the headers
-as a JSON list, and each array's numbers of all steps.
+A chunk is a dict that JSON can hold: `run`, `tag`, the `steps`, `arrays` (of each name, shape, and
+how it is coded), whether numbers are `rounded`, and `data`: base64 of zlib of the length of what
+follows as uint32, of a JSON object with the `headers` of all steps, and of each array's numbers of
+all steps.
 
-These are coded as differences between neighbours, which are small where a function is smooth and
-training is slow: the bits of a float32, read as an integer, grow with the number, so that
-differences of such integers lose nothing. Each is the difference to the step before and, where
-that makes them smaller, of this to that of the place before; the sign goes to the lowest bit; and
-the lowest bytes of all stand together, then the next ones.
+These are coded as differences, which are small where a function is smooth and training is slow;
+the sign goes to the lowest bit, and the lowest bytes of all stand together, then the next ones.
+
+Exact numbers (`false` or `true`): the bits of a float32, read as an integer, grow with the number,
+so that differences of such integers lose nothing. Each is the difference to the step before and,
+where that makes them smaller (`true`), of this to that of the place before.
+
+Rounded numbers (`"fixed"`): multiples of a quantum, see `fixed_point`. The JSON object has `fixed`:
+of each such array its quanta, predictors and gains.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
 import json
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature_page.packets import STEPS, finite, unpack
+from keras_curvature_page.fixed_point import Arrays, multiples_of
+from keras_curvature_page.packets import PROBE, STEPS, finite, unpack
 from keras_curvature_page.series import Series, Source, listing
 
 MOST_STEPS = 128
 """Steps of a chunk: what the page opens at once."""
-
-DROPPED, DIGITS = 6, 5
-"""Bits of a float32 that are dropped, and the digits that are left: 18 of its 24 bits, of which
-rounding is off by at most 4e-6."""
-
-_FINITE = 0x7F7FFFFF
-"""The bits of the largest float32."""
 
 Told = dict[str, Any]
 
@@ -45,7 +44,7 @@ def told_of(source: Source, *, rounded: bool = False, known: Collection[Any] = (
 
     Args:
         source: what has the packets.
-        rounded: whether to keep `DIGITS` digits of curves instead of all.
+        rounded: whether what is drawn may be rounded, to less than can be seen.
         known: series and steps that the page has already.
     """
     found = source.steps()
@@ -55,7 +54,7 @@ def told_of(source: Source, *, rounded: bool = False, known: Collection[Any] = (
         for chunk in _chunks(
             series,
             ((step, source.packet(series, step)) for step in steps if (series, step) not in known),
-            DROPPED if rounded and series.kind == STEPS else 0,
+            _still(source, series) if rounded and series.kind == STEPS else None,
         )
     ]
     listed = listing({series: (_tag(series), steps) for series, steps in found.items()})
@@ -66,13 +65,23 @@ def _tag(series: Series) -> str:
     return f"{series.name}/{series.output}/{series.kind}"
 
 
-def _chunks(series: Series, packets: Iterable[tuple[int, bytes]], dropped: int) -> Iterator[Told]:
+def _still(source: Source, series: Series) -> Arrays:
+    """What is drawn with the steps of a series and is the same at all of them."""
+    probe = dataclasses.replace(series, kind=PROBE)
+    steps = sorted(source.steps().get(probe, ()))
+    found = _opened(source.packet(probe, steps[-1])) if steps else None
+    return found[1] if found else {}
+
+
+def _chunks(
+    series: Series, packets: Iterable[tuple[int, bytes]], still: Arrays | None
+) -> Iterator[Told]:
     """In the order of the steps; what is no packet is left out."""
     opened = ((step, *found) for step, packet in packets if (found := _opened(packet)) is not None)
     alike = itertools.groupby(opened, lambda item: [(n, a.shape) for n, a in item[2].items()])
     for _, items in alike:
         while some := list(itertools.islice(items, MOST_STEPS)):
-            yield _chunk(series, some, dropped)
+            yield _chunk(series, some, still)
 
 
 def _opened(packet: bytes) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
@@ -85,48 +94,45 @@ def _opened(packet: bytes) -> tuple[dict[str, Any], dict[str, NDArray[np.float32
 def _chunk(
     series: Series,
     items: list[tuple[int, dict[str, Any], dict[str, NDArray[np.float32]]]],
-    dropped: int,
+    still: Arrays | None,
 ) -> Told:
-    steps, headers, arrays = zip(*items, strict=True)
-    exact = _exact(arrays[0])
+    steps, headers, each = zip(*items, strict=True)
+    arrays = {name: np.stack([one[name] for one in each]) for name in each[0]}
+    fixed = multiples_of({} if still is None else arrays, still or {})
     said, parts = [], []
-    for name, first in arrays[0].items():
-        bits = 0 if name in exact else dropped
-        integers = _integers(np.stack([each[name].ravel() for each in arrays]), bits)
-        along, differences = _differences(integers)
-        said.append([name, list(first.shape), along, bits])
+    for name, array in arrays.items():
+        how: bool | str
+        if name in fixed:
+            how, differences = "fixed", fixed[name].differences
+        else:
+            how, differences = _differences(_integers(array.reshape(len(array), -1)))
+        said.append([name, list(array.shape[1:]), how])
         parts.append(_planes(differences))
-    text = json.dumps(finite(headers), allow_nan=False).encode("ascii")
-    data = zlib.compress(len(text).to_bytes(4, "little") + text + b"".join(parts), 9)
+    told = {
+        "headers": finite(headers),
+        "fixed": {name: [one.quanta, one.predictors, one.gains] for name, one in fixed.items()},
+    }
+    text = json.dumps(told, allow_nan=False, separators=(",", ":")).encode("ascii")
+    data = _compressed(len(text).to_bytes(4, "little") + text + b"".join(parts))
     return {
         "run": series.run,
         "tag": _tag(series),
         "steps": list(steps),
         "arrays": said,
-        "digits": DIGITS if dropped else None,
+        "rounded": still is not None,
         "data": base64.b64encode(data).decode("ascii"),
     }
 
 
-def _exact(arrays: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
-    """What keeps all of its digits.
-
-    Over the plane of two inputs the page adds up and subtracts, for Laplacians and for differences
-    to data and known values, and may be left with few digits. The probe, where the other side of
-    such a difference is, is written once, and so exact too. Distances are few.
-    """
-    planar = "second" in arrays and arrays["second"].shape[1:2] == (2,)
-    return ("spectrum", *(("value", "second", "scale_second") if planar else ()))
+def _compressed(data: bytes) -> bytes:
+    squeezing = zlib.compressobj(9, memLevel=6, strategy=zlib.Z_FILTERED)  # mostly small numbers
+    return squeezing.compress(data) + squeezing.flush()
 
 
-def _integers(numbers: NDArray[np.float32], dropped: int) -> NDArray[np.int32]:
-    """The bits of floats, as integers that grow with them, without the last ones."""
+def _integers(numbers: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The bits of floats, as integers that grow with them."""
     whole = np.where(np.isnan(numbers), np.float32(np.nan), numbers).astype("<f4").view(np.int32)
     sizes = whole & 0x7FFFFFFF
-    if dropped:
-        half = 1 << (dropped - 1)
-        nearest = np.where(sizes <= _FINITE, np.minimum(sizes, _FINITE - half) + half, sizes)
-        sizes = nearest >> dropped
     return np.where(whole < 0, -sizes, sizes).astype(np.int32)
 
 

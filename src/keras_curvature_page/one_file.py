@@ -18,7 +18,7 @@ from keras_curvature_page.script import one_script, text_of
 from keras_curvature_page.series import Source
 
 LARGE = 3_000_000
-"""Bytes from which on curves are kept to `DIGITS` digits instead of all that a float32 has."""
+"""Bytes from which on what is drawn is rounded, see `fixed_point`."""
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -88,12 +88,12 @@ def test_hostile_names_end_nothing(tmp_path):
     assert f"<title>Curvature: {html.escape(folder.name)}</title>" in text
 
 
-def test_a_large_page_keeps_five_digits_and_a_small_one_all(logs, tmp_path, monkeypatch):
-    for limit, digits in ((one_file.LARGE, None), (1000, 5)):
+def test_a_large_page_rounds_its_curves_and_a_small_one_nothing(logs, tmp_path, monkeypatch):
+    for limit, rounded in ((one_file.LARGE, False), (1000, True)):
         monkeypatch.setattr(one_file, "LARGE", limit)
         text = kc.to_html(logs, tmp_path / "report.html", force=True).read_text(encoding="utf-8")
-        found = {c["tag"].rpartition("/")[2]: c["digits"] for c in told(text)["chunks"]}
-        assert found == {"steps": digits, "probe": None}
+        found = {c["tag"].rpartition("/")[2]: c["rounded"] for c in told(text)["chunks"]}
+        assert found == {"steps": rounded, "probe": False}
 
 
 def test_nothing_is_written_over_unless_asked_for(logs, tmp_path):

@@ -42,7 +42,7 @@ export function distribution(view) {
       return i >= 0 && i < BINS ? told(i) : "";
     },
     cells: () => Array.from(state.bins, (share, i) => ({ x: (edges(i) + edges(i + 1)) / 2, y: 50 * share })),
-    digits: () => view.packet.digits,
+    rounded: () => view.packet.rounded,
     table: () => [
       { name: `from [${unit}]`, values: Array.from(state.bins, (_, i) => edges(i)) },
       { name: `to [${unit}]`, values: Array.from(state.bins, (_, i) => edges(i + 1)) },
@@ -157,7 +157,7 @@ function bars(view, { key, title, x, unit, names, series, column, least, note, s
     })),
     hover: (u, left, top) => told(Math.floor(u.posToVal(top, "y"))),
     cells: () => state.names.map((_, i) => ({ x: state.rows[0][i] / 2, y: i + 0.5 })),
-    digits: () => view.packet.digits,
+    rounded: () => view.packet.rounded,
     table: () => [
       { name: "input", values: names(view.packet) },
       ...series.map(({ array, label }, k) => ({
@@ -261,7 +261,7 @@ function cells(view, { key, shows, title, remark = "", unit, shape: [rows, colum
     },
     hover: (u, left, top) => told(Math.floor(u.posToVal(top, "y")), Math.floor(u.posToVal(left, "x"))),
     cells: () => Array.from({ length: rows * columns }, (_, k) => ({ x: (k % columns) + 0.5, y: Math.floor(k / columns) + 0.5 })),
-    digits: () => view.packet.digits,
+    rounded: () => view.packet.rounded,
     table: () => table(at),
   }, () => view.about());
 

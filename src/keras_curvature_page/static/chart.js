@@ -14,7 +14,7 @@
 //   label            (name) => how it stands on the axis; all of it is shown under the mouse
 //   right            room for a colour scale, in pixels
 //   logarithmic      whether both axes are
-//   digits           () => how many digits of its numbers are right, nothing for all
+//   rounded          () => whether its numbers are short decimals, to less than can be seen
 //   link             a word: charts of the same word move their cursors together
 
 import uPlot from "./uplot/uPlot.esm.js";

@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 import { colours, FINE, FONT } from "./theme.js";
 
 const MARGIN = 16, LINE = 20, SWATCH = 20; // pixels
+const DIGITS = 10; // that a rounded number may have: see fixed_point.py
 
 export function savePng(chart) {
   const drawn = chart.plot.ctx.canvas;
@@ -72,18 +73,19 @@ function folded(ctx, text, width) {
 
 export function saveCsv(chart) {
   const columns = chart.spec.table();
-  const digits = chart.spec.digits?.();
+  const rounded = chart.spec.rounded?.();
   const count = Math.max(...columns.map(({ values }) => values.length));
   const rows = [columns.map(({ name }) => cell(name))];
-  for (let i = 0; i < count; i++) rows.push(columns.map(({ values, exact }) => cell(values[i], exact ? null : digits)));
+  for (let i = 0; i < count; i++) rows.push(columns.map(({ values, exact }) => cell(values[i], !exact && rounded)));
   const text = `${rows.map((row) => row.join(",")).join("\r\n")}\r\n`;
   save(new Blob([text], { type: "text/csv" }), `${fileName(chart)}.csv`);
 }
 
-// A spreadsheet must not take a name for a formula.
-function cell(value, digits) {
+// A rounded number is a short decimal, and arithmetic adds what is none of it. A spreadsheet must not
+// take a name for a formula.
+function cell(value, rounded) {
   if (typeof value === "number") {
-    return Number.isFinite(value) ? String(digits ? Number(value.toPrecision(digits)) : value) : "";
+    return Number.isFinite(value) ? String(rounded ? Number(value.toPrecision(DIGITS)) : value) : "";
   }
   const text = /^[=+\-@\t\r]/.test(value ?? "") ? `'${value}` : value ?? "";
   return `"${text.replaceAll('"', '""')}"`;

@@ -21,7 +21,7 @@ export function curveChart(view, { key, spec, x, curves, fixed = [], clouds = []
   const chart = new Chart({
     ...spec,
     lines,
-    digits: () => view.packet.digits,
+    rounded: () => view.packet.rounded,
     legend: [...spec.legend ?? [], ...clouds.map((cloud) => ({ ...cloud, kind: "dotted" }))],
     under: (u, ctx) => {
       under?.(u, ctx);

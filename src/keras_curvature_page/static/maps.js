@@ -10,7 +10,8 @@ const GRID = 72; // cells of the map along each input
 const NEAREST = 4; // probe points that a cell is mixed from
 
 // What a run of two inputs can show, by what it is called in the menu. `of` takes its numbers
-// from a packet, `needs` is an array of the probe without which there are none.
+// from a packet, `needs` is an array of the probe without which there are none. What is summed up or
+// subtracted here, fixed_point.py rounds so finely that the result is right.
 const MEASURED = {
   laplacian: { name: () => "Laplacian", of: ({ second }) => sum(second(0), second(1)) },
   second0: { name: (da) => `∂²y/${da}²`, of: ({ second }) => second(0) },
@@ -125,7 +126,7 @@ function plane(view, map) {
   const colour = (value) => diverging((value - (state.low + state.high) / 2) / ((state.high - state.low) / 2));
   const said = unit && ` ${unit}`;
   const chart = new Chart({
-    digits: () => view.packet.digits,
+    rounded: () => view.packet.rounded,
     title: "Map", x: a, y: b, height: 330, right: 96,
     paint(u, ctx) {
       inPlot(u, () => drawMap(u, ctx, image, frame, Boolean(map.smooth)));

@@ -23,7 +23,7 @@ export function epochOf(step, last) {
   return last > 0 ? `before training, 0 of ${last}` : "before training";
 }
 
-// From the least to the largest; a few extreme values do not count.
+// From the least to the largest; a few extreme values do not count. fixed_point.py rounds to a part of it.
 export function reach(values) {
   const sorted = Float32Array.from(values).filter(Number.isFinite).sort();
   if (!sorted.length) return null;

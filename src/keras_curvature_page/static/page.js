@@ -170,10 +170,10 @@ class Page {
     this.entry.label.hidden = entries < 2;
     fillSelect(this.entry.control, Array.from({ length: entries }, (_, i) => [i, String(i)]), this.choices.entry);
     const most = Math.max(...shown.map(({ series }) => series.steps.length));
-    const digits = shown.map(({ packet }) => packet?.digits).find(Boolean);
+    const rounded = shown.some(({ packet }) => packet?.rounded);
     this.tell(this.kept && most >= this.kept
       ? `TensorBoard keeps a sample of ${this.kept} steps per run; start it with --samples_per_plugin curvature=0 for all of them.`
-      : digits ? `There are so many steps that curves are kept to ${digits} digits here.` : "");
+      : rounded ? "There are so many steps that curves, maps and bars are rounded here, to 1/10,000 of what their chart spans at each step." : "");
   }
 
   choose(what, value) {
