@@ -3,7 +3,7 @@
     python docs/studies/survey                  # all: docs/second-derivatives.md and .csv
     python docs/studies/survey --backends torch --only layers/Dense points    # prints them
 
-Two backends at once, each in a process of its own.
+Two processes at once, each of one backend and of layers or of all else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,16 @@ from page import written_page
 HERE = Path(__file__).resolve().parent
 PAGE, DATA = (HERE.parents[1] / f"second-derivatives.{suffix}" for suffix in ("md", "csv"))
 BACKENDS = ("jax", "tensorflow", "torch")
+
+LAYERS = ("layers/",)
+ELSE = ("activations/", "ops/", "training/", "losses/", "quantised/", "lora/", "points")
+PARTS = (
+    ("jax", ELSE),
+    ("tensorflow", ELSE),
+    ("tensorflow", LAYERS),
+    ("jax", LAYERS),
+    ("torch", ()),
+)
 """In the order in which they begin: the longest first."""
 
 QUIET = {
@@ -35,9 +46,8 @@ QUIET = {
 }
 
 
-def surveyed(backend: str, only: list[str], folder: Path) -> list[Answer]:
-    """All answers of one backend, from a process of its own."""
-    path = folder / f"{backend}.jsonl"
+def surveyed(backend: str, only: Sequence[str], path: Path) -> list[Answer]:
+    """Answers of one backend, from a process of its own, which writes them to a file."""
     path.touch()
     command = [sys.executable, str(HERE / "worker.py"), str(path), *only]
     environment = {**os.environ, **QUIET, "KERAS_BACKEND": backend}
@@ -55,10 +65,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="ids, or how they start")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        parts = pool.map(
-            lambda backend: surveyed(backend, arguments.only, Path(folder)), arguments.backends
-        )
-        answers = [answer for part in parts for answer in part]
+        asked = [
+            (backend, arguments.only or only)
+            for backend, only in ([(b, ()) for b in BACKENDS] if arguments.only else PARTS)
+            if backend in arguments.backends
+        ]
+        paths = [Path(folder) / f"{i}.jsonl" for i in range(len(asked))]
+        parts = [*pool.map(lambda part, path: surveyed(*part, path), asked, paths)]
+    answers = [answer for part in parts for answer in part]
+    answers.sort(key=lambda one: (BACKENDS.index(one.backend), not one.case.startswith(LAYERS)))
     rows = joined(answers)
     if arguments.only or len(arguments.backends) < len(BACKENDS):
         for row in rows:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -42,11 +43,30 @@ def ways() -> Mapping[str, Asked]:
     """From `f`, points and directions `(n, d)` to second derivatives `(n,)`."""
     backend = keras.config.backend()
     known = import_module(f"keras_curvature.engines.{backend}.ways").WAYS
-    return {way.name: _of(way.along) for way in known if way.name in SURVEYED[backend]}
+    return {way.name: _of(way) for way in known if way.name in SURVEYED[backend]}
 
 
-def _of(along: Asked) -> Asked:
-    return lambda f, z, v: along(compiled(f), z, v)
+def _of(way: Any) -> Asked:
+    def ask(f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray) -> np.ndarray:
+        with _small_functions() if "forward" in way.name else contextlib.nullcontext():
+            return way.along(compiled(f), z, v)
+
+    return ask
+
+
+@contextlib.contextmanager
+def _small_functions() -> Iterator[None]:
+    """Without graph optimisation: TensorFlow's forward mode makes a function of every operation."""
+    if keras.config.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def compiled(f: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -34,7 +34,8 @@ def _totals(f: Function, x: Any) -> list[Callable[[Any], Any]]:
     def total(x: Any, j: int) -> Any:
         return jnp.sum(_flat(f, x)[:, j])
 
-    return [functools.partial(total, j=j) for j in range(_flat(f, x).shape[1])]
+    count = jax.eval_shape(lambda x: _flat(f, x), x).shape[1]
+    return [functools.partial(total, j=j) for j in range(count)]
 
 
 def forward_over_reverse(f: Function, x: Any, v: Any) -> Any:
@@ -89,7 +90,7 @@ def folx(f: Function, x: Any, v: Any) -> Any:
 
 
 def _way(name: str, along: Along, also: tuple[str, ...] = (), *, compiled: bool = False) -> Way:
-    """A way, run as it is or compiled by `jax.jit`."""
+    """A way, run as it is or compiled by `jax.jit`, as it is of what is compiled already."""
 
     def run(f: Function, x: Array, v: Array) -> Array:
         with jax.enable_x64(x.dtype == np.float64 or jax.config.jax_enable_x64):
@@ -99,18 +100,20 @@ def _way(name: str, along: Along, also: tuple[str, ...] = (), *, compiled: bool 
             def second(x: Any, v: Any) -> Any:
                 return along(f, x, v)
 
-            found = (jax.jit(second) if compiled else second)(given, jnp.asarray(v, given.dtype))
-            return np.asarray(found).reshape(shape)
+            run = jax.jit(second) if compiled or isinstance(f, jax.stages.Wrapped) else second
+            return np.asarray(run(given, jnp.asarray(v, given.dtype))).reshape(shape)
 
     return Way(name, run, None, also)
 
 
 def _whole(name: str, hessian: Callable[..., Any], also: tuple[str, ...] = ()) -> Way:
-    """A way to whole Hessians, by `jax.vmap` over the examples."""
+    """A way to whole Hessians, by `jax.vmap` over the examples; compiled if the function is."""
 
     def run(f: Function, x: Array) -> Array:
         with jax.enable_x64(x.dtype == np.float64 or jax.config.jax_enable_x64):
-            return np.asarray(jax.vmap(hessian(lambda one: f(one[None])[0]))(jnp.asarray(x)))
+            each = jax.vmap(hessian(lambda one: f(one[None])[0]))
+            run = jax.jit(each) if isinstance(f, jax.stages.Wrapped) else each
+            return np.asarray(run(jnp.asarray(x)))
 
     return of_hessians(name, run, also)
 
