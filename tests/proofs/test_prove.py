@@ -229,7 +229,7 @@ def test_the_ends_of_a_box_and_a_violation_can_be_typed_in_again():
     )
     (claim,) = proof.claims.values()
     said = str(claim.counterexamples[0])
-    typed = float(said.split()[-1])
+    typed = float(said.rsplit(maxsplit=1)[-1])
     assert typed == next(iter(claim.counterexamples[0].at.values()))
     assert (typed - middle) ** 2 < reach**2
 
