@@ -24,7 +24,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 ON = TEST_BACKEND=$(1) XLA_FLAGS=--xla_backend_optimization_level=0 \
 	$(BIN)/python tools/when_installed.py $(1) -m pytest \
 	--numprocesses $(WORKERS) --dist worksteal tests/backends tests/$(1) \
-	tests/functions/test_partial_derivatives.py tests/layers/test_random_directions.py
+	tests/functions/test_partial_derivatives.py tests/functions/test_ties.py \
+	tests/layers/test_random_directions.py
 
 # Tests, pages and examples of docstrings that are not written for one backend: on all of them.
 NEUTRAL := tests/diagnosis tests/enclosures tests/proofs/test_prove.py \

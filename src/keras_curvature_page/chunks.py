@@ -58,7 +58,7 @@ def told_of(source: Source, *, rounded: bool = False, known: Collection[Any] = (
         )
     ]
     listed = listing({series: (_tag(series), steps) for series, steps in found.items()})
-    return {"series": listed, "chunks": chunks}
+    return {"series": listed, "chunks": chunks, "broken": list(source.broken)}
 
 
 def _tag(series: Series) -> str:

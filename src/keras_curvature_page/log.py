@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -58,9 +60,27 @@ class Log:
         """Whether there are event files at all, of whomever."""
         return next(_event_files(self._directory), None) is not None
 
+    @property
+    def broken(self) -> list[str]:
+        """What could not be read of what was asked for so far, a sentence for each record."""
+        found = sorted((path, start, said) for (path, start), said in self._broken.items())
+        return [
+            f"{os.path.relpath(path, self._directory)!r}, record {self._number(path, start)}, at "
+            f"byte {start}: {said}"
+            for path, start, said in found
+        ]
+
+    def _number(self, path: str, start: int) -> int:
+        """Which record of its file begins there, counted from 1 and with those left out."""
+        left_out = sum(p == path and begun < start for p, begun in self._left_out)
+        return 1 + left_out + bisect.bisect_left(self._starts.get(path, []), start)
+
     def _begin(self) -> None:
         self._read: dict[str, int] = {}
         self._runs: dict[str, _Run] = {}
+        self._starts: dict[str, list[int]] = {}
+        self._broken: dict[tuple[str, int], str] = {}
+        self._left_out: set[tuple[str, int]] = set()
 
     def refresh(self) -> None:
         """Reads what was written since."""
@@ -71,22 +91,46 @@ class Log:
             for path, run in found.items():
                 start = self._read.get(path, 0)
                 if _size(path) > start:
-                    for begun, end, data in records.read(path, start):
+                    self._forget(path, start)  # what was left out last may be whole by now
+                    told = functools.partial(self._leave_out, path)
+                    for begun, end, data in records.read(path, start, told):
                         self._take(self._runs.setdefault(run, _Run()), path, begun, data)
+                        self._starts.setdefault(path, []).append(begun)
                         self._read[path] = end
+
+    def _forget(self, path: str, start: int) -> None:
+        for place in [place for place in self._left_out if place >= (path, start)]:
+            if place[0] == path:
+                self._left_out.remove(place)
+                del self._broken[place]
+
+    def _leave_out(self, path: str, start: int, following: int | None) -> None:
+        said = "its bytes do not fit their checksum. It is left out"
+        if following is None:
+            size = _size(path) - start
+            said += f", and with it the rest of the file, {size} bytes, in which no whole record is"
+        self._left_out.add((path, start))
+        self._broken[path, start] = f"{said}."
 
     def _take(self, run: _Run, path: str, start: int, data: bytes) -> None:
         try:
             event = Event.FromString(data)
         except DecodeError:
-            return
+            event = Event()
+        if event.WhichOneof("what") is None:
+            self._broken[path, start] = "it holds no event. It is left out."
         if event.HasField("session_log") and event.session_log.status == SessionLog.START:
             for places in run.places.values():
                 for step in [step for step in places if step >= event.step]:
                     del places[step]
         for i, value in enumerate(event.summary.value):
             if value.metadata.plugin_data.plugin_name == PLUGIN:
-                run.series[value.tag] = series_of("", value.metadata.plugin_data.content)
+                found = series_of("", value.metadata.plugin_data.content)
+                run.series[value.tag] = found
+                if found is None:
+                    self._broken[path, start] = (
+                        f"nobody knows what {value.tag!r} in it is. It is left out."
+                    )
             if run.series.get(value.tag) is not None:
                 run.places.setdefault(value.tag, {})[event.step] = _Place(path, start, i)
 
@@ -112,8 +156,21 @@ class Log:
         """
         for other, _, places in self._found():
             if other == series:
-                return _packet(places[step])
+                return self._packet(places[step])
         raise KeyError(series)
+
+    def _packet(self, place: _Place) -> bytes:
+        try:
+            _, _, data = next(records.read(place.path, place.start))
+            value = Event.FromString(data).summary.value[place.value]
+            (packet,) = value.tensor.string_val
+            unpack(packet)
+        except (OSError, StopIteration):  # gone since it was found
+            return b""
+        except (ValueError, DecodeError, IndexError) as error:
+            self._broken[place.path, place.start] = f"it holds no packet. It is left out. {error}"
+            return b""
+        return bytes(packet)
 
     def index(self) -> list[dict[str, Any]]:
         """What a server tells of it, see `listing`."""
@@ -126,21 +183,10 @@ class Log:
             KeyError: if there is no such run, tag or step.
         """
         return joined(
-            (place, step, _packet(self._runs[run].places[tag][step]))
+            (place, step, self._packet(self._runs[run].places[tag][step]))
             for place, (run, tag, steps) in enumerate(wanted)
             for step in steps
         )
-
-
-def _packet(place: _Place) -> bytes:
-    try:
-        _, _, data = next(records.read(place.path, place.start))
-        value = Event.FromString(data).summary.value[place.value]
-        (packet,) = value.tensor.string_val
-        unpack(packet)
-    except (ValueError, OSError, StopIteration, DecodeError, IndexError):
-        return b""
-    return bytes(packet)
 
 
 def _event_files(directory: str) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import html
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,15 +55,31 @@ def to_html(
         log = Log(log_dir)
         log.refresh()
         require_data(log, log_dir)
-        return page(log, f"Curvature: {os.path.basename(os.path.abspath(log_dir))}")
+        text = page(log, f"Curvature: {os.path.basename(os.path.abspath(log_dir))}")
+        warn_of(log)
+        return text
 
     return write(content, path, force=force)
+
+
+def warn_of(log: Log) -> None:
+    """Warns of what of a log is broken, as far as it was read."""
+    if log.broken:
+        warnings.warn(
+            "Parts of the log are broken; the rest is shown. " + "\n".join(log.broken),
+            stacklevel=3,
+        )
 
 
 def require_data(log: Log, log_dir: object) -> None:
     """Raises `ValueError` for a log in which there is nothing to see."""
     if log.index():
         return
+    if log.broken:
+        raise ValueError(
+            "`log_dir` must hold a run whose probe and steps can be read: there are broken records "
+            f"and no whole run in it. {' '.join(log.broken)} Received: {str(log_dir)!r}."
+        )
     found = "event files of others" if log.has_files else "no event files"
     raise ValueError(
         "`log_dir` must be a directory in which `CurvatureMonitor(..., log_dir=...)` has written: "

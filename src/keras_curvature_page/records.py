@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ ALL_BITS = 0xFFFFFFFF
 
 
 _SUM = struct.Struct("<I")
+_DELTA = 0xA282EAD8
 _START, _END = 12, 4
 """Bytes before the data, its length and the checksum of that, and behind, its own checksum."""
 
@@ -28,30 +30,87 @@ def record(data: bytes) -> bytes:
     return length + _sum(length) + data + _sum(data)
 
 
-def read(path: str | os.PathLike[str], start: int = 0) -> Iterator[tuple[int, int, bytes]]:
+def read(
+    path: str | os.PathLike[str],
+    start: int = 0,
+    broken: Callable[[int, int | None], None] | None = None,
+) -> Iterator[tuple[int, int, bytes]]:
     """The records of a file from a place on, as far as they are whole.
 
-    Where a record is cut off, as the last one of a file that is being written, or does not fit its
-    checksums, it ends: there is no telling where the next one would begin.
+    A record that is cut off, as the last one of a file that is being written, ends it. One that
+    does not fit its checksums is left out: the next one begins where its length says or, if that is
+    what does not fit, wherever the next whole one is found.
+
+    Args:
+        path: of the file.
+        start: where a record begins.
+        broken: told where one begins that is left out, and the next one; `None` for none.
 
     Yields:
         Where the record begins, where the next one does, and the data.
     """
     with open(path, "rb") as file:
         end = os.fstat(file.fileno()).st_size
-        file.seek(start)
-        while len(head := file.read(_START)) == _START:
+        while True:
+            file.seek(start)
+            head = file.read(_START)
+            if len(head) < _START:
+                return
             length, said = head[:8], head[8:]
-            if _sum(length) != said:
+            following: int | None = None
+            if _sum(length) == said:
+                following = start + _START + int.from_bytes(length, "little") + _END
+                if following > end:
+                    return
+                data, ending = file.read(following - start - _START - _END), file.read(_END)
+                if _sum(data) == ending:
+                    yield start, following, data
+                    start = following
+                    continue
+            else:
+                following = _whole_record(file, start + 1, end)
+            if broken is not None:
+                broken(start, following)
+            if following is None:
                 return
-            size = int.from_bytes(length, "little")
-            if start + _START + size + _END > end:
-                return
-            data, ending = file.read(size), file.read(_END)
-            if len(data) < size or _sum(data) != ending:
-                return
-            start, begun = start + _START + size + _END, start
-            yield begun, start, data
+            start = following
+
+
+_WINDOW = 1 << 22
+"""Bytes that are searched at once."""
+
+
+def _whole_record(file: BinaryIO, start: int, end: int) -> int | None:
+    """Where the next record begins that fits its checksums."""
+    for window in range(start, end, _WINDOW):
+        file.seek(window)
+        content = file.read(_WINDOW + _START - 1)
+        for place in _lengths(np.frombuffer(content, np.uint8)):
+            size = int.from_bytes(content[place : place + 8], "little")
+            begun = window + place
+            if begun + _START + size + _END <= end:
+                file.seek(begun + _START)
+                data = file.read(size)
+                if _sum(data) == file.read(_END):
+                    return begun
+    return None
+
+
+def _lengths(content: NDArray[np.uint8]) -> list[int]:
+    """Where eight bytes are a length of less than 4 GiB with its checksum behind it."""
+    count = len(content) - _START + 1
+    if count < 1:
+        return []
+    parts = [content[i : i + count].astype(np.uint32) for i in range(_START)]
+    found = np.full(count, ALL_BITS, np.uint32)
+    table = np.array(CRC_TABLE, np.uint32)
+    for part in parts[:8]:
+        found = table[(found ^ part) & 255] ^ (found >> 8)
+    found ^= np.uint32(ALL_BITS)
+    masked = (found >> 15 | found << 17) + np.uint32(_DELTA)
+    said = parts[8] | parts[9] << 8 | parts[10] << 16 | parts[11] << 24
+    small = (parts[4] | parts[5] | parts[6] | parts[7]) == 0
+    return [int(place) for place in np.flatnonzero((masked == said) & small)]
 
 
 def crc32c(data: bytes) -> int:
@@ -91,4 +150,4 @@ def _tables() -> tuple[NDArray[np.uint32], list[list[int]]]:
 def _sum(data: bytes) -> bytes:
     """Turned and shifted: data that hold their own checksum would always have the same."""
     checksum = crc32c(data)
-    return _SUM.pack(((checksum >> 15 | checksum << 17) + 0xA282EAD8) & ALL_BITS)
+    return _SUM.pack(((checksum >> 15 | checksum << 17) + _DELTA) & ALL_BITS)

@@ -38,6 +38,10 @@ class Series:
 class Source(Protocol):
     """What has packets: a log, or a monitor that wrote none."""
 
+    @property
+    def broken(self) -> Iterable[str]:
+        """What could not be read so far, a sentence each."""
+
     def steps(self) -> Mapping[Series, Iterable[int]]:
         """All that there is."""
 

@@ -55,7 +55,7 @@ class _Followed:
 
     def told(self, environ: dict[str, Any]) -> dict[str, Any]:
         self._log.refresh()
-        return {"kept": None, "series": self._log.index()}
+        return {"kept": None, "series": self._log.index(), "broken": self._log.broken}
 
     def packets(self, environ: dict[str, Any], wanted: list[Wanted]) -> bytes:
         return self._log.packets(wanted)

@@ -5,10 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from closed_forms import parabola, report
 from keras_curvature.summaries.event_file import EventFile
 from keras_curvature.summaries.run_writer import RunWriter, scalar
+from keras_curvature_page import records
+from keras_curvature_page.chunks import told_of
 from keras_curvature_page.log import Log
 from keras_curvature_page.packets import unpack
 from keras_curvature_page.series import Series
@@ -74,15 +78,113 @@ def test_a_log_that_is_cut_off_anywhere_is_read_so_far_and_then_on(tmp_path):
     assert [s for i, s in enumerate(seen) if s != seen[i - 1]] == [[], [0], [0, 1], [0, 1, 2]]
 
 
-def test_a_damaged_record_ends_its_file_and_no_other(tmp_path):
-    write(tmp_path, (0, 1, 2))
-    (path,) = (tmp_path / "curvature").glob("*tfevents*")
+def event_file(logdir, run="curvature"):
+    (path,) = (logdir / run).glob("*tfevents*")
+    return path
+
+
+def places(path):
+    """Where the records begin."""
+    return [begun for begun, _, _ in records.read(path)]
+
+
+def damage(path, place):
     content = bytearray(path.read_bytes())
-    content[-100] ^= 1  # in the last record
+    content[place] ^= 1
     path.write_bytes(content)
-    assert steps_of(log_of(tmp_path)) == [0, 1]
-    write(tmp_path, (3,))
-    assert steps_of(log_of(tmp_path)) == [0, 1, 3]
+
+
+def test_a_damaged_record_is_left_out_and_no_other(tmp_path):
+    """Wherever a bit is turned: in the length, in its checksum, in the data, in theirs."""
+    write(tmp_path, (0, 1, 2))
+    path = event_file(tmp_path)
+    whole, begun = path.read_bytes(), places(path)
+    start, end = begun[-2:]  # step 1 and step 2
+    number = len(begun) - 1
+    for place in (
+        start,
+        start + 3,
+        start + 7,
+        start + 8,
+        start + 12,
+        start + 700,
+        end - 4,
+        end - 1,
+    ):
+        path.write_bytes(whole)
+        damage(path, place)
+        log = log_of(tmp_path)
+        assert steps_of(log) == [0, 2], place
+        (said,) = log.broken
+        assert f"record {number}, at byte {start}" in said
+        assert path.name in said
+        assert "checksum" in said
+
+
+def test_what_is_behind_a_damaged_record_and_written_later_is_read(tmp_path):
+    write(tmp_path, (0, 1, 2))
+    path = event_file(tmp_path)
+    damage(path, path.stat().st_size - 100)  # in the last record
+    log = log_of(tmp_path)
+    assert (steps_of(log), len(log.broken)) == ([0, 1], 1)
+    write(tmp_path, (3,))  # in another file
+    log.refresh()
+    assert (steps_of(log), len(log.broken)) == ([0, 1, 3], 1)
+    (first, *_) = sorted((tmp_path / "curvature").glob("*tfevents*"))
+    damage(first, first.stat().st_size - 100)  # whole again
+    log.refresh()
+    assert (sorted(steps_of(log)), log.broken) == ([0, 1, 2, 3], [])
+
+
+def test_a_file_that_ends_in_rubbish_is_read_so_far(tmp_path):
+    write(tmp_path, (0, 1))
+    path = event_file(tmp_path)
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + bytes(range(1, 256)) * 9)
+    log = log_of(tmp_path)
+    assert steps_of(log) == [0, 1]
+    (said,) = log.broken
+    assert f"at byte {size}" in said
+    assert f"{255 * 9} bytes" in said
+
+
+HOLLOW = {
+    "nothing": (b"", "holds no event"),
+    "rubbish": (b"\xff" * 40, "holds no event"),
+    "a step without a summary": (Event(step=3).SerializeToString(), "holds no event"),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), HOLLOW.values(), ids=HOLLOW)
+def test_a_record_that_holds_nothing_is_told_of(tmp_path, data, words):
+    write(tmp_path, (0, 1))
+    path = event_file(tmp_path)
+    cut = places(path)[-1]
+    content = path.read_bytes()
+    path.write_bytes(content[:cut] + records.record(data) + content[cut:])
+    log = log_of(tmp_path)
+    assert steps_of(log) == [0, 1]
+    (said,) = log.broken
+    assert f"at byte {cut}: " in said
+    assert words in said
+
+
+@pytest.mark.parametrize("packet", [b"", b"KCV1", b"rubbish" * 9])
+def test_an_event_without_a_packet_is_told_of(tmp_path, packet):
+    """Empty or garbage where what the diagnosis says should be."""
+    write(tmp_path, (0, 1))
+    path = event_file(tmp_path)
+    writer = RunWriter(tmp_path, "other")
+    value = writer._blob("", "diagnosis", packet)
+    writer.close()
+    event = Event(step=0, summary=Summary(value=[value]))
+    cut = path.stat().st_size
+    path.write_bytes(path.read_bytes() + records.record(event.SerializeToString()))
+    log = log_of(tmp_path)
+    found = told_of(log)
+    (said,) = found["broken"]
+    assert f"at byte {cut}: it holds no packet" in said
+    assert sorted(step for chunk in found["chunks"] for step in chunk["steps"]) == [0, 0, 1]
 
 
 def test_what_is_written_later_deleted_and_written_anew_is_followed(tmp_path):

@@ -16,7 +16,7 @@ from closed_forms import parabola, report
 from keras_curvature.monitor import page as page_module
 from keras_curvature.summaries import in_memory
 from keras_curvature.summaries.run_writer import RunWriter
-from keras_curvature_page import one_file, script
+from keras_curvature_page import one_file, records, script
 
 HOSTILE = "</script><!--<script>alert(1)</script>\"'&\u2028"
 
@@ -56,6 +56,26 @@ def test_it_holds_all_runs_and_needs_nothing_else(logs, tmp_path):
     checksum = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     assert f"default-src 'none'; script-src 'sha256-{checksum}'" in text
     assert oct(path.stat().st_mode & 0o777) == oct(0o666 & ~_mask())
+
+
+def test_a_broken_record_is_named_and_all_others_are_there(logs, tmp_path):
+    (path,) = (logs / "run1" / "curvature").glob("*tfevents*")
+    whole, begun = path.read_bytes(), [start for start, _, _ in records.read(path)]
+
+    def damaged(place):
+        content = bytearray(whole)
+        content[place] ^= 1
+        path.write_bytes(content)
+
+    damaged(begun[-2] + 500)  # step 1 of 0, 1 and 2
+    with pytest.warns(UserWarning, match=f"broken(.|\n)*{path.name}.*record .*checksum"):
+        text = kc.to_html(logs, tmp_path / "report.html").read_text(encoding="utf-8")
+    (said,) = told(text)["broken"]
+    assert path.name in said
+    assert told(text)["series"][0]["steps"] == [0, 2]
+    damaged(begun[1] + 500)  # the probe, without which nothing can be drawn
+    with pytest.raises(ValueError, match="broken records and no whole run"):
+        kc.to_html(logs, tmp_path / "report.html", force=True)
 
 
 def _mask():

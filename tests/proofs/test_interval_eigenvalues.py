@@ -1,5 +1,6 @@
 """Bounds of eigenvalues hold for every matrix between, and are the eigenvalues of a single one."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -41,3 +42,30 @@ def test_a_matrix_without_an_end_leaves_what_its_diagonal_says():
     assert 0.4 < least[0] <= 0.5
     assert least[1] == -np.inf
     assert most[1] == -3
+
+
+SCALES = [1e-320, 1e-308, 1e-200, 1e-160, 1e150, 1e200, 1e300, 1.7e308]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_what_underflows_or_overflows_is_inside_too(d, scale):
+    """Against 60 digits, of matrices as they are, whose entries have no width."""
+    matrices = symmetric(np.random.default_rng(d).normal(size=(6, d, d)))
+    matrices = scale * (matrices / np.abs(matrices).max(axis=(1, 2), keepdims=True))
+    least, smallest = smallest_eigenvalue(matrices, matrices)
+    below, above = largest_magnitude(matrices, matrices)
+    with mpmath.workdps(60):
+        for k, matrix in enumerate(matrices):
+            found = sorted(mpmath.eigsy(mpmath.matrix(matrix.tolist()), eigvals_only=True))
+            size = max(abs(found[0]), abs(found[-1]))
+            slack = mpmath.mpf(10) ** -40 * size  # of these digits themselves
+            assert mpmath.mpf(float(least[k])) <= found[0] + slack
+            assert mpmath.mpf(float(smallest[k])) >= found[0] - slack
+            assert mpmath.mpf(float(below[k])) <= size + slack
+            assert mpmath.mpf(float(above[k])) >= size - slack
+            near = 1e-2 if scale == 1e-320 else 1e-11  # 1e-320 has three digits
+            if above[k] < np.inf:
+                assert float((mpmath.mpf(float(above[k])) - size) / size) < near
+            if least[k] > -np.inf:
+                assert float((found[0] - mpmath.mpf(float(least[k]))) / size) < near

@@ -212,3 +212,28 @@ def test_what_only_rounding_leaves_open_is_not_cut_for_ever():
     assert 0 < found.needed_tolerance < 1e-10
     again = kc.prove(model, [-1.0, -1.0], [1.0, 1.0], "convex", tolerance=1e-10, seconds=60)
     assert again.verdict == "Proved"
+
+
+def test_the_ends_of_a_box_and_a_violation_can_be_typed_in_again():
+    low, high = 0.12345678, 0.1234567891234567
+    box = kc.prove(lambda x: x**2, [low], [high], {0: "convex"}, seconds=5).box
+    assert [float(word) for word in box.split() if word[0].isdigit()] == [low, high]
+    # Concave on so little that six digits of a point in it lie outside.
+    middle, reach = 0.7123456789, 1e-9
+    proof = kc.prove(
+        lambda x: (x - middle) ** 4 / 12 - reach**2 * x**2 / 2,
+        [middle - reach / 2],
+        [middle + reach / 2],
+        {0: "convex"},
+        seconds=5,
+    )
+    (claim,) = proof.claims.values()
+    said = str(claim.counterexamples[0])
+    typed = float(said.rsplit(maxsplit=1)[-1])
+    assert typed == next(iter(claim.counterexamples[0].at.values()))
+    assert (typed - middle) ** 2 < reach**2
+
+
+def test_an_empty_box_is_told_with_the_digits_that_show_it():
+    with pytest.raises(ValueError, match=r"0\.12345679 and 0\.12345678 "):
+        kc.prove(lambda x: x**2, [0.12345679], [0.12345678], {0: "convex"})

@@ -236,6 +236,13 @@ AILING = KINKED | {
         ),
         "saturated", "tanh", ("ailing",), "the inputs are scaled", "40 of 40 examples",
     ),
+    "steps between the examples": Ailment(
+        lambda: weighted(
+            stack(layers.Dense(8, "tanh", name="ailing")), "ailing", kernel=1e6, bias=0
+        ),
+        PARTLY, "tanh", ("ailing",), "Scale the inputs", "too narrow to be met",
+        also=("saturated",),
+    ),
     "straight softplus": Ailment(
         lambda: weighted(
             stack(layers.Dense(8, "softplus", name="ailing")), "ailing", kernel=1, bias=300

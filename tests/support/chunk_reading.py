@@ -15,6 +15,8 @@ from keras_curvature_page.series import Series
 class Packets:
     """A source of one run."""
 
+    broken = ()
+
     def __init__(self, packets, probe=None):
         here = Series("run", "curvature", "", "steps"), Series("run", "curvature", "", "probe")
         self.found = {here[0]: packets, here[1]: probe or {0: pack({"version": 1}, {})}}

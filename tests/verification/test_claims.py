@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 
 import keras
@@ -483,3 +484,139 @@ def test_where_the_second_derivative_jumps_nobody_is_blamed(side):
     (check,) = found.checks
     assert found.ok
     assert (check.judged, check.at_kinks) == (20, 1)
+
+
+def hilly(x):
+    return 100 + 30 * np.tanh(x @ SLOPES).sum(axis=1)
+
+
+def hilly_gradient(x):
+    t = np.tanh(x @ SLOPES)
+    return 30 * (1 - t**2) @ SLOPES.T
+
+
+def hilly_hessian(x):
+    t = np.tanh(x @ SLOPES)
+    return np.einsum("nk,ik,jk->nij", -60 * t * (1 - t**2), SLOPES, SLOPES)
+
+
+SLOPES = np.random.default_rng(5).normal(size=(3, 5))
+HILLS = np.random.default_rng(6).normal(size=(40, 3)) * 2
+
+ROUNDED = {
+    "to cents": (lambda y: np.round(y, 2), 0.01),
+    "to cents, in float32": (lambda y: np.round(y, 2).astype(np.float32), 0.01),
+    "to whole numbers": (np.floor, 1),
+    "to quarters": (lambda y: np.round(4 * y) / 4, 0.25),
+    "to steps of another size": (lambda y: np.round(y / 0.37) * 0.37, 0.37),
+}
+"""What rounds values, and the steps that it leaves."""
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_values_that_are_rounded_on_purpose_blame_nobody(name):
+    rounded, step = ROUNDED[name]
+    claims = {"hessian": hilly_hessian(HILLS), "gradient": hilly_gradient(HILLS)}
+    found = kc.verify(lambda x: rounded(hilly(x)), HILLS, claims=claims)
+    assert not found.wrong
+    assert not found.complete
+    assert "float32:" not in str(found)
+    (said,) = [sentence for sentence in found.left_out if "steps of about" in sentence]
+    told = float(re.search(r"steps of about ([\d.e-]*\d)", said)[1])
+    np.testing.assert_allclose(told, step, rtol=1e-2)
+
+
+def test_what_is_larger_than_the_steps_is_judged():
+    hessian = hilly_hessian(HILLS)
+
+    def f(x):
+        return np.round(hilly(x), 6)
+
+    assert kc.verify(f, HILLS, claims={"hessian": hessian}).ok
+    assert kc.verify(f, HILLS, claims={"hessian": 1.1 * hessian}).wrong
+
+
+WITHOUT_STEPS = {
+    "as they are": lambda y: y,
+    "float32": lambda y: y.astype(np.float32),
+    "float32, in other units": lambda y: 0.1 * y.astype(np.float32).astype(float),
+    "float16": lambda y: y.astype(np.float16),
+    "two values": lambda y: np.sign(y - 100),
+    "a straight line": lambda y: y,
+    "0 at most examples": lambda y: np.maximum(y - 130, 0),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_STEPS)
+def test_no_steps_are_seen_where_there_are_none(name):
+    values = hilly if name != "a straight line" else (lambda x: x[:, :1].sum(axis=1))
+    f = WITHOUT_STEPS[name]
+    points = HILLS[:, :1] if name == "a straight line" else HILLS
+    gradient = np.zeros(points.shape)
+    found = kc.verify(lambda x: f(values(x)), points, claims={"gradient": gradient})
+    assert "steps of about" not in " ".join(str(found).split())
+
+
+def test_that_some_of_many_examples_were_looked_at_is_in_the_verdict():
+    x = np.random.default_rng(7).normal(size=(1000, 3))
+    found = kc.verify(hilly, x, claims={"hessian": hilly_hessian(x)})
+    assert found.ok
+    assert (found.examples, found.total) == (256, 1000)
+    assert "at the 256 of 1000 examples" in found.headline
+    assert (
+        "examples" not in kc.verify(hilly, HILLS, claims={"hessian": hilly_hessian(HILLS)}).headline
+    )
+
+
+@pytest.mark.parametrize("frequency", [2e5, 2e6, 2e7, 2e8])
+@pytest.mark.parametrize("count", [1, 3, 20])
+def test_a_ripple_that_is_shorter_than_every_step_blames_nobody(frequency, count):
+    """And nobody is called right who does not know of it: it bends far more than the rest."""
+    size = 1e-3 / frequency
+
+    def rippled(x):
+        return x[:, 0] ** 2 + size * np.sin(frequency * x[:, 0])
+
+    x = np.random.default_rng(count).uniform(-1, 1, size=(count, 1))
+    gradient = 2 * x + size * frequency * np.cos(frequency * x)
+    hessian = (2 - size * frequency**2 * np.sin(frequency * x))[:, :, None]
+    assert not kc.verify(rippled, x, claims={"hessian": hessian, "gradient": gradient}).wrong
+    without = kc.verify(rippled, x, claims={"hessian": np.full((count, 1, 1), 2.0)})
+    assert not without.ok
+
+
+@pytest.mark.parametrize("count", [5, 20, 30, 40])
+def test_digits_do_not_fall_where_examples_lie_on_kinks(count):
+    x = HILLS.copy()
+    x[:count, 0] = 0
+    gradient = np.stack([3 * np.sign(x[:, 0]), np.cos(x[:, 1]), 2 * x[:, 2]], axis=1)
+    found = kc.verify(
+        lambda x: 3 * np.abs(x[:, 0]) + np.sin(x[:, 1]) + x[:, 2] ** 2,
+        x,
+        claims={"gradient": gradient},
+    )
+    assert found.digits > 14
+    assert found.because == "float64"
+    (check,) = found.checks
+    assert (check.at_kinks, check.wrong) == (count, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("key", ["hessian", "laplacian", "gradient", (0, 1)])
+def test_a_claim_that_is_no_number_is_told_as_that(key, value):
+    hessian = hilly_hessian(HILLS)
+    claims = {
+        "hessian": hessian,
+        "laplacian": np.trace(hessian, axis1=1, axis2=2),
+        "gradient": hilly_gradient(HILLS),
+        (0, 1): hessian[:, 0, 1],
+    }
+    claim = claims[key].copy()
+    claim[[3, 8]] = value
+    found = kc.verify(hilly, HILLS, claims={key: claim})
+    assert found.wrong
+    told = [cause for cause in found.causes if "NaN or infinite at 2 of" in cause]
+    assert "example 3" in told[0]
+    said = " ".join(str(found).split())
+    assert "it is NaN or infinite there" in said
+    assert "by inf" not in said

@@ -38,6 +38,9 @@ What is not a kink is left with 4e-6 of it at most, where the second derivative 
 slope. The largest of many kinks on the piece has more.
 """
 
+MANY = 0.1
+"""Share of the examples at which a smooth part is flat from which it counts as saturated."""
+
 EXACT_SLOPE = 1e-10
 """Change of slope, relative to the largest, that rounding in float64 does not make."""
 
@@ -135,11 +138,14 @@ class Blame:
     """Which parts the kinks are in.
 
     Attributes:
-        counts: how many are in each part that can be looked at.
-        unexplained: how many are in none of these.
+        counts: how many are in each part with kinks that can be looked at.
+        steps: at how many of the others the units of a smooth part go from one slope to another:
+            a saturated unit does it over less than is told from a point.
+        unexplained: how many are in no part with kinks.
     """
 
     counts: dict[Part, int]
+    steps: dict[Part, int]
     unexplained: int
 
 
@@ -147,14 +153,17 @@ def blame(s: Subject, parts: Sequence[Part], kinks: Lines) -> Blame:
     """Looks which units switch between the two ends of the short lines across the kinks."""
     z = np.concatenate([kinks.start, kinks.end])
     rest = [xp.concatenate([r, r], axis=0) for r in kinks.rest]
-    counts, explained = {}, np.zeros(len(kinks.start), dtype=bool)
+    switched = {}
     for state in look(s, s.f64, parts, xp.constant(z), rest):
-        if state.part.kinked:
-            before, after = np.split(state.signature, 2)
-            changed = np.abs(after - before) > CHANGED
-            counts[state.part] = int(changed.sum())
-            explained |= changed
-    return Blame(counts, int((~explained).sum()))
+        before, after = np.split(state.signature, 2)
+        switched[state.part] = np.abs(after - before) > CHANGED
+    kinked = [changed for part, changed in switched.items() if part.kinked]
+    left = ~np.any([np.zeros(len(kinks.start), bool), *kinked], axis=0)
+    return Blame(
+        {part: int(changed.sum()) for part, changed in switched.items() if part.kinked},
+        {p: int((changed & left).sum()) for p, changed in switched.items() if not p.kinked},
+        int(left.sum()),
+    )
 
 
 def findings(
@@ -192,8 +201,44 @@ def findings(
         # In a loop or a function nothing can be seen: named if nothing else explains a kink.
         and (part in switching or part in hit or (to_blame.unexplained and not part.whole))
     ]
-    finding = _finding(s, share, len(found.start), taken, named, states, to_blame)
+    saturated = _saturated(states, to_blame)
+    if saturated and not named:
+        finding = _of_steps(s, share, taken, saturated)
+    else:
+        finding = _finding(s, share, len(found.start), taken, named, states, to_blame)
     return [finding if right else replace(finding, meaning=OF_AN_ALTERED_GRADIENT)]
+
+
+def _saturated(states: Sequence[State], to_blame: Blame) -> list[Part]:
+    """The smooth parts whose units step between the examples, or else are flat at these."""
+    stepping = [part for part, count in to_blame.steps.items() if count]
+    flat = [state for state in states if not state.part.kinked]
+    return stepping or [state.part for state in flat if state.flat.mean() >= MANY]
+
+
+def _of_steps(s: Subject, share: float, taken: Sample, parts: Sequence[Part]) -> Finding:
+    """What bends is smooth, and looks like a kink from as far away as the examples are."""
+    return Finding(
+        kind="partly hidden",
+        where=where(parts),
+        layers=tuple(part.layer for part in parts if part.layer),
+        found=f"{percent(share).capitalize()} of the change of slope between the examples sits in "
+        f"steps of saturated units, {where(parts)}, that are too narrow to be met at an example; "
+        f"the exact second derivative is {_exact(s, taken)}.",
+        meaning="The exact second derivative is right at every point, and hardly anything at the "
+        "examples: each unit goes from one flat stretch to the other over far less than the "
+        "examples lie apart.",
+        advice="Scale the inputs (mean 0, deviation 1), with keras.layers.Normalization for one, "
+        "and check that the weights have not grown without bound. Until then read scale_mean, "
+        "scale_rms and slope_change instead of mean and rms.",
+        size=share,
+    )
+
+
+def _exact(s: Subject, taken: Sample) -> str:
+    """What the exact second derivative is at the examples."""
+    zero = int(taken.straight.sum())
+    return f"exactly 0 at {zero} of {s.count} examples" if zero else "nowhere 0"
 
 
 def _finding(
@@ -205,11 +250,9 @@ def _finding(
     states: Sequence[State],
     to_blame: Blame,
 ) -> Finding:
-    zero = int(taken.straight.sum())
-    exact = f"it is exactly 0 at {zero} of {s.count} examples" if zero else "it is nowhere 0"
     sentences = [
         f"{percent(share).capitalize()} of the change of slope between the examples sits in kinks "
-        f"that the exact second derivative does not see; {exact}.",
+        f"that the exact second derivative does not see; it is {_exact(s, taken)}.",
         *_units([state for state in states if state.part in named and state.switching]),
         *_kinks(followed, [(part, to_blame.counts.get(part, 0)) for part in named]),
     ]

@@ -169,7 +169,7 @@ def _require_in_order(low: Array, high: Array, names: tuple[str, ...]) -> None:
     if len(swapped):
         i = int(swapped[0])
         raise ValueError(
-            f"`low` must not be above `high`. Received: {low[i]:.6g} and {high[i]:.6g} for "
+            f"`low` must not be above `high`. Received: {float(low[i])} and {float(high[i])} for "
             f"{plain(names[i], 40)!r}{f' and {len(swapped) - 1} more' if len(swapped) > 1 else ''}."
             " Did you mean them the other way round?"
         )

@@ -9,6 +9,9 @@ from keras_curvature.typing import Array
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 """Of one product and sum, relative to the magnitudes in it, eightfold."""
 
+TINY = float(np.finfo(np.float64).tiny)
+"""Numbers below it have fewer digits."""
+
 
 def smallest_eigenvalue(lower: Array, upper: Array) -> tuple[Array, Array]:
     """Encloses the smallest eigenvalue of every symmetric matrix between two.
@@ -30,26 +33,48 @@ def smallest_eigenvalue(lower: Array, upper: Array) -> tuple[Array, Array]:
         along eigenvectors after Hladík, Daney, Tsigaridas, Bounds on real eigenvalues and singular
         values of interval matrices, 2010).
     """
-    d = lower.shape[-1]
     known = np.all(np.isfinite(lower) & np.isfinite(upper), axis=(1, 2))
     safe = np.where(known[:, None, None], lower, 0), np.where(known[:, None, None], upper, 0)
-    middle, radius = safe[0] / 2 + safe[1] / 2, safe[1] / 2 - safe[0] / 2
-    basis = np.linalg.eigh(middle)[1]
-    turned = np.swapaxes(basis, 1, 2) @ middle @ basis
-    size = np.abs(basis)
-    spread = np.swapaxes(size, 1, 2) @ radius @ size
-    # `QᵀQ` differs from 1 by rounding, and so does each product: all of it is within this.
-    lost = ROUNDING * d**2 * (np.abs(middle) + radius).sum(axis=(1, 2))
+    below, above = _turned(*safe)
+    below = np.where(known, np.maximum(below, _unturned(*safe)), _unturned(lower, upper))
+    # No eigenvalue is smallest above an entry of the diagonal.
+    place = np.arange(lower.shape[-1])
+    entry = upper[:, place, place].min(axis=1)
+    return below, np.where(known, np.minimum(above, entry), entry)
+
+
+def _turned(lower: Array, upper: Array) -> tuple[Array, Array]:
+    """Bounds of matrices whose entries all have an end, in the eigenvectors of their midpoints.
+
+    The largest entry of each is made about 1 by a power of two, so that products neither underflow
+    nor overflow. What underflows of others by that is far less than what is lost to rounding.
+    """
+    d = lower.shape[-1]
     place = np.arange(d)
+    largest = np.maximum(np.abs(lower), np.abs(upper)).max(axis=(1, 2))
+    exponent = np.frexp(largest)[1]
+    with np.errstate(under="ignore"):
+        low, high = (np.ldexp(part, -exponent[:, None, None]) for part in (lower, upper))
+        middle, radius = low / 2 + high / 2, high / 2 - low / 2
+        basis = np.linalg.eigh(middle)[1]
+        turned = np.swapaxes(basis, 1, 2) @ middle @ basis
+        size = np.abs(basis)
+        spread = np.swapaxes(size, 1, 2) @ radius @ size
+        # `QᵀQ` differs from 1 by rounding, and so does each product: all of it is within this.
+        lost = ROUNDING * d**2 * (np.abs(middle) + radius).sum(axis=(1, 2))
     beside = np.abs(turned) + spread
     beside[:, place, place] = spread[:, place, place]
     bound = (turned[:, place, place] - beside.sum(axis=2)).min(axis=1) - lost
     along = turned[:, 0, 0] + spread[:, 0, 0] + lost
-    plain = _unturned(*safe)
-    below = np.where(known, np.maximum(bound, plain), _unturned(lower, upper))
-    # No eigenvalue is smallest above an entry of the diagonal.
-    entry = upper[:, place, place].min(axis=1)
-    return below, np.where(known, np.minimum(along, entry), entry)
+    return _scaled_back(bound, exponent), -_scaled_back(-along, exponent)
+
+
+def _scaled_back(bound: Array, exponent: Array) -> Array:
+    """`2ᵏ` times a lower bound, which is one still where that over- or underflows."""
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.ldexp(bound, exponent)
+        found = np.minimum(found, np.finfo(np.float64).max)
+        return np.where(np.abs(found) < TINY, np.nextafter(found, -np.inf), found)
 
 
 def _unturned(lower: Array, upper: Array) -> Array:
@@ -57,10 +82,12 @@ def _unturned(lower: Array, upper: Array) -> Array:
     d = lower.shape[-1]
     size = np.maximum(np.abs(lower), np.abs(upper))
     size[:, np.arange(d), np.arange(d)] = 0
-    beside = size.sum(axis=2)
-    beside *= 1 + ROUNDING * d
+    with np.errstate(over="ignore", under="ignore"):
+        # Sums of the smallest numbers are exact, products of them are not.
+        beside = size.sum(axis=2)
+        beside = np.maximum(beside, beside * (1 + ROUNDING * d))
     diagonal = lower[:, np.arange(d), np.arange(d)]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         # Exact where nothing stands beside the diagonal: a function of some inputs alone.
         rows = np.where(beside == 0, diagonal, np.nextafter(diagonal - beside, -np.inf))
         bound = rows.min(axis=1)

@@ -283,4 +283,5 @@ def share(number: float) -> str:
 
 
 def _precisely(number: float) -> str:
-    return f"{number:.6g}"
+    """In the fewest digits that are this number and no other, so that it can be typed in again."""
+    return repr(float(number)).removesuffix(".0")

@@ -14,6 +14,7 @@ def to_html(
     It opens in any browser of the last three years, without a server, the network or this library,
     and has what the tab has: runs side by side, the slider, both themes, pictures and tables to
     save, verdict and diagnosis. A log that is still being written is taken as far as it is there.
+    A broken record is left out and named, on the page and by a UserWarning.
     Curves have all digits of float32; where the file would be larger than 3 MB five, and the page
     says so.
 

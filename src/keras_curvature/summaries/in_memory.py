@@ -50,6 +50,11 @@ class InMemory:
             for later in [at for at in packets if at > step]:
                 del packets[later]
 
+    @property
+    def broken(self) -> list[str]:
+        """Nothing: what is in memory is whole."""
+        return []
+
     def steps(self) -> dict[Series, list[int]]:
         """All that there is."""
         return {series: sorted(packets) for series, packets in self._packets.items() if packets}

@@ -18,7 +18,7 @@ from keras_curvature.verification.forms import Form, form_of, truth_of, where_sh
 from keras_curvature.verification.judging import CLEAN, Tolerance, compare
 from keras_curvature.verification.line_derivatives import Estimate
 from keras_curvature.verification.results import Check, Verification
-from keras_curvature.verification.sample import NOISY, Sample, noise, sample_of
+from keras_curvature.verification.sample import NOISY, SHORTER_LINE, Sample, noise, sample_of
 from keras_curvature.verification.truth import Along, Truth
 
 MOST_DIGITS = {"float64": 16.0, "float32": 7.2, "float16": 3.3, "bfloat16": 2.4}
@@ -30,8 +30,11 @@ FLOAT32_DIGITS = 9.0
 NUDGE = 1e-9
 """Relative change of the points that float64 sees and float32 does not."""
 
-SHORTER_LINE, LONGER_LINES = 1e-3, (1e3, 1e2)
-"""Of the line on which rounding is measured: for float64, and for numbers of 16 bits."""
+LONGER_LINES = (1e3, 1e2)
+"""Of the line on which rounding is measured, for numbers of 16 bits."""
+
+WAVES = 10.0
+"""How many times as much of a value may wave as rounds, on the usual line and on the shorter."""
 
 DRIFT = 1e-6
 """Share of the largest value by which two calls differ that are not the same function."""
@@ -51,16 +54,21 @@ class Digits:
         count: of the worst output.
         unmoved: the share of values that `NUDGE` leaves exactly as they were.
         says: the dtype of the values.
+        step: that they are multiples of, the largest of all outputs; 0 for none.
+        waves: whether they wave on a line on which they should be straight.
     """
 
     count: float
     unmoved: float
     says: str
+    step: float
+    waves: bool
 
     @property
     def disguised(self) -> bool:
         """Whether they say float64 and are computed in float32."""
-        return self.says == "float64" and self.count < FLOAT32_DIGITS and self.unmoved >= 0.5
+        few = self.says == "float64" and self.count < FLOAT32_DIGITS
+        return few and self.unmoved >= 0.5 and not self.step
 
     @property
     def sentence(self) -> str:
@@ -72,6 +80,17 @@ class Digits:
                 f"exactly f(x) for {percent(self.unmoved)} of the values."
             )
         return f"{told}."
+
+    @property
+    def of_steps(self) -> str:
+        """What it means that the values have steps, or `""`."""
+        if not self.step:
+            return ""
+        return (
+            f"The values have steps of about {self.step:.3g}, as if they were rounded on purpose: "
+            "on a plateau there is no derivative to be seen, so what such steps drown was not "
+            "judged. Give the function before it is rounded."
+        )
 
 
 def verify_claims(
@@ -156,19 +175,24 @@ def digits_of(s: Sample) -> Digits:
     here, nudged = (s.box.own(points) for points in (x, x * (1 + NUDGE)))
     unmoved = float((here == nudged).mean())
     rounding, size = noise(s, s.box.own), np.abs(here @ s.mixing).max(axis=0)
+    waves = False
     if s.box.says == "float64" and unmoved < 0.5:
-        rounding = np.minimum(rounding, noise(s, s.box.own, SHORTER_LINE))
+        calm = noise(s, s.box.own, SHORTER_LINE)
+        least = np.maximum(calm, float(np.finfo(np.float64).eps) * size)
+        waves = bool((rounding > WAVES * least).any())
+        rounding = np.minimum(rounding, calm)
     else:
         # Of 16 bits all numbers on the usual line are one. What is smooth falls with the fourth
         # power of the length, rounding hardly.
         long, less = (noise(s, s.box.own, length) for length in LONGER_LINES)
         rounding = np.where(less >= long / 100, np.maximum(rounding, long), rounding)
+    rounding = np.where(s.stepped > 0, s.stepped, rounding)
     with np.errstate(divide="ignore", invalid="ignore"):
         digits = -np.log10(rounding / size)
     known = digits[np.isfinite(digits)]
     most = MOST_DIGITS.get(s.box.says, 16.0)
     count = float(np.clip(known.min(), 0, most)) if known.size else most
-    return Digits(count, unmoved, s.box.says)
+    return Digits(count, unmoved, s.box.says, float(s.steps.max()), waves)
 
 
 def _verified(s: Sample, asked: list[Claim]) -> Verification:
@@ -200,9 +224,11 @@ def _verified(s: Sample, asked: list[Claim]) -> Verification:
         method=tuple(_method(s, digits)),
         tolerance=loosest.size,
         because=loosest.reason,
-        left_out=(*left_out, *_nowhere(s)),
+        left_out=(*left_out, *_nowhere(s), *filter(None, [digits.of_steps])),
         causes=tuple(origins.causes(s, wrong)),
         digits=digits.count,
+        examples=s.count,
+        total=s.total,
     )
 
 
@@ -226,8 +252,11 @@ def _judged(s: Sample, claim: Claim, along: Along, digits: Digits) -> origins.Ju
             raise
         return f"it raises {first_line(error)}.{origins.where_it_raises(s, claim)}"
     judged = origins.Judged(claim, form, value, truth, _tolerance(s, claim, digits))
-    if claim.quantity != quantities.VALUE and judged.comparison.wrong.any():
-        truth = where_shorter_agree(claim.quantity, truth, form, s)  # before anybody is blamed
+    doubtful = digits.waves or judged.comparison.wrong.any()
+    if claim.quantity != quantities.VALUE and doubtful:
+        truth = where_shorter_agree(  # before anybody is blamed
+            claim.quantity, truth, form, s, judged.tolerance.size
+        )
         judged = replace(judged, truth=truth)
     return judged
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.engines import quantities
 from keras_curvature.typing import Array
-from keras_curvature.verification.judging import JUDGEABLE
 from keras_curvature.verification.lengths import SHORTER
 from keras_curvature.verification.line_derivatives import IN_DOUBT, Estimate
-from keras_curvature.verification.sample import Sample
+from keras_curvature.verification.sample import SHORTER_LINE, Sample, noise
 from keras_curvature.verification.truth import FLOOR, LEVEL, Along, Truth, size_of
 
 Partial = tuple[int, ...]
@@ -139,26 +138,36 @@ def _biharmonic(s: Sample) -> Form:
     return Form(4, rows, np.concatenate(weights)[None], lambda a: a[..., None], summed=True)
 
 
-def where_shorter_agree(quantity: Quantity, truth: Truth, form: Form, s: Sample) -> Truth:
-    """The truth, in full doubt where differences over a far shorter length contradict it.
+def where_shorter_agree(
+    quantity: Quantity, truth: Truth, form: Form, s: Sample, tolerance: float
+) -> Truth:
+    """The truth, in full doubt where differences over far shorter lengths contradict it.
 
     A function that waves faster than the shortest step does can look like a calm one at every step.
+
+    Args:
+        quantity: of which it is the truth.
+        truth: by differences over the usual length.
+        form: of the quantity.
+        s: the sample.
+        tolerance: how far off a claim may be; what contradicts by less does no harm.
     """
-    short = s.over(SHORTER)
-    other = form_of(quantity, short)
-    assert isinstance(other, Form)
-    found = truth_of(quantity, other, short, short.along()).estimate
-    found = found.times(np.array(1.0 if form.summed else SHORTER**-form.order))
-    known = truth.estimate
-    little = JUDGEABLE * truth.size[:, None]
-    with np.errstate(invalid="ignore"):
-        agreed = np.abs(known.value - found.value) <= (
-            IN_DOUBT * (known.doubt + found.doubt) + little
-        )
-    agreed |= ~np.isfinite(found.value)
-    return Truth(
-        Estimate(known.value, np.where(agreed, known.doubt, np.inf), known.rounding), truth.size
-    )
+    # What waves over the usual line counts as rounding there, and is the function here.
+    calm = np.maximum(noise(s, s.box.values, SHORTER_LINE), s.stepped)
+    known, doubt = truth.estimate, truth.estimate.doubt
+    little = tolerance * truth.size[:, None]
+    for length in (SHORTER, SHORTER**2):
+        short = replace(s.over(length), rounding=np.minimum(s.rounding, calm))
+        other = form_of(quantity, short)
+        assert isinstance(other, Form)
+        found = truth_of(quantity, other, short, short.along()).estimate
+        found = found.times(np.array(1.0 if form.summed else length**-form.order))
+        with np.errstate(invalid="ignore"):
+            agreed = np.abs(known.value - found.value) <= (
+                IN_DOUBT * (known.doubt + found.doubt) + little
+            )
+        doubt = np.where(agreed | ~np.isfinite(found.value), doubt, np.inf)
+    return Truth(Estimate(known.value, doubt, known.rounding), truth.size)
 
 
 def truth_of(quantity: Quantity, form: Form, s: Sample, along: Along) -> Truth:

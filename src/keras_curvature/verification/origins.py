@@ -95,6 +95,8 @@ def causes(s: Sample, wrong: Sequence[Judged]) -> Iterator[str]:
     """What is known of the reasons of what is wrong, one sentence each."""
     by_way = [judged for judged in wrong if judged.claim.framework]
     for judged in wrong:
+        if not np.isfinite(judged.value).all():
+            yield _not_finite(s, judged)
         factor = _factor(judged)
         if factor:
             yield f"The {judged.claim.name} by {judged.claim.label} is {factor}."
@@ -117,6 +119,18 @@ def causes(s: Sample, wrong: Sequence[Judged]) -> Iterator[str]:
         )
     if parts:
         yield from _layers(s, {judged.claim.label: judged for judged in by_way}, parts)
+
+
+def _not_finite(s: Sample, judged: Judged) -> str:
+    """At how many places it is no number, and the first of them."""
+    lost = ~np.isfinite(judged.value) & judged.comparison.can_tell
+    lost = lost if lost.any() else ~np.isfinite(judged.value)
+    first = tuple(int(i) for i in np.argwhere(lost)[0])
+    return (
+        f"The {judged.claim.name} by {judged.claim.label} is NaN or infinite at {int(lost.sum())} "
+        f"of {lost.size} places, at {place(s, judged.form, *first)} for one, where the values of "
+        "the function are finite."
+    )
 
 
 def _factor(judged: Judged) -> str:

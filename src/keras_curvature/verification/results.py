@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from keras_curvature.engines.quantities import VALUE
@@ -63,6 +64,8 @@ class Verification:
         left_out: quantities that were not checked, and why, one sentence each.
         causes: if something is wrong, what is known of the reason, one sentence each.
         digits: of claims, how many digits of the function's values are not rounding; else `None`.
+        examples: how many were looked at.
+        total: how many were given.
 
     Example:
         >>> check = Check("laplacian", "taylor", 3e-8, 1e-3, "example 0", 8, 8, 0, 0)
@@ -84,6 +87,8 @@ class Verification:
     left_out: tuple[str, ...]
     causes: tuple[str, ...]
     digits: float | None = None
+    examples: int = 0
+    total: int = 0
 
     @property
     def ok(self) -> bool:
@@ -126,6 +131,8 @@ class Verification:
             verdict = f"right in {', '.join(judged)}; not judged: {', '.join(self._not_judged)}"
         else:
             verdict = "right for this model, as far as differences can tell"
+        if judged and self.examples < self.total:
+            verdict += f", at the {self.examples} of {self.total} examples that were looked at"
         return f"Verification of {plain(self.model, 40)}: {verdict}"
 
     def __str__(self) -> str:
@@ -203,9 +210,11 @@ def _table(checks: tuple[Check, ...], by: str) -> list[str]:
 
 
 def _worst(name: str, check: Check) -> list[str]:
+    known = math.isfinite(check.error)
+    off = f"by {check.error:.2g} of its size" if known else "it is NaN or infinite there"
     return wrapped(
         plain(
             f"{name} is off at {check.wrong} of {check.judged} places, most at "
-            f"{check.where}: by {check.error:.2g} of its size."
+            f"{check.where}: {off}."
         )
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.measurement import rounding_noise
 from keras_curvature.typing import Array
+from keras_curvature.verification import value_steps
 from keras_curvature.verification.black_box import BlackBox
 from keras_curvature.verification.lengths import length_of
 from keras_curvature.verification.line_derivatives import PLACES, Estimate, derivative
@@ -34,6 +35,12 @@ MOST_OUTPUTS = 16
 NOISY = 8
 """Examples at which rounding is measured."""
 
+SHORTER_LINE = 1e-3
+"""Of the line on which rounding is measured: what waves on that one does not on this."""
+
+BESIDE = 24
+"""Between lines beside each other, in steps between the points on them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -48,6 +55,7 @@ class Sample:
         lines: random directions, and axes.
         mixing: the share of each output in each of the `k` that are looked at, `(outputs, k)`.
         rounding: in a value as differences are taken of, `(k,)`.
+        steps: that the values of each output are multiples of, `(outputs,)`; 0 for none.
     """
 
     box: BlackBox
@@ -58,12 +66,18 @@ class Sample:
     lines: Lines
     mixing: Array
     rounding: Array
+    steps: Array
     known: dict[bytes, Array] = field(default_factory=dict, repr=False)
 
     @property
     def count(self) -> int:
         """How many examples are looked at."""
         return len(self.x)
+
+    @property
+    def stepped(self) -> Array:
+        """By how much steps may put a value off, `(k,)`."""
+        return np.asarray(self.steps @ np.abs(self.mixing)) / 2
 
     @property
     def is_mixed(self) -> bool:
@@ -152,8 +166,10 @@ def sample_of(box: BlackBox, x: Array, seed: int, *, few: bool) -> Sample:
     m = box.width
     mixing = np.eye(m) if m <= MOST_OUTPUTS else rng.normal(size=(m, 1)) / np.sqrt(m)
     lines = Lines(directions[0], directions[1], some)
-    s = Sample(box, flat[chosen], chosen, len(x), spread, lines, mixing, np.zeros(mixing.shape[1]))
-    s = replace(s, rounding=noise(s, box.values))
+    unknown = np.zeros(mixing.shape[1])
+    s = Sample(box, flat[chosen], chosen, len(x), spread, lines, mixing, unknown, np.zeros(m))
+    s = replace(s, steps=_steps(s, rng))
+    s = replace(s, rounding=np.maximum(noise(s, box.values), s.stepped))
     return _fitting(s, still) if still.any() else s
 
 
@@ -161,15 +177,27 @@ def noise(s: Sample, values: Callable[[Array], Array], length: float = 1.0) -> A
     """Standard deviation of the rounding in one value, `(k,)`; over so many times the usual line.
 
     What does not wave over that line only: a shorter one tells rounding from fast waves, but not
-    that of float32, whose numbers lie further apart.
+    that of float32, whose numbers lie further apart. There are three such lines beside each other
+    at an example: a kink is on one of them at most, also where all examples lie on kinks.
     """
-    offsets = length * rounding_noise.offsets()
+    beside = BESIDE * rounding_noise.STEP * np.arange(-1, 2)
+    offsets = length * (beside[:, None] + rounding_noise.offsets())
     x, v = s.x[:NOISY], s.lines.v[:NOISY]
-    rows = x[:, None] + offsets[:, None] * v[:, None]
+    rows = x[:, None] + offsets.reshape(-1, 1) * v[:, None]
     found = values(s.shaped(rows.reshape(-1, x.shape[1]))) @ s.mixing
     with np.errstate(invalid="ignore"):
-        measured = rounding_noise.noise(found.reshape(len(x), len(offsets), -1))
+        measured = rounding_noise.noise(found.reshape(-1, offsets.shape[1], found.shape[1]))
     return np.where(np.isfinite(measured), measured, 0.0)
+
+
+def _steps(s: Sample, rng: np.random.Generator) -> Array:
+    """The steps in the values of each output."""
+    x, v = s.x[:NOISY], s.lines.v[:NOISY]
+    offsets = value_steps.places(rng, len(x))
+    rows = x[:, None] + offsets.reshape(len(x), -1, 1) * v[:, None]
+    found = s.box.values(s.shaped(rows.reshape(-1, x.shape[1])))
+    dtype = s.box.says if s.box.exact is None else "float64"
+    return value_steps.steps(found.reshape(*offsets.shape, -1), dtype)
 
 
 def _fitting(s: Sample, still: NDArray[np.bool_]) -> Sample:

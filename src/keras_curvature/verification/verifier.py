@@ -163,6 +163,8 @@ def _verified(s: Subject, lines: Lines) -> Verification:
         because=tolerance.reason,
         left_out=tuple(left_out),
         causes=causes.of(s, lines, wrong, truth, rounding),
+        examples=s.count,
+        total=s.total,
     )
 
 

@@ -9,14 +9,15 @@ export class EmbeddedSource {
     this.add(told);
   }
 
-  add({ series, chunks }) {
+  add({ series, chunks, broken }) {
     this.series = series;
+    this.broken = broken;
     for (const chunk of chunks) {
       for (const [place, step] of chunk.steps.entries()) this.chunks.set(address(chunk.run, chunk.tag, step), [chunk, place]);
     }
   }
 
-  async runs() { return { kept: null, series: this.series }; }
+  async runs() { return { kept: null, series: this.series, broken: this.broken }; }
 
   // A step that has no chunk is one whose record is broken.
   async read(wanted, keep) {

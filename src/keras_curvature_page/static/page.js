@@ -40,7 +40,8 @@ class Page {
     this.entry = select("Output entry", [], (value) => this.choose("entry", Number(value)));
     this.themes = select("Theme", [["", "as the system"], ["light", "light"], ["dark", "dark"]], (name) => this.theme(name));
     this.note = element("p", { className: "note", role: "status" });
-    this.footer = element("footer", {}, this.note);
+    this.broken = element("details", { className: "diagnosis", hidden: true });
+    this.footer = element("footer", {}, this.note, this.broken);
     this.runs = element("ul");
     this.main = element("main");
     document.documentElement.lang = "en";
@@ -73,6 +74,7 @@ class Page {
       this.tell(error.message);
       return;
     }
+    this.tellBroken(told.broken ?? []);
     const first = !this.series.size;
     const atEnd = this.step === null || this.step === this.steps.at(-1);
     let changed = false;
@@ -95,6 +97,14 @@ class Page {
     this.listRuns();
     this.kept = told.kept;
     await this.settle(atEnd);
+  }
+
+  // Records of the log that could not be read, each in a sentence.
+  tellBroken(sentences) {
+    this.broken.hidden = !sentences.length;
+    this.broken.replaceChildren(
+      element("summary", {}, `Broken in the log: ${sentences.length} ${sentences.length === 1 ? "record" : "records"}, all others are shown`),
+      element("ol", {}, ...sentences.map((sentence) => element("li", {}, sentence))));
   }
 
   // The first runs of one folder: those that are meant to be compared.

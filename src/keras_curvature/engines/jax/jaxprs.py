@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from keras_curvature.engines.jax.less_largest import rewritten
 from keras_curvature.engines.programs.program import Instruction, Operation, Program, Slot
+from keras_curvature.engines.programs.ties import on_one_side
 from keras_curvature.engines.programs.unselected_values import with_guards
 
 ENTERED = {
@@ -66,6 +68,13 @@ class _Flattening:
         self.avals[slot] = aval
         return slot
 
+    def negated(self, instruction: Instruction) -> Instruction:
+        """The negative of what an operation on one number is given."""
+        operation, (x,) = instruction.operation, instruction.inputs
+        changed = replace(operation, type="neg", primitive=lax.neg_p, params={})
+        changed = replace(changed, results=operation.avals)
+        return Instruction(changed, (x,), (self.slot(operation.avals[0]),))
+
     def enter(
         self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any], scope: str
     ) -> list[Any]:
@@ -104,7 +113,7 @@ def flattened(closed: ClosedJaxpr) -> Program:
     flattening = _Flattening()
     arguments = tuple(flattening.slot(v.aval) for v in closed.jaxpr.invars)
     results = flattening.enter(closed.jaxpr, closed.consts, arguments, "")
-    instructions = rewritten(flattening.instructions)
+    instructions = on_one_side(rewritten(flattening.instructions), flattening.negated)
     read = {x for found in instructions for x in found.inputs if isinstance(x, Slot)}
     read.update(y for y in results if isinstance(y, Slot))
     instructions = [_of_eigenvalues(found, read) for found in instructions]

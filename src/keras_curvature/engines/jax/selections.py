@@ -1,4 +1,4 @@
-"""What a `where` is among JAX's primitives, and which of them it must keep from infinite slopes."""
+"""What a `where` is among JAX's primitives, what it must keep from infinite slopes, and ends."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def case_of(instruction: Instruction, slot: Slot) -> int | None:
 def is_taken(condition: Any, case: int) -> Any:
     """At which entries a condition chooses a case."""
     return condition == (bool(case) if condition.dtype == bool else case)
+
+
+def clipped_at(instruction: Instruction) -> list[tuple[Any, Any, int]]:
+    """What is clipped, an end, and whether it is as above that end where it equals it: 1 or -1.
+
+    JAX has there the slope 0, at both ends.
+    """
+    if instruction.operation.type != "clamp":
+        return []
+    low, x, high = instruction.inputs
+    return [(x, low, -1), (x, high, 1)]

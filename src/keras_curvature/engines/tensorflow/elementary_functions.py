@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 
-Function = Callable[[tf.Tensor], tf.Tensor]
+Function = Callable[..., tf.Tensor]
 
 SELU_SCALE = 1.0507009873554805
 SELU_SCALE_ALPHA = 1.7580993408473766
@@ -75,6 +75,19 @@ def minimum(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     derivatives if all are on the branch of one neighbour of the point.
     """
     return tf.where(a < b, a, b)
+
+
+def maximum(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """The larger; a tie is as in `minimum`."""
+    return tf.where(a >= b, a, b)
+
+
+ON_THE_OTHER_SIDE: dict[str, Function] = {
+    "max(b, a)": lambda a, b: maximum(b, a),
+    "min(b, a)": lambda a, b: minimum(b, a),
+    "|-x|": lambda x: absolute(-x),
+}
+"""Kind of op -> what it is on the other side of its tie than by itself, see `ties`."""
 
 
 def power(x: tf.Tensor, p: tf.Tensor) -> tf.Tensor:

@@ -347,6 +347,7 @@ REFINED: dict[str, Formula] = {
     # where branches meet
     "Abs": _of_inputs(elementary_functions.absolute),
     "Minimum": _of_inputs(elementary_functions.minimum),
+    **{kind: _of_inputs(f) for kind, f in elementary_functions.ON_THE_OTHER_SIDE.items()},
     "sinc(x)": lambda op, condition, filled, quotient: tf.identity(quotient),
 }
 """Kind of op -> a formula for its first output, right also at those points where TensorFlow's

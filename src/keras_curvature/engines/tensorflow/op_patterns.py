@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_curvature.engines.op_types import traits_of
-from keras_curvature.engines.tensorflow import private
+from keras_curvature.engines.tensorflow import private, ties
 from keras_curvature.engines.tensorflow.graph_ops import CALLS, has_custom_gradient
 
 
@@ -22,6 +22,8 @@ def kind(op: tf.Operation) -> str:
         return "sin(x)/x"
     if op.type == "SelectV2" and _is_filled_sinc(op):
         return "sinc(x)"
+    if op.type in ties.TURNED and ties.is_turned(op, _everywhere):
+        return ties.TURNED[op.type]
     return op.type
 
 

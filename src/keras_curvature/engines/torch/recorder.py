@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -105,6 +105,15 @@ class Recorder(TorchDispatchMode):
     def instructions(self) -> list[Instruction]:
         """All that was written down."""
         return self._lists[0]
+
+    def negated(self, instruction: Instruction) -> Instruction:
+        """The negative of what an operation on one number is given."""
+        operation, (x,) = instruction.operation, instruction.inputs
+        call, inputs = call_of(aten.neg.default, (x,), {}, lambda x: x)
+        slot, (aval,) = Slot(len(self.avals)), operation.avals
+        self.avals[slot] = aval
+        changed = replace(operation, type="neg", primitive=call, params=call.params)
+        return Instruction(replace(changed, results=(aval,)), tuple(inputs), (slot,))
 
     def restore(self) -> None:
         """Gives back their numbers to weights that were written in place."""

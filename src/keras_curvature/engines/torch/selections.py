@@ -1,4 +1,4 @@
-"""What a `where` is among ATen's operations, and what it must keep from infinite slopes."""
+"""What a `where` is among ATen's operations, what it must keep from infinite slopes, and ends."""
 
 from __future__ import annotations
 
@@ -26,3 +26,18 @@ def case_of(instruction: Instruction, slot: Slot) -> int | None:
 def is_taken(condition: Any, case: int) -> Any:
     """At which entries a condition chooses a case."""
     return condition == bool(case)
+
+
+def clipped_at(instruction: Instruction) -> list[tuple[Any, Any, int]]:
+    """What is clipped, an end, and whether it is as above that end where it equals it: 1 or -1.
+
+    PyTorch has there the slope of what is clipped, at both ends.
+    """
+    operation = instruction.operation
+    if operation.type not in ("clamp", "clamp_max", "clamp_min"):
+        return []
+    x, *ends = instruction.inputs
+    if len(ends) == 2:
+        return [(x, ends[0], 1), (x, ends[1], -1)]
+    upper = operation.type == "clamp_max" or "min" in operation.params
+    return [(x, end, -1 if upper else 1) for end in ends]

@@ -24,6 +24,7 @@ from keras_curvature.engines.keras_calls import (
 )
 from keras_curvature.engines.masks import packed
 from keras_curvature.engines.programs.program import Program, Slot
+from keras_curvature.engines.programs.ties import on_one_side
 from keras_curvature.engines.programs.trace import SOME, Trace
 from keras_curvature.engines.programs.unselected_values import with_guards
 from keras_curvature.engines.torch import arrays
@@ -143,7 +144,8 @@ def trace(
         raise ValueError(tap_message(tap, len(taps)))
     weights = list(recorder.weights.values())
     by_tensor = {id(arrays.holder_of(v)): v for v in variables}
-    instructions = with_guards(recorder.instructions(), found)
+    sided = on_one_side(recorder.instructions(), recorder.negated)
+    instructions = with_guards(sided, found)
     return Trace(
         program=Program(
             (*(slot for _, slot in weights), *arguments),

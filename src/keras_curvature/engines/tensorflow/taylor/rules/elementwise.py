@@ -9,7 +9,12 @@ import tensorflow as tf
 
 from keras_curvature.engines.op_types import Traits
 from keras_curvature.engines.taylor.chain_rule import Argument
-from keras_curvature.engines.taylor.elementwise import product_with_log, quotient, where_positive
+from keras_curvature.engines.taylor.elementwise import (
+    chosen,
+    product_with_log,
+    quotient,
+    where_positive,
+)
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.recurrences import (
     Recurrence,
@@ -18,7 +23,12 @@ from keras_curvature.engines.taylor.recurrences import (
     of_derivatives,
 )
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step
-from keras_curvature.engines.taylor.rule_constructors import Partials, function_of
+from keras_curvature.engines.taylor.rule_constructors import (
+    Partials,
+    elementwise,
+    function_of,
+    partials,
+)
 from keras_curvature.engines.taylor.series import Series
 from keras_curvature.engines.tensorflow import elementary_functions
 from keras_curvature.engines.tensorflow.elementary_functions import slope_of_tanh, unless_lost
@@ -218,4 +228,13 @@ def _unless_replaced(b: tf.Tensor, defined: tf.Tensor, found: Partials) -> Parti
     kept = tf.equal(b, defined)
     return firsts, {
         pair: tf.where(kept, bend, tf.zeros_like(bend)) for pair, bend in seconds.items()
+    }
+
+
+def on_the_other_side() -> dict[str, Rule]:
+    """What is taken on the other side of its tie than by itself, see `ties`."""
+    return {
+        "max(b, a)": partials(chosen(tf.greater)),
+        "min(b, a)": partials(chosen(tf.less_equal)),
+        "|-x|": elementwise(lambda x, y: where_positive(x, 1.0, -1.0)),
     }

@@ -191,6 +191,7 @@ PIECEWISE_LINEAR: dict[str, Rule] = {
         .kinked("where", "a smooth transition", elsewhere, vectorises=True),
     "TopKV2": selection.largest_values().kinked("sorting", "softmax weights"),
     "sinc(x)": selection.filled_in(),
+    **functions.on_the_other_side(),
 }  # fmt: skip
 
 ELEMENTWISE: dict[str, Rule] = {
