@@ -203,13 +203,13 @@ def test_parts_of_boxes_hold_what_is_said_of_them(claim, tolerance, pool):
     assert found.proved + found.refuted + found.open == pytest.approx(1, abs=1e-12)
     assert found.violations
     assert found.open_boxes.proved.any()
-    assert found.open_boxes.refuted.any()
     assert 0 < found.open < 0.06  # as tight as that: the shares are of what is known
 
 
 def test_parts_leave_less_open(pool):
     _, divided, _ = of_three_inputs("convex", pool, boxes=3000)
     _, whole, _ = of_three_inputs("convex", pool, keeps=True, boxes=3000)
+    assert divided.open_boxes.refuted.any()
     assert divided.open < 0.2 * whole.open
     assert not whole.open_boxes.proved.any()
     assert not whole.open_boxes.refuted.any()

@@ -194,6 +194,8 @@ class Search:
 
     def _decided(self, boxes: Boxes) -> Boxes:
         """Decides of boxes what can be decided, and gives the others."""
+        if not len(boxes):
+            return boxes
         lower, upper, planes = self._inside(boxes.low, boxes.high, planes=self._divides)
         self._enclosed += len(boxes)
         # What holds for a box holds for its halves.
@@ -226,9 +228,9 @@ class Search:
         """The margins' bounds, on all cores."""
         cores = os.cpu_count() or 1
         size = min(max(LEAST, -(-len(low) // cores)), MOST)
+        if len(low) <= size:
+            return self._margins.inside_with_planes(low, high, planes)
         parts = [(low[i : i + size], high[i : i + size], planes) for i in range(0, len(low), size)]
-        if len(parts) == 1:
-            return self._margins.inside_with_planes(*parts[0])
         found = self._pool.map(lambda part: self._margins.inside_with_planes(*part), parts)
         lower, upper, each = zip(*found, strict=True)
         known = [one for one in each if one is not None]
