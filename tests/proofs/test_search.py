@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
+import keras_curvature as kc
 from dense_enclosures import DenseEncloser, softplus, tanh
+from keras_curvature.enclosures.encloser import encloser
+from keras_curvature.engines.api import Options
 from keras_curvature.engines.quantities import HESSIAN, partial_name
-from keras_curvature.proofs.boxes import Boxes, Waiting
+from keras_curvature.proofs.boxes import Waiting, undivided
 from keras_curvature.proofs.claims import Claim
 from keras_curvature.proofs.margins import Margins
 from keras_curvature.proofs.search import ENOUGH, Search
+from keras_curvature.proofs.unproved import unproved
 
 RNG = np.random.default_rng(0)
 CLAIMS = {
@@ -144,14 +150,78 @@ def test_a_search_goes_on_where_it_was_broken_off(enclose, pool):
 def boxes_of(cuts):
     n = len(cuts)
     nothing = np.zeros((n, 2))
-    return Boxes(nothing, nothing + 1, np.zeros(n), np.zeros(n), nothing, np.array(cuts))
+    return undivided(nothing, nothing + 1, np.zeros(n), np.zeros(n), nothing, np.array(cuts))
 
 
 def test_the_largest_come_first_until_memory_is_short():
-    waiting = Waiting(boxes_of([3, 1, 2, 1]), most_bytes=5 * 8 * 9)
+    waiting = Waiting(boxes_of([3, 1, 2, 1]), most_bytes=5 * 8 * 14)
     assert waiting.take(10).cuts.tolist() == [1, 1]
     waiting.add(boxes_of([4, 4, 4]))
     assert waiting.full
     assert waiting.take(2).cuts.tolist() == [4, 4]
     assert len(waiting) == 3
     assert waiting.take(10).cuts.tolist() == [2]
+
+
+def test_what_is_decided_in_part_comes_after_what_is_open():
+    waiting = Waiting(boxes_of([1, 1, 3]))
+    first = waiting.take(1)
+    waiting.add(replace(first, proved=np.array([0.5]), refuted=np.array([0.45])))
+    assert (waiting.proved, waiting.refuted) == (0.25, 0.225)
+    assert [waiting.take(1).cuts.tolist() for _ in range(3)] == [[1], [3], [1]]
+    assert (waiting.proved, waiting.refuted) == (0, 0)
+
+
+def of_three_inputs(claim, pool, *, keeps=False, tolerance=0.0, boxes=4000):
+    keras.utils.set_random_seed(2)
+    hidden = [keras.layers.Dense(8, "tanh") for _ in range(2)]
+    model = keras.Sequential([keras.Input((3,)), *hidden, keras.layers.Dense(1)])
+    low, high = -np.ones(3), np.array([1.0, 2.0, 1.0])
+    enclose = encloser(model, low[None].astype("float32"), Options(dtype="float64"))
+    search = Search(Margins(CLAIMS[claim], enclose), low, high, tolerance, pool, keeps=keeps)
+    search.sample()
+    while not search.done and search.found.boxes < boxes:
+        search.run(np.nextafter(time.monotonic(), np.inf) + 0.01)
+    return model, search.found, (low, high)
+
+
+@pytest.mark.parametrize("claim", ["convex", "concave", "increasing"])
+@pytest.mark.parametrize("tolerance", [0.0, 0.05])
+def test_parts_of_boxes_hold_what_is_said_of_them(claim, tolerance, pool):
+    """Of points drawn evenly, as many violate the claim as the shares say."""
+    model, found, (low, high) = of_three_inputs(claim, pool, tolerance=tolerance)
+    one = CLAIMS[claim]
+    x = np.random.default_rng(1).uniform(low, high, size=(20_000, 3))
+    by = one.inputs * one.order
+    true = keras.ops.convert_to_numpy(
+        kc.derivatives(model, x, {"d": by}, dtype="float64")["d"]
+    ).ravel()
+    violated = float(np.mean(one.sign * true < -tolerance))
+    chance = 4 * np.sqrt(0.25 / len(x))  # four standard deviations at most
+    assert found.refuted - chance <= violated <= found.refuted + found.open + chance
+    assert found.proved - chance <= 1 - violated <= found.proved + found.open + chance
+    assert found.proved + found.refuted + found.open == pytest.approx(1, abs=1e-12)
+    assert found.violations
+    assert found.open_boxes.proved.any()
+    assert 0 < found.open < 0.06  # as tight as that: the shares are of what is known
+
+
+def test_parts_leave_less_open(pool):
+    _, divided, _ = of_three_inputs("convex", pool, boxes=3000)
+    _, whole, _ = of_three_inputs("convex", pool, keeps=True, boxes=3000)
+    assert divided.open_boxes.refuted.any()
+    assert divided.open < 0.2 * whole.open
+    assert not whole.open_boxes.proved.any()
+    assert not whole.open_boxes.refuted.any()
+
+
+def test_points_of_what_is_open_are_not_of_what_is_proved(pool):
+    model, found, _ = of_three_inputs("convex", pool)
+    assert found.open_boxes.proved.max() > 0.5
+    x = unproved(found, 0.0).drawn(2000, np.random.default_rng(0))
+    true = keras.ops.convert_to_numpy(
+        kc.derivatives(model, x, {"d": (0, 0)}, dtype="float64")["d"]
+    ).ravel()
+    holds = float(np.mean(true > 0))
+    open_of_all = found.open / (found.open + found.refuted)
+    assert holds <= open_of_all + 0.05  # 4 standard deviations

@@ -15,8 +15,9 @@ from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.plan import Bounds, Plan, planned
+from keras_curvature.enclosures.planes import Planes, planes_of
 from keras_curvature.enclosures.program import Program, read
-from keras_curvature.enclosures.taylor_model import box_model, terms_over
+from keras_curvature.enclosures.taylor_model import TaylorModel, box_model, terms_over
 from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer_names
 from keras_curvature.engines.backend import computed_steps, computing_in
 from keras_curvature.typing import Array, Model, Structure
@@ -54,7 +55,12 @@ class Encloser:
     is_smooth: bool = False
 
     def __call__(
-        self, low: Array, high: Array, names: Sequence[str], v: Array | None = None
+        self,
+        low: Array,
+        high: Array,
+        names: Sequence[str],
+        v: Array | None = None,
+        planes: list[Planes] | None = None,
     ) -> dict[str, Bounds]:
         """Bounds over boxes.
 
@@ -63,6 +69,8 @@ class Encloser:
             high: the upper ones.
             names: quantities of the engines, see `keras_curvature.engines.quantities`.
             v: the direction, `(d,)` or `(boxes, d)`.
+            planes: takes those of the boxes, in their order, of the only name: a partial
+                derivative of a single output. Where no Taylor models go there are none.
 
         Returns:
             For each name the lower and the upper bounds, flat: `(boxes, m)`, of a jacobian and a
@@ -72,7 +80,7 @@ class Encloser:
         if not terms:
             return self._bounds(low, high, names, v, forms=True)
         far = self._bounds(low, high, names, v)
-        found = _within(far, self._bounds(low, high, names, v, terms))
+        found = _within(far, self._bounds(low, high, names, v, terms, planes=planes))
         rows = _hardly_narrower(found, far)
         if rows.any():  # over wide boxes affine forms may say more than Taylor models
             along = v if v is None or v.ndim == 1 else v[rows]
@@ -92,6 +100,7 @@ class Encloser:
         terms: int = 0,
         *,
         forms: bool = False,
+        planes: list[Planes] | None = None,
     ) -> dict[str, Bounds]:
         """By intervals, with affine forms if asked for, or by Taylor models of so many terms."""
         plan = planned(names, self.inputs.width)
@@ -102,9 +111,11 @@ class Encloser:
         for start in range(0, len(low), size):
             part = slice(start, start + size)
             along = v if v is None or v.ndim == 1 else v[part]
-            for name, bounds in self._chunk(
-                low[part], high[part], plan, along, terms, forms
-            ).items():
+            results = self._chunk(low[part], high[part], plan, along, terms, forms)
+            if planes is not None:
+                planes.append(_planes(results, low[part], high[part]))
+            flat = _flat(results, self.outputs, len(low[part]), plan)
+            for name, bounds in plan.collected(flat, self.inputs.width).items():
                 found[name].append(bounds)
         return {
             name: (np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts]))
@@ -113,7 +124,7 @@ class Encloser:
 
     def _chunk(
         self, low: Array, high: Array, plan: Plan, v: Array | None, terms: int, forms: bool
-    ) -> dict[str, Bounds]:
+    ) -> Sequence[JetBounds]:
         model = box_model(low, high) if terms else None
         d = self.inputs.width
         rows = np.eye(d)[plan.directions][None]
@@ -140,8 +151,7 @@ class Encloser:
                 source = JetBounds(value, source.slope, None, form, deep)
             sources.append(source)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            found = self.program.run(sources, plan.pairs)
-        return plan.collected(_flat(found, self.outputs, len(low), plan), d)
+            return self.program.run(sources, plan.pairs)
 
 
 NARROW = 0.3
@@ -164,6 +174,16 @@ def _hardly_narrower(found: dict[str, Bounds], far: dict[str, Bounds]) -> NDArra
             wide = ~(upper - lower <= NARROW * (far[name][1] - far[name][0]))
             rows.append(wide.reshape(len(wide), -1).any(axis=1))
     return np.logical_or.reduce(rows)
+
+
+def _planes(found: Sequence[JetBounds], low: Array, high: Array) -> Planes:
+    """Of the highest derivative that was carried of a single number."""
+    (only,) = found
+    derivative = only.slope if only.bend is None else only.bend
+    if derivative is None:  # 0 everywhere
+        return Planes(np.zeros_like(low), np.zeros(len(low)), np.zeros(len(low)))
+    assert isinstance(derivative, TaylorModel)
+    return planes_of(derivative, low, high)
 
 
 def _flat(

@@ -26,6 +26,10 @@ class Boxes:
         blame: how much wider the bounds are because of each input's width, `(n, d)`; NaN where
             that was not looked at.
         cuts: how often each was cut out of the first one, `(n,)`.
+        proved: share of each where the claim holds, `(n,)`.
+        refuted: share where it does not.
+        plane: no margin is below `plane[:, :-1] @ t + plane[:, -1]`, at `t` of [-1, 1] along each
+            input, `(n, d + 1)`.
     """
 
     low: Array
@@ -34,6 +38,9 @@ class Boxes:
     upper: Array
     blame: Array
     cuts: NDArray[np.int64]
+    proved: Array
+    refuted: Array
+    plane: Array
 
     def __len__(self) -> int:
         return len(self.low)
@@ -48,9 +55,24 @@ class Boxes:
         return np.ldexp(1.0, -self.cuts)
 
     @property
+    def open_volume(self) -> Array:
+        """What of it is neither proved nor refuted."""
+        return self.volume * np.maximum(1 - self.proved - self.refuted, 0)
+
+    @property
     def middle(self) -> Array:
         """Their centres, `(n, d)`."""
         return self.low + (self.high - self.low) / 2
+
+
+def undivided(
+    low: Array, high: Array, lower: Array, upper: Array, blame: Array, cuts: NDArray[np.int64]
+) -> Boxes:
+    """Boxes of no part of which more is known than of the whole."""
+    n, d = low.shape
+    plane = np.zeros((n, d + 1))
+    plane[:, -1] = lower
+    return Boxes(low, high, lower, upper, blame, cuts, np.zeros(n), np.zeros(n), plane)
 
 
 def joined(parts: Sequence[Boxes]) -> Boxes:
@@ -63,8 +85,8 @@ def joined(parts: Sequence[Boxes]) -> Boxes:
 
 
 def largest(boxes: Boxes, most: int) -> Boxes:
-    """At most so many, the largest."""
-    return boxes.of(np.argsort(boxes.cuts, kind="stable")[:most])
+    """At most so many, those of which most is open, else the largest."""
+    return boxes.of(np.lexsort((boxes.cuts, -boxes.open_volume))[:most])
 
 
 def cut(boxes: Boxes, along: NDArray[np.integer]) -> Boxes:
@@ -76,21 +98,26 @@ def cut(boxes: Boxes, along: NDArray[np.integer]) -> Boxes:
     blame = boxes.blame.copy()
     blame[rows, along] /= 2
     known = boxes.lower, boxes.upper, blame, boxes.cuts + 1
-    return joined([Boxes(boxes.low, high, *known), Boxes(low, boxes.high, *known)])
+    return joined([undivided(boxes.low, high, *known), undivided(low, boxes.high, *known)])
 
 
 class Waiting:
-    """Boxes that are not decided yet: the largest come first, the smallest where memory is short.
+    """Boxes that are not decided yet: the most open come first, the smallest where memory is short.
 
-    The largest are where a cut decides most. The smallest are decided soonest, so that what waits
-    does not grow.
+    What is most open by volume is where a cut decides most. The smallest are decided soonest, so
+    that what waits does not grow.
+
+    Attributes:
+        proved: share of the first box that is proved in parts of those that wait.
+        refuted: share that is refuted.
     """
 
     def __init__(self, first: Boxes, most_bytes: int = MOST_BYTES) -> None:
         """Begins with these."""
-        self._by_cuts: dict[int, list[Boxes]] = {}
+        self._by_size: dict[int, list[Boxes]] = {}
         self._count = 0
-        self._most = max(1, most_bytes // (8 * (3 * first.low.shape[1] + 3)))
+        self._most = max(1, most_bytes // (8 * (4 * first.low.shape[1] + 6)))
+        self.proved = self.refuted = 0.0
         self.add(first)
 
     def __len__(self) -> int:
@@ -103,15 +130,16 @@ class Waiting:
 
     def add(self, boxes: Boxes) -> None:
         """Has them wait."""
-        for cuts in np.unique(boxes.cuts):
-            part = boxes.of(boxes.cuts == cuts)
-            self._by_cuts.setdefault(int(cuts), []).append(part)
-        self._count += len(boxes)
+        with np.errstate(divide="ignore"):
+            halvings = np.minimum(-np.log2(boxes.open_volume), boxes.cuts + 64.0).astype(int)
+        for size in np.unique(halvings):
+            self._by_size.setdefault(int(size), []).append(boxes.of(halvings == size))
+        self._counted(boxes, 1)
 
     def take(self, most: int) -> Boxes:
-        """Some that were cut equally often, at most so many; at least one has to wait."""
-        cuts = (max if self.full else min)(self._by_cuts)
-        parts, taken, count = self._by_cuts[cuts], [], 0
+        """Some of which about as much is open, at most so many; at least one has to wait."""
+        size = (max if self.full else min)(self._by_size)
+        parts, taken, count = self._by_size[size], [], 0
         while parts and count < most:
             part = parts.pop()
             room = most - count
@@ -121,11 +149,17 @@ class Waiting:
             taken.append(part)
             count += len(part)
         if not parts:
-            del self._by_cuts[cuts]
-        self._count -= count
-        return joined(taken)
+            del self._by_size[size]
+        found = joined(taken)
+        self._counted(found, -1)
+        return found
+
+    def _counted(self, boxes: Boxes, sign: int) -> None:
+        self._count += sign * len(boxes)
+        self.proved += sign * float((boxes.volume * boxes.proved).sum())
+        self.refuted += sign * float((boxes.volume * boxes.refuted).sum())
 
     def parts(self) -> Iterator[Boxes]:
         """All that wait."""
-        for parts in self._by_cuts.values():
+        for parts in self._by_size.values():
             yield from parts

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_curvature.enclosures.encloser import Encloser
 from keras_curvature.enclosures.interval import outward
+from keras_curvature.enclosures.planes import Planes, joined
 from keras_curvature.engines.quantities import HESSIAN, partial_name
 from keras_curvature.proofs.claims import Claim
 from keras_curvature.proofs.interval_eigenvalues import largest_magnitude, smallest_eigenvalue
@@ -46,6 +48,28 @@ class Margins:
             return _of_all_outputs(*self._of_hessian(low, high))
         name = partial_name(claim.inputs * claim.order)
         return _of_all_outputs(*self._margin(*self.enclose(low, high, [name])[name]))
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether bounds of the margin may follow planes: of one derivative's sign."""
+        whole = isinstance(self.enclose, Encloser) and self.enclose.outputs.width == 1
+        return whole and not self.claim.joint and self.claim.bound is None
+
+    def inside_with_planes(
+        self, low: Array, high: Array, wanted: bool = True
+    ) -> tuple[Array, Array, Planes | None]:
+        """The bounds of `inside`, and planes if they are wanted, and known of every box."""
+        if not wanted:
+            return *self.inside(low, high), None
+        assert isinstance(self.enclose, Encloser)
+        name = partial_name(self.claim.inputs * self.claim.order)
+        planes: list[Planes] = []
+        bounds = self.enclose(low, high, [name], planes=planes)[name]
+        found = _of_all_outputs(*self._margin(*bounds))
+        if not planes:
+            return *found, None
+        whole = joined(planes)
+        return *found, whole.opposite() if self.claim.sign < 0 else whole
 
     def _margin(self, lower: Array, upper: Array) -> Interval:
         """Of a derivative along one input."""

@@ -26,6 +26,7 @@ from keras_curvature.proofs.margins import Enclose, Margins
 from keras_curvature.proofs.remarks import remarks
 from keras_curvature.proofs.results import ClaimProof, Counterexample, Proof
 from keras_curvature.proofs.search import Found, Search
+from keras_curvature.proofs.unproved import unproved
 from keras_curvature.proofs.violations import Violation
 from keras_curvature.report.text import formatted
 from keras_curvature.typing import Array, Model, Output, ShapeClaims, Structure
@@ -59,8 +60,10 @@ def prove(
     No point is sampled for a proof: intervals are carried through the model that hold its value,
     slope and second derivative at all points of a box at once, as `enclose` gives them. Where these
     do not decide, the box is cut in two along the input that is most to blame, and so on, the
-    largest boxes first. What is proved is proved of the function that the stored weights define in
-    real numbers: rounding of the proof itself is accounted for, that of a float32 model is not.
+    largest boxes first; of a smooth model of three inputs or more the part of a box counts that is
+    on one side of where the sign changes. What is proved is proved of the function that the stored
+    weights define in real numbers: rounding of the proof itself is accounted for, that of a float32
+    model is not.
     Kinks count: the second derivative of a ReLU network is in its changes of slope, and a network
     that is convex by them is proved convex.
 
@@ -140,7 +143,7 @@ def proof_of(
         searches = {claim: search(claim, *corners) for claim in claims}
         spent = dict.fromkeys(claims, 0.0)
         interrupted = _run(searches, spent, end, box, verbose)
-        proofs, maps, unproved = {}, [], []
+        proofs, maps, where = {}, [], []
         for claim, one in searches.items():
             found, allowed = one.found, tolerance(claim)
             over = time.monotonic() >= end and not one.done
@@ -149,11 +152,11 @@ def proof_of(
             maps.append(
                 map_of(claim, found, corners, box.names, partial(search, claim), proof.shares)
             )
-            unproved.append(_parts(found))
+            where.append(unproved(found, allowed))
     finally:
         pool.shutdown(cancel_futures=True)
     low, high = (dict(zip(box.names, corner.tolist(), strict=True)) for corner in corners)
-    return Proof(proofs, low, high, tuple(maps), interrupted, tuple(unproved), box.structured)
+    return Proof(proofs, low, high, tuple(maps), interrupted, tuple(where), box.structured)
 
 
 def _run(
@@ -217,16 +220,6 @@ def _example(claim: Claim, found: Violation, box: Box) -> Counterexample:
 def _told(claim: Claim, example: Counterexample) -> str:
     value = formatted((example.lower + example.upper) / 2)
     return f"The {claim.derivative} is {value} {example}."
-
-
-def _parts(found: Found) -> tuple[Array, Array, Array]:
-    """What is not proved: lower corners, upper corners and volumes."""
-    parts = found.open_boxes, found.refuted_boxes
-    return (
-        np.concatenate([boxes.low for boxes in parts]),
-        np.concatenate([boxes.high for boxes in parts]),
-        np.concatenate([boxes.volume for boxes in parts]),
-    )
 
 
 Shown = tuple[Callable[[str], None], Callable[[float, float], None]]

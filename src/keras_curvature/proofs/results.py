@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_curvature.proofs.unproved import Unproved
 from keras_curvature.report.box_map import BoxMap
 from keras_curvature.report.text import formatted, in_full, listed, plain, rounded, wrapped
 from keras_curvature.typing import Array, Structure
@@ -144,7 +145,7 @@ class Proof:
     high: Mapping[str, float]
     maps: tuple[BoxMap, ...] = field(default=(), repr=False)
     interrupted: bool = False
-    _unproved: tuple[tuple[Array, Array, Array], ...] = field(default=(), repr=False)
+    _unproved: tuple[Unproved, ...] = field(default=(), repr=False)
     _structured: Callable[[Array], Structure] | None = field(default=None, repr=False)
 
     @property
@@ -233,7 +234,7 @@ class Proof:
         if isinstance(n, bool) or not isinstance(whole, (int, np.integer)) or n < 1:
             raise ValueError(f"`n` must be a number of points, at least 1. Received: {n!r}.")
         known = dict(zip(self.claims, self._unproved, strict=True))
-        chosen = [known[name] for name in known if claims in (None, name) and len(known[name][0])]
+        chosen = [known[name] for name in known if claims in (None, name) and len(known[name])]
         if not chosen or self._structured is None:
             raise ValueError(
                 "`open_points` draws where a claim is open or refuted, and all is proved: there is "
@@ -241,10 +242,8 @@ class Proof:
             )
         random = np.random.default_rng(seed)
         parts = []
-        for i, (low, high, volume) in enumerate(chosen):
-            count = n // len(chosen) + (i < n % len(chosen))
-            boxes = random.choice(len(low), count, p=volume / volume.sum())
-            parts.append(low[boxes] + random.random((count, low.shape[1])) * (high - low)[boxes])
+        for i, part in enumerate(chosen):
+            parts.append(part.drawn(n // len(chosen) + (i < n % len(chosen)), random))
         points = np.concatenate(parts)
         return self._structured(random.permutation(points))
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.proofs.boxes import Boxes, Waiting, cut, joined, largest
-from keras_curvature.proofs.margins import Interval, Margins
+from keras_curvature.enclosures.planes import Planes, share_above
+from keras_curvature.enclosures.planes import joined as joined_planes
+from keras_curvature.proofs.boxes import Boxes, Waiting, cut, joined, largest, undivided
+from keras_curvature.proofs.margins import Margins
 from keras_curvature.proofs.violations import Violation, Violations
 from keras_curvature.typing import Array
 
@@ -101,22 +103,22 @@ class Search:
             high: upper corner; nothing is cut along an input where it is the same.
             tolerance: that a margin may be below 0.
             pool: of threads: NumPy lets others run while it computes.
-            keeps: whether boxes that are proved are kept, for a picture.
+            keeps: whether boxes that are proved are kept, for a picture, and none is decided in
+                parts, which it would not show.
         """
         self._margins, self._tolerance, self._pool, self._keeps = margins, tolerance, pool, keeps
         self._width = high - low
+        self._divides = not keeps and margins.has_planes
         self._violations = Violations(margins, low, high, tolerance)
-        nothing = np.zeros((0, len(low)))
         unknown = np.full((1, len(low)), np.nan)
         known = margins.inside(low[None], high[None])
-        self._first = Boxes(low[None], high[None], *known, unknown, np.zeros(1, np.int64))
-        self._none = Boxes(
-            nothing, nothing, np.zeros(0), np.zeros(0), nothing, np.zeros(0, np.int64)
-        )
+        self._first = undivided(low[None], high[None], *known, unknown, np.zeros(1, np.int64))
+        self._none = self._first.of(slice(0))
         self._proved, self._refuted = Kept(self._none, keeps), Kept(self._none, True)
         self._finest = Kept(self._none, True)
-        self._waiting, self._size = Waiting(self._first), 2 * LEAST
-        self._enclosed = 0
+        self._enclosed, self._size = 0, LEAST
+        self._waiting = Waiting(self._none)
+        self._waiting.add(self._decided(self._first))
 
     def sample(self) -> tuple[Violation, ...]:
         """Looks for violations at points; the worst first."""
@@ -134,8 +136,20 @@ class Search:
     @property
     def done(self) -> bool:
         """Whether nothing is left to be decided, or so little that it is enough."""
-        left = 1 - self._proved.share - self._refuted.share
+        left = 1 - sum(self._shares)
         return not len(self._waiting) or (self._violations.any and left <= ENOUGH)
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        """Proved and refuted by now."""
+        kinds = (
+            (self._proved.share, self._waiting.proved),
+            (
+                self._refuted.share,
+                self._waiting.refuted,
+            ),
+        )
+        return sum(kinds[0]), sum(kinds[1])
 
     def run(
         self, deadline: float, watch: Callable[[float, float], object] = lambda *shares: None
@@ -152,21 +166,37 @@ class Search:
         while not self.done and (begin := time.monotonic()) < deadline:
             taken = self._waiting.take(self._size)
             try:
-                halves = self._halves(taken)
+                undecided = self._divided(taken)
             except BaseException:
                 self._waiting.add(taken)
                 raise
-            self._waiting.add(halves)
-            watch(self._proved.share, self._refuted.share)
+            self._waiting.add(undecided)
+            watch(*self._shares)
             spent = time.monotonic() - begin
             if spent < BATCH_SECONDS / 2 and len(taken) == self._size:
                 self._size *= 2
-            elif spent > 2 * BATCH_SECONDS and self._size > 2 * LEAST:
+            elif spent > 2 * BATCH_SECONDS and self._size > LEAST:
                 self._size //= 2
 
-    def _halves(self, boxes: Boxes) -> Boxes:
-        """Decides of boxes what can be decided; the halves of the others."""
-        lower, upper = self._inside(boxes.low, boxes.high)
+    def _divided(self, boxes: Boxes) -> Boxes:
+        """Cuts boxes in halves, and gives those that are not decided."""
+        suspect = boxes.of(np.argsort(boxes.lower)[:TRIED])
+        self._violations.look(suspect.middle)
+        blame, fine = self._looked_at(boxes)
+        boxes = replace(boxes, blame=blame)
+        along = self._cut_along(boxes)
+        fine |= (boxes.high - boxes.low)[np.arange(len(boxes)), along] <= FINEST * self._width[
+            along
+        ]
+        undecided = self._decided(cut(boxes.of(~fine), along[~fine]))
+        self._finest.add(boxes.of(fine))
+        return undecided
+
+    def _decided(self, boxes: Boxes) -> Boxes:
+        """Decides of boxes what can be decided, and gives the others."""
+        if not len(boxes):
+            return boxes
+        lower, upper, planes = self._inside(boxes.low, boxes.high, planes=self._divides)
         self._enclosed += len(boxes)
         # What holds for a box holds for its halves.
         lower, upper = np.maximum(lower, boxes.lower), np.minimum(upper, boxes.upper)
@@ -174,32 +204,38 @@ class Search:
         holds, fails = lower >= -self._tolerance, upper < -self._tolerance
         if self._violations.kinked:
             fails |= self._fails_across(boxes, ~holds & ~fails)
-        rest = boxes.of(~holds & ~fails)
-        if len(rest):
-            suspect = rest.of(np.argsort(rest.lower)[:TRIED])
-            self._violations.look(suspect.middle)
-        blame, fine = self._looked_at(rest)
-        rest = replace(rest, blame=blame)
-        along = self._cut_along(rest)
-        fine |= (rest.high - rest.low)[np.arange(len(rest)), along] <= FINEST * self._width[along]
-        halves = cut(rest.of(~fine), along[~fine])
+        rest = ~holds & ~fails
+        undecided = boxes.of(rest)
+        if planes is not None:
+            undecided = self._with_parts(undecided, planes.of(rest))
         self._proved.add(boxes.of(holds))
         self._refuted.add(boxes.of(fails))
-        self._finest.add(rest.of(fine))
-        return halves
+        return undecided
 
-    def _inside(self, low: Array, high: Array) -> Interval:
+    def _with_parts(self, boxes: Boxes, planes: Planes) -> Boxes:
+        """How much of boxes is on either side of where the margin changes its sign."""
+        lower, upper = planes.lower + self._tolerance, planes.upper + self._tolerance
+        return replace(
+            boxes,
+            proved=share_above(planes.slopes, lower),
+            refuted=share_above(-planes.slopes, -upper),
+            plane=np.concatenate([planes.slopes, planes.lower[:, None]], axis=1),
+        )
+
+    def _inside(
+        self, low: Array, high: Array, *, planes: bool = False
+    ) -> tuple[Array, Array, Planes | None]:
         """The margins' bounds, on all cores."""
         cores = os.cpu_count() or 1
         size = min(max(LEAST, -(-len(low) // cores)), MOST)
         if len(low) <= size:
-            return self._margins.inside(low, high)
-        starts = range(0, len(low), size)
-        parts = self._pool.map(
-            lambda i: self._margins.inside(low[i : i + size], high[i : i + size]), starts
-        )
-        lower, upper = zip(*parts, strict=True)
-        return np.concatenate(lower), np.concatenate(upper)
+            return self._margins.inside_with_planes(low, high, planes)
+        parts = [(low[i : i + size], high[i : i + size], planes) for i in range(0, len(low), size)]
+        found = self._pool.map(lambda part: self._margins.inside_with_planes(*part), parts)
+        lower, upper, each = zip(*found, strict=True)
+        known = [one for one in each if one is not None]
+        whole = joined_planes(known) if len(known) == len(each) else None
+        return np.concatenate(lower), np.concatenate(upper), whole
 
     def _fails_across(self, boxes: Boxes, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Where the slope changes the wrong way on every line through the box, over a short way."""
@@ -230,7 +266,7 @@ class Search:
         for k, inputs in enumerate(held):
             low[k][:, inputs] = high[k][:, inputs] = some.middle[:, inputs]
         d = low.shape[-1]
-        lower, upper = self._inside(low.reshape(-1, d), high.reshape(-1, d))
+        lower, upper, _ = self._inside(low.reshape(-1, d), high.reshape(-1, d))
         self._enclosed += lower.size
         with np.errstate(invalid="ignore"):
             widths = (upper - lower).reshape(len(held), -1)
@@ -254,9 +290,10 @@ class Search:
     def found(self) -> Found:
         """What is known by now."""
         undecided = joined([*self._waiting.parts(), self._finest.boxes])
-        refuted = self._refuted.share
+        refuted = self._refuted.share + float((undecided.volume * undecided.refuted).sum())
         is_open = bool(len(undecided))
-        proved = self._proved.share if is_open else 1 - refuted
+        part = float((undecided.volume * undecided.proved).sum())
+        proved = self._proved.share + part if is_open else 1 - refuted
         least = [self._proved.least, self._refuted.least, self._finest.least]
         return Found(
             proved=proved,
