@@ -59,11 +59,16 @@ def attention():
     return keras.Model(x, layers.Dense(2)(layers.Flatten()(layers.Dense(4, "gelu")(y))))
 
 
+def product(x):
+    return keras.ops.tanh(x[:, :1]) * x[:, 1:2] - keras.ops.sin(4 * x[:, 2:])
+
+
 MODELS = {
     **{
         name: lambda name=name: dense(name)
-        for name in ("elu", "exponential", "gelu", "hard_sigmoid", "hard_tanh", "leaky_relu", "relu",
-                     "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "mish")
+        for name in ("elu", "exponential", "gelu", "hard_sigmoid", "hard_tanh", "leaky_relu",
+                     "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
+                     "mish")
     },
     "attention": attention,
     "batch norm": lambda: net(layers.Dense(6, "relu"), layers.BatchNormalization(),
@@ -71,7 +76,7 @@ MODELS = {
     "convolution": lambda: net(layers.Conv1D(3, 2, activation="relu"), layers.MaxPooling1D(2),
                                layers.Flatten(), layers.Dense(4, "tanh"), layers.Dense(1),
                                shape=(6, 2)),
-    "product": lambda: lambda x: keras.ops.tanh(x[:, :1]) * x[:, 1:2] - keras.ops.sin(4 * x[:, 2:]),
+    "product": lambda: product,
     "residual": residual,
     "rows": lambda: net(layers.Dense(4, "relu"), layers.Permute((2, 1)), layers.Dense(3, "tanh"),
                         layers.Flatten(), layers.Dense(1), shape=(5, 2)),

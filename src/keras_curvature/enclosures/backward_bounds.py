@@ -256,9 +256,11 @@ class _Sweep:
                 way = Pass(self.instructions, self.known, self.bands, boxes, chosen)
                 lower, upper = way.run(first)
                 where = columns[None] if chosen is None else columns[chosen]
+                # What a box has only to be as long as others would depend on these.
+                own = wanted[boxes[:, None], where]
                 tiny = self.tiny[boxes][:, None]
-                found.lower[boxes[:, None], where] = lower - tiny
-                found.upper[boxes[:, None], where] = upper + tiny
+                found.lower[boxes[:, None], where] = np.where(own, lower - tiny, -np.inf)
+                found.upper[boxes[:, None], where] = np.where(own, upper + tiny, np.inf)
         return found
 
     def _started(self, name: Hashable, i: int, columns: Any) -> Start:

@@ -6,7 +6,8 @@ the adaptive choice of Zhang et al., Efficient neural network robustness certifi
 activation functions, NeurIPS 2018. Of what is bent one way and then the other, as a tanh is, the
 line goes through one end and touches the function on the other side, or before that in the middle,
 or is the chord where it touches nowhere (there too, and Singh et al., An abstract domain for
-certifying neural networks, POPL 2019). Elsewhere both lines have one slope, the best of a few (`affine.Chords`).
+certifying neural networks, POPL 2019). Elsewhere both lines have one slope, the best of a few
+(`affine.Chords`).
 
 A slope may be any number. What is proved is the offset, for the slope as it is in float64: bent
 upwards, `f(x) - s x` is largest at an end, and least by no more than `|f'(q) - s|` times the width
