@@ -6,9 +6,8 @@
 `--numbers` compares so many values, slopes and second derivatives that `kc.derivatives` computes in
 float64 at points of boxes, corners among them, with the bounds of `kc.enclose`, and exits with 1
 where one is outside. `--widths` prints the median widths of bounds by intervals alone, with affine
-forms of values, with those of derivatives besides, and with Taylor models. With PyTorch and
-`auto_LiRPA` installed, `--peer` prints the widths of values and the time beside its IBP and CROWN,
-in float32 (version 0.3 needs names that NumPy 2 and PyTorch 2.13 have no more).
+forms of values, with those of derivatives besides, and with Taylor models, all carried from the
+inputs to the results. Of values alone `backward_bounds.py` tells, beside CROWN.
 """
 
 from __future__ import annotations
@@ -121,54 +120,11 @@ def widths() -> None:
                 ours = encloser.encloser(model, low[:1], Options(dtype="float64"))
                 names = ["value", "partial 0", "partial 0 0"]
                 begin = time.perf_counter()
-                found = ours(low, low + side, names)
+                found = ours._forwards(low, low + side, names, None)
                 each = 1e9 * (time.perf_counter() - begin) / len(low) / 1e3
                 middle = [np.median(found[n][1] - found[n][0]) for n in names]
                 cells.append(" ".join(f"{m:9.3g}" for m in middle) + f" {each:8.0f}")
             print(f"{word:9} {inputs} {depth}x{width:<8} {side:5}  " + "  ".join(cells), flush=True)
-
-
-def peer() -> None:
-    """Values beside auto_LiRPA's."""
-    import torch
-    from auto_LiRPA import BoundedModule, BoundedTensor, PerturbationLpNorm
-
-    rng = np.random.default_rng(0)
-    for word, inputs, width, depth in (
-        ("relu", 4, 64, 3),
-        ("tanh", 4, 64, 3),
-        ("sigmoid", 2, 32, 2),
-    ):
-        keras.utils.set_random_seed(0)
-        inside = [layers.Dense(width, word) for _ in range(depth)]
-        model = keras.Sequential([keras.Input((inputs,)), *inside, layers.Dense(1)])
-        parts: list[torch.nn.Module] = []
-        for layer in model.layers:
-            linear = torch.nn.Linear(*layer.kernel.shape)
-            linear.weight.data = torch.tensor(numbers(layer.kernel).T)
-            linear.bias.data = torch.tensor(numbers(layer.bias))
-            kinds = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}
-            parts += [linear] if layer is model.layers[-1] else [linear, kinds[word]()]
-        for side in (1.0, 0.3, 0.1):
-            low = rng.uniform(-1, 1 - side, (500, inputs))
-            ours = encloser.encloser(model, low[:1], Options(dtype="float64"))
-            begin = time.perf_counter()
-            lower, upper = ours(low, low + side, ["value"])["value"]
-            took = 1e3 * (time.perf_counter() - begin)
-            row = [f"ours {np.median(upper - lower):.4g} in {took:.0f} ms"]
-            ends = torch.tensor(low).float(), torch.tensor(low + side).float()
-            net = BoundedModule(torch.nn.Sequential(*parts), ends[0])
-            box = BoundedTensor(
-                (ends[0] + ends[1]) / 2, PerturbationLpNorm(x_L=ends[0], x_U=ends[1])
-            )
-            for method in ("IBP", "CROWN"):
-                begin = time.perf_counter()
-                lb, ub = net.compute_bounds(x=(box,), method=method)
-                wide = float((ub - lb).median())
-                row.append(f"{method} {wide:.4g} in {1e3 * (time.perf_counter() - begin):.0f} ms")
-            print(
-                f"{word} {inputs} {depth}x{width}, boxes of {side}: " + ", ".join(row), flush=True
-            )
 
 
 def main() -> None:
@@ -178,12 +134,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--widths", action="store_true")
-    parser.add_argument("--peer", action="store_true")
     asked = parser.parse_args()
     if asked.widths:
         widths()
-    if asked.peer:
-        peer()
     if asked.numbers:
         sys.exit(min(1, check(asked.numbers, asked.seed, asked.seconds)))
 

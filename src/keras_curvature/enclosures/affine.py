@@ -210,6 +210,13 @@ class Chords:
             order: of the derivative.
             u: the argument.
         """
+        slope, offset, error = self.line(order)
+        # A line that is level does not take on how far its argument may be.
+        found = u.times(slope, error)
+        return found._like(found.center + offset, found.slopes, found.error)
+
+    def line(self, order: int) -> Line:
+        """The nearest of a few, with what is rounded in its distance."""
         middle, width, at = self._middle, self.x.upper - self.x.lower, self._there
         value = (at[order].lower + at[order].upper) / 2
         lines = [
@@ -234,9 +241,7 @@ class Chords:
         blurred = at[order].upper - at[order].lower
         rounded = SLACK * (np.abs(offset) + np.abs(slope) * size + np.abs(value)) + blurred
         rounded = np.where(far, np.inf, rounded)
-        # A line that is level does not take on how far its argument may be.
-        found = u.times(slope, error * (1 + SLACK) + rounded)
-        return found._like(found.center + offset, found.slopes, found.error)
+        return slope, offset, error * (1 + SLACK) + rounded
 
 
 Line = tuple[Array, Array, Array]

@@ -17,6 +17,7 @@ from keras_curvature.enclosures import interval, jet
 from keras_curvature.enclosures.interval import SMALL, Interval
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.linear_map import UNIT, matrix
+from keras_curvature.enclosures.transposed import of_product
 from keras_curvature.enclosures.use import Apply, Use
 from keras_curvature.typing import Array
 
@@ -149,7 +150,8 @@ def _by_product_rule(
 def _by_matrix(held: Array, form: Contraction, sizes: dict[str, int]) -> Apply:
     """A product of what depends on the point, the first factor of `form`, with what does not."""
     columns = form.swapped().rows()
-    weights = matrix(_arranged(form.second, form.inner, columns)(held, 0))
+    numbers = _arranged(form.second, form.inner, columns)(held, 0)
+    weights = matrix(numbers)
     arrange = _arranged(form.first, form.rows(), form.inner)
     flat = form.rows() + columns
     order = [flat.index(c) for c in form.result]
@@ -162,7 +164,10 @@ def _by_matrix(held: Array, form: Contraction, sizes: dict[str, int]) -> Apply:
         arranged = jet.moved(arrange, jets[0])
         return [jet.moved(shaped, jet.linear(weights, weights, arranged, weights.form))]
 
-    return apply
+    places = np.arange(float(math.prod(sizes[c] for c in form.first)))
+    takes = arrange(places.reshape([sizes[c] for c in form.first]), 0).ravel()
+    gives = shaped(np.arange(float(math.prod(sizes[c] for c in flat))), 0).ravel()
+    return of_product(apply, numbers, takes.astype(int), gives.astype(int))
 
 
 FAR = 1e250

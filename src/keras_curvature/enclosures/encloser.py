@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from keras_curvature.enclosures import affine
 from keras_curvature.enclosures.affine import Affine
+from keras_curvature.enclosures.backward_bounds import value_bounds
 from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.plan import Bounds, Plan, planned
@@ -20,6 +21,7 @@ from keras_curvature.enclosures.program import Program, read
 from keras_curvature.enclosures.taylor_model import TaylorModel, box_model, terms_over
 from keras_curvature.engines.api import BoundModel, Layout, Options, bind, layer_names
 from keras_curvature.engines.backend import computed_steps, computing_in
+from keras_curvature.engines.quantities import VALUE
 from keras_curvature.typing import Array, Model, Structure
 
 AT_ONCE = 2**18
@@ -76,6 +78,18 @@ class Encloser:
             For each name the lower and the upper bounds, flat: `(boxes, m)`, of a jacobian and a
             Hessian's diagonal `(boxes, m, d)`, of a Hessian `(boxes, m, d, d)`.
         """
+        if VALUE not in names:
+            return self._forwards(low, high, names, v)
+        near = {VALUE: value_bounds(self.program, self.inputs, low, high, FEW, self.widest)}
+        if set(names) == {VALUE} and self.program.is_reversible:
+            return near  # nothing that is carried forwards says much more
+        found = self._forwards(low, high, names, v)
+        return found | _within(found, near)
+
+    def _forwards(
+        self, low: Array, high: Array, names: Sequence[str], v: Array | None
+    ) -> dict[str, Bounds]:
+        """Bounds that are carried from the inputs to the results."""
         terms = terms_over(low, high) if self.is_smooth else 0
         if not terms:
             return self._bounds(low, high, names, v, forms=True)

@@ -12,6 +12,7 @@ from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval
 from keras_curvature.enclosures.jet import JetBounds, Pairs, linear, moved
 from keras_curvature.enclosures.linear_map import Matrix, Moved, matrix
+from keras_curvature.enclosures.transposed import of_step
 from keras_curvature.enclosures.use import Apply, Use, is_condition
 from keras_curvature.engines.api import xp
 from keras_curvature.typing import Array
@@ -38,7 +39,7 @@ def linear_step(use: Use) -> Apply:
         found = linear(on_value, map_, _joined(jets, sizes), map_.form, change_form)
         return [_part(found, *where) for where in zip([0, *ends[:-1]], ends, outputs, strict=True)]
 
-    return apply
+    return of_step(apply, map_, sizes, [math.prod(shape) for shape in outputs])
 
 
 def _part(found: JetBounds, start: int, end: int, shape: tuple[int, ...]) -> JetBounds:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_curvature.enclosures import affine, jet
+from keras_curvature.enclosures import affine
 from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.composite import composite
 from keras_curvature.enclosures.functions import HasRange
@@ -16,6 +16,7 @@ from keras_curvature.enclosures.linear_steps import linear_step
 from keras_curvature.enclosures.rules import RULES, Word, by_word, held, word_of
 from keras_curvature.enclosures.scalar_trees import Tree, built, known
 from keras_curvature.enclosures.softmax import softmax_along
+from keras_curvature.enclosures.transposed import Elementwise, Linear, elementwise
 from keras_curvature.enclosures.use import Apply, Use, as_numbers, is_condition
 from keras_curvature.enclosures.written_out_softmax import softmax_of
 from keras_curvature.engines.api import Computed, ComputedStep, Place, traits_of, xp
@@ -80,6 +81,11 @@ class Program:
     instructions: tuple[Instruction, ...]
     sources: tuple[Hashable, ...]
     results: tuple[Hashable | JetBounds, ...]
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether linear functions of the outputs can be carried back through all of it."""
+        return all(isinstance(step.apply, (Linear, Elementwise)) for step in self.instructions)
 
     def run(self, given: Sequence[JetBounds], pairs: Pairs) -> list[JetBounds]:
         """The enclosures of the outputs."""
@@ -190,7 +196,7 @@ class _Reader:
             function = _as_one(self.formulas[name].tree)
             if function is not None:
                 root = self.formulas[name].of
-                found = Instruction(_applied(function), (root,), (name,), found.place)
+                found = Instruction(elementwise(function), (root,), (name,), found.place)
             else:
                 self.need(found.reads)
             # From here on it is known, and what comes of it begins with it.
@@ -238,10 +244,6 @@ def _require_numbers(use: Use, word: Word | None) -> None:
 
 def _nothing(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
     raise AssertionError("is not run")
-
-
-def _applied(function: HasRange) -> Apply:
-    return lambda jets, pairs: [jet.through(function, jets[0], pairs)]
 
 
 def _as_one(tree: Any) -> HasRange | None:

@@ -20,6 +20,7 @@ from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.linear_steps import linear_step
 from keras_curvature.enclosures.selection import compared, largest_of_groups, selected
 from keras_curvature.enclosures.softmax import softmax
+from keras_curvature.enclosures.transposed import elementwise, of_same, of_sum, of_word
 from keras_curvature.enclosures.use import Apply, Rule, Use
 from keras_curvature.typing import Array
 
@@ -199,9 +200,9 @@ def by_word(use: Use, word: Word) -> Apply:
     """A function of numbers, entry by entry."""
     if word.function is not None:
         function = word.function(use)
-        return lambda jets, pairs: [jet.through(function, jets[0], pairs)]
+        return elementwise(function)
     if word.name == "neg":
-        return lambda jets, pairs: [jet.negative(jets[0])]
+        return of_word(lambda jets, pairs: [jet.negative(jets[0])], use, "neg", word.order)
     if use.param("rounding_mode", None) is not None or _alpha(use) != 1:
         raise NotImplementedError("rounds, or has a factor")
     ndim = len(use.shape)
@@ -222,12 +223,12 @@ def by_word(use: Use, word: Word) -> Apply:
             return [BINARY[word.name](parts[0], parts[1], pairs)]
         return [JetBounds(compared(word.name, parts[0].value, parts[1].value))]
 
-    return apply
+    return of_word(apply, use, word.name, word.order)
 
 
 def unchanged(use: Use) -> Apply:
     """The numbers stay as they are."""
-    return lambda jets, pairs: list(jets)
+    return of_same(lambda jets, pairs: list(jets), use)
 
 
 def finite(use: Use) -> Apply:
@@ -265,13 +266,14 @@ def opposite_condition(use: Use) -> Apply:
 
 def stopped(use: Use) -> Apply:
     """What is meant to have no derivative has none."""
-    return lambda jets, pairs: [JetBounds(jets[0].value)]
+    return of_same(lambda jets, pairs: [JetBounds(jets[0].value)], use)
 
 
 def sum_of_all(use: Use) -> Apply:
     """The sum of any number of tensors."""
     ndim = len(use.shape)
-    rest = [held(use.constant(i)) for i in range(len(use.step.inputs)) if i not in use.active]
+    given = [use.constant(i) for i in range(len(use.step.inputs)) if i not in use.active]
+    rest = [held(x) for x in given]
 
     def apply(jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
         first, *others = (aligned(j, ndim) for j in [*jets, *rest])
@@ -279,7 +281,7 @@ def sum_of_all(use: Use) -> Apply:
             first = jet.add(first, other)
         return [first]
 
-    return apply
+    return of_sum(apply, use, given)
 
 
 RULES: dict[str, Rule] = {
