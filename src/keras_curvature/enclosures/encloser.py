@@ -79,7 +79,7 @@ class Encloser:
             Hessian's diagonal `(boxes, m, d)`, of a Hessian `(boxes, m, d, d)`.
         """
         if VALUE not in names:
-            return self._forwards(low, high, names, v)
+            return self._forwards(low, high, names, v, planes)
         near = {VALUE: value_bounds(self.program, self.inputs, low, high, FEW, self.widest)}
         if set(names) == {VALUE} and self.program.is_reversible:
             return near  # nothing that is carried forwards says much more
@@ -87,7 +87,12 @@ class Encloser:
         return found | _within(found, near)
 
     def _forwards(
-        self, low: Array, high: Array, names: Sequence[str], v: Array | None
+        self,
+        low: Array,
+        high: Array,
+        names: Sequence[str],
+        v: Array | None,
+        planes: list[Planes] | None = None,
     ) -> dict[str, Bounds]:
         """Bounds that are carried from the inputs to the results."""
         terms = terms_over(low, high) if self.is_smooth else 0
