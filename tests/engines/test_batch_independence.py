@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_curvature as kc
 from cases import CASES, forget_models, model_of
 from keras_curvature.engines.bound_model import BoundModel, bind
 from keras_curvature.engines.options import Options
@@ -98,3 +99,16 @@ def test_no_network_is_taken_for_another(case):
     if examples_apart(bound.f.traced):
         assert coupled(bound) < 1e-4
     forget_models()
+
+
+@pytest.mark.parametrize("engine", ["taylor", "nested"])
+@pytest.mark.parametrize("examples", [1, 5])
+def test_a_function_that_has_to_know_how_many_examples_there_are(engine, examples):
+    def of_squares(x):
+        return tf.reduce_sum((x + np.zeros([x.shape[0], 3])) ** 2 * [1.0, 2.0, 4.0], axis=1)
+
+    x = np.random.default_rng(0).normal(size=(examples, 3))
+    with pytest.raises(TypeError):
+        tf.function(of_squares).get_concrete_function(tf.TensorSpec([None, 3], "float64"))
+    found = kc.laplacian(of_squares, x, engine=engine)
+    np.testing.assert_allclose(found, np.full(examples, 14.0), rtol=1e-12)

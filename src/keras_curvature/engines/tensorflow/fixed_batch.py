@@ -43,7 +43,7 @@ def size(inputs: Inputs, f: Any, *, coupled: bool) -> int | None:
     count, found = inputs.leaves[0].shape[0], rows(f)
     if found is None:  # What depends on the whole batch is a function of one example alone.
         return 1 if coupled and count == 1 else None
-    wanted = inputs.batch or count
+    wanted = f.traced.inputs[0].shape[0] or inputs.batch or count
     if found != wanted or any(y.shape[0] != wanted for y in f.fetches):
         raise ValueError(not_a_row_each(found, count))
     return found

@@ -226,10 +226,13 @@ def flatten(
 
     try:
         traced = traced_for(None)
-    except Exception:  # A model that is made for so many may count on a number there.
-        if inputs.batch is None:
-            raise
-        traced = traced_for(inputs.batch)
+    except (
+        Exception
+    ) as error:  # What it calls may count on a number there, if only to know a shape.
+        try:
+            traced = traced_for(inputs.batch or 1)
+        except Exception as of_so_many:
+            raise (error if inputs.batch is None else of_so_many) from None
     # The labels of a loss come behind the points, masks behind both.
     inside = traced.tap
     source = (inside.tensor,) if inside else tuple(traced.inputs[i] for i in wanted.chosen)
