@@ -101,7 +101,7 @@ def test_no_network_is_taken_for_another(case):
     forget_models()
 
 
-@pytest.mark.parametrize("engine", ["taylor", "nested"])
+@pytest.mark.parametrize("engine", ["auto", "nested"])
 @pytest.mark.parametrize("examples", [1, 5])
 def test_a_function_that_has_to_know_how_many_examples_there_are(engine, examples):
     def of_squares(x):
