@@ -4,8 +4,8 @@
 #
 # Guess before it was run: forward mode is the Jacobian that reverse mode gives, or an error that says that it is not there,
 # as it is for `index_reduce`.
-# Seen: a number, without a word, and wrong from the first order on. `torch.func.hessian`, which is forward over
-# reverse, is wrong too; reverse mode is right in both. "sum" and "mean" are right in all.
+# Seen: the whole forward Jacobian is 0, without a word. `torch.func.hessian`, which is forward over
+# reverse, is wrong too, and not 0; reverse mode is right in both orders. "sum" and "mean" are right in all.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -45,6 +45,9 @@ for reduce in ("prod", "sum", "mean"):
         "hessian": (hessian(f)(x), second),
         "jacrev of jacrev": (jacrev(jacrev(f))(x), second),
     }
+    if reduce == "prod":
+        assert torch.count_nonzero(found["jacfwd"][0]) == 0
+        assert torch.count_nonzero(found["hessian"][0]) > 0
     off = {name: float((a - b).norm() / b.norm()) for name, (a, b) in found.items()}
     print(f"{reduce}:", ", ".join(f"{name} off by {share:.2g}" for name, share in off.items()))
     for name, share in off.items():
