@@ -146,7 +146,7 @@ def raised(error: BaseException) -> Verdict:
     """What a user reads, in a line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     text = text.partition("Arguments received by")[0]  # Keras says them after what matters
-    text = re.sub(r"0x[0-9a-f]+|/[\w./-]+/|_[0-9]+\b", "…", text)
+    text = re.sub(r"0x[0-9a-f]+|/[\w./-]+/|_[0-9]+(?=_|\b)|[0-9]{5,}", "…", text)  # by the process
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Exception encountered")]
     telling = [line for line in lines if re.search(TELLING, line)]
