@@ -34,8 +34,10 @@ of a hundredth of the slope where that is more. *wrong*: a number that is not. *
 number is below the rounding of the largest in its row, and nothing of it is left. *undefined*:
 there is no second derivative (a kink, a tie), and what comes instead. *raises*: no answer. All
 answers are in {{download}}`second-derivatives.csv`; `make survey` asks again, on two cores in
-about half an hour, and writes this page. *all*: every way that was asked there. *unknown*: values
-with so few digits that differences of them cannot tell.
+about 45 minutes, and writes this page. *all*: every way that was asked there. *unknown*: values
+with so few digits that differences of them cannot tell. Operations on two numbers (`ops/add`,
+`ops/power`, …) are asked with `ops.roll(x, 1, axis=-1)` for the second: TensorFlow's
+`batch_jacobian` rolls along another axis, and that is what it has wrong there.
 
 """
 
