@@ -157,7 +157,9 @@ def test_kinks_count():
     with tf.GradientTape() as tape:
         loss = penalty_of(layer, X[:, :1])
     assert float(loss) > 0.1
-    assert np.all(tape.gradient(loss, net.layers[1].kernel.value).numpy() < 0)
+    gradient = tape.gradient(loss, net.layers[1].kernel.value).numpy()
+    assert np.all(gradient[1:] < 0)
+    assert abs(gradient[0, 0]) < 1e-4  # whose kink is below all data: rounding alone
     assert float(penalty_of(kc.ShapePenalty(net, {"x": "concave"}, seed=0), X[:, :1])) == 0
 
 
