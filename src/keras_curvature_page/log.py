@@ -127,7 +127,7 @@ class Log:
             if value.metadata.plugin_data.plugin_name == PLUGIN:
                 found = series_of("", value.metadata.plugin_data.content)
                 run.series[value.tag] = found
-                if found is None:
+                if found is None and value.metadata.plugin_data.content:  # else for others
                     self._broken[path, start] = (
                         f"nobody knows what {value.tag!r} in it is. It is left out."
                     )

@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import warnings
 
 import keras
 import numpy as np
@@ -56,6 +57,19 @@ def test_it_holds_all_runs_and_needs_nothing_else(logs, tmp_path):
     checksum = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     assert f"default-src 'none'; script-src 'sha256-{checksum}'" in text
     assert oct(path.stat().st_mode & 0o777) == oct(0o666 & ~_mask())
+
+
+def test_of_what_a_monitor_writes_nothing_is_broken(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype("float32")
+    hidden = keras.layers.Dense(4, "tanh")
+    model = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    monitor = kc.CurvatureMonitor((x, x[:, :1]), tmp_path / "logs")
+    model.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[monitor])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = kc.to_html(tmp_path / "logs", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert told(text)["broken"] == []
 
 
 def test_a_broken_record_is_named_and_all_others_are_there(logs, tmp_path):
