@@ -102,6 +102,7 @@ class Page {
   // Records of the log that could not be read, each in a sentence.
   tellBroken(sentences) {
     this.broken.hidden = !sentences.length;
+    if (this.broken.hidden) return;
     this.broken.replaceChildren(
       element("summary", {}, `Broken in the log: ${sentences.length} ${sentences.length === 1 ? "record" : "records"}, all others are shown`),
       element("ol", {}, ...sentences.map((sentence) => element("li", {}, sentence))));
