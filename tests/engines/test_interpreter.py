@@ -297,3 +297,30 @@ def test_a_recurrent_network_under_xla():
     x = RNG.normal(size=(3, 5, 2)).astype("float32")
     compiled = tf.function(lambda x: kc.laplacian(model, x), jit_compile=True)
     np.testing.assert_allclose(compiled(tf.constant(x)), kc.laplacian(model, x), atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["taylor", "nested"])
+def test_a_function_that_was_differentiated_by_others_first(engine):
+    """TensorFlow gives the graph of each product with a Jacobian more results then."""
+
+    def of_forward_mode(x):
+        with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as forward:
+            y = tf.sin(x) * tf.exp(x)
+        return tf.reduce_sum(forward.jvp(y) ** 2, axis=1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float64)])
+    def second(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(of_forward_mode(x))
+            slope = inner.gradient(y, x)
+        return outer.gradient(slope, x)
+
+    x = np.array([[0.1, 0.2], [0.3, -0.4]])
+    true = np.exp(2 * x) * (4 + 8 * np.cos(2 * x))
+    np.testing.assert_allclose(second(tf.constant(x)), true, rtol=1e-12)
+    np.testing.assert_allclose(
+        kc.hessian_diagonal(of_forward_mode, x, engine=engine), true, rtol=1e-12
+    )

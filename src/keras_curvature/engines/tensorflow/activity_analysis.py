@@ -19,6 +19,7 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
     CALLS,
     LOOPS,
+    Body,
     functions_of,
     gradient_formula,
     has_custom_gradient,
@@ -110,10 +111,10 @@ class _Flow:
             return self._branches(op, given)
         return self._plain(op, given)
 
-    def _function(self, graph: tf.Graph, given: Sequence[Dependence]) -> list[Dependence]:
-        states = {tensor.ref(): s for tensor, s in zip(graph.inputs, given, strict=True) if s}
-        self.through(states, graph.outputs)
-        return [states.get(tensor.ref(), Dependence.NONE) for tensor in graph.outputs]
+    def _function(self, body: Body, given: Sequence[Dependence]) -> list[Dependence]:
+        states = {tensor.ref(): s for tensor, s in zip(body.inputs, given, strict=True) if s}
+        self.through(states, body.outputs)
+        return [states.get(tensor.ref(), Dependence.NONE) for tensor in body.outputs]
 
     def _loop(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         self.resists_vectorising = True
@@ -128,7 +129,7 @@ class _Flow:
     def _branches(self, op: tf.Operation, given: list[Dependence]) -> list[Dependence]:
         self.resists_vectorising = True
         chosen = Dependence.CUT if given[0] else Dependence.NONE
-        results = [self._function(graph, given[1:]) for graph in functions_of(op)]
+        results = [self._function(body, given[1:]) for body in functions_of(op)]
         return [max(chosen, *states) for states in zip(*results, strict=True)]
 
     def _custom_gradient(

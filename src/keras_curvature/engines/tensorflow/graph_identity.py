@@ -106,7 +106,7 @@ def _describe(graph: tf.Graph, ends: Sequence[tf.Tensor], write: Write) -> None:
         if op.type in ENTERED:
             write(op.type in CALLS and private.must_be_compiled(op))
             for inner in functions_of(op):
-                _describe(inner, inner.outputs, write)
+                _describe(inner.graph, inner.outputs, write)
 
 
 def _require_known(op: tf.Operation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,18 +44,36 @@ def needed(fetches: Sequence[tf.Tensor], known: Collection[Any] = ()) -> list[tf
     return wanted
 
 
-def functions_of(op: tf.Operation) -> list[tf.Graph]:
-    """The graphs that a call, loop (its condition, its body) or branch may run."""
-    if op.type.endswith("Case"):
-        return private.branch_graphs(op, "branches")
+@dataclass(frozen=True, eq=False)
+class Body:
+    """What a call, a loop or a branch may run.
+
+    Attributes:
+        graph: of the function.
+        inputs: its placeholders.
+        outputs: its results, one for each of the op's. Whoever differentiates a function gives its
+            graph more, for the way back, also of calls that were there before.
+    """
+
+    graph: tf.Graph
+    inputs: Sequence[tf.Tensor]
+    outputs: Sequence[tf.Tensor]
+
+
+def functions_of(op: tf.Operation) -> list[Body]:
+    """What a call, a loop (its condition, its body) or a branch may run."""
     names: tuple[str, ...] = ()
     if op.type in CALLS:
         names = ("f",)
     elif op.type in LOOPS:
         names = ("cond", "body")
-    elif op.type in BRANCHES:
+    elif op.type in BRANCHES and not op.type.endswith("Case"):
         names = ("else_branch", "then_branch")
-    return [private.function_graph(op, name) for name in names]
+    graphs = [private.function_graph(op, name) for name in names]
+    if op.type.endswith("Case"):
+        graphs = private.branch_graphs(op, "branches")
+    count = len(op.outputs)
+    return [Body(graph, graph.inputs, graph.outputs[:count]) for graph in graphs]
 
 
 def taken(op: tf.Operation, known: np.ndarray, count: int) -> int:

@@ -30,6 +30,7 @@ from keras_curvature.engines.tensorflow.graph_ops import (
     BRANCHES,
     CALLS,
     LOOPS,
+    Body,
     functions_of,
     gradient_formula,
     has_custom_gradient,
@@ -183,16 +184,16 @@ class Interpreter:
         return variable.handle
 
     def enter(
-        self, graph: tf.Graph, values: Sequence[Any], given: Iterable[tf.Tensor]
+        self, body: Body, values: Sequence[Any], given: Iterable[tf.Tensor]
     ) -> list[tf.Tensor]:
         """Emits a function's graph on `values`, which stand for the tensors `given`."""
         environment: Environment = {}
-        for inner, value, outer in zip(graph.inputs, values, given, strict=True):
+        for inner, value, outer in zip(body.inputs, values, given, strict=True):
             if outer.ref() in self.variables:
                 self.variables[inner.ref()] = self.variables[outer.ref()]
             else:
                 environment[inner.ref()] = value
-        return self.fetch(environment, graph.outputs)
+        return self.fetch(environment, body.outputs)
 
     def _supplied(
         self, op: tf.Operation, inputs: Sequence[Any], supplied: Formula
@@ -223,9 +224,9 @@ class Interpreter:
         return [*(formula(*inputs) if narrow else outputs), *others]
 
     def _function(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
-        (graph,) = functions_of(op)
+        (function,) = functions_of(op)
         if not private.must_be_compiled(op):
-            return self.enter(graph, inputs, op.inputs)
+            return self.enter(function, inputs, op.inputs)
         # What its author has XLA compile may not exist outside XLA (grouped convolution and
         # its gradient on a CPU), so it stays a compiled function.
         given = [i for i, tensor in enumerate(op.inputs) if tensor.ref() not in self.variables]
@@ -234,16 +235,16 @@ class Interpreter:
             full = list(inputs)
             for i, value in zip(given, values, strict=True):
                 full[i] = value
-            return self.enter(graph, full, op.inputs)
+            return self.enter(function, full, op.inputs)
 
         compiled = tf.function(body, autograph=False, jit_compile=True)
         return listed(compiled(*(inputs[i] for i in given)))
 
     def _branch(self, op: tf.Operation, inputs: Sequence[Any]) -> list[tf.Tensor]:
-        def branch(graph: tf.Graph) -> Callable[[], list[tf.Tensor]]:
-            return lambda: self.enter(graph, inputs[1:], list(op.inputs)[1:])
+        def branch(body: Body) -> Callable[[], list[tf.Tensor]]:
+            return lambda: self.enter(body, inputs[1:], list(op.inputs)[1:])
 
-        branches = [branch(graph) for graph in functions_of(op)]
+        branches = [branch(body) for body in functions_of(op)]
         known = static_value(inputs[0])
         if known is not None:  # another branch may not even fit the shapes
             return branches[taken(op, known, len(branches))]()

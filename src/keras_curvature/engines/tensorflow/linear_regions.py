@@ -22,7 +22,7 @@ from keras_curvature.engines.piecewise_linear import (
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.activity_analysis import layer_of
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
-from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS
+from keras_curvature.engines.tensorflow.graph_ops import BRANCHES, CALLS, Body
 from keras_curvature.engines.tensorflow.interpreter import Environment, Interpreter, given
 
 
@@ -83,14 +83,14 @@ class _Switchboard(Interpreter):
             self._degrees[tensor.ref()] = degree
 
     def enter(
-        self, graph: tf.Graph, values: Sequence[Any], given: Iterable[tf.Tensor]
+        self, body: Body, values: Sequence[Any], given: Iterable[tf.Tensor]
     ) -> list[tf.Tensor]:
         """Goes through a function's graph with what is known of its inputs."""
         outer = list(given)
-        for inner, tensor in zip(graph.inputs, outer, strict=True):
+        for inner, tensor in zip(body.inputs, outer, strict=True):
             self._degrees[inner.ref()] = self._degree(tensor)
-        outputs = super().enter(graph, values, outer)
-        self._returned = [self._degree(tensor) for tensor in graph.outputs]
+        outputs = super().enter(body, values, outer)
+        self._returned = [self._degree(tensor) for tensor in body.outputs]
         return outputs
 
     def _degree(self, tensor: tf.Tensor) -> Degree:

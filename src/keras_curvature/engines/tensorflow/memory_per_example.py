@@ -15,7 +15,7 @@ def numbers_per_example(results: Sequence[tf.Tensor]) -> int:
     total = 0
     for op in needed(results):
         turns = (known_bound(op.inputs[1]) if op.type in LOOPS else None) or 1
-        inside = (numbers_per_example(graph.outputs) for graph in functions_of(op))
+        inside = (numbers_per_example(body.outputs) for body in functions_of(op))
         total += turns * max(inside, default=0) + sum(map(_elements, op.outputs))
     return total
 
@@ -23,7 +23,7 @@ def numbers_per_example(results: Sequence[tf.Tensor]) -> int:
 def widest_result(results: Sequence[tf.Tensor]) -> int:
     """How many numbers the largest result of an op has per example."""
     ops = needed(results)
-    inside = [widest_result(graph.outputs) for op in ops for graph in functions_of(op)]
+    inside = [widest_result(body.outputs) for op in ops for body in functions_of(op)]
     return max([*inside, *(_elements(y) for op in ops for y in op.outputs)], default=0)
 
 

@@ -47,8 +47,8 @@ def all_needed(fetches: Sequence[tf.Tensor]) -> Iterator[tf.Operation]:
     """The ops that `fetches` are computed from, those inside functions too."""
     for op in needed(fetches):
         yield op
-        for graph in functions_of(op):
-            yield from all_needed(graph.outputs)
+        for body in functions_of(op):
+            yield from all_needed(body.outputs)
 
 
 def acts(op: tf.Operation) -> bool:

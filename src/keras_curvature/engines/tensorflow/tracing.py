@@ -218,7 +218,7 @@ def _keep_gradients(graph: tf.Graph) -> None:
             private.keep_gradient_with_graph(op)
         elif op.type in CALLS | LOOPS | BRANCHES:
             for inner in functions_of(op):
-                _keep_gradients(inner)
+                _keep_gradients(inner.graph)
 
 
 @contextlib.contextmanager

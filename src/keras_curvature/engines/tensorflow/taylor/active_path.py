@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_curvature.engines.tensorflow import private
 from keras_curvature.engines.tensorflow.flat_function import FlatFunction
-from keras_curvature.engines.tensorflow.graph_ops import CALLS, needed
+from keras_curvature.engines.tensorflow.graph_ops import CALLS, Body, functions_of, needed
 from keras_curvature.engines.tensorflow.taylor.propagation import rule_for
 from keras_curvature.engines.tensorflow.taylor.tape import may_carry
 
@@ -51,7 +51,7 @@ class _Node:
     """An op that depends on the sources, and what it calls."""
 
     op: tf.Operation
-    graph: Any = None
+    body: Body | None = None
     inside: Sequence[_Node] = ()
     active: Any = frozenset()
 
@@ -64,7 +64,7 @@ def _ahead(ops: Iterable[tf.Operation], active: set[Any]) -> list[_Node]:
         if not any(given) or ends_derivatives(op):
             continue
         if op.type in CALLS and not private.must_be_compiled(op):
-            inner = private.function_graph(op, "f")
+            (inner,) = functions_of(op)
             within = {
                 x.ref() for x, is_active in zip(inner.inputs, given, strict=True) if is_active
             }
@@ -88,14 +88,14 @@ def _back(nodes: Sequence[_Node], active: set[Any], wanted: set[Any]) -> list[Pa
         outputs = tuple(y for y in node.op.outputs if y.ref() in active and y.ref() in wanted)
         if not outputs:
             continue
-        if node.graph is None:
+        if node.body is None:
             wanted |= {x.ref() for x in node.op.inputs}
             found.append(Passage(node.op, outputs))
             continue
-        results = zip(node.op.outputs, node.graph.outputs, strict=True)
+        results = zip(node.op.outputs, node.body.outputs, strict=True)
         within = {inner.ref() for outer, inner in results if outer.ref() in wanted}
         found += reversed(_back(node.inside, set(node.active), within))
-        arguments = zip(node.op.inputs, node.graph.inputs, strict=True)
+        arguments = zip(node.op.inputs, node.body.inputs, strict=True)
         wanted |= {outer.ref() for outer, inner in arguments if inner.ref() in within}
     return found[::-1]
 

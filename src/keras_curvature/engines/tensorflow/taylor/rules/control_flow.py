@@ -13,6 +13,7 @@ from keras_curvature.engines.taylor.jets import Base, Jet, sizes, spread
 from keras_curvature.engines.taylor.modes import Mode
 from keras_curvature.engines.taylor.registry import Jets, Rule, Step, never
 from keras_curvature.engines.tensorflow.graph_ops import (
+    Body,
     functions_of,
     known_bound,
     static_value,
@@ -84,11 +85,11 @@ def _stack(stack: tf.Tensor | None, value: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def _enter(
-    step: Step, graph: tf.Graph, values: Sequence[Any], jets: Jets, first: int, mode: Mode
+    step: Step, body: Body, values: Sequence[Any], jets: Jets, first: int, mode: Mode
 ) -> tuple[list[Any], list[Jet | None]]:
     """Runs a function's graph on values and jets, which stand for the op's inputs from `first`."""
     op_tape = OpTape(step.interpreter.dtype, step.interpreter.variables)
-    outputs = op_tape.enter(graph, values, list(step.op.inputs)[first:])
+    outputs = op_tape.enter(body, values, list(step.op.inputs)[first:])
     active = ActiveJets(jet for jet in jets if jet is not None)
     propagate(op_tape.steps, active, mode)
     found = [active.of(output) for output in outputs]
@@ -178,36 +179,36 @@ def _with_values(values: Sequence[tf.Tensor], jets: Jets) -> Jets:
 
 
 def _branches(step: Step, jets: Jets, mode: Mode) -> Jets:
-    graphs = functions_of(step.op)
+    bodies = functions_of(step.op)
     values, jets = step.inputs[1:], _settled(jets, mode)[1:]
     known = static_value(step.inputs[0])
     if known is not None:
-        graph = graphs[taken(step.op, known, len(graphs))]
-        return _with_values(step.outputs, _enter(step, graph, values, jets, 1, mode)[1])
+        body = bodies[taken(step.op, known, len(bodies))]
+        return _with_values(step.outputs, _enter(step, body, values, jets, 1, mode)[1])
 
-    def result(graph: tf.Graph) -> Jets:
-        return _enter(step, graph, values, jets, 1, mode)[1]
+    def result(body: Body) -> Jets:
+        return _enter(step, body, values, jets, 1, mode)[1]
 
     present = _Presence(frozenset(), frozenset())
-    for graph in graphs:
-        present |= _presence(functools.partial(result, graph))
+    for body in bodies:
+        present |= _presence(functools.partial(result, body))
 
-    def branch(graph: tf.Graph) -> Callable[[], list[Any]]:
-        return lambda: present.pack(*_enter(step, graph, values, jets, 1, mode), mode)
+    def branch(body: Body) -> Callable[[], list[Any]]:
+        return lambda: present.pack(*_enter(step, body, values, jets, 1, mode), mode)
 
     index = tf.cast(step.inputs[0], tf.int32)
-    packed = tf.switch_case(index, [branch(graph) for graph in graphs])
+    packed = tf.switch_case(index, [branch(body) for body in bodies])
     return _with_values(step.outputs, present.unpack(packed, len(step.outputs))[1])
 
 
 def _compiled(step: Step, jets: Jets, mode: Mode) -> Jets:
     """A function that XLA must compile, with its jets."""
-    (graph,) = functions_of(step.op)
+    (function,) = functions_of(step.op)
     jets = _settled(jets, mode)
     found: list[_Presence] = []
 
     def body() -> list[Any]:
-        outputs, results = _enter(step, graph, step.inputs, jets, 0, mode)
+        outputs, results = _enter(step, function, step.inputs, jets, 0, mode)
         found.append(_Presence.of(results))
         return found[-1].pack(outputs, results, mode)
 
