@@ -46,7 +46,7 @@ nitpick_ignore_regex = [
     ),
     (
         r"py:.*",
-        r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights|Claims|ShapeClaims|BoxMap)",
+        r"(Input|Keeps|Maps|optional|Names|Solution|Traits|Switches|Weights|Claims|ShapeClaims|BoxMap|Unproved)",
     ),
     (r"py:.*", r"keras_curvature\.(measurement|report|typing|engines|layers|proofs)\..*"),
 ]

@@ -84,6 +84,7 @@ def test_a_port_in_use_is_named(logs):
 
 def test_view_serves_until_it_is_interrupted(logs):
     source = str(Path(keras_curvature_cli.__file__).parents[1])
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind `nohup`
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "keras_curvature_cli", "view", "logs", "--port", "0"],
         cwd=logs, env={**os.environ, "PYTHONPATH": source}, text=True,
@@ -99,5 +100,6 @@ def test_view_serves_until_it_is_interrupted(logs):
         assert process.wait(30) == 0
         assert process.stderr.read() == ""
     finally:
+        signal.signal(signal.SIGINT, usual)
         process.kill()
         process.wait()

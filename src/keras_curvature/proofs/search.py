@@ -142,14 +142,8 @@ class Search:
     @property
     def _shares(self) -> tuple[float, float]:
         """Proved and refuted by now."""
-        kinds = (
-            (self._proved.share, self._waiting.proved),
-            (
-                self._refuted.share,
-                self._waiting.refuted,
-            ),
-        )
-        return sum(kinds[0]), sum(kinds[1])
+        waiting = self._waiting
+        return self._proved.share + waiting.proved, self._refuted.share + waiting.refuted
 
     def run(
         self, deadline: float, watch: Callable[[float, float], object] = lambda *shares: None
