@@ -44,7 +44,7 @@ TRUE_BY_ID = {
 }
 """Kinks that are not near the points of the case, what has no derivative, what gets lost."""
 
-REFUSED = {"ops/associative_scan", "ops/average", "ops/ctc_loss"}
+REFUSED = {"ops/associative_scan", "ops/ctc_loss"}
 """What can not be traced for a batch of any size: an error, see `tests/engines/test_engines.py`."""
 
 QUICK = {"networks/mlp_relu", "layers/LayerNormalization"}

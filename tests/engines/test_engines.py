@@ -36,8 +36,7 @@ ENGINES = list(dispatch.ENGINES)
 
 
 REFUSED = {
-    "ops/associative_scan": "unknown TensorShape",
-    "ops/average": "unknown TensorShape",
+    "ops/associative_scan": "ensure_shape",
     "ops/ctc_loss": "a function of TensorFlow 1",
     "ops/lu_factor": "no derivative for Lu",
     "tensorflow/dilation2d": "no second derivative for Dilation2D",
@@ -52,8 +51,13 @@ def answers_another_question(case, engine):
     return engine == "finite_difference" and (hidden or case.id == "applications/ResNet50")
 
 
-BY_NESTED_ONLY = ("differentiating/gradient[recurrent]", "differentiating/of_a_loop")
-"""Derivatives of loops inside the model: lists of tensors, which Taylor propagation refuses."""
+BY_NESTED_ONLY = (
+    "differentiating/gradient[recurrent]",
+    "differentiating/of_a_loop",
+    "ops/average",
+)
+"""What Taylor propagation refuses: derivatives of loops inside the model (lists of tensors), and
+what takes one example at a time."""
 
 
 LONG = (

@@ -15,7 +15,7 @@ from cases import CASES, forget_models, model_of
 ANOTHER_FUNCTION = {"stop_gradient", "straight_through"}
 """Tags of cases whose derivative is not that of their values, on purpose."""
 
-REFUSED = {"ops/associative_scan", "ops/average", "ops/ctc_loss", "ops/lu_factor"}
+REFUSED = {"ops/associative_scan", "ops/ctc_loss", "ops/lu_factor"}
 """What cannot be traced for any batch, or has no derivative: see
 `tests/engines/test_engines.py`."""
 

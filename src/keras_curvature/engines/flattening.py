@@ -178,14 +178,14 @@ def _listed(places: Sequence[Any]) -> str:
 
 def shape_of(tensor: Tensor, what: str) -> tuple[int, ...]:
     """The shape of an input or output without the batch; raises ValueError if it is unknown."""
-    shape = tensor.shape
-    if not tensor.ndim or None in shape[1:]:
+    shape, rank = tensor.shape, tensor.ndim
+    if rank < 1 or None in shape[1:]:  # TensorFlow says -1 where it does not know
         raise ValueError(
             f"The model's {what} must have a batch axis and known sizes after it. "
             f"Received: shape {shape}. "
             + (
                 "Where a raw TensorFlow op loses the shape, set it with `tf.ensure_shape`."
-                if tensor.ndim
+                if rank
                 else "Give a number for each example: leave the sum or mean over the batch out."
             )
         )

@@ -202,6 +202,12 @@ def _explain(error: Exception, model: Callable[..., Any], structure: Any) -> Non
             "The model must take one argument, `x` as it was given. Of a function of several make "
             f"one of a list: `lambda given: function(*given)`. Python says: {error}"
         ) from error
+    if "unknown TensorShape" in said or "unknown rank" in said:
+        raise ValueError(
+            "In a graph TensorFlow does not know the shape of what an op of the model gives, which "
+            "another one asks for. Where an op loses the shape, as `ops.associative_scan` does, "
+            f"set it with `tf.ensure_shape`. TensorFlow says: {error}"
+        ) from error
     if "Iterating over a symbolic" in said or "valid indices, got '" in said:
         given = "one array" if structure is None else f"a {type(structure).__name__} of arrays"
         raise TypeError(
