@@ -3,7 +3,7 @@
     python docs/studies/survey                  # all: docs/second-derivatives.md and .csv
     python docs/studies/survey --backends torch --only layers/Dense points    # prints them
 
-Two processes at once, each of one backend and of layers or of all else.
+Two processes at once, each of one backend and a part of all that is asked.
 """
 
 from __future__ import annotations
@@ -25,16 +25,8 @@ HERE = Path(__file__).resolve().parent
 PAGE, DATA = (HERE.parents[1] / f"second-derivatives.{suffix}" for suffix in ("md", "csv"))
 BACKENDS = ("jax", "tensorflow", "torch")
 
-LAYERS = ("layers/",)
-ELSE = ("activations/", "ops/", "training/", "losses/", "quantised/", "lora/", "points")
-PARTS = (
-    ("jax", ELSE),
-    ("tensorflow", ELSE),
-    ("tensorflow", LAYERS),
-    ("jax", LAYERS),
-    ("torch", ()),
-)
-"""In the order in which they begin: the longest first."""
+PARTS = {"tensorflow": 4, "jax": 2, "torch": 1}
+"""Processes, one after the other, that each backend's share is dealt to."""
 
 QUIET = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -46,16 +38,18 @@ QUIET = {
 }
 
 
-def surveyed(backend: str, only: Sequence[str], path: Path) -> list[Answer]:
+def surveyed(backend: str, part: int, only: Sequence[str]) -> list[Answer]:
     """Answers of one backend, from a process of its own, which writes them to a file."""
-    path.touch()
-    command = [sys.executable, str(HERE / "worker.py"), str(path), *only]
-    environment = {**os.environ, **QUIET, "KERAS_BACKEND": backend}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if run.returncode:
-        last = [*run.stdout.split(), "(nothing)"][-1 if run.stdout else 0]
-        raise SystemExit(f"{backend} ended at {last}:\n{run.stderr[-2000:]}")
-    return [Answer(backend, **json.loads(line)) for line in path.read_text().splitlines()]
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as file:
+        command = [sys.executable, str(HERE / "worker.py"), file.name]
+        command += ["--part", str(part), str(PARTS[backend])]
+        command += ["--only", *only] if only else []
+        environment = {**os.environ, **QUIET, "KERAS_BACKEND": backend}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if run.returncode:
+            last = [*run.stdout.split(), "(nothing)"][-1 if run.stdout else 0]
+            raise SystemExit(f"{backend} ended at {last}:\n{run.stderr[-2000:]}")
+        return [Answer(backend, **json.loads(line)) for line in file]
 
 
 def main() -> None:
@@ -64,16 +58,11 @@ def main() -> None:
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--only", nargs="+", default=[], help="ids, or how they start")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        asked = [
-            (backend, arguments.only or only)
-            for backend, only in ([(b, ()) for b in BACKENDS] if arguments.only else PARTS)
-            if backend in arguments.backends
-        ]
-        paths = [Path(folder) / f"{i}.jsonl" for i in range(len(asked))]
-        parts = [*pool.map(lambda part, path: surveyed(*part, path), asked, paths)]
+    asked = [(name, part) for name in arguments.backends for part in range(PARTS[name])]
+    with ThreadPoolExecutor(2) as pool:
+        parts = [*pool.map(lambda one: surveyed(*one, arguments.only), asked)]
     answers = [answer for part in parts for answer in part]
-    answers.sort(key=lambda one: (BACKENDS.index(one.backend), not one.case.startswith(LAYERS)))
+    answers.sort(key=lambda one: (BACKENDS.index(one.backend), not one.is_of_layer, one.index))
     rows = joined(answers)
     if arguments.only or len(arguments.backends) < len(BACKENDS):
         for row in rows:

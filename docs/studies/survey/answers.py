@@ -27,6 +27,7 @@ class Answer:
         way: how; `KERAS` where nothing could be built, `VALUES` what its values are worth.
         kind: of the verdict, see `judging.Verdict`.
         words: of the verdict.
+        index: of the case, in the order of the page.
     """
 
     backend: str
@@ -35,6 +36,12 @@ class Answer:
     way: str
     kind: str
     words: str
+    index: int
+
+    @property
+    def is_of_layer(self) -> bool:
+        """Whether it was asked of a layer, in inference."""
+        return self.case.startswith("layers/")
 
     @property
     def is_own(self) -> bool:

@@ -1,10 +1,13 @@
 """Surveys one backend, of KERAS_BACKEND, and writes a line of JSON for each answer.
 
-KERAS_BACKEND=jax python docs/studies/survey/worker.py answers.jsonl [ID ...]
+KERAS_BACKEND=jax python docs/studies/survey/worker.py answers.jsonl [--part 0 3] [--only ID ...]
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
+import gc
 import json
 import os
 import sys
@@ -24,7 +27,7 @@ import numpy as np
 from answers import FIRST, KERAS, OURS, VALUES
 from judging import ROUGH, Truth, Verdict, by_differences, judged, raised
 from keras.src.backend.common import dtypes
-from points import special_points
+from points import AtPoints, special_points
 from subjects import Subject, Surveyed, subjects
 from ways import Asked, compiled, gradient, ways
 
@@ -136,21 +139,20 @@ def _digits(id: str, wide: Surveyed) -> dict[str, Any]:
     return {"case": id, "dtype": "float64", "way": VALUES, **vars(verdict)}
 
 
-def survey_at_points() -> Iterator[dict[str, Any]]:
+def survey_at(one: AtPoints) -> Iterator[dict[str, Any]]:
     """At special points, each a row of its own; first derivatives too."""
-    for one in special_points():
-        for dtype in DTYPES:
-            keras.config.set_floatx(dtype)
-            z, v = one.z.astype(dtype), one.v.astype(dtype)
-            for order, asked in ((1, first_derivatives()), (2, {**ways(), OURS: _ours})):
-                true = one.first if order == 1 else one.second
-                truth = Truth(true, np.abs(true), 0 * true)
-                for way, verdicts in answers(asked, one.function, z, v, truth):
-                    places = one.z if len(verdicts) == len(z) else [None]
-                    for place, verdict in zip(places, verdicts, strict=True):
-                        at = "" if place is None else f" at {', '.join(f'{p:g}' for p in place)}"
-                        case = f"points/{one.id}{at}"
-                        yield {"case": case, "dtype": dtype, "way": way, **vars(verdict)}
+    for dtype in DTYPES:
+        keras.config.set_floatx(dtype)
+        z, v = one.z.astype(dtype), one.v.astype(dtype)
+        for order, asked in ((1, first_derivatives()), (2, {**ways(), OURS: _ours})):
+            true = one.first if order == 1 else one.second
+            truth = Truth(true, np.abs(true), 0 * true)
+            for way, verdicts in answers(asked, one.function, z, v, truth):
+                places = one.z if len(verdicts) == len(z) else [None]
+                for place, verdict in zip(places, verdicts, strict=True):
+                    at = "" if place is None else f" at {', '.join(f'{p:g}' for p in place)}"
+                    case = f"points/{one.id}{at}"
+                    yield {"case": case, "dtype": dtype, "way": way, **vars(verdict)}
 
 
 def first_derivatives() -> dict[str, Asked]:
@@ -167,6 +169,8 @@ def first_derivatives() -> dict[str, Asked]:
 
 
 def _set_up() -> None:
+    gc.freeze()  # what was imported stays; looked through again and again it takes a twentieth
+    gc.set_threshold(100_000, 50, 1000)
     if keras.backend.backend() == "jax":
         import jax
 
@@ -178,24 +182,24 @@ def _set_up() -> None:
 
 
 def main() -> None:
-    """Surveys what was named, or all."""
-    path, *asked = sys.argv[1:]
+    """Surveys what was named, or all, or its part of that."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--part", nargs=2, type=int, default=(0, 1), help="which, of how many")
+    parser.add_argument("--only", nargs="+", default=[], help="ids, or how they start")
+    arguments = parser.parse_args()
     _set_up()
-    with Path(path).open("a") as file:
-        done = {json.loads(line)["case"] for line in Path(path).read_text().splitlines()}
-
-        def write(rows: Iterator[dict[str, Any]]) -> None:
-            for row in rows:
-                file.write(json.dumps(row) + "\n")
-            file.flush()
-
-        for subject in subjects():
-            if subject.id in done or (asked and not subject.id.startswith(tuple(asked))):
-                continue
-            print(subject.id, flush=True)
-            write(survey_of(subject))
-        if not asked or "points" in asked:
-            write(survey_at_points())
+    asked = tuple(arguments.only)
+    surveys = [(one.id, functools.partial(survey_of, one)) for one in subjects()]
+    surveys += [(f"points/{one.id}", functools.partial(survey_at, one)) for one in special_points()]
+    begin, step = arguments.part
+    with arguments.path.open("w") as file:
+        for index in range(begin, len(surveys), step):
+            id, survey = surveys[index]
+            if not asked or id.startswith(asked):
+                print(id, flush=True)
+                for row in survey():
+                    file.write(json.dumps({"index": index, **row}) + "\n")
 
 
 if __name__ == "__main__":

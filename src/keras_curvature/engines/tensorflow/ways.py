@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,8 @@ import tensorflow as tf
 from keras_curvature.engines.ways import Function, Way, of_hessians
 from keras_curvature.typing import Array
 
-Along = Callable[[Function, tf.Tensor, tf.Tensor], list[Any]]
-"""The second derivatives of each output along a direction, a list of `(batch,)` or `None`."""
+Along = Callable[[Function, tf.Tensor, tf.Tensor, int], list[Any]]
+"""The second derivatives along a direction of each of so many outputs, a list of `(batch,)`."""
 
 
 def _flat(f: Function, x: tf.Tensor) -> tf.Tensor:
@@ -28,14 +29,15 @@ def _dot(gradient: Any, v: tf.Tensor) -> Any:
     return tf.reduce_sum(tf.reshape(gradient * v, [v.shape[0], -1]), axis=1)
 
 
-def _width(f: Function, x: tf.Tensor) -> int:
-    return int(_flat(f, x).shape[1])
+def _counted(shape: tf.TensorShape) -> int:
+    """How many outputs there are."""
+    return math.prod(shape[1:])
 
 
-def reverse_over_reverse(f: Function, x: tf.Tensor, v: tf.Tensor) -> list[Any]:
+def reverse_over_reverse(f: Function, x: tf.Tensor, v: tf.Tensor, outputs: int) -> list[Any]:
     """A tape in a tape."""
     found = []
-    for j in range(_width(f, x)):
+    for j in range(outputs):
         with tf.GradientTape() as outer:
             outer.watch(x)
             with tf.GradientTape() as inner:
@@ -46,10 +48,10 @@ def reverse_over_reverse(f: Function, x: tf.Tensor, v: tf.Tensor) -> list[Any]:
     return found
 
 
-def forward_over_reverse(f: Function, x: tf.Tensor, v: tf.Tensor) -> list[Any]:
+def forward_over_reverse(f: Function, x: tf.Tensor, v: tf.Tensor, outputs: int) -> list[Any]:
     """A tape in a `ForwardAccumulator`."""
     found = []
-    for j in range(_width(f, x)):
+    for j in range(outputs):
         with tf.autodiff.ForwardAccumulator(x, v) as forward:
             with tf.GradientTape() as tape:
                 tape.watch(x)
@@ -59,10 +61,10 @@ def forward_over_reverse(f: Function, x: tf.Tensor, v: tf.Tensor) -> list[Any]:
     return found
 
 
-def reverse_over_forward(f: Function, x: tf.Tensor, v: tf.Tensor) -> list[Any]:
+def reverse_over_forward(f: Function, x: tf.Tensor, v: tf.Tensor, outputs: int) -> list[Any]:
     """A `ForwardAccumulator` in a tape."""
     found = []
-    for j in range(_width(f, x)):
+    for j in range(outputs):
         with tf.GradientTape() as tape:
             tape.watch(x)
             with tf.autodiff.ForwardAccumulator(x, v) as forward:
@@ -72,14 +74,14 @@ def reverse_over_forward(f: Function, x: tf.Tensor, v: tf.Tensor) -> list[Any]:
     return found
 
 
-def forward_over_forward(f: Function, x: tf.Tensor, v: tf.Tensor) -> list[Any]:
+def forward_over_forward(f: Function, x: tf.Tensor, v: tf.Tensor, outputs: int) -> list[Any]:
     """A `ForwardAccumulator` in another."""
     with tf.autodiff.ForwardAccumulator(x, v) as outer:
         with tf.autodiff.ForwardAccumulator(x, v) as inner:
             y = _flat(f, x)
         slope = inner.jvp(y)
     second = None if slope is None else outer.jvp(slope)
-    return tf.unstack(tf.zeros_like(y) if second is None else second, axis=1)
+    return tf.unstack(tf.zeros_like(y) if second is None else second, outputs, axis=1)
 
 
 def _way(name: str, along: Along, also: tuple[str, ...] = (), **compiled: Any) -> Way:
@@ -87,7 +89,7 @@ def _way(name: str, along: Along, also: tuple[str, ...] = (), **compiled: Any) -
 
     def run(f: Function, x: Array, v: Array) -> Array:
         def stacked(x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-            return tf.stack(along(f, x, v), axis=1)
+            return tf.stack(along(f, x, v, _counted(shape)), axis=1)
 
         given, direction = tf.constant(x), tf.constant(v, x.dtype)
         shape = tf.convert_to_tensor(f(given)).shape
@@ -105,7 +107,7 @@ def tapes_and_batch_jacobian(f: Function, x: Array) -> Array:
     given = tf.constant(x)
     shape = tf.convert_to_tensor(f(given)).shape
     found = []
-    for j in range(_width(f, given)):
+    for j in range(_counted(shape)):
         with tf.GradientTape() as outer:
             outer.watch(given)
             with tf.GradientTape() as inner:
