@@ -354,6 +354,13 @@ ERRORS = {
         ValueError,
         r"shape \(\).*leave the sum or mean over the batch out",
     ),
+    "a shape that TensorFlow does not know": (
+        lambda: kc.hessian(
+            lambda x: keras.ops.associative_scan(keras.ops.add, x, axis=1), np.zeros((2, 3))
+        ),
+        ValueError,
+        r"shape <unknown>.*set it with `tf\.ensure_shape`",
+    ),
     "unbuilt": (
         lambda: kc.hessian(keras.Sequential([keras.layers.Dense(1)]), np.zeros((2, 3))),
         ValueError,
