@@ -4,8 +4,8 @@
 
 The same networks by their weights, the same boxes, one thread on both sides, the best of a few
 runs, in milliseconds of the processor for all boxes. CROWN is taken in float32, as it is used, and
-in float64, as ours are, from which its widths are; neither counts what is rounded, as ours do. Where
-`auto_LiRPA` or PyTorch is not installed (0.7.1 was taken; 0.3 needs names that NumPy 2 has no
+in float64, as ours are, of which its widths are; neither counts what is rounded, as ours do.
+Where `auto_LiRPA` or PyTorch is not installed (0.7.1 was taken; 0.3 needs names that NumPy 2 has no
 more), it says so and prints ours alone, beside what is carried forwards. auto_LiRPA 0.7.1 has no
 CROWN of softplus.
 """
