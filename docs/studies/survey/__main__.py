@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 PAGE, DATA = (HERE.parents[1] / f"second-derivatives.{suffix}" for suffix in ("md", "csv"))
 BACKENDS = ("jax", "tensorflow", "torch")
 
-PARTS = {"tensorflow": 4, "jax": 2, "torch": 1}
+PARTS = {"tensorflow": 4, "jax": 2, "torch": 2}
 """Processes, one after the other, that each backend's share is dealt to."""
 
 QUIET = {
