@@ -378,6 +378,7 @@ def compare(
         _print_comparison(names, monitors, printing.apart_text(apart))
 
 
+app.command()(pages.runs)
 app.command()(pages.export)
 app.command()(pages.view)
 

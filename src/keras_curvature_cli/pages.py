@@ -1,4 +1,4 @@
-"""The commands that show a log: as one file, or on a server of its own. Neither needs Keras."""
+"""The commands that show a log: a table, one file, or a server of its own. None needs Keras."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from keras_curvature_cli.faults import told
 from keras_curvature_cli.progress import doing
@@ -15,6 +16,24 @@ Logs = Annotated[
     typer.Argument(metavar="LOGS", help="The directory with the logs, of one run or of many."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+
+
+def runs(
+    context: typer.Context,
+    logs: Logs,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Print the last verdict and numbers of every run of a log."""
+    with told(context.obj):
+        from keras_curvature_cli import run_table
+        from keras_curvature_cli.printing import as_json
+
+        with doing("Reading the log"):
+            rows = run_table.rows_of(logs)
+        if json:
+            typer.echo(as_json(run_table.data_of(rows)))
+        else:
+            Console(highlight=False).print(run_table.table_of(rows))
 
 
 def export(

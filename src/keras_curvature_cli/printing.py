@@ -118,14 +118,14 @@ def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) 
     apart = a.units == "std" and "r2" not in a.headline
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=_shown(a.output, 40) or None,
+        title=shown(a.output, 40) or None,
         title_justify="left",
         caption="σy: of each model's own output; with --y that of y for both" if apart else None,
         caption_justify="left",
     )
     table.add_column("number", no_wrap=True)
     for name in names:
-        table.add_column(_shown(name, 24), justify="right", no_wrap=True)
+        table.add_column(shown(name, 24), justify="right", no_wrap=True)
     table.add_column("unit", style="dim", no_wrap=True)
     if with_meanings:
         table.add_column("meaning", style="dim")
@@ -138,7 +138,7 @@ def _side_by_side(names: Sequence[str], a: Any, b: Any, *, with_meanings: bool) 
     return table
 
 
-def _shown(name: str, limit: int) -> str:
+def shown(name: str, limit: int) -> str:
     """A name from data or the command line: it moves no cursor, and its end is kept."""
     kept = "".join(c for c in name if c.isprintable())
     return kept if len(kept) <= limit else f"{kept[: limit - 9]}…{kept[-8:]}"

@@ -391,10 +391,11 @@ def test_the_pages_have_all_commands():
         "verify",
         "compare",
         "prove",
+        "runs",
         "export",
         "view",
     }
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 11
 
 
 MISTAKES = {

@@ -1,7 +1,8 @@
-"""`export` and `view` as a user meets them."""
+"""`runs`, `export` and `view` as a user meets them."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -48,6 +49,26 @@ def test_export_writes_one_file_and_says_how_large_it_is(logs):
     assert (logs / "there.html").read_text(encoding="utf-8") == text
 
 
+def test_runs_side_by_side(logs):
+    (logs / "logs" / "\x1b[31mc").mkdir()
+    for step in range(2):
+        writer = RunWriter(logs / "logs" / "\x1b[31mc")
+        writer.write_tab(report({"x": 1.0}, step=step), parabola(20))
+        writer.close()
+    result = run("runs", "logs")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.output.splitlines()[-4:-1]]
+    assert [line[:2] for line in lines] == [["[31mc", "1"], ["a", "2"], ["b", "2"]]
+    last = report({"x": 1.0}, step=2)
+    assert all(last.verdict.kind in " ".join(line) for line in lines)
+    data = json.loads(run("runs", "logs", "--json").output)["runs"]
+    assert [row["step"] for row in data] == [1, 2, 2]
+    assert data[1]["verdict"] == {"kind": last.verdict.kind, "sentence": last.verdict.sentence}
+    numbers = data[1]["numbers"]
+    assert {"mean", "rms", "slope_change"} <= numbers.keys()
+    assert numbers.items() >= {name: last.headline[name] for name in ("mean", "rms")}.items()
+
+
 MISTAKES = {
     "a file that is there": (
         ["export", "logs", "there.html"],
@@ -58,6 +79,7 @@ MISTAKES = {
     "no folder for it": (["export", "logs", "none/r.html"], "make 'none' first"),
     "a folder": (["export", "logs", "empty"], "Received a directory: 'empty'"),
     "nothing to view": (["view", "none"], "this one is not there. Received: 'none'"),
+    "no runs": (["runs", "empty"], "there are no event files in it"),
     "no port": (["view", "logs", "--port", "99999"], "less than or equal to 65535"),
 }
 
