@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.enclosures import affine
+from keras_curvature.enclosures import adjoint_rests, affine
 from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.backward_bounds import value_bounds
 from keras_curvature.enclosures.interval import Interval, point
@@ -170,6 +170,8 @@ class Encloser:
                 source = JetBounds(value, source.slope, None, form, deep)
             sources.append(source)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if model is not None:
+                return adjoint_rests.run(self.program, sources, plan.pairs, plan.asked(d))
             return self.program.run(sources, plan.pairs)
 
 

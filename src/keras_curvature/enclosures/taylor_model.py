@@ -163,7 +163,7 @@ class TaylorModel(Interval):
     def plus(self, other: Interval) -> TaylorModel:
         """A sum."""
         one, other = self._of_rank(other)
-        other = one._alike(other)
+        other = one.alike(other)
         rest = interval.add(one.rest, other.rest)
         return one.with_room(one.terms + other.terms, rest, 2 * UNIT * (one.size + other.size))
 
@@ -191,7 +191,7 @@ class TaylorModel(Interval):
             terms = self.terms * other.lower
             rest = interval.multiply(self.rest, other)
             return self.with_room(terms, rest, 2 * UNIT * self.size * np.abs(other.lower))
-        return self._times_model(self._alike(other))
+        return self._times_model(self.alike(other))
 
     def _times_model(self, other: TaylorModel) -> TaylorModel:
         at, a, b = self.coordinates, self.terms, other.terms
@@ -224,7 +224,7 @@ class TaylorModel(Interval):
         terms[0] = 0
         return TaylorModel(self.coordinates, terms, self.rest)
 
-    def _alike(self, other: Interval) -> TaylorModel:
+    def alike(self, other: Interval) -> TaylorModel:
         """An interval as a Taylor model that does not depend on the place."""
         if isinstance(other, TaylorModel):
             return other
