@@ -13,7 +13,7 @@ from keras import layers, ops
 from keras_curvature.enclosures import adjoint_rests, elementary
 from keras_curvature.enclosures.differentials import differentials
 from keras_curvature.enclosures.encloser import encloser
-from keras_curvature.enclosures.interval import point
+from keras_curvature.enclosures.interval import Interval, point
 from keras_curvature.enclosures.jet import JetBounds, Pairs
 from keras_curvature.enclosures.plan import planned
 from keras_curvature.enclosures.taylor_model import terms_over
@@ -141,6 +141,21 @@ def assert_dual(one, change, changed):
         assert np.allclose(ends, wanted, rtol=1e-7, atol=1e-7), key
 
 
+def assert_members(one, like):
+    """Adjoints within bounds come from such within the bounds that these have before the op."""
+    for key in [(), (0,), (1,), *PLACES]:
+        middle = RNG.normal(size=component(like, key).shape)
+        radius = 10.0 ** RNG.uniform(-3, 1, middle.shape)
+        wide = one.back({key: Interval(middle - radius, middle + radius)}, PLACES)
+        for _ in range(5):
+            inside = one.back(
+                {key: point(middle + RNG.choice([-1, 1], middle.shape) * radius)}, PLACES
+            )
+            for by, x in inside.items():
+                assert (wide[by].lower <= x.lower + 1e-12).all()
+                assert (wide[by].upper >= x.upper - 1e-12).all()
+
+
 def assert_carried(one, change, changed):
     """Sizes of changes behind an op are enough, and where they are of one entry no larger."""
     found = one.forward(adjoint_rests.Sizes(*(np.abs(part) for part in change)), PAIRS)
@@ -157,6 +172,7 @@ def test_differentials_are_those_of_jets(name):
         changed = difference(on, u, change)
         assert_dual(one, change, changed)
         assert_carried(one, change, changed)
+        assert_members(one, changed)
 
 
 def test_differentials_of_a_product_are_those_of_jets():
@@ -173,6 +189,7 @@ def test_differentials_of_a_product_are_those_of_jets():
         changed = difference(of, u, change)
         assert_dual(one, change, changed)
         assert_carried(one, change, changed)
+        assert_members(one, changed)
 
 
 def test_a_function_without_a_third_derivative_is_taken_as_an_input():
@@ -225,6 +242,12 @@ def side_by_side(x):
     return layers.Add()([layers.Dense(2)(both), layers.Dense(2)(y)])
 
 
+def of_several_inputs(x):
+    parts = [x[:, :1], x[:, 1:]]
+    both = layers.Concatenate()([layers.Dense(2, "tanh")(parts[0]), parts[1]])
+    return layers.Dense(1)(layers.Dense(5, "softplus")(both))
+
+
 def cut(x):
     y = layers.Dense(6, "tanh")(x)
     first, second = ops.split(y, 2, axis=-1)
@@ -255,7 +278,7 @@ MODELS = {
         body.__name__: (lambda body=body: functional(body))
         for body in (
             *(residual, gated, with_softmax, with_normalization, with_attention, side_by_side),
-            *(cut, stopped, convolved, rescaled),
+            *(of_several_inputs, cut, stopped, convolved, rescaled),
         )
     },
 }
@@ -324,6 +347,16 @@ def chain(weights, activation="tanh"):
     return encloser(net, np.zeros((1, len(weights[0]))), Options(dtype="float64"))
 
 
+def test_models_of_several_inputs_have_taylor_models():
+    inputs = [keras.Input((1,), name=name) for name in ("strike", "volatility")]
+    y = layers.Dense(4, "tanh")(layers.Concatenate()(inputs))
+    net = keras.Model(inputs, layers.Dense(1)(y))
+    one = encloser(net, [np.zeros((1, 1)), np.zeros((1, 1))], Options(dtype="float64"))
+    assert one.is_smooth
+    found = models_over(one, np.zeros((1, 2)), np.full((1, 2), 0.01))
+    assert all(np.ptp(part.rest.upper - part.rest.lower) < 1e-4 for part in found)
+
+
 def test_where_all_comes_through_one_path_it_is_that_path_that_counts():
     """A transposed or a lost weight would count a path on which nothing is."""
     turned = np.roll(np.eye(4), 1, axis=1)
@@ -354,9 +387,18 @@ def test_they_are_narrower_than_those_carried_on(names, order, monkeypatch):
     assert 3 * widths[0] < widths[1]
 
 
+def test_what_is_linear_is_the_same_in_all_boxes():
+    one = encloser(dense((), None, outputs=2), np.zeros((1, 3)), Options(dtype="float64"))
+    low = RNG.uniform(-1, 1, (4, 3))
+    for names in (NAMES, ["jacobian"], ["partial 1"]):
+        for lower, upper in one(low, low + 1, names).values():
+            assert len(lower) == len(upper) == 4
+    assert (upper - lower < 1e-14).all()
+
+
 def test_of_many_outputs_they_are_those_carried_on():
     keras.utils.set_random_seed(0)
-    net = dense((8, 8), "tanh", outputs=adjoint_rests.MOST + 1)
+    net = dense((8, 8), "tanh", outputs=3 * adjoint_rests.MOST + 1)
     low = RNG.uniform(-1, 1, (4, 3))
     with_one = keras.Sequential([keras.Input((3,)), net, layers.Lambda(lambda y: y[:, :1])])
     wide, narrow = (

@@ -62,7 +62,7 @@ class _Slope:
 
     def ranges(self, x: Interval, highest: int) -> list[Interval]:
         """The ranges of f', f'', … over intervals."""
-        return self.of.ranges(x, highest + 1)[1:]
+        return [self.of.range(order, x) for order in range(1, highest + 2)]
 
 
 @dataclass(frozen=True, eq=False)

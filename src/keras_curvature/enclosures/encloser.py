@@ -27,6 +27,8 @@ from keras_curvature.typing import Array, Model, Structure
 AT_ONCE = 2**18
 """Numbers of one tensor and its derivatives over a chunk of boxes: 2 MiB, which caches hold."""
 
+KEPT = 32
+"""As many times that may be kept of all ops, on the way to the results."""
 
 FEW = 16
 """Inputs up to which affine forms of values are carried: they cost as much as so many slopes."""
@@ -125,6 +127,9 @@ class Encloser:
         plan = planned(names, self.inputs.width)
         each = self.widest * max(1, plan.count + len(plan.pairs.first)) * max(1, terms)
         each *= 1 + self.inputs.width if forms and self.inputs.width <= FEW else 1
+        if terms:  # what adjoints need of each op
+            own = 3 * self.widest * (1 + plan.count + len(plan.pairs.first))
+            each = max(each, own * len(self.program.instructions) // KEPT)
         size = max(1, AT_ONCE // each)
         found: dict[str, list[Bounds]] = {name: [] for name in names}
         for start in range(0, len(low), size):
