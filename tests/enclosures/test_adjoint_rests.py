@@ -320,21 +320,23 @@ def test_rests_hold_what_polynomials_are_off_by(name):
         middle = RNG.uniform(-1, 1, (12, d))
         low, high = middle - radius, middle + radius
         found = models_over(one, low, high)
-        for k in range(30):
-            t = RNG.uniform(-1, 1, (12, d)) if k % 3 else RNG.choice([-1.0, 1.0, 0.0], (12, d))
-            x = np.clip((low + high) / 2 + t * (high - low) / 2, low, high)
-            at = at_points(x, x, NAMES)
-            truths = (
-                at[VALUE],
-                [np.moveaxis(end, -1, 1) for end in at[JACOBIAN]],
-                [np.stack([end[..., i, j] for i, j in pairs], axis=1) for end in at[HESSIAN]],
-            )
-            for model, (lower, upper) in zip(found, truths, strict=True):
-                p = evaluated(model, t)
-                shape = p.shape
+        t = RNG.uniform(-1, 1, (30, *low.shape))
+        t[::3] = RNG.choice([-1.0, 1.0, 0.0], t[::3].shape)
+        x = np.clip((low + high) / 2 + t * (high - low) / 2, low, high)
+        at = at_points(x.reshape(-1, d), x.reshape(-1, d), NAMES)
+        truths = (
+            at[VALUE],
+            [np.moveaxis(end, -1, 1) for end in at[JACOBIAN]],
+            [np.stack([end[..., i, j] for i, j in pairs], axis=1) for end in at[HESSIAN]],
+        )
+        for model, ends in zip(found, truths, strict=True):
+            lower, upper = (end.reshape(30, 12, *end.shape[1:]) for end in ends)
+            for place, below, above in zip(t, lower, upper, strict=True):
+                p = evaluated(model, place)
+                below, above = below.reshape(p.shape), above.reshape(p.shape)
                 slack = 1e-13 * (1 + np.abs(p))  # of the evaluation here
-                assert (p + model.rest.lower - slack <= upper.reshape(shape)).all()
-                assert (p + model.rest.upper + slack >= lower.reshape(shape)).all()
+                assert (p + model.rest.lower - slack <= above).all()
+                assert (p + model.rest.upper + slack >= below).all()
 
 
 def chain(weights, activation="tanh"):

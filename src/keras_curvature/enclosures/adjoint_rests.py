@@ -122,17 +122,19 @@ def _divided(found: JetBounds, like: TaylorModel) -> tuple[JetBounds, Sizes]:
 
 @dataclass(frozen=True, eq=False)
 class _Record:
-    """An op that was run.
+    """An op that was run, or an input.
 
     Attributes:
-        instruction: itself.
+        writes: its results.
+        own: how far these are from their polynomials, if those that it reads are exact.
+        reads: what it reads; nothing where it counts as an input.
         by: its differentials.
-        own: what it makes the results differ from their polynomials by, of each of them.
     """
 
-    instruction: Instruction
-    by: list[Differential]
-    own: list[Sizes]
+    writes: Sequence[Hashable]
+    own: Sequence[Sizes]
+    reads: Sequence[Hashable] = ()
+    by: Sequence[Differential] = ()
 
 
 @dataclass(eq=False)
@@ -148,7 +150,7 @@ class _Run:
     def forwards(self, given: Sequence[JetBounds]) -> None:
         """All tensors in order; only the results are kept."""
         for name, jet in zip(self.program.sources, given, strict=True):
-            self.tensors[name] = _Tensor(*_divided(jet, self.like), jet)
+            self.records.append(_Record([name], [self._written(name, jet)]))
         last = {name: i for i, step in enumerate(self.program.instructions) for name in step.reads}
         kept = {name for name in self.program.results if not isinstance(name, JetBounds)}
         for i, step in enumerate(self.program.instructions):
@@ -163,7 +165,7 @@ class _Run:
         if not known:
             found = step.apply([x.enclosures() for x in read], self.pairs)
             own = [self._written(*each) for each in zip(step.writes, found, strict=False)]
-            self.records.append(_Record(step, [], own))
+            self.records.append(_Record(step.writes, own))
             return
         found = step.apply([x.polynomials for x in read], self.pairs)
         bounds = [] if isinstance(step.apply, Linear) else [x.flat_bounds() for x in read]
@@ -177,10 +179,10 @@ class _Run:
             self.tensors[name] = _Tensor(polynomials, rests)
             own.append(room)
             start = end
-        self.records.append(_Record(step, by, own))
+        self.records.append(_Record(step.writes, own, step.reads, by))
 
     def _written(self, name: Hashable, jet: JetBounds) -> Sizes:
-        """What an op without differentials wrote."""
+        """What counts as an input."""
         polynomials, rests = _divided(jet, self.like)
         self.tensors[name] = _Tensor(polynomials, rests, jet)
         return rests
@@ -193,7 +195,7 @@ class _Run:
         adjoints: dict[Hashable, Adjoint] = {name: {key: interval.point(one)}}
         total, terms = np.zeros(1), 0
         for record in reversed(self.records):
-            written = [adjoints.pop(x, {}) for x in record.instruction.writes]
+            written = [adjoints.pop(x, {}) for x in record.writes]
             if not any(written):
                 continue
             parts = []
@@ -209,7 +211,7 @@ class _Run:
             if not record.by:
                 continue
             whole = _side_by_side(parts, [own.value.shape[-1] for own in record.own])
-            for read, by_ in zip(record.instruction.reads, record.by, strict=True):
+            for read, by_ in zip(record.reads, record.by, strict=True):
                 adjoints[read] = _added(adjoints.get(read, {}), by_.back(whole, places))
         return total * (1 + 2 * (terms + 8) * UNIT) + SMALL
 

@@ -137,7 +137,7 @@ class Encloser:
             along = v if v is None or v.ndim == 1 else v[part]
             results = self._chunk(low[part], high[part], plan, along, terms, forms)
             if planes is not None:
-                planes.append(_planes(results, low[part], high[part]))
+                planes.append(_planes(results, plan, low[part], high[part]))
             flat = _flat(results, self.outputs, len(low[part]), plan)
             for name, bounds in plan.collected(flat, self.inputs.width).items():
                 found[name].append(bounds)
@@ -202,10 +202,10 @@ def _hardly_narrower(found: dict[str, Bounds], far: dict[str, Bounds]) -> NDArra
     return np.logical_or.reduce(rows)
 
 
-def _planes(found: Sequence[JetBounds], low: Array, high: Array) -> Planes:
+def _planes(found: Sequence[JetBounds], plan: Plan, low: Array, high: Array) -> Planes:
     """Of the highest derivative that was carried of a single number."""
     (only,) = found
-    derivative = only.slope if only.bend is None else only.bend
+    derivative = only.bend if len(plan.pairs.first) else only.slope
     if derivative is None:  # 0 everywhere
         return Planes(np.zeros_like(low), np.zeros(len(low)), np.zeros(len(low)))
     assert isinstance(derivative, TaylorModel)
