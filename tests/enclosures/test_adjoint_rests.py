@@ -254,6 +254,11 @@ def cut(x):
     return layers.Dense(1)(ops.square(first) - layers.Dense(3, "softplus")(second[:, ::-1]))
 
 
+def bilinear(x):
+    """Along one input alone it is straight."""
+    return ops.concatenate([x[:, :1] * x[:, 1:2], x[:, 2:] + x[:, :1] * x[:, 2:]], axis=-1)
+
+
 def stopped(x):
     y = layers.Dense(5, "tanh")(x)
     return layers.Dense(1)(ops.multiply(ops.stop_gradient(y), layers.Dense(5, "sigmoid")(y)))
@@ -278,7 +283,7 @@ MODELS = {
         body.__name__: (lambda body=body: functional(body))
         for body in (
             *(residual, gated, with_softmax, with_normalization, with_attention, side_by_side),
-            *(of_several_inputs, cut, stopped, convolved, rescaled),
+            *(of_several_inputs, cut, bilinear, stopped, convolved, rescaled),
         )
     },
 }

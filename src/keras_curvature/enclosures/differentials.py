@@ -110,7 +110,7 @@ class Differential:
         """From an adjoint of the results to one of the tensor."""
         if self.factor is not None:
             adjoint = _multiplied(self.factor, adjoint, places)
-        if self.map is None:
+        if self.map is None or not adjoint:
             return adjoint
         return dict(zip(adjoint, _through(self.map, list(adjoint.values())), strict=True))
 
