@@ -70,9 +70,7 @@ class Matrix:
     def of_terms(self, terms: Array) -> tuple[Array, Array]:
         """Of numbers `(terms, *shape)`, and by how much all of them together may be off."""
         largest = np.abs(terms).max(axis=-1, initial=0.0).sum(axis=0)
-        rows = terms.reshape(-1, terms.shape[-1])
-        found = (rows @ self._weights).reshape(*terms.shape[:-1], -1)
-        return found, 2 * self._room(largest)
+        return terms @ self._weights, 2 * self._room(largest)
 
     def form(self, x: Affine) -> Affine:
         """The same of affine forms."""
