@@ -18,9 +18,11 @@ def product(a: JetBounds, b: JetBounds, pairs: Pairs) -> JetBounds:
     """A product; of a number with itself its square."""
     if a is b:
         return jet.through(elementary.SMOOTH["square"], a, pairs)
-    if a.slope is None:
+    if a.slope is None and len(a.value.lower) == 1:
         return jet.scaled(b, a.value)
-    return jet.scaled(a, b.value) if b.slope is None else jet.product(a, b, pairs)
+    if b.slope is None and len(b.value.lower) == 1:
+        return jet.scaled(a, b.value)
+    return jet.product(a, b, pairs)  # one that has no slopes may still depend on the box
 
 
 def quotient(a: JetBounds, b: JetBounds, pairs: Pairs) -> JetBounds:

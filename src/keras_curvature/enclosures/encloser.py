@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.enclosures import affine
+from keras_curvature.enclosures import adjoint_rests, affine
 from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.backward_bounds import value_bounds
 from keras_curvature.enclosures.interval import Interval, point
@@ -27,6 +27,8 @@ from keras_curvature.typing import Array, Model, Structure
 AT_ONCE = 2**18
 """Numbers of one tensor and its derivatives over a chunk of boxes: 2 MiB, which caches hold."""
 
+KEPT = 32
+"""As many times that may be kept of all ops, on the way to the results."""
 
 FEW = 16
 """Inputs up to which affine forms of values are carried: they cost as much as so many slopes."""
@@ -125,6 +127,9 @@ class Encloser:
         plan = planned(names, self.inputs.width)
         each = self.widest * max(1, plan.count + len(plan.pairs.first)) * max(1, terms)
         each *= 1 + self.inputs.width if forms and self.inputs.width <= FEW else 1
+        if terms:  # what adjoints need of each op
+            own = 3 * self.widest * (1 + plan.count + len(plan.pairs.first))
+            each = max(each, own * len(self.program.instructions) // KEPT)
         size = max(1, AT_ONCE // each)
         found: dict[str, list[Bounds]] = {name: [] for name in names}
         for start in range(0, len(low), size):
@@ -132,7 +137,7 @@ class Encloser:
             along = v if v is None or v.ndim == 1 else v[part]
             results = self._chunk(low[part], high[part], plan, along, terms, forms)
             if planes is not None:
-                planes.append(_planes(results, low[part], high[part]))
+                planes.append(_planes(results, plan, low[part], high[part]))
             flat = _flat(results, self.outputs, len(low[part]), plan)
             for name, bounds in plan.collected(flat, self.inputs.width).items():
                 found[name].append(bounds)
@@ -170,6 +175,8 @@ class Encloser:
                 source = JetBounds(value, source.slope, None, form, deep)
             sources.append(source)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if model is not None:
+                return adjoint_rests.run(self.program, sources, plan.pairs, plan.asked(d))
             return self.program.run(sources, plan.pairs)
 
 
@@ -195,10 +202,10 @@ def _hardly_narrower(found: dict[str, Bounds], far: dict[str, Bounds]) -> NDArra
     return np.logical_or.reduce(rows)
 
 
-def _planes(found: Sequence[JetBounds], low: Array, high: Array) -> Planes:
+def _planes(found: Sequence[JetBounds], plan: Plan, low: Array, high: Array) -> Planes:
     """Of the highest derivative that was carried of a single number."""
     (only,) = found
-    derivative = only.slope if only.bend is None else only.bend
+    derivative = only.bend if len(plan.pairs.first) else only.slope
     if derivative is None:  # 0 everywhere
         return Planes(np.zeros_like(low), np.zeros(len(low)), np.zeros(len(low)))
     assert isinstance(derivative, TaylorModel)

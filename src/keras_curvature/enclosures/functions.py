@@ -96,10 +96,7 @@ class Function:
         """The ranges of f, f', … up to an order over intervals."""
         if self.higher is not None and isinstance(x, TaylorModel):
             return self.higher.ranges(x, highest)
-        known = [self.range(order, x) for order in range(min(highest, 2) + 1)]
-        if highest < 3:
-            return known
-        return [*known, whole(x.shape) if self.third is None else self._third(*self.third, x)]
+        return [self.range(order, x) for order in range(highest + 1)]
 
     def _third(self, function: Real, turns: Sequence[float], x: Interval) -> Interval:
         derivatives = (function, function, function)
@@ -108,7 +105,9 @@ class Function:
         ).range(0, x)
 
     def range(self, order: int, x: Interval) -> Interval:
-        """The range of a derivative of order 0, 1 or 2 over intervals."""
+        """The range of a derivative of order 0 to 3 over intervals."""
+        if order == 3:
+            return whole(x.shape) if self.third is None else self._third(*self.third, x)
         f = self.derivatives[order]
         with np.errstate(all="ignore"):
             one, other = f(x.lower), f(x.upper)

@@ -51,6 +51,8 @@ class Interval:
         return Interval(function(self.lower), function(self.upper))
 
     def __getitem__(self, key: Any) -> Interval:
+        if self.lower is self.upper:
+            return point(self.lower[key])
         return Interval(self.lower[key], self.upper[key])
 
     def plus(self, other: Interval) -> Interval:

@@ -38,6 +38,10 @@ class Matrix:
     never_negative: Any
     never_positive: Any
 
+    @functools.cached_property
+    def _weights(self) -> Array:
+        return self.positive + self.negative
+
     def __call__(self, x: Interval) -> Interval:
         """Bounds of the products: each weight takes the end that its sign says."""
         if x.has_terms:
@@ -66,7 +70,7 @@ class Matrix:
     def of_terms(self, terms: Array) -> tuple[Array, Array]:
         """Of numbers `(terms, *shape)`, and by how much all of them together may be off."""
         largest = np.abs(terms).max(axis=-1, initial=0.0).sum(axis=0)
-        return terms @ (self.positive + self.negative), 2 * self._room(largest)
+        return terms @ self._weights, 2 * self._room(largest)
 
     def form(self, x: Affine) -> Affine:
         """The same of affine forms."""

@@ -12,6 +12,7 @@ from keras_curvature.enclosures.affine import Affine
 from keras_curvature.enclosures.interval import Interval
 from keras_curvature.enclosures.jet import JetBounds, Pairs, linear, moved
 from keras_curvature.enclosures.linear_map import Matrix, Moved, matrix
+from keras_curvature.enclosures.taylor_model import TaylorModel
 from keras_curvature.enclosures.transposed import of_step
 from keras_curvature.enclosures.use import Apply, Use, is_condition
 from keras_curvature.engines.api import xp
@@ -55,22 +56,19 @@ def _joined(jets: Sequence[JetBounds], sizes: Sequence[int]) -> JetBounds:
         if not known:
             return None
         front = np.broadcast_shapes(*(part.shape[:lead] for part in known))
-        flat = []
+        flat: list[Interval] = []
         for part, size in zip(parts, sizes, strict=True):
             if part is None:
                 zero = np.zeros((*front, size))
                 flat.append(Interval(zero, zero))
-            elif len(parts) == 1:
-                flat.append(part.map(lambda x: x.reshape(*x.shape[:lead], -1)))
             else:
-                flat.append(
-                    Interval(
-                        part.lower.reshape(*part.shape[:lead], size),
-                        part.upper.reshape(*part.shape[:lead], size),
-                    )
-                )
+                count = -1 if len(parts) == 1 else size
+                flat.append(part.map(lambda x, n=count: x.reshape(*x.shape[:lead], n)))  # type: ignore[misc]
         if len(flat) == 1:
             return flat[0]
+        like = next((x for x in flat if isinstance(x, TaylorModel)), None)
+        if like is not None:
+            return like.side_by_side(flat, front)
 
         def join(bounds: Sequence[Array]) -> Array:
             whole = [np.broadcast_to(b, (*front, b.shape[-1])) for b in bounds]

@@ -47,6 +47,15 @@ class Plan:
         """Of directions."""
         return len(self.directions) + self.along_v
 
+    def asked(self, d: int) -> list[tuple[int, ...]]:
+        """By which directions what is asked for is differentiated: none, one, or a pair."""
+        place = {i: k for k, i in enumerate(self.directions)}
+        alone = [by[0] for by in partials_among(self.names).values() if len(by) == 1]
+        slopes = range(d) if JACOBIAN in self.names else alone
+        pairs = zip(self.pairs.first.tolist(), self.pairs.second.tolist(), strict=True)
+        values: list[tuple[int, ...]] = [()] if VALUE in self.names else []
+        return [*values, *((place[i],) for i in slopes), *pairs]
+
     def collected(self, found: tuple[Interval, Interval, Interval], d: int) -> dict[str, Bounds]:
         """The bounds by name."""
         value, slope, bend = found

@@ -131,9 +131,14 @@ class TaylorModel(Interval):
         )
 
     def map(self, function: Callable[[Array], Array]) -> TaylorModel:
-        """What only moves numbers, done to all terms."""
-        terms = np.stack([function(term) for term in self.terms])
-        return TaylorModel(self.coordinates, terms, self.rest.map(function))
+        """What only moves numbers, box by box, done to all terms."""
+        count, boxes = self.terms.shape[:2]
+        moved = function(self.terms.reshape(count * boxes, *self.terms.shape[2:]))
+        terms = moved.reshape(count, boxes, *moved.shape[1:])
+        found = TaylorModel(self.coordinates, terms, self.rest.map(function))
+        if "sizes" in self.__dict__:
+            found.__dict__["sizes"] = tuple(function(x) for x in self.sizes)
+        return found
 
     def __getitem__(self, key: Any) -> TaylorModel:
         key = key if isinstance(key, tuple) else (key,)
@@ -142,12 +147,20 @@ class TaylorModel(Interval):
     def linear_map(self, function: LinearMap) -> TaylorModel:
         """A linear map that acts on the last axis."""
         terms, off = function.of_terms(self.terms)
+        if self.is_exact:
+            return self.with_room(terms, None, off)
         return self.with_room(terms, function(self.rest), off)
 
-    def with_room(self, terms: Array, rest: Interval, room: Array) -> TaylorModel:
+    @functools.cached_property
+    def is_exact(self) -> bool:
+        """Whether there is no rest."""
+        return self.rest.lower is self.rest.upper and not self.rest.lower.any()
+
+    def with_room(self, terms: Array, rest: Interval | None, room: Array) -> TaylorModel:
         """Of these parts, with something more in the rest, to both sides."""
         room = room * (1 + 32 * UNIT) + SMALL  # for what underflows
-        rest = interval.add(rest, Interval(-room, room))
+        room_ = Interval(-room, room)
+        rest = room_ if rest is None else interval.add(rest, room_)
         found = TaylorModel(self.coordinates, terms, rest)
         with np.errstate(invalid="ignore"):
             known = np.isfinite(found.size + rest.upper - rest.lower)
@@ -163,9 +176,20 @@ class TaylorModel(Interval):
     def plus(self, other: Interval) -> TaylorModel:
         """A sum."""
         one, other = self._of_rank(other)
-        other = one._alike(other)
+        if not isinstance(other, TaylorModel) and other.shape[0] == 1:
+            return one._plus_constant(other)
+        other = one.alike(other)
         rest = interval.add(one.rest, other.rest)
         return one.with_room(one.terms + other.terms, rest, 2 * UNIT * (one.size + other.size))
+
+    def _plus_constant(self, other: Interval) -> TaylorModel:
+        """The sum with what does not depend on the place."""
+        middle, rest = _divided(other)
+        shape = np.broadcast_shapes(self.shape, middle.shape)
+        terms = np.broadcast_to(self.terms, (len(self.terms), *shape)).copy()
+        terms[0] += middle
+        room = 2 * UNIT * (self.size + np.abs(middle))
+        return self.with_room(terms, interval.add(self.rest, rest), room)
 
     def times(self, other: Interval) -> TaylorModel:
         """A product."""
@@ -179,19 +203,27 @@ class TaylorModel(Interval):
         def stretched(x: Array) -> Array:
             return x.reshape((1,) * (rank - x.ndim) + x.shape)
 
-        one = self if len(self.shape) == rank else self.map(stretched)
+        one = self if len(self.shape) == rank else self._stretched(rank)
         if len(other.shape) == rank:
             return one, other
         if other.lower is other.upper:
             return one, interval.point(stretched(other.lower))
+        if isinstance(other, TaylorModel):
+            return one, other._stretched(rank)
         return one, other.map(stretched)
+
+    def _stretched(self, rank: int) -> TaylorModel:
+        front = (1,) * (rank - len(self.shape))
+        terms = self.terms.reshape(len(self.terms), *front, *self.terms.shape[1:])
+        rest = self.rest.map(lambda x: x.reshape(*front, *x.shape))
+        return TaylorModel(self.coordinates, terms, rest)
 
     def _times(self, other: Interval) -> TaylorModel:
         if other.lower is other.upper and np.isfinite(other.lower).all():
             terms = self.terms * other.lower
-            rest = interval.multiply(self.rest, other)
+            rest = None if self.is_exact else interval.multiply(self.rest, other)
             return self.with_room(terms, rest, 2 * UNIT * self.size * np.abs(other.lower))
-        return self._times_model(self._alike(other))
+        return self._times_model(self.alike(other))
 
     def _times_model(self, other: TaylorModel) -> TaylorModel:
         at, a, b = self.coordinates, self.terms, other.terms
@@ -212,30 +244,57 @@ class TaylorModel(Interval):
         (la, qa), (lb, qb) = self.sizes, other.sizes
         beyond = la * qb + qa * lb + qa * qb
         room = beyond + 8 * UNIT * self.size * other.size
-        rest = interval.add(
-            interval.multiply(self.rest, other.bounds),
-            interval.multiply(other.rest, self.polynomial),
-        )
+        rest = None if self.is_exact else interval.multiply(self.rest, other.bounds)
+        if not other.is_exact:
+            more = interval.multiply(other.rest, self.polynomial)
+            rest = more if rest is None else interval.add(rest, more)
         return self.with_room(terms, rest, room)
 
     def without_constant(self) -> TaylorModel:
         """How far it is from its value in the middle."""
         terms = self.terms.copy()
         terms[0] = 0
-        return TaylorModel(self.coordinates, terms, self.rest)
+        return self._of_sizes(terms, self.rest)
 
-    def _alike(self, other: Interval) -> TaylorModel:
+    def without_rest(self) -> TaylorModel:
+        """Its polynomial alone."""
+        return self._of_sizes(self.terms, interval.point(np.zeros(self.shape)))
+
+    def _of_sizes(self, terms: Array, rest: Interval) -> TaylorModel:
+        """Of the same terms but for the constant."""
+        found = TaylorModel(self.coordinates, terms, rest)
+        if "sizes" in self.__dict__ and terms.shape == self.terms.shape:
+            found.__dict__["sizes"] = self.sizes
+        return found
+
+    def side_by_side(self, parts: Sequence[Interval], front: tuple[int, ...]) -> TaylorModel:
+        """Several along the last axis, behind the same axes."""
+        models = [self.alike(part) for part in parts]
+        lead = (len(self.terms), *front)
+        terms = [np.broadcast_to(x.terms, (*lead, x.shape[-1])) for x in models]
+        lower, upper = (
+            [np.broadcast_to(end, (*front, end.shape[-1])) for end in ends]
+            for ends in zip(*((x.rest.lower, x.rest.upper) for x in models), strict=True)
+        )
+        rest = Interval(np.concatenate(lower, axis=-1), np.concatenate(upper, axis=-1))
+        return TaylorModel(self.coordinates, np.concatenate(terms, axis=-1), rest)
+
+    def alike(self, other: Interval) -> TaylorModel:
         """An interval as a Taylor model that does not depend on the place."""
         if isinstance(other, TaylorModel):
             return other
-        known = np.isfinite(other.lower) & np.isfinite(other.upper)
-        lower, upper = (np.where(known, end, 0.0) for end in (other.lower, other.upper))
-        middle = lower / 2 + upper / 2
+        middle, rest = _divided(other)
         terms = np.zeros((self.coordinates.terms, *middle.shape))
         terms[0] = middle
-        return TaylorModel(
-            self.coordinates, terms, interval.subtract(other, interval.point(middle))
-        )
+        return TaylorModel(self.coordinates, terms, rest)
+
+
+def _divided(x: Interval) -> tuple[Array, Interval]:
+    """The middles of intervals, and what is to be added to them."""
+    known = np.isfinite(x.lower) & np.isfinite(x.upper)
+    lower, upper = (np.where(known, end, 0.0) for end in (x.lower, x.upper))
+    middle = lower / 2 + upper / 2
+    return middle, interval.subtract(x, interval.point(middle))
 
 
 def terms_over(low: Array, high: Array) -> int:
@@ -286,8 +345,8 @@ class Higher:
 
     def ranges(self, x: TaylorModel, highest: int) -> list[Interval]:
         """f, f', … up to an order of a Taylor model, by Taylor's theorem around its middle."""
-        middle, u = x.terms[0], x.without_constant()
-        square = u.times(u)
+        middle, u, quadratic = x.terms[0], x.without_constant(), x.coordinates.quadratic
+        square = u.times(u)  # it has no terms of degree 1
         away = np.maximum(np.abs(u.lower), np.abs(u.upper))
         with np.errstate(all="ignore"):
             values = self.derivatives(middle)
@@ -295,12 +354,12 @@ class Higher:
         found: list[Interval] = []
         for order in range(highest + 1):
             y, slope, bend = values[order], values[order + 1], values[order + 2] / 2
-            terms = slope * u.terms + bend * square.terms
+            terms = slope * u.terms
+            terms[quadratic] += bend * square.terms[quadratic]
             terms[0] = y
-            rest = interval.add(
-                interval.multiply(u.rest, interval.point(slope)),
-                interval.multiply(square.rest, interval.point(bend)),
-            )
+            rest = interval.multiply(square.rest, interval.point(bend))
+            if not u.is_exact:
+                rest = interval.add(rest, interval.multiply(u.rest, interval.point(slope)))
             with np.errstate(all="ignore"):
                 room = self._largest(order + 3, x, ends) * away**3 / 6
                 off = [self._off(order + k, values[order + k]) for k in range(3)]

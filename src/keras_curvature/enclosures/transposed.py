@@ -1,4 +1,4 @@
-"""What backward bounds read of an op: its linear map and the transpose, or its function.
+"""What is read of an op to go back through it: its linear map and the transpose, or its function.
 
 Numbers are flat here, on the last axis, with any axes in front.
 """
@@ -43,6 +43,9 @@ class LinearMap(Protocol):
     def back(self, rows: Array) -> Array:
         """From the coefficients of linear functions of the results to those of the inputs."""
 
+    def sizes_back(self, rows: Array) -> Array:
+        """The same with the magnitudes of the weights."""
+
 
 @dataclass(frozen=True, eq=False)
 class Product:
@@ -72,6 +75,10 @@ class Product:
         return np.ascontiguousarray(self.weights.T)
 
     @functools.cached_property
+    def _sizes_transposed(self) -> Array:
+        return np.ascontiguousarray(self._sizes.T)
+
+    @functools.cached_property
     def _returns(self) -> tuple[Any, Any]:
         """The inverse permutations."""
         ends = (self.takes, self.gives)
@@ -95,6 +102,11 @@ class Product:
         """From the coefficients of the results to those of the inputs."""
         takes, gives = self._returns
         return self._through(rows, self._transposed, gives, takes)
+
+    def sizes_back(self, rows: Array) -> Array:
+        """The same with the magnitudes of the weights."""
+        takes, gives = self._returns
+        return self._through(rows, self._sizes_transposed, gives, takes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +140,11 @@ class Picked:
         """How many terms the longest sum has, in either direction."""
         return len(self.source)
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether all numbers stay as they are."""
+        return self._stays and self.factors is None and len(self.source) == self.size
+
     def _picked(self, x: Array, factors: Array | None) -> Array:
         if not self._stays:
             x = x[..., np.maximum(self.source, 0)]
@@ -144,7 +161,14 @@ class Picked:
 
     def back(self, rows: Array) -> Array:
         """From the coefficients of the results to those of the inputs."""
-        rows = rows if self.factors is None else rows * self.factors
+        return self._added(rows if self.factors is None else rows * self.factors)
+
+    def sizes_back(self, rows: Array) -> Array:
+        """The same with the magnitudes of the factors."""
+        return self._added(rows if self.factors is None else rows * np.abs(self.factors))
+
+    def _added(self, rows: Array) -> Array:
+        """Each where it comes from."""
         if self._stays:
             return rows
         order, starts, places = self._sorted
@@ -189,6 +213,23 @@ class Elementwise:
 
     apply: Apply
     function: HasRange
+
+    def __call__(self, jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
+        """The enclosures of the results."""
+        return self.apply(jets, pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class Multiplied:
+    """An op that multiplies two tensors, entry by entry.
+
+    Attributes:
+        apply: how it takes on enclosures.
+        maps: from each factor to where its entries are in the result.
+    """
+
+    apply: Apply
+    maps: tuple[LinearMap, ...]
 
     def __call__(self, jets: Sequence[JetBounds], pairs: Pairs) -> Sequence[JetBounds]:
         """The enclosures of the results."""
@@ -241,6 +282,8 @@ def of_word(apply: Apply, use: Use, name: str, order: Sequence[int]) -> Apply:
             return apply
         ends = (number, np.inf) if name == "maximum" else (-np.inf, number)
         return Elementwise(apply, elementary.clip(*ends)) if np.isfinite(number) else apply
+    if name == "mul" and len(use.active) == 2:
+        return Multiplied(apply, tuple(Picked(_spread(use, i), _size(use, i)) for i in use.active))
     factors = {"add": (1.0, 1.0), "sub": (1.0, -1.0), "neg": (-1.0,)}.get(name)
     if name in ("mul", "div") and len(use.active) == 1:
         held = next(i for i in order if i not in use.active)
