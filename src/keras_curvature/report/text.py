@@ -65,7 +65,7 @@ def ends(low: float, high: float, *, outwards: bool, share: float) -> tuple[str,
     Example:
         >>> low, high = 60.44205856323242, 139.55794143676758
         >>> ends(low, high, outwards=True, share=0.01), ends(low, high, outwards=False, share=1e-4)
-        (('60', '140'), ('60.45', '139.55'))
+        (('60', '140'), ('60.443', '139.557'))
         >>> ends(0.1, 2.0, outwards=False, share=1e-4)
         ('0.1', '2')
     """
