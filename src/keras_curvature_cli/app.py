@@ -309,7 +309,9 @@ def prove(
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far a derivative may be on the wrong side.")
     ] = 0.0,
-    seconds: Annotated[float, typer.Option(help="How long to search at most.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(help="How long all of it may take, but reading the file.")
+    ] = 60.0,
     picture: Annotated[
         Path | None, typer.Option(help="Draw what is proved where into this PNG.")
     ] = None,

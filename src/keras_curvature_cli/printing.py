@@ -22,7 +22,7 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
             "verdict": dataclasses.asdict(report.verdict),
             "units": report.units,
             "numbers": dict(report.scalars),
-            "shape": [dataclasses.asdict(entry) for entry in report.shape],
+            "shape": [_shape_data(entry) for entry in report.shape],
             "features": report.curved,
             "changes": {name: dataclasses.asdict(it) for name, it in report.changes.items()},
             "interactions": [
@@ -33,6 +33,16 @@ def report_data(monitor: Any, diagnosis: Any) -> dict[str, Any]:
         for name, report in monitor.reports.items()
     }
     return {"outputs": outputs, "diagnosis": diagnosis_data(diagnosis)}
+
+
+def _shape_data(entry: Any) -> dict[str, Any]:
+    """One entry of a shape; where it holds everywhere there is no worst point to tell."""
+    data = dataclasses.asdict(entry)
+    return data if entry.worst_violation else _without(data, "point", "at")
+
+
+def _without(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in keys}
 
 
 def report_text(monitor: Any, diagnosis: Any, heading: str) -> str:
@@ -73,6 +83,8 @@ def proof_data(proof: Any) -> dict[str, Any]:
         "low": dict(proof.low),
         "high": dict(proof.high),
         "interrupted": proof.interrupted,
+        "setup_seconds": proof.setup_seconds,
+        "total_seconds": proof.total_seconds,
         "claims": claims,
     }
 

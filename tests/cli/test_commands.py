@@ -275,6 +275,7 @@ def test_a_shape_is_asked_for_by_column_or_index_and_can_be_a_gate(run):
     assert (concave["word"], concave["fraction"]) == ("concave", 0)
     assert set(concave["at"]) == {"a", "b"}
     assert increasing["fraction"] == 1
+    assert not {"point", "at"} & set(increasing)  # there is no worst point
     assert report["numbers"]["shape_fraction"] == 0
 
 

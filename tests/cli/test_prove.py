@@ -21,6 +21,8 @@ def files(tmp_path_factory):
     square = keras.layers.Multiply()([inputs, inputs])
     cube = keras.layers.Multiply()([square, inputs])
     keras.Model(inputs, cube).save(directory / "cube.keras")
+    pair = {name: keras.Input((1,), name=name) for name in ("spot", "strike")}
+    keras.Model(pair, keras.layers.Multiply()(list(pair.values()))).save(directory / "pair.keras")
     net = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(24, "tanh"),
          keras.layers.Dense(24, "tanh"), keras.layers.Dense(1)]
@@ -51,6 +53,11 @@ BOX = ("--low", "strike=0.1,spot=-1", "--high", "strike=1,spot=1")
             ("net.keras", "--low", -1, "--high", 1, "--shape", "0=500", "--seconds", 0.01),
             3, "Open: |second derivative along x0| at most 500",
         ),
+        (("pair.keras", "--low", 80, "--high", 120, "--shape", "spot=convex"), 0, "strike 80 to"),
+        (
+            ("pair.keras", "--low", "spot=80", "--high", "spot=90", "--shape", "spot=convex"), 2,
+            "Missing: ['strike']. Received: ['spot'].",
+        ),
         (("cube.keras", "--low", 1, "--high", 0, "--shape", "0=convex"), 2, "other way round?"),
         (("cube.keras", "--low", "a", "--high", 0, "--shape", "0=convex"), 2, "--low must be num"),
         (("cube.keras", *BOX, "--shape", "spot=convx"), 2, "Did you mean 'convex'?"),
@@ -73,6 +80,7 @@ def test_json_and_a_picture(run, tmp_path):
     assert claim["proved"] + claim["refuted"] + claim["open"] == pytest.approx(1)
     assert claim["counterexamples"][0]["at"]["spot"] < 0
     assert data["low"] == {"strike": 0.1, "spot": -1}
+    assert 0 <= data["setup_seconds"] < data["total_seconds"]
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 

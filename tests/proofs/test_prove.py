@@ -68,7 +68,7 @@ def test_what_is_known_is_found(case):
 
 
 @pytest.mark.parametrize(
-    ("middle", "refuted"), [(0.0, 1 / 64), (-0.15, 0.0)], ids=["anywhere", "where it is cut"]
+    ("middle", "refuted"), [(0.0, 2**-10), (-0.15, 0.0)], ids=["anywhere", "where it is cut"]
 )
 def test_a_kink_the_wrong_way_is_found_by_slopes(middle, refuted):
     low, high = [middle - 1, 0.3], [middle + 1, 0.3]
@@ -81,7 +81,8 @@ def test_a_kink_the_wrong_way_is_found_by_slopes(middle, refuted):
     assert worst.at["x0"] <= -0.15 <= worst.to["x0"]
     assert worst.upper == pytest.approx(2 / (worst.to["x0"] - worst.at["x0"]))
     assert "on average from x0" in str(found)
-    # Every line through one box of 1/64 has the kink inside, unless two boxes have it at an end.
+    # Every line through one box has the kink inside, unless two boxes have it at an end; a box is
+    # cut five times at once, and refuted where it is no longer than 1/64 of the range.
     assert found.refuted == refuted
     assert found.open <= 1e-3
 
@@ -166,10 +167,22 @@ def test_ctrl_c_gives_what_is_known(monkeypatch):
 NET = keras.Sequential([keras.Input((2,)), layers.Dense(3, "tanh"), layers.Dense(1)])
 IDS = keras.Sequential([keras.Input((2,), dtype="int32"), layers.Embedding(4, 3), layers.Flatten()])
 TWO = keras.Model(pair := [keras.Input((1,), name=name) for name in ("a", "b")], layers.Add()(pair))
+DICT = keras.Model(dict(zip("ab", pair, strict=True)), layers.Multiply()(pair))
 MISTAKES = {
     "a number for a function": (cubic, 0.0, 1.0, {0: "convex"}, {}, "it does not say"),
-    "a number for two inputs": (TWO, 0.0, 1.0, {"a": "convex"}, {}, "a dict or a list"),
-    "one of two inputs": (TWO, {"a": 0.0}, {"a": 1.0}, {"a": "convex"}, {}, "['a', 'b']"),
+    "an array for two inputs": (TWO, [[0.0]], [[1.0]], {0: "convex"}, {}, "each of the inputs"),
+    "one of two inputs": (TWO, {"a": 0.0}, {"a": 1.0}, {"a": "convex"}, {}, "Missing: ['b']"),
+    "a list for a dict": (
+        DICT,
+        [0.0, 0.0],
+        [1.0, 1.0],
+        {"a": "convex"},
+        {},
+        "`low` must be a dict with an entry for each of the model's inputs, such as {'a': 0.0, "
+        "'b': 0.5}, or one number for all of them. Received: a list of 2.",
+    ),
+    "an array for a dict": (DICT, np.zeros(2), 1.0, {"a": "convex"}, {}, "an array of shape (2,)"),
+    "an array for a list": (TWO, np.zeros(2), 1.0, {"a": "convex"}, {}, "a dict or a list with"),
     "the wrong way round": (NET, [1, 0], [0, 1], {0: "convex"}, {}, "other way round?"),
     "without an end": (NET, [0, 0], [1, np.inf], {0: "convex"}, {}, "`high` must be finite"),
     "not a number": (NET, [np.nan, 0], [1, 1], {0: "convex"}, {}, "`low` must be finite"),
@@ -214,10 +227,14 @@ def test_what_only_rounding_leaves_open_is_not_cut_for_ever():
     assert again.verdict == "Proved"
 
 
-def test_the_ends_of_a_box_and_a_violation_can_be_typed_in_again():
+def test_the_box_that_is_told_lies_in_it_and_a_violation_can_be_typed_in_again():
     low, high = 0.12345678, 0.1234567891234567
-    box = kc.prove(lambda x: x**2, [low], [high], {0: "convex"}, seconds=5).box
-    assert [float(word) for word in box.split() if word[0].isdigit()] == [low, high]
+    proof = kc.prove(lambda x: x**2, [low], [high], {0: "convex"}, seconds=5)
+    told = [float(word) for word in proof.box.split() if word[0].isdigit()]
+    # What is told is proved, too: it lies inside, and misses hardly anything.
+    assert low <= told[0] <= told[1] <= high
+    assert told == pytest.approx([low, high], rel=0, abs=1e-4 * (high - low))
+    assert (proof.low, proof.high) == ({"x": low}, {"x": high})
     # Concave on so little that six digits of a point in it lie outside.
     middle, reach = 0.7123456789, 1e-9
     proof = kc.prove(
@@ -237,3 +254,47 @@ def test_the_ends_of_a_box_and_a_violation_can_be_typed_in_again():
 def test_an_empty_box_is_told_with_the_digits_that_show_it():
     with pytest.raises(ValueError, match=r"0\.12345679 and 0\.12345678 "):
         kc.prove(lambda x: x**2, [0.12345679], [0.12345678], {0: "convex"})
+
+
+def test_numbers_for_people_are_short_and_on_the_safe_side():
+    low, high = 60.44205856323242, 139.55794143676758
+    tolerance = 3.1204135646791764e-08
+    shape = {0: ("convex", "concave")}
+    square = lambda x: x * x  # noqa: E731
+    proof = kc.prove(square, [low], [high], shape, tolerance=tolerance, seconds=SECONDS)
+    said = " ".join(str(proof).split())
+    assert "Box: x 60.443 to 139.557." in said
+    assert "convex in x, with a tolerance of 3.13e-08" in said  # proved with less
+    assert "concave in x, with a tolerance of 3.12e-08" in said  # refuted with more
+    words = [text.get_text() for text in proof.plot().texts]
+    assert "Box: x 60 to 140" in words
+    assert proof.claims["x_convex"].tolerance == tolerance
+    assert (proof.low["x"], proof.high["x"]) == (low, high)
+
+
+def test_a_violation_is_told_at_a_point_of_few_digits():
+    proof = kc.prove(cubic, [-1.0, -1.0], [1.0, 1.0], {0: 3.0, 1: "convex"}, seconds=SECONDS)
+    for found in proof.claims.values():
+        for one in found.counterexamples:
+            assert one.lower <= one.upper
+            assert all(len(f"{x}") <= 9 for x in one.at.values())
+
+
+def test_one_number_is_for_all_of_several_inputs():
+    for model in (TWO, DICT):
+        proof = kc.prove(model, -1.0, 2, {"a": "convex"}, seconds=SECONDS)
+        assert (proof.low, proof.high) == ({"a": -1, "b": -1}, {"a": 2, "b": 2})
+
+
+def test_a_slice_says_so_and_at_what():
+    def model(x):
+        return x[:, :1] * x[:, :1] * x[:, 1:2] * x[:, 2:]
+
+    proof = kc.prove(model, 3 * [-1.0], 3 * [1.0], {0: "convex", 1: "convex"}, seconds=SECONDS)
+    first, second = proof.maps
+    assert first.verdict == "Refuted"
+    assert first.shares == proof.claims["x0_convex"].shares
+    # The worst points are where x1 x2 is -1; x0 and one of the other two are drawn.
+    assert first.held in ("x1 = 1", "x1 = -1", "x2 = 1", "x2 = -1")
+    assert (second.verdict, second.shares) == ("Proved", "100 % proved")
+    assert proof.plot().axes[0].texts[-1].get_text() == f"slice at {first.held}"

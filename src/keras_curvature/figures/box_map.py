@@ -21,16 +21,34 @@ from keras_curvature.typing import Array
 ABREAST, HEIGHT = 3, 3.3
 """Panels side by side; the height of each, in inches."""
 
-HEAD = 0.62
-"""Inches above the panels: the title, and the title of each panel in two lines."""
+TOP = 0.55
+"""Inches for the title of the page and a line below it."""
+
+LINE = 0.185
+"""Inches of a line of a panel's title: the verdict, the claim, the shares, and the slice."""
+
+BETWEEN = 0.75
+"""Inches between a panel and the title of the next below it: its ticks and its label."""
+
+LETTERS = 50
+"""Of a line of a panel's title."""
+
+SLICED = (
+    "A map is a slice of the box, the other inputs held: it may be proved where the box around it "
+    "is open. Shares are of the whole box's volume."
+)
+
+SMALL = 0.15
+"""Inches of a line of small print."""
 
 
-def draw_box_maps(maps: Sequence[BoxMap], title: str, *, theme: str = "light") -> Picture:
+def draw_box_maps(maps: Sequence[BoxMap], title: str, box: str, *, theme: str = "light") -> Picture:
     """Draws what was proved of each claim.
 
     Args:
         maps: at least one.
-        title: of the page.
+        title: of the page, or `""`.
+        box: which it was, in words.
         theme: of the page it will stand on, one of `THEMES`.
 
     Returns:
@@ -46,33 +64,53 @@ def draw_box_maps(maps: Sequence[BoxMap], title: str, *, theme: str = "light") -
         columns = min(len(maps), ABREAST)
         rows = -(-len(maps) // columns)
         width = max(5.2, 3.9 * columns)
-        height = rows * (HEIGHT + HEAD + 0.35) + 0.75
+        lines = 4 if any(one.held for one in maps) else 3
+        note = textwrap.wrap(SLICED, int(14 * width)) if lines == 4 else []
+        head, low = lines * LINE + 0.12, 0.85 + SMALL * len(note)
+        top = TOP if title else TOP - 0.22
+        height = top + rows * (head + HEIGHT) + (rows - 1) * BETWEEN + low
         figure = Picture(figsize=(width, height))
-        figure.text(
-            0.12 / width, 1 - 0.1 / height, plain(title, int(11 * width)), va="top", weight="bold",
-            fontsize=12,
-        )  # fmt: skip
+        left, y = 0.12 / width, 1 - 0.1 / height
+        if title:
+            figure.text(left, y, plain(title), va="top", weight="bold", fontsize=12)
+            y -= 0.24 / height
+        figure.text(left, y, plain(box, int(13 * width)), va="top", color=palette.faint)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         figure.subplots_adjust(
-            0.72 / width, 0.95 / height, 1 - 0.2 / width, 1 - (0.3 + HEAD) / height,
-            0.32, (HEAD + 0.45) / HEIGHT,
+            0.72 / width, low / height, 1 - 0.2 / width, 1 - (top + head) / height,
+            0.32, (head + BETWEEN) / HEIGHT,
         )  # fmt: skip
         for panel, one in zip(axes, maps, strict=False):
-            said = [*textwrap.wrap(plain(one.claim), 48, max_lines=1, placeholder=" …"), one.shares]
-            panel.set_title(said[0], pad=18)
-            panel.text(
-                0, 1.02, said[1], transform=panel.transAxes, color=palette.faint, va="bottom"
-            )
+            _titled(panel, one, palette, lines)
             (_curve if len(one.names) == 1 else _plane)(panel, one, palette)
         for panel in axes[len(maps) :]:
             panel.set_axis_off()
-        _legend(figure, maps, palette)
-        foot(figure, list(dict.fromkeys(plain(m.held, 120) for m in maps if m.held)), palette)
+        _legend(figure, maps, palette, 0.14 + SMALL * len(note))
+        foot(figure, ["\n".join(note)], palette)
     return figure
 
 
 def _colour(state: int, theme: Theme) -> str:
     return {1: theme.exact, 0: theme.target, -1: theme.scale}[state]
+
+
+def _titled(axes: Axes, one: BoxMap, theme: Theme, lines: int) -> None:
+    """The verdict, what it is on, the shares of the volume of the whole box, and which slice."""
+    state = {"Proved": 1, "Open": 0}.get(one.verdict, -1)
+    claim = textwrap.wrap(plain(one.claim), LETTERS - 6, max_lines=1, placeholder=" …")[0]
+    said = [(one.verdict, _ink(state, theme), "bold"), (claim, theme.ink, "bold")]
+    said.append((plain(f"volume: {one.shares}", LETTERS + 8), theme.faint, "normal"))
+    if one.held:
+        said.append((plain(f"slice at {one.held}", LETTERS), theme.faint, "normal"))
+    for i, (text, colour, weight) in enumerate(said):
+        axes.annotate(
+            text, (0, 1), (0, 72 * (LINE * (lines - 1 - i) + 0.06)), xycoords="axes fraction",
+            textcoords="offset points", color=colour, weight=weight, va="bottom",
+        )  # fmt: skip
+
+
+def _ink(state: int, theme: Theme) -> str:
+    return theme.faint if state == 0 else _colour(state, theme)
 
 
 def _curve(axes: Axes, one: BoxMap, theme: Theme) -> None:
@@ -101,6 +139,7 @@ def _curve(axes: Axes, one: BoxMap, theme: Theme) -> None:
     axes.set_ylim(bottom - room, top + room)
     axes.set_xlabel(plain(one.names[0], 30))
     axes.set_ylabel(plain(one.derivative, 44))
+    axes.yaxis.get_offset_text().set(x=-0.02, ha="right")  # not on the title
     axes.grid(axis="y")
 
 
@@ -130,7 +169,7 @@ def _rectangles(axes: Axes, sides: list[Array], colour: str) -> None:
     )  # fmt: skip
 
 
-def _legend(figure: Picture, maps: Sequence[BoxMap], theme: Theme) -> None:
+def _legend(figure: Picture, maps: Sequence[BoxMap], theme: Theme, bottom: float) -> None:
     states = {int(state) for one in maps for state in np.unique(one.states)}
     words = {1: "proved", 0: "open", -1: "refuted"}
     handles = [Patch(color=_colour(s, theme), label=words[s]) for s in (1, 0, -1) if s in states]
@@ -140,6 +179,6 @@ def _legend(figure: Picture, maps: Sequence[BoxMap], theme: Theme) -> None:
         handles.append(Line2D([], [], color=theme.ink, label="worst point", **style))  # type: ignore[arg-type]
     width, height = figure.get_size_inches()
     figure.legend(
-        handles=handles, loc="lower left", ncols=4, bbox_to_anchor=(0.12 / width, 0.26 / height),
+        handles=handles, loc="lower left", ncols=4, bbox_to_anchor=(0.12 / width, bottom / height),
         borderaxespad=0, borderpad=0,
     )  # fmt: skip

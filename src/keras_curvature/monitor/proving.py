@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,6 +97,7 @@ class Prover:
         low, high = points.min(axis=0), points.max(axis=0)
         if not np.any(low < high):
             return None
+        begun = time.monotonic()
         bound = self._bound()
         box = Box(bound, low, high, self._names)
         claims = [
@@ -109,4 +111,5 @@ class Prover:
             spread = float(input_spread[claim.inputs[0]])
             return relative * float(np.min(output_spread)) / spread**claim.order
 
-        return proof_of(encloser_of(self._model, bound), box, claims, tolerance, seconds, verbose)
+        enclose = encloser_of(self._model, bound)
+        return proof_of(enclose, box, claims, tolerance, seconds, verbose, begun)

@@ -50,7 +50,7 @@ def box_of(model: Model, low: Any, high: Any, options: Options, called: Names | 
     Args:
         model: the model.
         low: the lower corner: an array of the input's shape, a number for all of it, a dict by the
-            names of its entries; of several inputs a dict or a list of these.
+            names of its entries; of several inputs a dict or a list of these, or a number for all.
         high: the upper corner.
         options: the caller's.
         called: `feature_names`.
@@ -84,11 +84,7 @@ def _as_taken(model: Model, given: Any, what: str, called: Names | None) -> Any:
         given = _by_entry(given, what, declared[0].shape[1:], called)
     if len(declared) < 2 and not isinstance(given, Mapping):
         return _shaped(_numbers(given, what), what, declared[0].shape[1:] if declared else None)
-    if not isinstance(given, (Mapping, list, tuple)):
-        raise TypeError(
-            f"`{what}` must be a dict or a list of the model's {len(declared)} inputs. Received: "
-            f"{type(given).__name__}."
-        )
+    given = _of_several(model, given, what, declared)
     several = given.items() if isinstance(given, Mapping) else enumerate(given)
     arrays = {key: _numbers(part, what) for key, part in several}
     taken, declared = matched(model, arrays if isinstance(given, Mapping) else [*arrays.values()])
@@ -101,6 +97,33 @@ def _as_taken(model: Model, given: Any, what: str, called: Names | None) -> Any:
     shapes = [tensor.shape[1:] for tensor in declared] or [None] * len(leaves)
     shaped = [_shaped(leaf, what, shape) for leaf, shape in zip(leaves, shapes, strict=True)]
     return keras.tree.pack_sequence_as(taken, shaped)
+
+
+def _of_several(model: Model, given: Any, what: str, declared: Sequence[Any]) -> Any:
+    """A corner of several inputs, a dict or a list that has an entry for each of them."""
+    if not declared:
+        return given
+    made_of = getattr(model, "input", None)
+    by_name = isinstance(made_of, Mapping)
+    names = list(made_of) if isinstance(made_of, Mapping) else [one.name for one in declared]
+    example = ", ".join(f"{name!r}: {0.5 * i}" for i, name in enumerate(names))
+    wanted = (
+        f"`{what}` must be a dict{'' if by_name else ' or a list'} with an entry for each of the "
+        f"model's inputs, such as {{{example}}}, or one number for all of them."
+    )
+    if isinstance(given, Mapping):
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise ValueError(f"{wanted} Missing: {missing}. Received: {list(given)}.")
+        return given
+    if isinstance(given, (list, tuple)) and not by_name:
+        return given
+    if isinstance(given, (list, tuple)):
+        raise ValueError(f"{wanted} Received: a {type(given).__name__} of {len(given)}.")
+    shape = np.shape(xp.to_numpy(numbers_in(given, what)))
+    if shape:
+        raise ValueError(f"{wanted} Received: an array of shape {shape}.")
+    return dict.fromkeys(names, given) if by_name else [given] * len(names)
 
 
 def _by_entry(

@@ -43,11 +43,18 @@ class Margins:
 
     def inside(self, low: Array, high: Array) -> Interval:
         """Bounds of the margin at all points of each box, `(n,)`; of a point if it is one."""
+        return self.of(self.enclose(low, high, [self.quantity])[self.quantity])
+
+    @property
+    def quantity(self) -> str:
+        """What `enclose` has to bound."""
         claim = self.claim
-        if claim.joint:
-            return _of_all_outputs(*self._of_hessian(low, high))
-        name = partial_name(claim.inputs * claim.order)
-        return _of_all_outputs(*self._margin(*self.enclose(low, high, [name])[name]))
+        return HESSIAN if claim.joint else partial_name(claim.inputs * claim.order)
+
+    def of(self, bounds: Interval) -> Interval:
+        """The margin's bounds, `(n,)`, from those of the quantity."""
+        margin = self._of_hessian(*bounds) if self.claim.joint else self._margin(*bounds)
+        return _of_all_outputs(*margin)
 
     @property
     def has_planes(self) -> bool:
@@ -62,10 +69,9 @@ class Margins:
         if not wanted:
             return *self.inside(low, high), None
         assert isinstance(self.enclose, Encloser)
-        name = partial_name(self.claim.inputs * self.claim.order)
         planes: list[Planes] = []
-        bounds = self.enclose(low, high, [name], planes=planes)[name]
-        found = _of_all_outputs(*self._margin(*bounds))
+        bounds = self.enclose(low, high, [self.quantity], planes=planes)[self.quantity]
+        found = self.of(bounds)
         if not planes:
             return *found, None
         whole = joined(planes)
@@ -103,10 +109,9 @@ class Margins:
             )
         return _of_all_outputs(*self._margin(mean.lower, mean.upper))
 
-    def _of_hessian(self, low: Array, high: Array) -> Interval:
+    def _of_hessian(self, lower: Array, upper: Array) -> Interval:
         claim = self.claim
-        lower, upper = self.enclose(low, high, [HESSIAN])[HESSIAN]
-        n = len(low)
+        n = len(lower)
         chosen = np.ix_(range(n), range(lower.shape[1]), claim.inputs, claim.inputs)
         lower, upper = lower[chosen], upper[chosen]
         # Both halves enclose the same number.

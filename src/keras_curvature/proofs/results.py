@@ -10,10 +10,13 @@ import numpy as np
 
 from keras_curvature.proofs.unproved import Unproved
 from keras_curvature.report.box_map import BoxMap
-from keras_curvature.report.text import formatted, in_full, listed, plain, rounded, wrapped
+from keras_curvature.report.text import ends, formatted, in_full, listed, plain, rounded, wrapped
 from keras_curvature.typing import Array, Structure
 
 PROVED, REFUTED, OPEN = "Proved", "Refuted", "Open"
+
+AT_A_POINT = "Refuted at a point"
+"""Where a counterexample is known, and no box in which the claim holds nowhere."""
 
 VERDICTS = (PROVED, REFUTED, OPEN)
 
@@ -21,6 +24,13 @@ MEANT = (
     "Of the function that the weights as they are stored define in real numbers; what an "
     "evaluation in float32 rounds is not in it."
 )
+
+TOLERANCE_DIGITS = 3
+"""Of a tolerance in a sentence; `ClaimProof.tolerance` has all."""
+
+READ, SEEN = 1e-4, 1e-2
+"""Shares of its width by which a box is rounded: in a sentence inwards, so that what is proved of
+the box is proved of the one that is told, in a picture outwards."""
 
 TOLD = 8
 """Inputs of a point that are told in a sentence."""
@@ -68,7 +78,7 @@ class ClaimProof:
         bound: of the derivative, proved for the whole box.
         side: of which side that is, `"at least"` or `"at most"`.
         boxes: that were enclosed.
-        seconds: that it took.
+        seconds: that it took, with its part of what claims have in common and its picture.
         remarks: what follows from it, why a share is open and what would help, a sentence each.
     """
 
@@ -94,6 +104,11 @@ class ClaimProof:
         return OPEN if self.open > 0 else PROVED
 
     @property
+    def at_a_glance(self) -> str:
+        """The verdict, and whether one point is all that refutes it."""
+        return AT_A_POINT if self.verdict == REFUTED and not self.refuted else self.verdict
+
+    @property
     def shares(self) -> str:
         """Of the volume, in words."""
         parts = {"proved": self.proved, "refuted": self.refuted, "open": self.open}
@@ -103,7 +118,10 @@ class ClaimProof:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What is to be said, the verdict first."""
-        allowed = f", with a tolerance of {in_full(self.tolerance)}" if self.tolerance else ""
+        # Proved with less is proved with more, refuted with more is refuted with less.
+        up = self.verdict != REFUTED
+        tolerance = rounded(self.tolerance, up=up, digits=TOLERANCE_DIGITS)
+        allowed = f", with a tolerance of {tolerance}" if self.tolerance else ""
         effort = f"{self.boxes:,} box{'es' * (self.boxes != 1)}, {self.seconds:.1f} s"
         if self.verdict == PROVED:
             first = f"{PROVED}: {self.claim}{allowed}, everywhere in the box ({effort})."
@@ -138,6 +156,8 @@ class Proof:
         high: the upper corner.
         maps: what `plot` draws.
         interrupted: whether it was broken off with Ctrl-C.
+        setup_seconds: that tracing and reading the model took.
+        total_seconds: that all of it took, with that.
     """
 
     claims: Mapping[str, ClaimProof]
@@ -145,6 +165,8 @@ class Proof:
     high: Mapping[str, float]
     maps: tuple[BoxMap, ...] = field(default=(), repr=False)
     interrupted: bool = False
+    setup_seconds: float = 0.0
+    total_seconds: float = 0.0
     _unproved: tuple[Unproved, ...] = field(default=(), repr=False)
     _structured: Callable[[Array], Structure] | None = field(default=None, repr=False)
 
@@ -181,18 +203,33 @@ class Proof:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long each claim took."""
+        """How long each claim took, with its part of what claims have in common."""
         return {name: one.seconds for name, one in self.claims.items()}
 
     @property
     def box(self) -> str:
-        """The box in words."""
-        parts = [
-            f"{plain(name, 20)} {_precisely(low)}"
-            + ("" if low == self.high[name] else f" to {_precisely(self.high[name])}")
-            for name, low in self.low.items()
-        ]
+        """The box in words, in few digits: what is told lies in the box that was searched."""
+        return self._box(outwards=False, share=READ)
+
+    def _box(self, *, outwards: bool, share: float) -> str:
+        parts = []
+        for name, low in self.low.items():
+            high, called = self.high[name], plain(name, 20)
+            if low == high:
+                parts.append(f"{called} {_precisely(low)}")
+            else:
+                both = ends(low, high, outwards=outwards, share=share)
+                parts.append(f"{called} {' to '.join(both)}")
         return listed(parts, TOLD)
+
+    @property
+    def _counted(self) -> str:
+        """How many claims have which verdict."""
+        found = [one.verdict for one in self.claims.values()]
+        said = ", ".join(
+            f"{word.lower()} {found.count(word)}" for word in VERDICTS if word in found
+        )
+        return f"{self.verdict}: of {len(found)} claims {said}"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -202,15 +239,16 @@ class Proof:
     def __str__(self) -> str:
         """The verdicts, and what they are about."""
         claims = list(self.claims.values())
-        end = f"Box: {self.box}. {MEANT}"
+        took = (
+            f"It took {self.total_seconds:.1f} s, {self.setup_seconds:.1f} s of it to trace the "
+            "model."
+        )
+        end = f"Box: {self.box}. {MEANT} {took}"
         end = f"Broken off with Ctrl-C: this is what was known. {end}" if self.interrupted else end
         if len(claims) == 1:
             return "\n".join([str(claims[0]), *wrapped(end)])
-        count = {word: sum(one.verdict == word for one in claims) for word in VERDICTS}
-        said = ", ".join(f"{word.lower()} {n}" for word, n in count.items() if n)
-        first = f"{self.verdict}: of {len(claims)} claims {said}."
         each = [line for said in self.sentences for line in wrapped(said, "- ")]
-        return "\n".join([first, *each, *wrapped(end)])
+        return "\n".join([f"{self._counted}.", *each, *wrapped(end)])
 
     def open_points(self, n: int, *, claims: str | None = None, seed: int = 0) -> Structure:
         """Draws points where claims are open or refuted, evenly by volume.
@@ -251,7 +289,9 @@ class Proof:
         """Draws where each claim is proved, refuted and open, and its worst point.
 
         Along one input the bounds of the derivative, over two their plane; of more inputs a slice
-        of the box through the worst point, else through its middle.
+        of the box through the worst point, else through where least is known, else through its
+        middle. The title of each says the verdict on the whole box, the shares of its volume, and
+        at what the other inputs are held.
 
         Args:
             theme: of the page it will stand on, `"light"` or `"dark"`, or `"card"`, which suits
@@ -262,7 +302,9 @@ class Proof:
         """
         from keras_curvature import figures
 
-        return figures.draw_box_maps(self.maps, f"{self.verdict} over {self.box}", theme=theme)
+        verdict = self._counted if len(self.claims) > 1 else ""
+        box = self._box(outwards=True, share=SEEN)
+        return figures.draw_box_maps(self.maps, verdict, f"Box: {box}", theme=theme)
 
 
 def share(number: float) -> str:
@@ -283,4 +325,7 @@ def share(number: float) -> str:
 
 def _precisely(number: float) -> str:
     """In the fewest digits that are this number and no other, so that it can be typed in again."""
-    return repr(float(number)).removesuffix(".0")
+    single = np.float32(number)
+    if float(single) == number:  # in which most models take it
+        return in_full(float(str(single)))
+    return in_full(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from keras_curvature.enclosures.planes import Planes, share_above
 from keras_curvature.enclosures.planes import joined as joined_planes
 from keras_curvature.proofs.boxes import Boxes, Waiting, cut, joined, largest, undivided
 from keras_curvature.proofs.margins import Margins
+from keras_curvature.proofs.sampling import Sample, sampled
 from keras_curvature.proofs.violations import Violation, Violations
 from keras_curvature.typing import Array
 
@@ -24,6 +26,12 @@ others waiting. The encloser divides them again as its cache allows."""
 
 BATCH_SECONDS = 0.25
 """What a batch should take: after it the clock is looked at, and Ctrl-C is obeyed."""
+
+TOGETHER = 32
+"""Boxes up to which halves are cut again at once: so many take hardly longer than one."""
+
+FEWEST = 16
+"""Boxes of a batch, however little time is left: Python's share of it is no less for fewer."""
 
 LOOKED_AT = 5
 """Cuts after which it is looked at again which input's width is to blame for the bounds.
@@ -117,16 +125,33 @@ class Search:
         self._proved, self._refuted = Kept(self._none, keeps), Kept(self._none, True)
         self._finest = Kept(self._none, True)
         self._enclosed, self._size = 0, LEAST
+        self._speed = math.inf
         self._waiting = Waiting(self._none)
         self._waiting.add(self._decided(self._first))
-
-    def sample(self) -> tuple[Violation, ...]:
-        """Looks for violations at points; the worst first."""
-        claim = self._margins.claim
+        claim = margins.claim
         along_one = claim.order == 2 and not claim.joint
         self._violations.kinked = along_one and bool(np.isneginf(self._first.lower[0]))
-        self._violations.sample()
+
+    def sample(
+        self, known: Sample | None = None, deadline: float = math.inf
+    ) -> tuple[Violation, ...]:
+        """Looks for violations at points; the worst first.
+
+        Args:
+            known: what is known at points already. Default: it is found out.
+            deadline: by `time.monotonic`, after which nothing is looked at closer.
+        """
+        margins = self._margins
+        if known is None:
+            low, high = self._first.low[0], self._first.high[0]
+            known = sampled(margins.enclose, low, high, [margins.quantity], self._pool)
+        bounds = margins.of(known.bounds[margins.quantity])
+        self._violations.sample(known.points, bounds, deadline)
         return self._violations.worst()
+
+    def know(self, violation: Violation) -> None:
+        """Takes a violation in this box that was found elsewhere, in place of a sample."""
+        self._violations.know(violation)
 
     def to_blame(self) -> Array:
         """How much the width of each input adds to the bounds over the whole box, `(d,)`."""
@@ -158,7 +183,7 @@ class Search:
             KeyboardInterrupt: for Ctrl-C; all that was decided before is kept.
         """
         while not self.done and (begin := time.monotonic()) < deadline:
-            taken = self._waiting.take(self._size)
+            taken, before = self._fitting(deadline - begin), self._enclosed
             try:
                 undecided = self._divided(taken)
             except BaseException:
@@ -167,10 +192,22 @@ class Search:
             self._waiting.add(undecided)
             watch(*self._shares)
             spent = time.monotonic() - begin
+            self._speed = (self._enclosed - before) / spent if spent > 0 else math.inf
             if spent < BATCH_SECONDS / 2 and len(taken) == self._size:
                 self._size *= 2
             elif spent > 2 * BATCH_SECONDS and self._size > LEAST:
                 self._size //= 2
+
+    def _fitting(self, seconds: float) -> Boxes:
+        """The next batch: as many boxes as can be enclosed in the time that is left."""
+        taken = self._waiting.take(self._size)
+        active = int(np.sum(self._width > 0))
+        each = 2 + (taken.cuts % LOOKED_AT == 0) * (active * (active > 1) + 1)  # see `_looked_at`
+        fit = int(np.sum(np.cumsum(each) <= self._speed * seconds))
+        most = max(FEWEST, fit)
+        if len(taken) > most:
+            self._waiting.add(taken.of(slice(most, None)))
+        return taken.of(slice(most))
 
     def _divided(self, boxes: Boxes) -> Boxes:
         """Cuts boxes in halves, and gives those that are not decided."""
@@ -182,7 +219,10 @@ class Search:
         fine |= (boxes.high - boxes.low)[np.arange(len(boxes)), along] <= FINEST * self._width[
             along
         ]
-        undecided = self._decided(cut(boxes.of(~fine), along[~fine]))
+        halves = cut(boxes.of(~fine), along[~fine])
+        while 0 < len(halves) < TOGETHER and (halves.cuts % LOOKED_AT).all():
+            halves = cut(halves, self._cut_along(halves))
+        undecided = self._decided(halves)
         self._finest.add(boxes.of(fine))
         return undecided
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
+import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from keras_curvature.proofs.margins import Margins
+from keras_curvature.proofs.margins import Interval, Margins
 from keras_curvature.typing import Array
-
-SAMPLED = 2048
-"""Points that are looked at before anything is cut."""
 
 CLOSER = (0.1, 0.03, 0.01, 0.003, 0.001)
 """Around the worst points it is looked closer so often, over these shares of the box's width."""
 
-WORST, AROUND = 8, 64
+WORST, AROUND = 8, 32
 """So many of them are looked at, each at so many points around."""
 
 SPANS = (2.0**-3, 2.0**-6, 2.0**-10)
@@ -28,8 +27,11 @@ APART = 0.1
 MOST = 5
 """That are told."""
 
-MOST_CORNERS = 256
-"""Corners of the box that are sampled."""
+AS_BAD = 0.98
+"""Share of a violation that has to be left where its point is told in fewer digits."""
+
+DIGITS = (3, 5, 7)
+"""Of a share of the box's width, in which it is tried to tell a point."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +70,31 @@ class Violations:
         """Whether there is one."""
         return bool(self._found)
 
-    def sample(self) -> None:
-        """Looks at random points, at corners, and closer where it looks worst."""
+    def sample(self, points: Array, margins: Interval, deadline: float) -> None:
+        """Looks at points, and closer where it looks worst.
+
+        Args:
+            points: of the box, `(n, d)`.
+            margins: their bounds there.
+            deadline: by `time.monotonic`, after which nothing is looked at closer.
+        """
         width = self._high - self._low
-        shares = self._random.random((SAMPLED, len(width)))
-        points = [self._low + shares * width, *self._corners()]
-        x = np.concatenate(points)
-        for share in (*CLOSER, None):
-            upper = self.look(x)
-            if share is None or self.kinked:
+        x, upper = points, margins[1]
+        self._note(x, x, *margins)
+        for share in () if self.kinked else CLOSER:
+            if time.monotonic() >= deadline:
                 break
             worst = x[np.argsort(upper)[:WORST]]
             moved = worst + share * width * self._random.normal(size=(AROUND, *worst.shape))
             x = np.concatenate([worst, moved.reshape(-1, len(width))])
             x = np.clip(x, self._low, self._high)
+            upper = self.look(x)
         if self.kinked:
-            self._sample_ways(points[0])
+            self._sample_ways(points)
 
-    def _corners(self) -> list[Array]:
-        active = np.flatnonzero(self._high > self._low)
-        if 2 ** len(active) > MOST_CORNERS:
-            return []
-        ends = [(a, b) if b > a else (a,) for a, b in zip(self._low, self._high, strict=True)]
-        return [np.array(list(itertools.product(*ends)))]
+    def know(self, one: Violation) -> None:
+        """Takes one that was found elsewhere."""
+        self._found = [one]
 
     def _sample_ways(self, x: Array) -> None:
         (i,) = self._margins.claim.inputs
@@ -115,8 +119,32 @@ class Violations:
         self._found = self._apart()
 
     def worst(self) -> tuple[Violation, ...]:
-        """The worst ones, away from each other."""
-        return tuple(self._found)
+        """The worst ones, away from each other, at points of few digits where these do."""
+        return tuple(self._in_few_digits(one) for one in self._found)
+
+    def _in_few_digits(self, one: Violation) -> Violation:
+        """The same or hardly less of a violation at a point next to it that is shorter to write."""
+        if (one.low != one.high).any():
+            return one
+        width = self._high - self._low
+        decimals = [0 if w == 0 else 1 - math.floor(math.log10(w)) for w in width]
+        x = np.stack([self._rounded(one.low, decimals, more) for more in DIGITS])
+        lower, upper = self._margins.inside(x, x)
+        enough = np.flatnonzero((upper < -self._tolerance) & (upper <= AS_BAD * one.upper))
+        if not len(enough):
+            return one
+        i = enough[0]
+        return Violation(x[i], x[i], float(lower[i]), float(upper[i]))
+
+    def _rounded(self, x: Array, decimals: Sequence[int], digits: int) -> Array:
+        """In so many digits of the box's width; at an end of the box as it is."""
+        found = [
+            value if value in (low, high) else round(value, places + digits - 2)
+            for value, places, low, high in zip(
+                x.tolist(), decimals, self._low.tolist(), self._high.tolist(), strict=True
+            )
+        ]
+        return np.clip(found, self._low, self._high)
 
     def _apart(self) -> list[Violation]:
         width = np.where(self._high > self._low, self._high - self._low, 1.0)

@@ -16,12 +16,14 @@ class BoxMap:
 
     Attributes:
         claim: in words.
-        shares: in words.
+        verdict: on it, over the whole box: `"Proved"`, `"Refuted"`, `"Refuted at a point"` or
+            `"Open"`.
+        shares: of the volume of the whole box, in words.
         derivative: that decides, in words.
         names: of the inputs, one or two.
         low: lower corner of the box.
         high: upper corner.
-        held: what the other inputs are held at, in words.
+        held: what the other inputs are held at, in words, where this is a slice of the box.
         corners: of the small boxes, lower and upper, each `(n, inputs)`.
         states: of each, 1 if proved, 0 if open, -1 if refuted.
         bounds: of the derivative in each, `(2, n)`.
@@ -30,6 +32,7 @@ class BoxMap:
     """
 
     claim: str
+    verdict: str
     shares: str
     derivative: str
     names: tuple[str, ...]

@@ -39,16 +39,45 @@ def in_full(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
-def rounded(number: float, up: bool) -> str:
-    """A bound to six digits, rounded to the side on which it is still one.
+def rounded(number: float, up: bool, digits: int = 6) -> str:
+    """A bound to so many digits, rounded to the side on which it is still one.
 
     Example:
-        >>> rounded(1.23456789, up=True), rounded(-1.23456789, up=False), rounded(2.0, up=True)
-        ('1.23457', '-1.23457', '2')
+        >>> rounded(1.23456789, up=True), rounded(-1.23456789, up=False), rounded(0.1, up=True)
+        ('1.23457', '-1.23457', '0.1')
+        >>> rounded(3.1204135646791764e-08, up=True, digits=3)
+        '3.13e-08'
     """
     way = decimal.ROUND_CEILING if up else decimal.ROUND_FLOOR
-    context = decimal.Context(prec=6, rounding=way)
-    return f"{float(context.create_decimal_from_float(number)):.6g}"
+    context = decimal.Context(prec=digits, rounding=way)
+    return f"{float(context.create_decimal(repr(float(number)))):.{digits}g}"
+
+
+def ends(low: float, high: float, *, outwards: bool, share: float) -> tuple[str, str]:
+    """Both ends of a range in the fewest digits that move none by more than a share of its width.
+
+    Args:
+        low: the lower end.
+        high: the upper one, above it.
+        outwards: whether both are rounded outwards, and not inwards.
+        share: of the width.
+
+    Example:
+        >>> low, high = 60.44205856323242, 139.55794143676758
+        >>> ends(low, high, outwards=True, share=0.01), ends(low, high, outwards=False, share=1e-4)
+        (('60', '140'), ('60.443', '139.557'))
+        >>> ends(0.1, 2.0, outwards=False, share=1e-4)
+        ('0.1', '2')
+    """
+
+    def shortest(number: float, up: bool) -> str:
+        for digits in range(1, 18):
+            text = rounded(number, up, digits)
+            if abs(float(text) - number) <= share * (high - low):
+                return in_full(float(text))
+        return in_full(number)
+
+    return shortest(low, up=not outwards), shortest(high, up=outwards)
 
 
 def percent(share: float) -> str:
