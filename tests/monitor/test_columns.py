@@ -60,6 +60,17 @@ WAYS = {
 }  # fmt: skip
 
 
+def test_a_data_frame_in_another_order_than_the_names_gives_the_same_numbers():
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=NAMES)
+    y = of_one_array()(X)
+    same = [
+        untrained(of_one_array(), (table, y), columns=["spot"], feature_names=NAMES).reports[""]
+        for table in (frame, frame[NAMES[::-1]])
+    ]
+    assert same[1].headline["r2"] == same[0].headline["r2"] == pytest.approx(1)
+    assert same[1].features == same[0].features
+
+
 @pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
 def way(request):
     """A monitor that has measured by the strike, and what it calls that."""

@@ -133,7 +133,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         dtype: as there.
         batch_size: as there.
         feature_names: names of the inputs; with `columns`, of all columns. Default: a data frame's
-            columns, the names that the inputs of a model of several have, or x0, x1, …. Of a model
+            columns, the names that the inputs of a model of several have, or x0, x1, …. For a
+            model of one array the columns of a data frame are put into their order. Of a model
             with a dict of inputs a dict by input, of one name or as many as it has columns: Keras
             sorts the keys of a dict, so that a list would name the wrong numbers.
         maps: functions to draw over the plane of two inputs, by name: `{"residual": residual}`, or

@@ -116,7 +116,7 @@ class Training:
         """Checks what was asked against the model that `fit` was called on."""
         self._asked, self._trained = asked, model
         network = watched(model, asked.part, asked.probe)
-        probe = given = fitted(asked.probe, network)
+        probe = given = fitted(asked.probe, network, asked.feature_names, asked.options.wrt)
         options = columns_by_index(asked.options, asked.feature_names, probe)
         self._subject, self._preface = network, list[str]()
         if asks_for_loss(network, options.output):
