@@ -75,6 +75,7 @@ __all__ = [
     "ENGINES",
     "LINEAR",
     "LOSS",
+    "NUMBERS",
     "OF_A_CLASSIFIER",
     "QUADRATIC",
     "RELATIVE_STEP",

@@ -161,7 +161,8 @@ def _in_order(
         )
     if probe.unfit is not None:
         raise probe.unfit
-    x = np.array(probe.x[:, order])
+    table: Any = probe.x
+    x = np.array(table[:, order])
     x.flags.writeable = False
     return replace(probe, x=x, columns=tuple(probe.columns[i] for i in order))
 
