@@ -73,7 +73,7 @@ def files(tmp_path_factory):
     product = keras.layers.Multiply()([keras.layers.Dense(1)(known), width, width])
     keras.Model({"town": town, "width": width}, product).save(directory / "towns.keras")
     (directory / "breadth.csv").write_text("town;breadth;price\nBern;0,5;1\nRome;1,5;2\n")
-    (directory / "logs").mkdir()
+    (directory / "runs").mkdir()
     (directory / "towns.csv").write_text("town;width;price\nBern;0,5;1\nRome;1,5;2\nBern;2,5;4\n")
     (directory / "damaged.keras").write_bytes(b"no zip")
     (directory / "model.h5").write_bytes(b"")
@@ -444,9 +444,9 @@ MISTAKES = {
         "Received: 'strik'. Did you mean 'strike'?",
     ),
     "logs in the place of models": (
-        ["compare", "logs", "logs", "x.npy"],
+        ["compare", "runs", "runs", "x.npy"],
         2,
-        "A model must be a .keras file, as model.save('model.keras') writes it. Received: logs, a",
+        "A model must be a .keras file, as model.save('model.keras') writes it. Received: runs, a",
     ),
     "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),
     "nan": (["report", "silu.keras", "nan.npy"], 2, "NaN or infinite"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_curvature.engines.api import names_of_columns
 from keras_curvature.measurement.closest_name import closest
 from keras_curvature.typing import Array, Wrt
 
@@ -72,6 +73,23 @@ def _advice(extra: Sequence[str], missing: Sequence[str]) -> str:
         "Call both alike; if the columns are in the order of the model's, `frame.to_numpy()` has "
         "them without names."
     )
+
+
+def turned(table: Any, columns: Sequence[str] | None, chosen: Any) -> Any:
+    """What belongs to columns of the points, in their order where it is a data frame of such.
+
+    Args:
+        table: what was given, of any kind.
+        columns: of the points, if these have names.
+        chosen: indexes of those that are differentiated by; `None` for all.
+    """
+    named = names_of_columns(table)
+    if named is None or columns is None:
+        return table
+    wanted = list(columns) if chosen is None else [columns[i] for i in chosen]
+    if len(set(named)) < len(named) or set(named) != set(wanted):
+        return table
+    return np.asarray(table)[:, [named.index(name) for name in wanted]]
 
 
 def columns_like(known: Any, columns: Mapping[str, Array]) -> list[str]:
