@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -55,14 +56,23 @@ class Asked:
 
     def of(self, probe: probes.ProbeFile) -> Asked:
         """The same with the columns by their indexes, where the file has names for them."""
-        if self.columns is None or probe.names is None:
+        if self.columns is None:
+            return self
+        inputs = list(probe.x) if isinstance(probe.x, dict) else []
+        own = next((c for c in self.columns if c in inputs), None)
+        if own is not None and probe.names is None:
+            raise UnusableError(
+                f"--columns are columns of one array. {own} is an input of the model by itself: "
+                f"--wrt {','.join(map(str, self.columns))}."
+            )
+        if probe.names is None:
             return self
         names = list(probe.names)
         unknown = [c for c in self.columns if isinstance(c, str) and c not in names]
         if unknown:
             raise UnusableError(
                 f"--columns must be indexes, or names in the file: {names}. Received: "
-                f"{unknown[0]!r}."
+                f"{unknown[0]!r}.{_meant(unknown[0], names)}"
             )
         columns = [names.index(c) if isinstance(c, str) else c for c in self.columns]
         return replace(self, columns=columns)
@@ -170,6 +180,13 @@ def _by_name(inputs: Sequence[Any], probe: probes.ProbeFile, name: str) -> probe
     sizes = {tensor.name: tuple(tensor.shape[1:]) for tensor in inputs}
     if set(probe.names or ()) != set(sizes) or not set(sizes.values()) <= {(), (1,)}:
         others = [column for column in probe.names or () if column not in sizes]
+        missing = [name for name in sizes if name not in (probe.names or ())]
+        if missing and others and set(sizes.values()) <= {(), (1,)}:
+            raise UnusableError(
+                f"{name} takes {len(inputs)} inputs: {', '.join(sizes)}. The probe has no column "
+                f"{', '.join(missing)}, and no input is called {', '.join(map(_named, others))}. "
+                "Call the columns as the inputs are called."
+            )
         raise UnusableError(
             f"{name} takes {len(inputs)} inputs: {', '.join(sizes)}. Give an .npz file with an "
             "array for each, by these names, or a table with a column for each that is one number; "
@@ -182,6 +199,11 @@ def _by_name(inputs: Sequence[Any], probe: probes.ProbeFile, name: str) -> probe
     return probes.ProbeFile(
         {column: array.reshape(-1, *sizes[column]) for column, array in columns.items()}, probe.y
     )
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1, 0.8)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _inputs(count: int) -> str:

@@ -18,6 +18,11 @@ def require_loadable(path: Path) -> None:
     Raises:
         UnusableError: for a file that is missing or of another format.
     """
+    if path.is_dir():
+        raise UnusableError(
+            f"A model must be a .keras file, as model.save('model.keras') writes it. Received: "
+            f"{path}, a directory. Logs are what `keras-curvature view` and `export` take."
+        )
     if path.suffix != ".keras":
         raise UnusableError(
             "A model must be a .keras file, as model.save('model.keras') writes it: other formats "

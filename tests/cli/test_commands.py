@@ -72,6 +72,8 @@ def files(tmp_path_factory):
     known = keras.layers.StringLookup(vocabulary=["Bern", "Rome"], output_mode="one_hot")(town)
     product = keras.layers.Multiply()([keras.layers.Dense(1)(known), width, width])
     keras.Model({"town": town, "width": width}, product).save(directory / "towns.keras")
+    (directory / "breadth.csv").write_text("town;breadth;price\nBern;0,5;1\nRome;1,5;2\n")
+    (directory / "runs").mkdir()
     (directory / "towns.csv").write_text("town;width;price\nBern;0,5;1\nRome;1,5;2\nBern;2,5;4\n")
     (directory / "damaged.keras").write_bytes(b"no zip")
     (directory / "model.h5").write_bytes(b"")
@@ -85,6 +87,9 @@ def files(tmp_path_factory):
     np.savez(directory / "named.npz", features=X, target=Y)
     table = np.hstack([X, Y])
     np.savetxt(directory / "i.csv", table, delimiter=",", header=",b,price", comments="")
+    np.savetxt(
+        directory / "long.csv", table[:, :2], delimiter=",", header="strike,vol", comments=""
+    )
     np.savetxt(directory / "t.csv", table, delimiter=",", header="a,b,price", comments="")
     return directory
 
@@ -419,6 +424,31 @@ MISTAKES = {
         ["report", "towns.keras", "towns.csv"],
         2,
         "--y price, or these with --x town,width",
+    ),
+    "a column by another name": (
+        ["report", "towns.keras", "breadth.csv", "--y", "price"],
+        2,
+        "The probe has no column width, and no input is called breadth.",
+    ),
+    "a column that is an input": (
+        ["report", "towns.keras", "towns.csv", "--y", "price", "--columns", "width"],
+        2,
+        "width is an input of the model by itself: --wrt width.",
+    ),
+    "a name nearly right": (
+        ["report", "silu.keras", "long.csv", "--shape", "strik=convex"],
+        2,
+        "Received: 'strik'. Did you mean 'strike'?",
+    ),
+    "a column nearly right": (
+        ["report", "silu.keras", "long.csv", "--columns", "strik"],
+        2,
+        "Received: 'strik'. Did you mean 'strike'?",
+    ),
+    "logs in the place of models": (
+        ["compare", "runs", "runs", "x.npy"],
+        2,
+        "A model must be a .keras file, as model.save('model.keras') writes it. Received: runs, a",
     ),
     "no probe": (["verify", "silu.keras", "none.npy"], 2, "There is no file none.npy"),
     "nan": (["report", "silu.keras", "nan.npy"], 2, "NaN or infinite"),

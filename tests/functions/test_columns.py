@@ -171,6 +171,12 @@ def test_names_are_those_of_the_data_frame_that_is_given():
         np.testing.assert_allclose(found, wanted[:, :, place][..., place], atol=1e-12)
 
 
+def test_a_data_frame_with_a_column_too_many_is_told_by_its_columns():
+    frame = Frame(np.concatenate([X, X[:, :1]], axis=1), [*MARKET, "price"])
+    with pytest.raises(ValueError, match=r"4 columns.*data frame of 5, \['spot',.*'price'\]"):
+        kc.hessian(network(), frame, columns=["spot"])
+
+
 def network():
     keras.utils.set_random_seed(0)
     hidden = keras.layers.Dense(6, "tanh")

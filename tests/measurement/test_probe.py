@@ -12,6 +12,8 @@ from keras_curvature.engines.columns import Subset
 from keras_curvature.engines.layout import side_by_side
 from keras_curvature.measurement.probe import feature_names, fitted, make_probe
 
+pd = pytest.importorskip("pandas")
+
 X = np.arange(6.0).reshape(3, 2)
 Y = np.ones((3, 1))
 
@@ -146,8 +148,8 @@ def test_bad_probes(case):
         make_probe(given)
 
 
-def taking(*names):
-    inputs = [keras.Input((1,), name=name) for name in names]
+def taking(*names, width=1):
+    inputs = [keras.Input((width,), name=name) for name in names]
     return keras.Model(inputs, sum(inputs[1:], inputs[0]))
 
 
@@ -157,21 +159,74 @@ def test_columns_of_a_frame_are_the_inputs_of_their_names():
         "age": X[:, :1].tolist(), "bmi": X[:, 1:].tolist(),
     }  # fmt: skip
     assert probe.columns is None
-    assert fitted(make_probe(Frame()), taking("bmi")).columns == ("age", "bmi")
-
-
-NAN = Frame(X * [[1, 1], [1, 1], [np.nan, 1]])
+    assert fitted(make_probe(Frame()), taking("bmi", width=2)).columns == ("age", "bmi")
 
 
 def test_a_column_that_the_model_has_no_input_for_is_left_out():
-    frame = Frame(np.concatenate([X, [[np.nan]] * 3], axis=1))
+    frame = Frame(np.concatenate([X, [[7.0]] * 3], axis=1))
     frame.columns = ["age", "bmi", "other"]
     assert set(fitted(make_probe(frame), taking("bmi", "age")).x) == {"age", "bmi"}
 
 
+def test_nan_in_a_data_frame_is_refused_at_once_by_its_row_and_column():
+    found = r"1 value\(s\).*in row 2, counted from 0, of the column 'bmi'"
+    with pytest.raises(ValueError, match=found):
+        make_probe(Frame(X * [[1, 1], [1, 1], [1, np.nan]]))
+    frame = pd.DataFrame({"city": ["a", "b", "c"], "age": [1, 2, 3], "bmi": [1, 2, np.nan]})
+    with pytest.raises(ValueError, match=found):
+        make_probe(frame)  # beside text
+
+
+MARKET = ["spot", "strike", "vol", "maturity"]
+TABLE = pd.DataFrame(np.arange(12.0).reshape(3, 4), columns=MARKET)
+ONE_ARRAY = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize("names", [MARKET, {"any": MARKET}, None], ids=["list", "dict", "none"])
+def test_columns_of_a_frame_are_put_into_the_order_of_the_names(names):
+    turned = TABLE[MARKET[::-1]]
+    probe = fitted(make_probe(turned), ONE_ARRAY, names)
+    expected = turned if names is None else TABLE
+    np.testing.assert_array_equal(probe.x, expected.to_numpy())
+    assert probe.columns == tuple(expected.columns)
+
+
+def test_names_of_the_outputs_of_a_layer_are_not_those_of_columns():
+    probe = fitted(make_probe(TABLE), ONE_ARRAY, ["a", "b"], wrt=ONE_ARRAY.layers[0].name)
+    np.testing.assert_array_equal(probe.x, TABLE.to_numpy())
+
+
+OTHER_COLUMNS = {
+    "one too many": (
+        TABLE.assign(price=9.0), MARKET,
+        r"the column 'price' is too many. Leave out .*`frame.drop\(columns=\['price'\]\)`",
+    ),
+    "text too many": (TABLE.assign(id="a"), MARKET, "the column 'id' is too many"),
+    "missing": (TABLE[MARKET[:2]], MARKET, r"the columns \['vol', 'maturity'\] are missing"),
+    "another": (
+        TABLE.rename(columns={"strike": "strik"}), MARKET,
+        r"'strik' is too many and the column 'strike' is missing \(is 'strik' meant for 'strike'",
+    ),
+    "twice": (
+        TABLE[[*MARKET, "vol"]], MARKET, "the column 'vol' is there more than once",
+    ),
+    "known values": (
+        (TABLE.assign(price=9.0), np.full(3, 9.0)), None,
+        r"must have 4 columns.*\['price'\] hold the known values y.*drop\(columns=\['price'\]\)",
+    ),
+    "too few": (TABLE[MARKET[:2]], None, r"4 columns.*a data frame of 2, \['spot', 'strike'\]\.$"),
+    "nobody knows": (TABLE.assign(price=9.0), None, r"a data frame of 5, \['spot',.*'price'\]\."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHER_COLUMNS)
+def test_columns_of_a_frame_that_are_not_those_of_the_model_are_named(case):
+    given, names, message = OTHER_COLUMNS[case]
+    with pytest.raises(ValueError, match=message):
+        fitted(make_probe(given), ONE_ARRAY, names)
+
+
 UNFIT = {
-    "nan in a frame": (NAN, ["x"], r"\(2, 0\), in column 'age'"),
-    "nan in a column that is an input": (NAN, ["age", "bmi"], "probe's column 'age'` holds 1"),
     "a tuple of inputs": (
         (Y, Y),
         ["t", "x"],
@@ -217,7 +272,6 @@ UNORDERED = layout(["a", "b"], [(1,), (2,)], {"b": 1, "a": 0})
 OWN = ("a", "b[0]", "b[1]")
 SOME = replace(layout(["input"], [(2,)]), subset=Subset((3, 1), 4))
 CHOSEN, PICKED = (replace(layout(["b"], [shape]), beside=True) for shape in ((1,), (2,)))
-MARKET = ["spot", "strike", "vol", "maturity"]
 
 NAMES = {
     "one": ((None, None, ONE), ("x",)),

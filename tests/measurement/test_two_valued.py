@@ -8,6 +8,8 @@ import pytest
 
 import keras_curvature as kc
 from keras_curvature.measurement.two_valued import ends
+from keras_curvature.summaries import markdown, tab
+from keras_curvature_page.packets import unpack
 from watched import untrained
 
 RNG = np.random.default_rng(0)
@@ -179,6 +181,22 @@ def test_history_and_text_list_it_apart():
     assert "sex" not in numbers
     assert "|mixed second derivative|, σy/σx²; averaged over the way between two" in text
     assert any("Two values in the probe have sex" in said for said in monitor.reports[""].method)
+
+
+def test_it_is_said_how_many_points_have_either_value_and_where_that_is_few():
+    rare, x = (np.arange(400) == 7) * 1.0, np.linspace(-1, 1, 400)
+    probe = np.stack([rare, np.arange(400) % 2, x, x**2], axis=1)
+    model = made_of(lambda a, b, c, d: a + b + c**2 + d**2, 4, 4)
+    monitor = untrained(model, probe, feature_names=["rare", "even", "c", "d"])
+    report = monitor.reports[""]
+    assert report.changes["rare"].points == (399, 1)
+    for shown in (" ".join(str(report).split()), markdown.of_report(report)):
+        assert "399 points at 0, only 1 at 1: few to tell what it does" in shown
+        assert "200 points at 0, 200 at 1" in shown
+    drawn = [text.get_text() for axes in monitor.plot().axes for text in axes.texts]
+    assert sum("(only 1 of 400 points at 1)" in text for text in drawn) == 1
+    header, _ = unpack(tab.step_packet(report, monitor._found.measurements[""]))
+    assert "only 1 at 1" in header["counts"][header["changes"].index("rare")]
 
 
 def test_the_headline_is_of_all_inputs_as_the_functions_are():

@@ -60,6 +60,31 @@ WAYS = {
 }  # fmt: skip
 
 
+def test_a_data_frame_in_another_order_than_the_names_gives_the_same_numbers():
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=NAMES)
+    y = of_one_array()(X)
+    same = [
+        untrained(of_one_array(), (table, y), columns=["spot"], feature_names=NAMES).reports[""]
+        for table in (frame, frame[NAMES[::-1]])
+    ]
+    assert same[1].headline["r2"] == same[0].headline["r2"] == pytest.approx(1)
+    assert same[1].features == same[0].features
+
+
+@pytest.mark.parametrize("columns", [None, ["vol", "strike"]])
+def test_known_derivatives_in_a_data_frame_are_those_of_the_columns_of_their_names(columns):
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=NAMES)
+    _, strike, vol = X.T
+    known = {"spot": 2 * strike, "strike": 6 * strike * vol, "vol": 0 * vol}
+    chosen = {name: known[name] for name in sorted(columns or NAMES)}
+    reference = type(frame)(chosen)[sorted(chosen)]
+    report = untrained(
+        of_one_array(), frame[NAMES[::-1]], columns=columns, feature_names=NAMES,
+        reference=reference, units="raw",
+    ).reports[""]  # fmt: skip
+    assert report.reference["reference_rmse"] < 1e-5
+
+
 @pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
 def way(request):
     """A monitor that has measured by the strike, and what it calls that."""

@@ -108,6 +108,15 @@ def test_before_a_training_it_is_of_the_network_that_was_given():
     assert monitor.measure()[""].headline["rms"] == rms(model)
 
 
+def test_it_shows_itself_in_a_line():
+    monitor = kc.CurvatureMonitor((PROBE, PROBE[:, :1]), name="mine", model=network())
+    assert repr(monitor) == "<CurvatureMonitor 'mine': probe (8, 2) with y, 0 steps measured>"
+    kind = monitor.measure()[""].verdict.kind
+    assert repr(monitor).endswith(f"0 steps measured, last {kind!r}>")
+    several = kc.CurvatureMonitor({"a": PROBE, "b": PROBE})
+    assert repr(several) == "<CurvatureMonitor 'curvature': probe 2 arrays of 8, 0 steps measured>"
+
+
 def test_without_a_model_or_an_epoch_it_says_what_to_do():
     monitor = kc.CurvatureMonitor(PROBE)
     with pytest.raises(ValueError, match=r"monitor\.measure\(model\)"):

@@ -41,6 +41,31 @@ def trained(*callbacks, log_dir=None, **options):
     return model, monitor, fit
 
 
+def test_the_verdict_and_the_picture_begin_with_a_shape_that_is_broken():
+    _, monitor, _ = trained()
+    report = monitor.reports[""]
+    said = "The shape that was asked for is broken: convex in strike holds at none of the points. "
+    assert report.verdict.sentence.startswith(said)
+    assert report.verdict.kind == "smooth"
+    assert any(said.strip() in " ".join(t.get_text().split()) for t in monitor.plot().texts)
+
+
+def test_a_broken_shape_stops_a_training():
+    stop = kc.StopOnVerdict("shape broken", 1, verbose=0)
+    _, monitor, fit = trained(stop)
+    assert len(fit.epoch) == 2  # of the first factor below 0
+    assert monitor.diagnosis is None
+    assert "since 'shape broken' has held for 1 epoch. The shape that was asked" in stop.reason
+
+
+def test_only_a_monitor_with_a_shape_can_have_a_broken_one():
+    model = keras.Sequential([keras.Input((1,)), Parabola()])
+    model.compile("sgd", "mse")
+    callbacks = [kc.CurvatureMonitor(X), kc.StopOnVerdict("shape broken")]
+    with pytest.raises(ValueError, match=r"asked for a shape.*a monitor without"):
+        model.fit(X, X, verbose=0, callbacks=callbacks)
+
+
 def kept_loss():
     """The recipe of docs/monitor.md."""
     return keras.callbacks.LambdaCallback(

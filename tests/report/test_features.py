@@ -110,6 +110,35 @@ def test_a_pattern_has_the_name_that_its_ranks_give(name):
     assert features.archetypes(*columns)[0] == name
 
 
+class Alike(keras.layers.Layer):
+    """The sine of a sum: impact and the rest have the order of the weights."""
+
+    weights_of = (1.0, 1.1, 1.2, 1.3, 0.9)
+
+    def call(self, x):
+        return ops.sin(ops.sum(x * np.array(self.weights_of), axis=1, keepdims=True))
+
+
+class Unused(Alike):
+    weights_of = (1.0, 1.1, 1.2, 1.3, 0.001)
+
+
+@pytest.mark.parametrize("layer", [Alike, Unused])
+def test_hardly_used_is_only_what_has_a_small_impact_beside_the_largest(layer):
+    x = np.random.default_rng(1).normal(size=(300, 5)) / 2
+    x /= x.std(axis=0)
+    report, _ = measured(layer(), x)
+    last = report.profiles["x4"]
+    assert last.archetype == "Noise"
+    unused = layer is Unused
+    said = " ".join(str(report).split())
+    for words in (last.meaning, said, markdown.of_report(report)):
+        assert ("below 5 % of the largest: the function hardly uses it" in words) == unused
+    for shown in (said, markdown.of_report(report)):
+        assert "ranks low in all four" in shown
+        assert "ranks among 5 inputs: they say who comes first, not by how much" in shown
+
+
 def test_equal_ones_share_their_rank():
     """All alike: in the middle, and none of them first."""
     assert features.archetypes(*np.ones((4, 6))) == ["Stable Contributor"] * 6

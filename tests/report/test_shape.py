@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from closed_forms import parabola, report
-from keras_curvature.report.shape import ShapeEntry
+from keras_curvature.report.shape import ShapeEntry, broken
 from keras_curvature.summaries import tab
 from keras_curvature.summaries.markdown import of_report
 from keras_curvature_page.packets import unpack
@@ -33,6 +33,32 @@ SAID = [
 @pytest.mark.parametrize(("entry", "sentence"), SAID)
 def test_a_sentence(entry, sentence):
     assert str(entry) == sentence
+
+
+def entry(name, fraction):
+    return ShapeEntry(name, "convex", fraction, 1.0 - fraction, "y/x²", 0, {})
+
+
+BROKEN_ONES = {
+    "none": ([KEPT], ""),
+    "the only one": ([BROKEN], "The shape that was asked for is broken: convex in strike holds at"),
+    "one of two": (
+        [KEPT, BROKEN],
+        "1 of 2 shapes is broken: convex in strike holds at 97 % of the",
+    ),
+    "the worst first": (
+        [KEPT, entry("a", 0.5), entry("b", 0.0)],
+        "2 of 3 shapes are broken: convex in b holds at none of the points, convex in a holds at",
+    ),
+    "many": ([entry(name, 0.5) for name in "abcde"], "holds at 50 % of the points and 2 more."),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_ONES)
+def test_those_that_are_broken_are_told_together(case):
+    entries, words = BROKEN_ONES[case]
+    assert words in broken(entries)
+    assert bool(broken(entries)) == bool(words)
 
 
 def test_a_report_has_its_numbers_and_their_meanings():

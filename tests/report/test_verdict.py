@@ -130,9 +130,38 @@ def test_every_verdict_says_how_far_off_the_known_ones_what_it_says_to_read_is(k
     found = verdict(measured, measurer.f.activity)
     assert found.kind == kind
     off = measured.reference_errors()[name]
-    assert f"From the known second derivatives it is off by {name} ({off:.3g} y/x²)." in (
-        found.sentence
-    )
+    relative = f"({off:.3g} y/x²), {off / 3:.2g} of their root mean square."
+    assert f"From the known second derivatives it is off by {name} {relative}" in found.sentence
+
+
+def test_known_ones_that_are_0_have_no_size_to_compare_with():
+    sentence = said(lambda x: x**2, (X, X**2), np.zeros((64, 1, 1)), "raw")
+    assert "it is off by reference_rmse (2 y/x²)." in sentence
+
+
+RELU_FITS = {
+    "noise or to be learned: not known": (25, 0.0, "noise or still to be learned is not known"),
+    "to be learned": (1, 1.0, "errors are alike, so that they are not noise: R² can reach"),
+}
+
+
+@pytest.mark.parametrize("case", RELU_FITS)
+def test_what_has_kinks_says_as_much_of_the_rest_of_y_as_what_is_smooth(case):
+    count, missed, words = RELU_FITS[case]
+    x, _ = columns(count)
+    rest = np.random.default_rng(1).normal(size=(len(x), 1)) * (1 - missed)
+    y = np.abs(x[:, :1]) + 0.5 * rest + missed * np.sin(2 * x[:, :1])
+    net = model_of(lambda x: keras.ops.absolute(x[:, :1]), count)
+    measurer = ExactMeasurer(net, make_probe((x, y)), options=Options())
+    found = verdict(measurer.measure()[""], measurer.f.activity)
+    assert found.kind == "piecewise linear"
+    assert words in found.sentence
+
+
+def test_few_points_are_said_to_say_little():
+    few, enough = (said(lambda x: x**2, np.linspace(-1, 1, n)[:, None]) for n in (2, 10))
+    assert "2 points say little of what lies between and beyond them: give 10 or more." in few
+    assert "say little" not in enough
 
 
 def test_numbers_in_a_verdict_are_those_of_the_report():

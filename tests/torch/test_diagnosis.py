@@ -113,3 +113,30 @@ def test_layers_of_a_float64_model_that_compute_in_float32_are_named(float64):
     report = kc.diagnose(model, X.astype("float64"))
     (finding,) = [f for f in report.findings if f.kind == "below float64"]
     assert set(finding.layers) == rounding == {"rounded", "mean", "readout"}
+
+
+def test_a_derivative_output_does_not_round_what_the_model_itself_rounds(float64):
+    """As the finding says, of values and in training: against NumPy's float64."""
+    keras.utils.set_random_seed(0)
+    net = stack(layers.Dense(8, "tanh"))
+    outer, bias, inner, shift = (w.astype("float64") for w in net.get_weights())
+    x = X.astype("float64")
+    hidden = np.tanh(x @ outer + bias)
+    known = hidden @ inner + shift
+    slope = 2 * known / known.size
+    gradient = x.T @ (slope @ inner.T * (1 - hidden**2))
+    inputs = keras.Input(x.shape[1:])
+    layer = keras.Model(inputs, kc.DerivativeOutput(net, ["value", "laplacian"])(inputs))
+
+    def errors(value):
+        kernel = net.trainable_weights[0].value
+        kernel.grad = None
+        (value**2).mean().backward()
+        pairs = ((to_numpy(value), known), (to_numpy(kernel.grad), gradient))
+        return [np.abs(a - b).max() / np.abs(b).max() for a, b in pairs]
+
+    given = torch.from_numpy(x)
+    assert max(errors(layer(given, training=True)["value"])) < 1e-14
+    assert min(errors(net(given, training=True))) > 1e-9
+    meaning = next(f.meaning for f in kc.diagnose(net, x).findings if f.kind == "below float64")
+    assert "so does `DerivativeOutput`, the value and training included" in meaning

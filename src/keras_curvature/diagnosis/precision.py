@@ -33,12 +33,15 @@ def below_float64(s: Subject) -> list[Finding]:
             layers=layers_of(places),
             found=f"{counted} with the dtype policy float64 {verb} in a narrower dtype: "
             f"{listed(names, len(names))}.",
-            meaning="Training, predictions and derivatives that the backend itself takes have "
-            "about 7 digits. The type promotion of Keras does it on JAX, elsewhere a cast in the "
-            "layer. The functions and the monitor of this library evaluate them in float64.",
-            advice="Nothing for derivatives from this library. To train or predict in float64 "
-            "write them with the backend's own ops, on JAX `jax.numpy`; if 7 digits are "
-            "enough, make the model float32, which is faster.",
+            meaning="Where the model itself is called, in training and `predict` too, and in "
+            "derivatives that the backend itself takes, what these compute has about 7 digits. The "
+            "type promotion of Keras does it on JAX and PyTorch, elsewhere a cast in the layer. "
+            "The functions and the monitor of this library evaluate them in float64, and so does "
+            "`DerivativeOutput`, the value and training included.",
+            advice="Nothing for what this library computes. To train or predict in float64 take "
+            "the value from `DerivativeOutput(net, ['value', ...])`, or write these parts with the "
+            "backend's own ops, such as `jax.numpy` or `torch`; if 7 digits are enough, make the "
+            "model float32, which is faster.",
             size=float(len(names)),
         )
     ]

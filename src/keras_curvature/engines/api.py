@@ -11,7 +11,7 @@ from keras_curvature.engines.bound_model import BoundModel, Evaluator, bind, for
 from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.columns import by_index, checked_columns
 from keras_curvature.engines.computed_steps import Computed, ComputedStep
-from keras_curvature.engines.data_frames import columns_of, names_of_columns
+from keras_curvature.engines.data_frames import NUMBERS, columns_of, names_of_columns
 from keras_curvature.engines.directions import as_direction
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.engine import Engine
@@ -75,6 +75,7 @@ __all__ = [
     "ENGINES",
     "LINEAR",
     "LOSS",
+    "NUMBERS",
     "OF_A_CLASSIFIER",
     "QUADRATIC",
     "RELATIVE_STEP",

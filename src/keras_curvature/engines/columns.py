@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,9 @@ def _index(name: str, names: Sequence[str] | None, inputs: Collection[str]) -> i
     if names is not None and name in names:
         return list(names).index(name)
     if names is not None:
-        raise ValueError(f"`columns` must be among {list(names)}. Received: {name!r}.")
+        close = difflib.get_close_matches(name, names, 1, 0.8)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"`columns` must be among {list(names)}. Received: {name!r}.{meant}")
     if name in inputs:
         raise ValueError(
             f"`columns` are of one array. Received: {name!r}, which is an input of the model by "

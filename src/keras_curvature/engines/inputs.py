@@ -251,7 +251,7 @@ def _convert(model: Model, leaf: Any, declared: Any) -> tuple[Tensor, Any]:
             "`x` must hold at least one example, with the batch as the first axis. "
             f"Received: shape {tuple(tensor.shape)}."
         )
-    _require_fitting(tensor, declared)
+    _require_fitting(tensor, declared, names_of_columns(leaf))
     native = _native_dtype(model, tensor, declared)
     return tensor, xp.spec([None, *tensor.shape[1:]], native)
 
@@ -319,11 +319,17 @@ def _native_dtype(model: Model, tensor: Tensor, declared: Any) -> Any:
     return own
 
 
-def _require_fitting(tensor: Tensor, declared: Any) -> None:
+def _require_fitting(tensor: Tensor, declared: Any, columns: Sequence[str] | None) -> None:
     if declared is None:
         return
     wanted = (None, *declared.shape[1:])
     if not fits(wanted, tensor.shape):
+        if columns is not None and len(wanted) == 2:
+            raise ValueError(
+                f"`x` must have {wanted[1]} columns to fit the model's input {declared.name!r}. "
+                f"Received: a data frame of {len(columns)}, {list(columns)}. Choose those that the "
+                "model takes, in its order: `frame[[...]]`."
+            )
         raise ValueError(
             f"`x` must have shape {_spelled(wanted)} to fit the model's input "
             f"{declared.name!r}. Received: shape {tuple(tensor.shape)}. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import random
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -129,10 +130,12 @@ def find_layer(model: Any, name: str, inputs: Sequence[str] = ()) -> keras.Layer
     layers = model._flatten_layers(include_self=False) if isinstance(model, keras.Layer) else []
     by_name = {layer.name: layer for layer in layers}
     if name not in by_name:
+        close = difflib.get_close_matches(name, [*inputs, *by_name], 1, 0.8)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"`wrt` must name one of the model's inputs or layers. Received: {name!r}. "
             f"The inputs are {list(inputs)}, the layers {sorted(by_name)}. For a column of an "
-            "input take `columns=`."
+            f"input take `columns=`.{meant}"
         )
     return by_name[name]
 

@@ -146,7 +146,8 @@ def _changes(
     axes = figure.add_axes((box.x0, 0.72 * inch, box.width, ROW * len(sizes) * inch))
     axes.barh(rows, np.nan_to_num(values), height=0.6, color=theme.exact)
     for row, (name, size) in enumerate(sizes):
-        text = f" {report.changes[name].way}: {size:.2g}"
+        few = report.changes[name].short
+        text = f" {report.changes[name].way}: {size:.2g}{f' ({few})' if few else ''}"
         axes.text(float(np.nan_to_num(values[row])), row, text, va="center", fontsize=6.5,
                   color=theme.faint)  # fmt: skip
     omitted = len(report.changes) - len(sizes)

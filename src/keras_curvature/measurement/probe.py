@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_curvature.engines.api import (
+    NUMBERS,
     Layout,
     Options,
     by_column,
@@ -24,7 +25,8 @@ from keras_curvature.engines.api import (
 )
 from keras_curvature.engines.backend import FlatFunction
 from keras_curvature.measurement import batches
-from keras_curvature.typing import Model, Structure
+from keras_curvature.measurement.named_columns import columns_like, order_of
+from keras_curvature.typing import Model, Structure, Wrt
 
 Names = Sequence[str] | Mapping[str, str | Sequence[str]]
 """`feature_names=`: of the inputs in their order, or by input."""
@@ -65,8 +67,8 @@ def make_probe(given: Any) -> Probe:
 
     Raises:
         ValueError: for an empty probe, NaN or infinity in it, or `y` of another length.
-        TypeError: for something that is not numbers, and for a generator. For what is wrong in a
-            data frame `fitted` raises, which knows what the model takes of it.
+        TypeError: for something that is not numbers, and for a generator. For a column of a data
+            frame that is no numbers `fitted` raises, which knows what the model takes of it.
     """
     from_batches = batches.in_batches(given)
     x, y, weights = _parted(batches.joined(given) if from_batches else given)
@@ -97,12 +99,20 @@ def make_probe(given: Any) -> Probe:
     return Probe(x, y, columns, from_batches, unfit)
 
 
-def fitted(probe: Probe, model: Model) -> Probe:
+def fitted(probe: Probe, model: Model, names: Names | None = None, wrt: Wrt = None) -> Probe:
     """The probe as the model takes it: columns of a data frame as the inputs of their names.
 
+    Args:
+        probe: that was given.
+        model: what takes it.
+        names: `feature_names`, into whose order the columns of a data frame are put for a model
+            of one array.
+        wrt: what is differentiated by.
+
     Raises:
-        ValueError: for more arrays than the model takes, or fewer, and for a dataset of single
-            examples, which only the model can tell; for NaN or infinity in a data frame.
+        ValueError: for more arrays or columns than the model takes, or fewer, for columns of other
+            names than were given, and for a dataset of single examples, which only the model can
+            tell.
         TypeError: for a column of a data frame that is not numbers.
     """
     if probe.columns is not None:
@@ -110,9 +120,9 @@ def fitted(probe: Probe, model: Model) -> Probe:
         whole = probe.unfit is None
         columns = dict(zip(probe.columns, table.T, strict=True)) if whole else table
         x: Any = by_column(model, table, columns)
-        if x is table and probe.unfit is not None:
-            raise probe.unfit
-        if x is not table:
+        if x is table:
+            probe = _in_order(probe, columns, model, names, wrt)
+        else:
             taken = {
                 name: column if is_text(column) else _numbers(column, f"probe's column {name!r}")
                 for name, column in x.items()
@@ -129,6 +139,32 @@ def fitted(probe: Probe, model: Model) -> Probe:
                 "dataset of single examples. Batch it first: `dataset.batch(n)`."
             )
     return probe
+
+
+def _in_order(
+    probe: Probe, columns: Mapping[str, Any], model: Model, names: Names | None, wrt: Wrt
+) -> Probe:
+    """A data frame as the array that a model of one input takes."""
+    assert probe.columns is not None, "it is a data frame"
+    declared = getattr(model, "inputs", None) or []
+    order = order_of(probe.columns, names, wrt, [tensor.name for tensor in declared])
+    width = declared[0].shape[-1] if declared and len(declared[0].shape) == 2 else None
+    if width is not None and len(order) != width:
+        known = columns_like(probe.y, columns)
+        too_many = f", of which {known} hold the known values y" if known else ""
+        leave_out = known if len(known) == len(order) - width else "..."
+        advice = f" Leave out what it does not take: `frame.drop(columns={leave_out})`."
+        raise ValueError(
+            f"`probe` must have {width} column{'s' * (width > 1)}, as many as the model takes. "
+            f"Received: a data frame of {len(order)}, {list(probe.columns)}{too_many}."
+            f"{advice if len(order) > width else ''}"
+        )
+    if probe.unfit is not None:
+        raise probe.unfit
+    table: Any = probe.x
+    x = np.array(table[:, order])
+    x.flags.writeable = False
+    return replace(probe, x=x, columns=tuple(probe.columns[i] for i in order))
 
 
 def _require_meant(probe: Probe, count: int, declared: Sequence[Any]) -> None:
@@ -177,11 +213,19 @@ def _per_point(given: Any, what: str, size: int) -> Any:
 
 
 def _frame(table: Any) -> tuple[Structure, Exception | None]:
-    """A data frame as an array; as its columns where it is none, and why."""
+    """A data frame as an array; as its columns where it is none, and why.
+
+    Raises:
+        ValueError: for NaN or infinity in a column of numbers, whether or not a model takes it.
+    """
     try:
         return _numbers(table, "probe"), None
-    except (TypeError, ValueError) as error:
-        return {name: np.array(column) for name, column in columns_of(table).items()}, error
+    except TypeError as error:
+        columns = {name: np.array(column) for name, column in columns_of(table).items()}
+        for name, column in columns.items():
+            if column.dtype.kind in NUMBERS:
+                _require_finite(column[:, None], "probe", [name])
+        return columns, error
 
 
 def _as_array(value: Any) -> Any:
@@ -199,17 +243,25 @@ def _numbers(leaf: Any, what: str) -> np.ndarray[Any, Any]:
             "none yet, inside of a function that is being traced. Make the monitor outside of it."
         )
     array = np.array(xp.to_numpy(given))
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        columns = names_of_columns(leaf)
-        column = "" if columns is None else f", in column {columns[bad[0][1]]!r}"
-        raise ValueError(
-            f"`{what}` holds {len(bad)} value(s) that are NaN or infinite, the first at index "
-            f"{tuple(int(i) for i in bad[0])}{column}. Drop or fill them: no derivative means "
-            "anything there."
-        )
+    _require_finite(array, what, names_of_columns(leaf))
     array.flags.writeable = False  # TensorFlow may read from this very memory
     return array
+
+
+def _require_finite(array: Any, what: str, columns: Sequence[str] | None) -> None:
+    bad = np.argwhere(~np.isfinite(array))
+    if not len(bad):
+        return
+    at = tuple(int(i) for i in bad[0])
+    if columns is None:
+        where, leave = f"at index {at}", ""
+    else:
+        where = f"in row {at[0]}, counted from 0, of the column {columns[at[1]]!r}"
+        leave = ", or leave out a column that the model does not take"
+    raise ValueError(
+        f"`{what}` holds {len(bad)} value(s) that are NaN or infinite, the first {where}. Drop or "
+        f"fill them{leave}: no derivative means anything there."
+    )
 
 
 def columns_by_index(options: Options, given: Names | None, probe: Probe) -> Options:

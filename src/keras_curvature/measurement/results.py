@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.measurement import statistics
-from keras_curvature.measurement.change import Change
+from keras_curvature.measurement.change import Change, change_between
 from keras_curvature.measurement.segment_slopes import Segments
 from keras_curvature.measurement.slices import Slices
 from keras_curvature.measurement.statistics import finite, mean, mean_where, root_mean
@@ -343,7 +343,7 @@ class ExactMeasurement(Measurement):
         places = np.flatnonzero(self.has_two_values)
         sizes = [mean(finite(np.abs(changes[..., k]))) for k in range(len(places))]
         return {
-            self.feature_names[i]: Change(float(self.ends[i, 0]), float(self.ends[i, 1]), size)
+            self.feature_names[i]: change_between(self.x[:, i], self.ends[i], size)
             for i, size in zip(places, sizes, strict=True)
         }
 

@@ -188,9 +188,11 @@ def conditions(
         index = places.get(key) if isinstance(key, str) else key
         if index is None or not -len(names) <= index < len(names):
             shown = list(names[:NAMED])
+            near = closest(key, list(places)) if isinstance(key, str) else None
+            meant = "" if near is None else f" Did you mean {near!r}?"
             raise ValueError(
                 f"`shape` must name inputs of the model, {shown}, or give their indexes. Received: "
-                f"{key!r}. `feature_names` gives them other names."
+                f"{key!r}.{meant or ' `feature_names` gives them other names.'}"
             )
         index %= len(names)
         if any(condition.index == index for condition in found):

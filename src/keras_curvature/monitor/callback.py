@@ -133,7 +133,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
         dtype: as there.
         batch_size: as there.
         feature_names: names of the inputs; with `columns`, of all columns. Default: a data frame's
-            columns, the names that the inputs of a model of several have, or x0, x1, …. Of a model
+            columns, the names that the inputs of a model of several have, or x0, x1, …. For a
+            model of one array the columns of a data frame are put into their order. Of a model
             with a dict of inputs a dict by input, of one name or as many as it has columns: Keras
             sorts the keys of a dict, so that a list would name the wrong numbers.
         maps: functions to draw over the plane of two inputs, by name: `{"residual": residual}`, or
@@ -256,6 +257,23 @@ class CurvatureMonitor(keras.callbacks.Callback):
     def diagnosable(self) -> bool:
         """Whether a diagnosis of the model in training takes seconds and not minutes."""
         return self._now.measurer.diagnosable
+
+    @property
+    def has_shape(self) -> bool:
+        """Whether it was asked for a shape."""
+        return bool(self._asked.shape)
+
+    def __repr__(self) -> str:
+        """What it measures at, how often it has, and what it found last."""
+        shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(self.probe.x)]
+        steps = self.history.get("step", [])
+        points = f"{shapes[0]}" if len(shapes) == 1 else f"{len(shapes)} arrays of {shapes[0][0]}"
+        last = [repr(report.verdict.kind) for report in self.reports.values()][:3]
+        return (
+            f"<CurvatureMonitor {self.name!r}: probe {points}"
+            f"{'' if self.probe.y is None else ' with y'}, {len(steps)} "
+            f"step{'s' * (len(steps) != 1)} measured{', last ' if last else ''}{', '.join(last)}>"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy holds: all that was measured, but neither the model nor the open log.

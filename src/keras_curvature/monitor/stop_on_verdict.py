@@ -17,6 +17,7 @@ from keras_curvature.monitor.callback import CurvatureMonitor
 from keras_curvature.monitor.faults import Fault, Tolerance
 from keras_curvature.monitor.order import callbacks_around
 from keras_curvature.report.data import Report
+from keras_curvature.report.shape import BROKEN, broken
 from keras_curvature.report.text import plain
 from keras_curvature.report.verdict import KINDS as VERDICTS
 
@@ -64,7 +65,8 @@ class StopOnVerdict(keras.callbacks.Callback):
         kinds: a kind of verdict (`Verdict.kind`), or several, of which any counts:
             `"disconnected"`, `"stopped"`, `"not finite"`, `"one point"`, `"still straight"`,
             `"straight"`, `"linear"`, `"piecewise linear"`, `"partly hidden"`, `"between classes"`,
-            `"unresolved"`, `"poor fit"`, `"smooth"`; or of a finding that only
+            `"unresolved"`, `"poor fit"`, `"smooth"`; `"shape broken"`, while some of the monitor's
+            `shape` does not hold at all points; or of a finding that only
             `keras_curvature.diagnose` has (`Finding.kind`): `"dead units"`, `"saturated"`,
             `"altered gradient"`, …. With one of these the model is diagnosed at each measured
             epoch, which takes some tenths of a second of a small one.
@@ -123,7 +125,7 @@ class StopOnVerdict(keras.callbacks.Callback):
         self.action, self.notify, self.verbose = action, notify, verbose
         self.output = output
         self._asked = monitor
-        self._diagnoses = any(kind not in VERDICTS for kind in self.kinds)
+        self._diagnoses = any(kind not in (*VERDICTS, BROKEN) for kind in self.kinds)
         self._tolerance = Tolerance(True, "StopOnVerdict")
         self._watched: CurvatureMonitor | None = None
         self.stopped_epoch, self.reason = 0, ""
@@ -146,6 +148,11 @@ class StopOnVerdict(keras.callbacks.Callback):
             raise ValueError(
                 f"`patience` counts epochs and must be at least {freq}, the `freq` of the monitor, "
                 f"which measures each {freq}th only. Received: patience={self.patience}."
+            )
+        if BROKEN in self.kinds and not self._watched.has_shape:
+            raise ValueError(
+                f"`kinds` may have {BROKEN!r} only where the monitor is asked for a shape, "
+                "`CurvatureMonitor(..., shape={'strike': 'convex'})`. Received: a monitor without."
             )
         if self._diagnoses and not self._watched.diagnosable:
             raise ValueError(
@@ -216,6 +223,9 @@ class StopOnVerdict(keras.callbacks.Callback):
         return found | {reports[0].output: seen}
 
     def _in_verdict(self, report: Report) -> Seen | None:
+        violated = broken(report.shape) if BROKEN in self.kinds else ""
+        if violated:
+            return Seen(report, f"{BROKEN!r}", violated)
         if report.verdict.kind not in self.kinds:
             return None
         of = f" of {plain(report.output, 40)!r}" if report.output else ""
@@ -286,14 +296,14 @@ def _checked_kinds(kinds: Any) -> tuple[str, ...]:
             "`kinds` must be a kind of verdict, such as 'still straight', or a list of some. "
             f"Received: {kinds!r}."
         )
-    known = dict.fromkeys((*VERDICTS, *FINDINGS))
+    known = dict.fromkeys((*VERDICTS, BROKEN, *FINDINGS))
     for kind in given:
         if isinstance(kind, str) and kind in known:
             continue
         close = closest(kind, known) if isinstance(kind, str) else None
         meant = f"Did you mean {close!r}? " if close else ""
         raise ValueError(
-            f"`kinds` must be kinds of verdicts, {list(VERDICTS)}, or of findings, "
+            f"`kinds` must be kinds of verdicts, {list(VERDICTS)}, {BROKEN!r}, or of findings, "
             f"{[one for one in FINDINGS if one not in VERDICTS]}. {meant}Received: {kind!r}."
         )
     return tuple(given)

@@ -22,6 +22,7 @@ from keras_curvature.measurement import method_text
 from keras_curvature.measurement.exact_or_estimated import measurer_for
 from keras_curvature.measurement.ground_truth import UNFITTED
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
+from keras_curvature.measurement.named_columns import turned
 from keras_curvature.measurement.plane_maps import Maps, PlaneMap, PlaneMaps
 from keras_curvature.measurement.probe import (
     Names,
@@ -116,7 +117,7 @@ class Training:
         """Checks what was asked against the model that `fit` was called on."""
         self._asked, self._trained = asked, model
         network = watched(model, asked.part, asked.probe)
-        probe = given = fitted(asked.probe, network)
+        probe = given = fitted(asked.probe, network, asked.feature_names, asked.options.wrt)
         options = columns_by_index(asked.options, asked.feature_names, probe)
         self._subject, self._preface = network, list[str]()
         if asks_for_loss(network, options.output):
@@ -133,7 +134,9 @@ class Training:
             directions=asked.directions,
             units=asked.units,
             scale=asked.scale,
-            reference=known(given.x) if callable(known) else known,
+            reference=known(given.x)
+            if callable(known)
+            else turned(known, given.columns, options.columns),
             names=asked.feature_names,
         )
         self.measurer = self._make()

@@ -20,16 +20,27 @@ FEWEST = 4
 """Inputs from which patterns are told: they go by ranks, and among three nobody is last."""
 
 ARCHETYPES = {
-    "Noise": "low in all four: the function hardly uses it",
-    "Hidden Interactor": "little by itself, much together with others",
-    "Workhorse": "much, along a straight line, by itself",
-    "Catalyst": "much, and it changes what others do",
-    "Nonlinear Driver": "bends: its effect is no straight line",
-    "Volatile Specialist": "matters at some points and not at others",
-    "Stable Contributor": "matters more than most, alike everywhere",
+    "Noise": "ranks low in all four",
+    "Hidden Interactor": "ranks high in interaction, and in the lower half in impact",
+    "Workhorse": "ranks high in impact, low in volatility and interaction",
+    "Catalyst": "ranks high in interaction, and in the upper half in impact",
+    "Nonlinear Driver": "ranks high in non-linearity",
+    "Volatile Specialist": "ranks high in volatility",
+    "Stable Contributor": "in the upper half in impact, and none of the patterns above",
     "Complex Driver": "none of the other patterns",
 }
-"""The names that FFCA gives to patterns, and what they say."""
+"""The names that FFCA gives to patterns, and what they say: ranks among the inputs, no sizes."""
+
+HARDLY_USED = 0.05
+"""Share of the largest impact below which the function hardly uses an input.
+
+What a standard deviation of it moves the output by is less than 5 % of what one of the other does.
+"""
+
+HARDLY = (
+    f", and its impact is below {100 * HARDLY_USED:.0f} % of the largest: the function hardly uses "
+    "it"
+)
 
 IN_KINKS = "in kinks"
 
@@ -56,6 +67,7 @@ class FeatureProfile:
         archetype: the pattern's name, see `ARCHETYPES`, by ranks among the inputs; `"in kinks"`
             where these hide the curvature, and empty where it is not known: of fewer than four
             inputs, and of more than 64.
+        hardly_used: whether its impact is below `HARDLY_USED` of the largest.
     """
 
     impact: float
@@ -63,6 +75,7 @@ class FeatureProfile:
     nonlinearity: float
     interaction: float
     archetype: str
+    hardly_used: bool = False
 
     @property
     def numbers(self) -> tuple[float, float, float, float]:
@@ -72,7 +85,8 @@ class FeatureProfile:
     @property
     def meaning(self) -> str:
         """What the archetype says."""
-        return MEANINGS.get(self.archetype, "")
+        said = MEANINGS.get(self.archetype, "")
+        return said + HARDLY if self.archetype == "Noise" and self.hardly_used else said
 
 
 def profiles(measurement: Measurement) -> dict[str, FeatureProfile]:
@@ -91,8 +105,9 @@ def profiles(measurement: Measurement) -> dict[str, FeatureProfile]:
         names = [IN_KINKS] * len(columns)
     else:
         names = archetypes(*numbers) if known else [""] * len(columns)
+    largest = np.nanmax(numbers[0], initial=0.0)
     return {
-        exact.feature_names[column]: FeatureProfile(i, v, n, x, name)
+        exact.feature_names[column]: FeatureProfile(i, v, n, x, name, i < HARDLY_USED * largest)
         for column, (i, v, n, x), name in zip(columns, numbers.T.tolist(), names, strict=True)
     }
 
@@ -155,6 +170,16 @@ def _ranks(numbers: Array) -> Array:
     ends = np.cumsum(counts)
     ranks: Array = ((ends - (counts - 1) / 2)[place]) / len(numbers)
     return ranks
+
+
+def of_ranks(found: Mapping[str, FeatureProfile]) -> str:
+    """What archetypes cannot say, where there are some."""
+    if not any(one.archetype in ARCHETYPES for one in found.values()):
+        return ""
+    return (
+        f"These are ranks among {len(found)} inputs: they say who comes first, not by how much. "
+        "The numbers do."
+    )
 
 
 def by_impact(found: Mapping[str, FeatureProfile], most: int) -> list[tuple[str, FeatureProfile]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keras_curvature.engines.api import Activity
 from keras_curvature.measurement.results import Measurement
@@ -52,6 +52,11 @@ class Reporter:
             kept: how well it keeps what is asked of its shape.
         """
         shown = measurement.in_units(self.units)
+        entries = shape.entries(kept, self.units)
+        said = verdict(measurement, self.activity, index, self.units, self.asked)
+        if broken := shape.broken(entries):
+            # In front: it is what was asked for, and a picture has room for three lines.
+            said = replace(said, sentence=f"{broken} {said.sentence}")
         return Report(
             step=step,
             output=output,
@@ -61,11 +66,11 @@ class Reporter:
             features=measurement.feature_curvature(),
             changes=measurement.feature_changes(),
             interactions=measurement.interactions(),
-            verdict=verdict(measurement, self.activity, index, self.units, self.asked),
+            verdict=said,
             method=self.method,
             units=self.units,
             scale_profile=profile_of(measurement),
-            shape=shape.entries(kept, self.units),
+            shape=entries,
             example_shape=None if (exact := measurement.by_input) is None else exact.example_shape,
             hessians=measurement.hessians,
             profiles=profiles(measurement),

@@ -16,6 +16,12 @@ from keras_curvature.typing import Units
 TOLD = 6
 """Inputs of a point that are told in a sentence."""
 
+BROKEN = "shape broken"
+"""What a `StopOnVerdict` calls it where some of what is asked does not hold everywhere."""
+
+NAMED = 3
+"""Shapes that are told in the sentence on all of them."""
+
 
 @dataclass(frozen=True)
 class ShapeEntry:
@@ -82,6 +88,30 @@ def entries(kept: Sequence[Kept], units: Units) -> tuple[ShapeEntry, ...]:
         )
         for one in kept
     )
+
+
+def broken(entries: Sequence[ShapeEntry]) -> str:
+    """Which of them do not hold at every point, the worst first; empty where all do.
+
+    Example:
+        >>> strike = ShapeEntry("strike", "convex", 0.07, 0.2, "y/x²", 4, {})
+        >>> print(broken([strike, ShapeEntry("spot", "increasing", 1.0, 0.0, "y/x", 0, {})]))
+        1 of 2 shapes is broken: convex in strike holds at 7 % of the points.
+        >>> broken([])
+        ''
+    """
+    found = sorted((one for one in entries if one.fraction < 1), key=lambda one: one.fraction)
+    if not found:
+        return ""
+    told = [
+        f"{one.word} in {plain(one.input, 40)} holds at {percent(one.fraction)} of the points"
+        for one in found[:NAMED]
+    ]
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    which = f"{len(found)} of {len(entries)} shapes {'is' if len(found) == 1 else 'are'} broken"
+    if not entries[1:]:
+        which = "The shape that was asked for is broken"
+    return f"{which}: {', '.join(told)}{more}."
 
 
 def fraction(kept: Sequence[Kept]) -> dict[str, float]:

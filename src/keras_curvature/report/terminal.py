@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from keras_curvature.measurement.change import Change
-from keras_curvature.report.features import MEANINGS, FeatureProfile, by_impact
+from keras_curvature.report.features import FeatureProfile, by_impact, of_ranks
 from keras_curvature.report.metrics import (
     CHANGE,
     FEATURE,
@@ -72,15 +72,25 @@ def profiles_of(profiles: Mapping[str, FeatureProfile]) -> list[str]:
         ).rstrip()
         for row in (COLUMNS, *rows)
     ]
-    told = dict.fromkeys(one.archetype for _, one in by_impact(profiles, MOST_FEATURES))
-    return [*lines, *(f"{name}: {MEANINGS[name]}" for name in told if name)]
+    shown = [one for _, one in by_impact(profiles, MOST_FEATURES) if one.archetype]
+    told = dict.fromkeys(f"{one.archetype}: {one.meaning}" for one in shown)
+    sentences = [*told, *filter(None, [of_ranks(profiles)])]
+    return [*lines, *(line for said in sentences for line in wrapped(said))]
 
 
 def changes_of(changes: Mapping[str, Change]) -> list[str]:
     """The number of each input that has two values, the largest first."""
     sizes = largest({name: change.size for name, change in changes.items()})
     return _aligned(
-        [(plain(name, 40), formatted(size), "", changes[name].way) for name, size in sizes]
+        [
+            (
+                plain(name, 40),
+                formatted(size),
+                "",
+                "; ".join(filter(None, [changes[name].way, changes[name].counts])),
+            )
+            for name, size in sizes
+        ]
     )
 
 

@@ -61,6 +61,11 @@ KINDS = (
 )
 """All kinds of verdicts."""
 
+FEWEST = 10
+"""Points of a probe below which a verdict says little: it is of the lines between them, and of what
+they happen to meet.
+"""
+
 FEW_POINTS = 10
 """Points that carry the estimated rms below which its standard error says little.
 
@@ -95,7 +100,8 @@ def verdict(
     if isinstance(asked, str) and asked in OF_A_CLASSIFIER:
         said = _between_classes(said, activity, asked)
     more = (
-        f"{_against_known(said.kind, numbers, units)}{_carried(measurement)}"
+        f"{_of_few_points(measurement)}{_against_known(said.kind, shown, numbers, units)}"
+        f"{_carried(measurement)}"
         f"{_of_constant_inputs(measurement, units)}{_of_digits(said.kind, measurement.digits)}"
     )
     return Verdict(said.kind, f"{said.sentence}{more}")
@@ -111,7 +117,7 @@ def _said(
         return _straight(fit, fitted, measurement.gain_of_a_parabola())
     kinked = _kinked(numbers, units, fitted)
     if kinked is not None and any(may_kink(place.op_type) for place in activity.active):
-        return kinked
+        return Verdict(kinked.kind, f"{kinked.sentence}{_of_the_fit(measurement, fit)}")
     if kinked is not None:
         return _unresolved(numbers, fitted)
     if fit is not None and fit < GOOD_FIT:
@@ -231,16 +237,31 @@ def _untold(m: Measurement, fit: float) -> str:
     )
 
 
+def _of_the_fit(m: Measurement, fit: float | None) -> str:
+    """What is known of the rest of y, beside another verdict."""
+    if fit is None or fit >= GOOD_FIT:
+        return ""
+    more = _unlearned(m)
+    if fit < 0 or more >= WORTH_LEARNING:
+        known = _left_to_learn(fit, more)
+        return f" {known[0].upper()}{known[1:]}."
+    return _untold(m, fit)
+
+
+def _left_to_learn(fit: float, more: float) -> str:
+    if more < WORTH_LEARNING:
+        return "a constant would fit better"
+    return (
+        "at neighbouring points the errors are alike, so that they are not noise: R² can reach "
+        f"{min(1.0, fit + more):.3f} at least"
+    )
+
+
 def _poor_fit(fitted: str, fit: float, more: float) -> Verdict:
-    known = "a constant would fit better"
-    if more >= WORTH_LEARNING:
-        known = (
-            "at neighbouring points the errors are alike, so that they are not noise: R² can reach "
-            f"{min(1.0, fit + more):.3f} at least"
-        )
     return Verdict(
         "poor fit",
-        f"Poorly fitted{fitted}: {known}. The curvature is the model's, not yet the data's.",
+        f"Poorly fitted{fitted}: {_left_to_learn(fit, more)}. The curvature is the model's, not "
+        "yet the data's.",
     )
 
 
@@ -259,13 +280,29 @@ def _smooth(numbers: Mapping[str, float], fitted: str, untold: str = "") -> Verd
     )
 
 
-def _against_known(kind: str, numbers: Mapping[str, float], units: Units) -> str:
+def _of_few_points(measurement: Measurement) -> str:
+    """That so few points say little."""
+    points = len(measurement.value)
+    if points >= FEWEST:
+        return ""
+    return (
+        f" {points} points say little of what lies between and beyond them: give {FEWEST} or more."
+    )
+
+
+def _against_known(
+    kind: str, measurement: Measurement, numbers: Mapping[str, float], units: Units
+) -> str:
     """How far what is to be read, at points or over a distance, is from what is known."""
     if "reference_rmse" not in numbers:
         return ""
     at_scale = kind in KINKED and np.isfinite(numbers["scale_reference_rmse"])
-    off = _told("scale_reference_rmse" if at_scale else "reference_rmse", numbers, units)
-    return f" From the known second derivatives it is off by {off}."
+    name = "scale_reference_rmse" if at_scale else "reference_rmse"
+    known = getattr(measurement.by_input, "reference", None)
+    size = np.nan if known is None else statistics.root_mean(statistics.finite(known**2))
+    share = f", {numbers[name] / size:.2g} of their root mean square" if size > 0 else ""
+    off = _told(name, numbers, units)
+    return f" From the known second derivatives it is off by {off}{share}."
 
 
 def _carried(measurement: Measurement) -> str:

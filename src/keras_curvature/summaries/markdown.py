@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from keras_curvature.diagnosis.results import Diagnosis, Finding
 from keras_curvature.measurement.change import Change
 from keras_curvature.report.data import PROOF, Report, ScaleProfile
-from keras_curvature.report.features import FeatureProfile, by_impact
+from keras_curvature.report.features import FeatureProfile, by_impact, of_ranks
 from keras_curvature.report.metrics import CHANGE, FEATURE, MOST_PAIRS, Meaning, largest
 from keras_curvature.report.pairs import measured_as
 from keras_curvature.report.scale_profile import read
@@ -98,13 +98,16 @@ def _profile_table(profiles: Mapping[str, FeatureProfile]) -> str:
     for name, one in by_impact(profiles, 10):
         cells = (plain(name, 40), *map(formatted, one.numbers), one.archetype, one.meaning)
         rows.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
-    return "\n".join([f"{PROFILES_TITLE}:", "", *rows])
+    ranks = of_ranks(profiles)
+    return "\n".join([f"{PROFILES_TITLE}:", "", *rows, *(["", ranks] if ranks else [])])
 
 
 def _change_sentence(changes: Mapping[str, Change]) -> str:
     sizes = largest({name: change.size for name, change in changes.items()}, 10)
     most = ", ".join(
-        f"{escaped(plain(name, 40))} {changes[name].way} {formatted(size)}" for name, size in sizes
+        f"{escaped(plain(name, 40))} {changes[name].way} {formatted(size)}"
+        f"{f' ({changes[name].counts})' if changes[name].counts else ''}"
+        for name, size in sizes
     )
     which = "" if len(changes) <= 10 else f" (10 of {len(changes)})"
     return f"Inputs of two values change the output most{which}: {most}; in {CHANGE.unit}." * bool(

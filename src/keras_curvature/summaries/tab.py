@@ -240,6 +240,7 @@ def _changes(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {}
     said = {
         "changes": [plain(name, NAME_LENGTH) for name, _ in sizes],
+        "counts": [report.changes[name].counts for name, _ in sizes],
         "ways": [report.changes[name].way for name, _ in sizes],
     }
     return said, {"changes": [size for _, size in sizes]}

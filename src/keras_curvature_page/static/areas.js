@@ -127,7 +127,7 @@ export function changeBars(view) {
     x: "mean |change of y| [σy]",
     unit: "σy",
     names: ({ header: { changes } }) => changes,
-    said: (i, { header }) => ` ${header.ways[i]}`,
+    said: (i, { header: { ways, counts } }) => ` ${ways[i]}${counts?.[i] ? `; ${counts[i]}` : ""}`,
     series: [{ array: "changes", label: [...new Set(ways)].length === 1 ? ways[0] : "from one to the other", colour: "exact" }],
     column: "mean |change of the output|",
     least: 0,
