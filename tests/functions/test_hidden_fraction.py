@@ -160,6 +160,23 @@ def test_the_engines_agree(engine):
     assert 0.05 < found[0] < 0.95
 
 
+@pytest.mark.parametrize("constant", [0.0, 0.3, 7.0])
+@pytest.mark.parametrize(("activation", "share"), [("silu", 0), ("relu", 1)])
+def test_a_constant_column_is_not_moved(activation, share, constant):
+    """An adapted Normalization divides it by 1e-7: over any step silu looks like relu."""
+    x = np.random.default_rng(0).normal(size=(200, 3)).astype("float32")
+    x[:, 2] = constant
+    scale = layers.Normalization()
+    scale.adapt(x)
+    net = keras.Sequential([keras.Input((3,)), scale, *network(3, activation).layers])
+    assert kc.hidden_fraction(net, x) == pytest.approx(share, abs=1e-9)
+    a, b, along = kc.hidden_fraction(net, x, along="axes")[0]
+    assert (a, b) == pytest.approx((share, share), abs=1e-9)
+    assert np.isnan(along)  # how far it might be moved nobody knows
+    # Whoever says how far gets that: the function over that distance.
+    assert kc.hidden_fraction(net, x, 0.25) > 0.99
+
+
 def test_one_point_and_chunks_do():
     model = network(2, "relu", "tanh")
     point = np.array([[0.1, -0.2]])

@@ -53,6 +53,24 @@ def test_the_output_choice_and_the_direction_of_a_scale():
     assert penalty_of(along, x) == pytest.approx(A[0, 0] ** 2, rel=0.05)
 
 
+def test_a_column_that_is_constant_in_the_batch_is_not_moved():
+    """A Normalization that was adapted to it scales up every step along it by 1e7."""
+    x = RNG.normal(size=(64, 2)).astype("float32")
+    x[:, 1] = 7
+    net = network("tanh")
+
+    def behind(factor):
+        scale = layers.Rescaling([1.0, factor], [0.0, -7 * factor])
+        return keras.Sequential([keras.Input((2,)), scale, net])
+
+    magnified, pinned = (
+        penalty_of(kc.CurvaturePenalty(behind(factor), 1.0, scale="auto", seed=0), x)
+        for factor in (1e7, 0.0)
+    )
+    assert magnified == pytest.approx(pinned, rel=1e-6)
+    assert pinned > 0
+
+
 def test_kinks_are_seen_at_a_scale_only():
     net, x = network("relu"), RNG.normal(size=(64, 2)).astype("float32")
     assert penalty_of(kc.CurvaturePenalty(net, 1.0), x) == 0

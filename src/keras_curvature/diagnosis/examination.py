@@ -128,7 +128,7 @@ def examine(
     compare_ways: bool = False,
 ) -> Diagnosis:
     """`diagnose` for a model that has been traced."""
-    s = subject_of(model, bound, options, scale)
+    s = subject_of(model, bound.as_taken(), options, scale)
     with warnings.catch_warnings():
         # Rounding is measured here, whatever it comes from.
         warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")

@@ -151,6 +151,29 @@ class BoundModel:
         """The engine that computes these quantities."""
         return ENGINES[self.choice(names).name]
 
+    def as_taken(self, dtype: Any = None) -> BoundModel:
+        """The same at the points that the model is given: rounded as it rounds what it takes.
+
+        So that float64 looks at the points of float32, and not at others beside them: of Unix time
+        in a table of float64 they lie a minute apart.
+
+        Args:
+            dtype: in which the model is evaluated; `None` for that of `f`.
+        """
+        dtype = self.f.dtype if dtype is None else dtype
+        size = xp.itemsize(dtype)
+
+        def rounded(leaf: Tensor, spec: Any) -> Tensor:
+            if not xp.is_floating(spec.dtype):
+                return leaf
+            # An integer of as many bytes has more digits.
+            least = size + 1 if xp.is_floating(leaf.dtype) else size
+            return xp.cast(leaf, dtype) if xp.itemsize(leaf.dtype) >= least else leaf
+
+        given, specs = self.inputs.leaves, self.inputs.specs
+        leaves = (*map(rounded, given, specs), *given[len(specs) :])
+        return dataclasses.replace(self, inputs=dataclasses.replace(self.inputs, leaves=leaves))
+
     def quantities_of(self, asked: Mapping[str, Asked]) -> dict[str, str]:
         """What each name that a user gave stands for."""
         columns = self.inputs.columns[0] if len(self.inputs.columns) == 1 else None

@@ -57,7 +57,8 @@ def hidden_fraction(
     Args:
         model: see `keras_curvature.derivatives`, as for the other arguments.
         x: the batch, `(batch, *input_shape)`, which the windows are centred at.
-        scale: half the width of the windows, one scale as in `scale_curvature`.
+        scale: half the width of the windows, one scale as in `scale_curvature`. With `"auto"` an
+            input that is the same at all points, beside others that are not, is not moved.
         along: `"random"`, one number for all inputs together from windows in random
             directions; or `"axes"`, one for each input from windows along it.
         output: which output to differentiate.
@@ -68,7 +69,8 @@ def hidden_fraction(
 
     Returns:
         A float64 array of shape `output_shape`, or `(*output_shape, *input_shape)` along axes;
-        in the model's own structure where it has several inputs or outputs.
+        in the model's own structure where it has several inputs or outputs. NaN along an input
+        that is not moved.
 
     Raises:
         ValueError: for an unknown `along`, and a scale that is not positive or of a wrong
@@ -95,7 +97,7 @@ def _shares(bound: BoundModel, scale: Any, along: str, batch_size: int | None) -
     """What `hidden_fraction` gives of a model that has been traced."""
     f = bound.f
     z, rest = f.point(bound.inputs.leaves)
-    h = xp.to_numpy(scales.resolve(scale, f.inputs, lambda: scales.spread(z)))
+    h = xp.to_numpy(scales.resolve(scale, f.inputs, lambda: scales.moved(z)))
     rows = np.resize(np.random.default_rng(0).permutation(len(z)), WINDOWS)
     moves = _axes(h) if along == "axes" else _random(h)
     centres = np.tile(xp.to_numpy(z)[rows], (len(moves) // WINDOWS, 1))
@@ -121,7 +123,7 @@ def _axes(h: Array) -> Array:
 
 def _random(h: Array) -> Array:
     """The same in directions uniform in units of `h`, where all windows are equally long."""
-    directions = np.random.default_rng(1).normal(size=(WINDOWS, len(h)))
+    directions = np.random.default_rng(1).normal(size=(WINDOWS, len(h))) * (h > 0)
     return h * directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 

@@ -56,7 +56,8 @@ class CurvaturePenalty(Penalty):
         scale: `None` for the exact second derivative, which is 0 for a ReLU network; a number,
             or an array in the shape of one example, for the second difference `(f(x + s) -
             2 f(x) + f(x - s)) / |s|**2` along `s = scale * v`, which sees kinks; `"auto"` for a
-            quarter of each input's standard deviation over the batch.
+            quarter of each input's standard deviation over the batch; one that is the same in
+            all of the batch, beside others that are not, is not moved.
         directions: how many random directions for each example.
         seed: of the directions.
         output: whose curvature, as in `keras_curvature.derivatives`.
@@ -158,7 +159,7 @@ class CurvaturePenalty(Penalty):
 
     def _at_scale(self, f: FlatFunction, z: Tensor, rest: Sequence[Tensor], v: Tensor) -> Tensor:
         """The second difference along `v`, `(batch, outputs)`."""
-        h = windows.resolve(self.scale, f.inputs, lambda: windows.spread(z))
+        h = windows.resolve(self.scale, f.inputs, lambda: windows.moved(z))
         step = xp.cast(h, z.dtype) * v
         behind, here, ahead = f(z - step, rest), f(z, rest), f(z + step, rest)
         change = windows.second_difference(behind, here, ahead)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +29,7 @@ from keras_curvature.measurement import (
     digits,
     ground_truth,
     multiscale,
+    number_spacing,
     one_call,
     rounding_noise,
     segments,
@@ -39,9 +39,9 @@ from keras_curvature.measurement import (
 )
 from keras_curvature.measurement.example_shape import is_grid
 from keras_curvature.measurement.one_call import Compute, Task
-from keras_curvature.measurement.probe import Probe
+from keras_curvature.measurement.probe import Probe, feature_names, names_given
 from keras_curvature.measurement.results import Measurement, Multiscale
-from keras_curvature.measurement.statistics import spread_of, still
+from keras_curvature.measurement.statistics import spread_of, still, units_of
 from keras_curvature.typing import Array, Model, Tensor, Units
 
 
@@ -74,19 +74,20 @@ class Measurer(ABC):
         self._model, self._is_compared = model, False
         self._run_all = one_call.RunAll()
         self._options = options
-        self._bound = bind(model, probe.x, options)
+        self._bound = bind(model, probe.x, options).as_taken()
         f = self._bound.f
         points = self.points()
         self._example_shape = f.inputs.shapes[0] if len(f.inputs.shapes) == 1 else None
         grid = is_grid(self._example_shape)
         self._still = still(points)
         self._ends = np.full((f.inputs.width, 2), np.nan) if grid else two_valued.ends(points)
-        self.units = _units(units, points)
+        self.units = units_of(units, points)
         self._spread: Array = xp.to_numpy(windows.spread(xp.constant(points)))
+        self._spacing = number_spacing.spacing(points, self._spread, xp.eps(f.dtype))
         found = windows.resolve(scale, f.inputs, lambda: xp.constant(self._spread))
         self._scale: Array = xp.to_numpy(found)
         if not isinstance(scale, str):
-            _warn_of_wide(self._scale, points, self._ends)
+            windows.warn_of_wide(self._scale, points, self._ends)
         self._targets = ground_truth.targets(probe, options.output, f, model)
 
     @property
@@ -271,8 +272,27 @@ class Measurer(ABC):
         target = self._targets[i]
         return spread_of(value if target is None else target)
 
-    def _on_segments(self, engine: Engine[Any], pieces: int, size: int) -> Task:
+    @property
+    def _on_lines(self) -> FlatFunction:
+        """The model as it is evaluated on lines between points.
+
+        In float64 where its own dtype would put places on these beside where they ought to be.
+        """
+        near = self._spacing.max() <= number_spacing.FINE
+        return self.f if near else dataclasses.replace(self.f, dtype=xp.dtype_of("float64"))
+
+    def _coarse(self, names: Sequence[str] | None = None) -> Mapping[str, float]:
+        """Inputs of which the model has few numbers in its own dtype, in which it is trained."""
         f = self.f
+        trained = xp.eps(xp.widened(f.native, xp.dtype_of("float32")))
+        apart = self._spacing * (trained / xp.eps(f.dtype))
+        if f.layer is not None or apart.max() < number_spacing.COARSE:
+            return {}
+        names = names or names_given(None, self.probe, f) or feature_names(None, None, f.inputs)
+        return number_spacing.coarse(names, apart)
+
+    def _on_segments(self, engine: Engine[Any], pieces: int, size: int) -> Task:
+        f = self._on_lines
 
         def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, spread = tensors
@@ -373,27 +393,3 @@ class Measurer(ABC):
             noise=rounding_noise.noise(values[:, count:]),
             single_noise=np.sqrt(np.mean(apart**2, axis=0)),
         )
-
-
-def _warn_of_wide(scale: Array, points: Array, ends: Array) -> None:
-    """Says where no window of a user's scale lies inside the range of the probe."""
-    reach = np.ptp(points, axis=0)
-    wide = np.flatnonzero((2 * scale > reach * (1 + 1e-6)) & (reach > 0) & ~np.isfinite(ends[:, 0]))
-    if len(wide):
-        i = int(wide[0])
-        others = f" and of {len(wide) - 1} more" if len(wide) > 1 else ""
-        warnings.warn(
-            f"`scale` is wider than the probe: of input {i} a window of {scale[i]:.4g} to both "
-            f"sides does not fit into its range of {reach[i]:.4g}{others}. What is measured there "
-            "is how the model extrapolates. Half of the range fits at one point, a quarter of a "
-            "standard deviation is the default.",
-            stacklevel=2,
-        )
-
-
-def _units(asked: str, points: Array) -> Units:
-    """Those asked for; with `"auto"` those of the data for one input, deviations for several."""
-    if asked == "auto":
-        deviates = points.shape[1] > 1 and np.ptp(points, axis=0).any()
-        return "std" if deviates else "raw"
-    return "std" if asked == "std" else "raw"

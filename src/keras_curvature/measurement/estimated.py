@@ -179,7 +179,7 @@ class EstimatedMeasurer(Measurer):
             f"{len(self._windows)} points, over a window of half-width h = "
             f"{method_text.few(self._scale)}, in sum over the directions of the inputs.",
             f"Slope change and hidden fraction: on {len(self._pairs[0])} straight lines between "
-            f"probe points, in {PIECES} pieces each.",
+            f"probe points, in {PIECES} pieces each, in {xp.name_of(self._on_lines.dtype)}.",
             f"Curvature over many distances, with each picture: second differences in float64 "
             f"along {len(self._scale_lines.start)} such line(s), in standard deviations.",
             f"Units: {method_text.UNITS[self.units]}.",
@@ -208,7 +208,7 @@ class EstimatedMeasurer(Measurer):
 
     def _found(self, *, sliced: bool) -> dict[str, Tensor]:
         engine = self.engine
-        lines = engine.rows_along(self.f) // (3 * PIECES * len(segments.GAUSS_POINTS))
+        lines = engine.rows_along(self._on_lines) // (3 * PIECES * len(segments.GAUSS_POINTS))
         tasks = {
             "points": self._at_points(),
             "lines": self._on_segments(engine, PIECES, lines),
@@ -239,6 +239,7 @@ class EstimatedMeasurer(Measurer):
             output_spread=spread / out,
             unit=out,
             digits=self._digits(found, part),
+            coarse=self._coarse(),
         )
 
     def _digits(self, found: dict[str, Array], part: slice) -> float:
@@ -287,8 +288,8 @@ class EstimatedMeasurer(Measurer):
         return self._digits_along(self._exactly, along, own=False)
 
     def _at_scale(self) -> Task:
-        """Slopes differ less from each other than values do: no need for float64 here."""
-        f, engine, draw = self.f, self.engine, self._draw
+        """Slopes differ less than values do: float64 is needed for the places alone."""
+        f, engine, draw = self._on_lines, self.engine, self._draw
 
         def compute(*tensors: Tensor) -> dict[str, Tensor]:
             *leaves, kept, unit, scale = tensors

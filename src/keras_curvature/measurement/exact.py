@@ -86,8 +86,9 @@ class ExactMeasurer(Measurer):
         self.choice = self._bound.choice(self._quantities)
         self.names = names_given(names, probe, f) or feature_names(None, None, f.inputs)
         self._scale_bound = self._bound
-        if _needs_float64(self._scale / self._spread):
-            self._scale_bound = bind(model, probe.x, options, in_float64=True)
+        if _needs_float64(self._scale / self._spread, self._spacing):
+            exactly = bind(model, probe.x, options, in_float64=True)
+            self._scale_bound = exactly.as_taken(f.dtype)
         self._scaled = _scaled(probe.size, f.inputs.width)
         z = self.points()
         whole = len(self._scaled) == probe.size
@@ -155,7 +156,7 @@ class ExactMeasurer(Measurer):
         return (*lines, *method_text.remarks(self._bound, self._scale_bound))
 
     def _found(self, *, sliced: bool) -> dict[str, Tensor]:
-        rows = self.f.rows_at_once() // segments.rows_of_one(self.f)
+        rows = self._on_lines.rows_at_once() // segments.rows_of_one(self.f)
         tasks = {
             "points": self._at_points(self._bound.inputs.leaves),
             "lines": self._on_segments(self._directional, segments.PIECES, rows),
@@ -207,6 +208,7 @@ class ExactMeasurer(Measurer):
             output_spread=self._output_spread(value, i),
             multiscale=self._multiscale(found["scales"][..., part], value[self._scale_lines.start]),
             slices=self._slices(found, part),
+            coarse=self._coarse(self.names),
         )
         measured = replace(measured, digits=self._digits(found, part, measured))
         if self._grid is None:
@@ -321,14 +323,16 @@ class ExactMeasurer(Measurer):
         return self._task(compute, tensors, size, [self._scale], bound)
 
 
-def _needs_float64(scale: Array) -> bool:
+def _needs_float64(scale: Array, spacing: Array) -> bool:
     """Whether rounding in float32 would show in second differences at this scale.
 
     The noise of `(f(x + h) - 2 f(x) + f(x - h)) / h**2` is about `4 c eps |f| / h**2`; `c`
     is about 5 for a network of 1024 units (measured), and scale and value are in
-    standard deviations here.
+    standard deviations here. Places are off by half a spacing of their numbers, and values by as
+    much of what they change by over a deviation.
     """
-    return bool(np.any(20 * np.finfo(np.float32).eps / scale**2 > ROUNDING_LIMIT))
+    noise = np.maximum(20 * np.finfo(np.float32).eps, spacing)
+    return bool(np.any(noise / scale**2 > ROUNDING_LIMIT))
 
 
 def _scaled(n: int, d: int) -> NDArray[np.integer]:

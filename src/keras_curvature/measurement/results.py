@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,7 @@ class Measurement(ABC):
         multiscale: the curvature over many distances, or `None`.
         unit: what each output is measured in here, shape `(m,)` or a number.
         digits: decimal digits of the second derivatives that are real; NaN where not known.
+        coarse: how far apart the numbers of an input lie that has few; see `number_spacing`.
     """
 
     value: Array
@@ -65,6 +67,7 @@ class Measurement(ABC):
     multiscale: Multiscale | None = None
     unit: Array | float = 1.0
     digits: float = float("nan")
+    coarse: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def by_input(self) -> ExactMeasurement | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_curvature.typing import Array
+from keras_curvature.typing import Array, Units
 
 EIGENVALUE_TOLERANCE = 1e-5
 """Share of the largest |eigenvalue| below which one counts as 0: float32 rounding."""
@@ -82,6 +82,14 @@ def deviations(x: Array, spread: Array) -> Array:
     the 1 of `spread` the dark edge of images would outweigh what is to be seen on them.
     """
     return np.where(still(x), 0.0, spread)
+
+
+def units_of(asked: str, points: Array) -> Units:
+    """Those asked for; with `"auto"` those of the data for one input, deviations for several."""
+    if asked == "auto":
+        deviates = points.shape[1] > 1 and np.ptp(points, axis=0).any()
+        return "std" if deviates else "raw"
+    return "std" if asked == "std" else "raw"
 
 
 def still(x: Array) -> NDArray[np.bool_]:

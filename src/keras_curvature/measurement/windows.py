@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -120,6 +121,17 @@ def spread(z: Tensor) -> Tensor:
     return xp.where(varies & (deviation > 0), deviation, xp.ones_like(deviation))
 
 
+def moved(z: Tensor) -> Tensor:
+    """The same, but 0 where it does not vary beside others that do: how far, nobody knows.
+
+    An adapted `Normalization` scales up a constant column by 1e7. Moved by any length that others
+    are moved by, it would outweigh them, and whatever is smooth would look like a kink.
+    """
+    varies = xp.max(z, axis=0) > xp.min(z, axis=0)
+    deviation = spread(z)
+    return xp.where(varies | ~xp.any(varies), deviation, xp.zeros_like(deviation))
+
+
 def fitting(z: Array, centres: Array, scale: Array) -> tuple[Array, Array]:
     """From where to where along each input windows stay inside the range of the points `z`.
 
@@ -139,6 +151,22 @@ def fitting(z: Array, centres: Array, scale: Array) -> tuple[Array, Array]:
     first, last = low + scale - slack, high - scale + slack
     free = ~((centres >= first) & (centres <= last)).any(axis=0)
     return np.where(free, low, first), np.where(free, high, last)
+
+
+def warn_of_wide(scale: Array, points: Array, ends: Array) -> None:
+    """Says where no window of a user's scale lies inside the range of the probe."""
+    reach = np.ptp(points, axis=0)
+    wide = np.flatnonzero((2 * scale > reach * (1 + 1e-6)) & (reach > 0) & ~np.isfinite(ends[:, 0]))
+    if len(wide):
+        i = int(wide[0])
+        others = f" and of {len(wide) - 1} more" if len(wide) > 1 else ""
+        warnings.warn(
+            f"`scale` is wider than the probe: of input {i} a window of {scale[i]:.4g} to both "
+            f"sides does not fit into its range of {reach[i]:.4g}{others}. What is measured there "
+            "is how the model extrapolates. Half of the range fits at one point, a quarter of a "
+            "standard deviation is the default.",
+            stacklevel=2,
+        )
 
 
 def _message(scale: Any, layout: Layout) -> str:

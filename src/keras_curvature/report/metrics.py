@@ -183,7 +183,8 @@ MEANINGS: dict[str, Meaning] = {
     "digits": Meaning(
         "how many digits of the second derivatives are real",
         "−log₁₀ of √Σ error² / √Σ (vᵀ Hessian v)², over a direction v through each of up to 8 "
-        "points (of estimates 4 or more). In float32 the error is the distance from the same in "
+        "points (of estimates 4 or more), as the model is given them: those of a float64 table "
+        "rounded to its dtype. In float32 the error is the distance from the same in "
         "float64; in float64 the noise that fourth differences of it leave, at places 10⁻⁶ "
         "standard deviations apart; besides, of exact second derivatives, what differences of "
         "values over distances, extrapolated to order 8, contradict beyond twice their own doubt, "

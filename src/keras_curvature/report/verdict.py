@@ -103,6 +103,7 @@ def verdict(
         f"{_of_few_points(measurement)}{_against_known(said.kind, shown, numbers, units)}"
         f"{_carried(measurement)}"
         f"{_of_constant_inputs(measurement, units)}{_of_digits(said.kind, measurement.digits)}"
+        f"{_of_coarse_inputs(measurement.coarse)}"
     )
     return Verdict(said.kind, f"{said.sentence}{more}")
 
@@ -343,6 +344,21 @@ def _of_digits(kind: str, digits: float) -> str:
         f" Only {digits:.1f} digits of the second derivatives are real: the dtype has no more, or "
         "they are not those of the values. dtype='float64' helps with the first, kc.verify tells "
         "of the second."
+    )
+
+
+def _of_coarse_inputs(coarse: Mapping[str, float]) -> str:
+    """That the model is given some inputs rounded, beside how much they vary."""
+    if not coarse:
+        return ""
+    said = listed([plain(name, 40) for name in coarse])
+    one = len(coarse) == 1
+    it, its = ("it", "its") if one else ("them", "their")
+    return (
+        f" {said} {'reaches' if one else 'reach'} the model rounded: in the dtype in which it "
+        f"takes {it}, {its} numbers lie {'' if one else 'up to '}{max(coarse.values()):.2g} of a "
+        f"standard deviation apart. Subtract {its} mean in float64, before the model is given "
+        f"{it}; dtype='float64' does not change what it is trained on."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from keras_curvature.diagnosis.subject import Subject, subject_of
 from keras_curvature.engines import quantities
 from keras_curvature.engines.api import BoundModel, NotDifferentiableError, Options, bind, xp
 from keras_curvature.engines.backend import computing_in, require_eager, unobserved
-from keras_curvature.typing import Claims, Columns, Model, Output, Structure, Tensor, Wrt
+from keras_curvature.typing import Claims, Columns, Model, Output, Structure, Wrt
 from keras_curvature.verification import answers, causes
 from keras_curvature.verification.claim_verifier import verify_claims
 from keras_curvature.verification.judging import judged, tolerance_of
@@ -117,7 +116,7 @@ def examine(model: Model, bound: BoundModel, options: Options, seed: int = 0) ->
     with warnings.catch_warnings(), computing_in("float64"):
         # Rounding is measured here, whatever it comes from.
         warnings.filterwarnings("ignore", message="TensorFlow has no .* in float64")
-        s = subject_of(model, _exactly(bound), options, seed=seed, at_most=EXAMPLES)
+        s = subject_of(model, bound.as_taken(), options, seed=seed, at_most=EXAMPLES)
         apart = coupling(s)
         if apart:
             reason = f"Nothing was checked: {apart[0].found}"
@@ -192,19 +191,6 @@ def _values(s: Subject) -> tuple[list[Check], list[str]]:
         wrong=int((error > allowed).sum()),
     )
     return [check], []
-
-
-def _exactly(bound: BoundModel) -> BoundModel:
-    """The bound model at points that its dtype holds exactly, so that float64 has the same ones."""
-    dtype = bound.f.dtype
-
-    def rounded(leaf: Tensor) -> Tensor:
-        if not xp.is_floating(leaf.dtype) or xp.itemsize(leaf.dtype) <= xp.itemsize(dtype):
-            return leaf
-        return xp.cast(xp.cast(leaf, dtype), leaf.dtype)
-
-    leaves = tuple(rounded(leaf) for leaf in bound.inputs.leaves)
-    return dataclasses.replace(bound, inputs=dataclasses.replace(bound.inputs, leaves=leaves))
 
 
 def _method(s: Subject) -> tuple[str, ...]:
