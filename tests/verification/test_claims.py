@@ -665,9 +665,12 @@ def test_a_slope_beside_a_far_steeper_one_is_held_to_the_same_digits(off):
 
 def test_what_is_0_is_held_against_the_slope():
     x = np.random.default_rng(3).normal(size=(50, 2))
-    f = lambda x: 3 * x[:, 1]
-    assert kc.verify(f, x, claims={(0,): np.zeros(50)}).ok
-    found = kc.verify(f, x, claims={(0,): np.full(50, 1.0)})
+
+    def level(x):
+        return 3 * x[:, 1]
+
+    assert kc.verify(level, x, claims={(0,): np.zeros(50)}).ok
+    found = kc.verify(level, x, claims={(0,): np.full(50, 1.0)})
     assert found.wrong[0].wrong == 50
     assert 1 < found.wrong[0].error < np.inf
     assert "where that is 0, to 1 % of the" in str(found)

@@ -43,6 +43,7 @@ from keras_curvature.engines.losses import (
     WithLoss,
     is_loss,
     labels_are_classes,
+    labels_of,
     loss_by_example,
     require_labels,
 )
@@ -119,6 +120,7 @@ __all__ = [
     "is_text",
     "keys_in_order",
     "labels_are_classes",
+    "labels_of",
     "layer_names",
     "loss_by_example",
     "mask_of",

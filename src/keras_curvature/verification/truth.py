@@ -23,7 +23,8 @@ NUMBERS_AT_ONCE = 2**24
 FLOOR = 0.01
 """Share of the steepest slope below which a slope or a curvature counts as none.
 
-Over the length of the direction, one standard deviation, a curvature changes the slope by so little.
+Over the length of the direction, one standard deviation, a curvature so small hardly changes the
+slope.
 """
 
 JUDGEABLE = 1e-3
