@@ -93,7 +93,9 @@ class DerivativeOutput(DerivativeWrapper):
     warning.
 
     Derivatives are float32 or better: a model of `mixed_float16` is evaluated in float32, as
-    second derivatives overflow float16. `dtype="float64"` evaluates any model in float64.
+    second derivatives overflow float16. `dtype="float64"` evaluates any model in float64, at the
+    points that Keras hands it: on JAX with x64 off these are rounded to float32, and a warning says
+    so.
 
     The wrapped model's weights, regularisers and state are this layer's. As in plain nesting,
     what the wrapped model was compiled with has no effect.
