@@ -210,10 +210,10 @@ class DerivativeWrapper(keras.layers.Wrapper):
         _looked_for_rounding.add(self)
         warnings.warn(
             f"{type(self).__name__} {self.name!r} computes in float64, but at points in float32: "
-            "with x64 off JAX rounds what is float64 before it is given to a layer, by 6e-8 of its "
-            "size. Results say float64 and are exact there, not at your points. Switch it on before "
-            'any layer is made, `jax.config.update("jax_enable_x64", True)`, or take the functions: '
-            '`keras_curvature.derivatives(..., dtype="float64")`.',
+            "with x64 off JAX rounds what is float64 before it is given to a layer, by 6e-8 of "
+            "its size. Results say float64 and are exact there, not at your points. Switch it on "
+            'before any layer is made, `jax.config.update("jax_enable_x64", True)`, or take the '
+            'functions: `keras_curvature.derivatives(..., dtype="float64")`.',
             stacklevel=3,
         )
 
