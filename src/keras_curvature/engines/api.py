@@ -12,7 +12,7 @@ from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.columns import by_index, checked_columns
 from keras_curvature.engines.computed_steps import Computed, ComputedStep
 from keras_curvature.engines.data_frames import columns_of, names_of_columns
-from keras_curvature.engines.directions import as_direction
+from keras_curvature.engines.directions import as_direction, warn_of_more_than_exact
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import (
@@ -145,6 +145,7 @@ __all__ = [
     "traits_of",
     "unflatten",
     "unflattened_shapes",
+    "warn_of_more_than_exact",
     "weighted_laplacian",
     "xp",
 ]

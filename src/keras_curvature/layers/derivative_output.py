@@ -145,7 +145,8 @@ class DerivativeOutput(DerivativeWrapper):
         wrt: with respect to what, as there.
         columns: by which columns of an input, as there, by their indexes.
         engine: as there.
-        directions: from how many random directions to estimate; `None` for exact derivatives.
+        directions: from how many random directions to estimate; `None` for exact derivatives. A
+            warning says where these take fewer: as many as inputs, squared for `"biharmonic"`.
         seed: of the directions, which `keras.utils.set_random_seed` settles too.
         halves: whether what is estimated has a last axis of two independent estimates, each from
             half of the directions, and every other output one of size 1.

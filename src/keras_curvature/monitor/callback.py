@@ -119,7 +119,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             512 forward passes over the probe or there are at most 64 inputs, else estimates from
             8 random directions at each point, the same at every step, which take 11 passes (9
             for networks of ReLU) and about one more. `"all"`: exact ones at any price. An int:
-            estimates from so many. The summary says which. Estimates come with standard errors,
+            estimates from so many, with a warning beyond the number of inputs. The summary says
+            which. Estimates come with standard errors,
             not by feature.
         vocabulary: of a model of token ids (`wrt="embedding"`): the words in the order of their
             ids, as from `TextVectorization.get_vocabulary()`, for pictures; ids beyond it are
