@@ -144,9 +144,14 @@ def train(labels: str, epochs: int, out: Path) -> Trained:
     return Trained(network, monitor, errors(network))
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def errors(network: keras.Model) -> dict[str, float]:
     s = states_to_test()
-    found = kc.derivatives(network, s, ["value", "jacobian", "hessian"])
+    found = arrays(kc.derivatives(network, s, ["value", "jacobian", "hessian"]))
     known = {"price": price(s), "delta": delta(s), "gamma": gamma(s)}
     return {
         name: float(np.linalg.norm(a - b) / np.linalg.norm(b))
@@ -174,7 +179,7 @@ def draw_line(axes, trained: dict[str, Trained]) -> None:
     s = np.repeat(level[:, None], STOCKS, axis=1)
     together = np.ones(STOCKS, dtype="float32")
     for labels, result in trained.items():
-        found = kc.directional_curvature(result.network, s, together)
+        found = keras.ops.convert_to_numpy(kc.directional_curvature(result.network, s, together))
         axes.plot(level, found, color=COLOURS[labels], lw=2.2, label=LABELS[labels])
     axes.plot(level, gamma(s).sum(axis=(1, 2, 3)), "--", color=INK, lw=1.4, label="Black–Scholes")
     axes.set_title("gamma of all stocks together")
@@ -187,7 +192,7 @@ def draw_scatter(axes, trained: dict[str, Trained]) -> None:
     s = states_to_test()
     known = gamma(s).ravel()
     for labels, result in trained.items():
-        found = np.ravel(kc.hessian(result.network, s))
+        found = keras.ops.convert_to_numpy(kc.hessian(result.network, s)).ravel()
         label = f"{LABELS[labels]}: error {result.errors['gamma']:.0%}"
         axes.scatter(known, found, s=6, color=COLOURS[labels], alpha=0.4, lw=0, label=label)
     ends = [known.min(), known.max()]

@@ -144,10 +144,15 @@ def fit_both(epochs: int, out: Path) -> dict[str, Fitted]:
     return {"free": free, "convex": fit(convex, "convex", epochs, out)}
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def figures(network: keras.Model) -> dict[str, float]:
     k = strikes(1001)
-    found = kc.derivatives(network, k, ["value", "laplacian"])
-    price, bend = (np.asarray(found[name]) for name in found)
+    found = arrays(kc.derivatives(network, k, ["value", "laplacian"]))
+    price, bend = found.values()
     truth = density(k)
     return {
         "error of price": float(np.sqrt(np.mean((price - call_price(k)) ** 2))),
@@ -168,7 +173,7 @@ def picture(fitted: dict[str, Fitted]) -> Figure:
     k, price = quotes()
     fit_axes.scatter(k, price - call_price(k), s=12, color=GREY, label="quotes")
     for kind, result in fitted.items():
-        found = kc.derivatives(result.network, line, ["value", "laplacian"])
+        found = arrays(kc.derivatives(result.network, line, ["value", "laplacian"]))
         style = {"color": COLOURS[kind], "lw": 2.2, "label": LABELS[kind]}
         fit_axes.plot(line, found["value"] - call_price(line), **style)
         density_axes.plot(line, found["laplacian"][:, 0], **style)

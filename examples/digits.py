@@ -99,7 +99,7 @@ def accuracy_in_noise(network: keras.Model) -> float:
     """Accuracy on held-back digits to which noise was added."""
     _, x, _, y = load()
     noisy = x + NOISE * np.random.default_rng(0).normal(size=x.shape)
-    return float(np.mean(np.asarray(network(noisy)).argmax(axis=1) == y))
+    return float(np.mean(keras.ops.convert_to_numpy(network(noisy)).argmax(axis=1) == y))
 
 
 def picture(readers: dict[str, Reader]) -> Figure:
@@ -131,7 +131,9 @@ def _maps(figure: Figure, readers: dict[str, Reader]) -> None:
     """Some digits, and where the margin between the two best classes bends."""
     x = load()[1][:SHOWN]
     bends = {
-        kind: kc.hessian_diagonal(readers[kind].network, x, output="margin").numpy()[:, 0, ..., 0]
+        kind: keras.ops.convert_to_numpy(
+            kc.hessian_diagonal(readers[kind].network, x, output="margin")
+        )[:, 0, ..., 0]
         for kind in PENALTIES
     }
     height = float(np.percentile(np.abs(bends["plain"]), 99.5))

@@ -158,7 +158,7 @@ def errors(log_density: keras.Model) -> dict[str, float]:
     return {
         "log p": relative(found, known),
         "log p - log p(0)": relative(found - start, known - start),
-        "Σ C_ij u_ij": relative(bends, diffusion(points)),
+        "Σ C_ij u_ij": relative(keras.ops.convert_to_numpy(bends), diffusion(points)),
     }
 
 
@@ -166,7 +166,7 @@ def covariance(log_density: keras.Model, t: np.ndarray) -> np.ndarray:
     """What the network's Hessian at the mean says the covariance is, `(n, 10, 10)`."""
     points = np.zeros((len(t), 1 + RATES), "float32")
     points[:, 0] = t
-    hessian = np.asarray(kc.hessian(log_density, points, columns=COLUMNS))[:, 0]
+    hessian = keras.ops.convert_to_numpy(kc.hessian(log_density, points, columns=COLUMNS))[:, 0]
     return np.linalg.inv(-hessian.astype("float64"))
 
 
@@ -179,7 +179,7 @@ def compare(log_density: keras.Model) -> dict[str, tuple[float, float]]:
         "variance of the mean of all": tuple(float(c.mean()) for c in pairs),
         "covariance of two neighbours": tuple(float(c[4, 5]) for c in pairs),
         "log p at the mean": tuple(
-            float(np.asarray(f(np.array([[DURATION, *RATES * [0.0]]])))[0, 0])
+            float(keras.ops.convert_to_numpy(f(np.array([[DURATION, *RATES * [0.0]]])))[0, 0])
             for f in (log_density, solution)
         ),
     }

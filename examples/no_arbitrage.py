@@ -116,10 +116,15 @@ def fit_both(epochs: int, out: Path) -> dict[str, Fitted]:
     return {kind: fit(kind, epochs, out) for kind in LABELS}
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def broken(network: keras.Model, x: np.ndarray) -> np.ndarray:
     """Where the slopes or the second derivative by the strike have a wrong sign."""
-    found = kc.derivatives(network, x, ["jacobian", "hessian_diagonal"])
-    slope, bend = (np.asarray(found[name])[:, 0] for name in found)
+    found = arrays(kc.derivatives(network, x, ["jacobian", "hessian_diagonal"]))
+    slope, bend = (values[:, 0] for values in found.values())
     return (slope[:, 0] > 0) | (slope[:, 1] < 0) | (bend[:, 0] < 0)
 
 

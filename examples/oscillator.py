@@ -71,7 +71,7 @@ class Motion(keras.layers.Layer):
 
     def found(self) -> tuple[float, float]:
         """The present c and k."""
-        c, k = np.exp(self.logarithms.numpy())
+        c, k = np.exp(keras.ops.convert_to_numpy(self.logarithms))
         return float(c), float(k)
 
 
@@ -151,10 +151,15 @@ def standard_errors() -> np.ndarray:
     return np.sqrt(np.diag(np.linalg.inv(information))[:2])
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def errors(network: keras.Model) -> dict[str, float]:
     """Relative errors in the L2 norm."""
     t = np.linspace(0, DURATION, 401, dtype="float32")[:, None]
-    found = kc.derivatives(network, t, ["value", "jacobian", "laplacian"])
+    found = arrays(kc.derivatives(network, t, ["value", "jacobian", "laplacian"]))
     known = {"x": position(t), "ẋ": velocity(t), "ẍ": acceleration(t)}
     return {
         name: float(np.linalg.norm(np.ravel(a) - np.ravel(b)) / np.linalg.norm(b))
@@ -171,7 +176,7 @@ def picture(learned: Learned) -> Figure:
     t, x = measure()
     motion.scatter(t, x, s=8, color=GREY, label=f"measured, noise {NOISE}")
     line = np.linspace(0, DURATION, 401, dtype="float32")[:, None]
-    found = kc.derivatives(learned.network, line, ["value", "laplacian"])
+    found = arrays(kc.derivatives(learned.network, line, ["value", "laplacian"]))
     motion.set_title(f"position, error {errors(learned.network)['x']:.1%}")
     bending.set_title(f"acceleration, error {errors(learned.network)['ẍ']:.1%}")
     known = {motion: position(line), bending: acceleration(line)}

@@ -66,7 +66,7 @@ def second_derivatives(points: np.ndarray) -> np.ndarray:
 
 def moment(second: np.ndarray) -> np.ndarray:
     """The bending moment -u_xx - 0.3 u_yy, of `(n, 1, 2)`: `(n, 1)`."""
-    return -np.asarray(second) @ np.array([1.0, POISSON])
+    return -second @ np.array([1.0, POISSON])
 
 
 class Vibration(keras.layers.Layer):
@@ -154,10 +154,15 @@ def learn(epochs: int, out: Path) -> Learned:
     return Learned(u, tones, monitor)
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def errors(u: keras.Model) -> dict[str, float]:
     """Relative errors over the disc, in the L2 norm."""
     points = disc(4096)
-    found = kc.derivatives(u, points, ["value", "hessian_diagonal", "biharmonic"])
+    found = arrays(kc.derivatives(u, points, ["value", "hessian_diagonal", "biharmonic"]))
     pairs = {
         "u": (found["value"], solution(points)),
         "moment": (moment(found["hessian_diagonal"]), moment(second_derivatives(points))),
@@ -174,7 +179,7 @@ def picture(learned: Learned) -> Figure:
     shape, bent, profile, history = figure.subplots(2, 2).ravel()
     side = np.linspace(-1, 1, PIXELS)
     points = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype("float32")
-    found = kc.derivatives(learned.network, points, ["value", "hessian_diagonal"])
+    found = arrays(kc.derivatives(learned.network, points, ["value", "hessian_diagonal"]))
     draw_map(figure, shape, found["value"], points, "its shape, as the network has it")
     moments = moment(found["hessian_diagonal"])
     draw_map(figure, bent, moments, points, "bending moment −u_xx − 0.3 u_yy")
@@ -202,7 +207,7 @@ def draw_map(figure, axes, values, points: np.ndarray, title: str) -> None:
 def draw_profile(axes, u: keras.Model) -> None:
     x = np.linspace(-1, 1, 201)
     points = np.stack([x, np.zeros_like(x)], axis=-1).astype("float32")
-    found = kc.derivatives(u, points, ["value", "hessian_diagonal"])
+    found = arrays(kc.derivatives(u, points, ["value", "hessian_diagonal"]))
     deflection, bent = found["value"], moment(found["hessian_diagonal"])
     axes.plot(x, deflection, color=COLOURS[0], lw=2.5, label="shape u")
     axes.plot(x, bent, color=COLOURS[1], lw=2.5, label="moment")

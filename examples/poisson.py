@@ -112,11 +112,16 @@ def relative(found: np.ndarray, known: np.ndarray) -> float:
     return float(np.linalg.norm(found - known) / np.linalg.norm(known))
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def compare(u: keras.Model) -> dict[str, tuple[float, float]]:
     """By name: what the network says, and what is known."""
     middle = np.array([[0.5, 0.5]])
-    centre = kc.derivatives(u, middle, ["value", "laplacian"])
-    slope = np.asarray(kc.jacobian(u, grid(64)))
+    centre = arrays(kc.derivatives(u, middle, ["value", "laplacian"]))
+    slope = keras.ops.convert_to_numpy(kc.jacobian(u, grid(64)))
     energy = sum(np.pi**2 / 4 * a**2 * (m**2 + n**2) for a, m, n in MODES)
     return {
         "u at (1/2, 1/2)": (float(centre["value"][0, 0]), solution(middle).item()),
@@ -128,7 +133,7 @@ def compare(u: keras.Model) -> dict[str, tuple[float, float]]:
 def errors(u: keras.Model) -> dict[str, float]:
     """Relative errors over the whole square, in the L2 norm."""
     x = grid(64)
-    found = kc.derivatives(u, x, ["value", "laplacian"])
+    found = arrays(kc.derivatives(u, x, ["value", "laplacian"]))
     return {
         "u": relative(found["value"], solution(x)),
         "Δu": relative(found["laplacian"], -source(x)),
@@ -140,7 +145,7 @@ def picture(u: keras.Model, monitor: kc.CurvatureMonitor) -> Figure:
     figure.suptitle("A network solves −Δu = f from the equation alone", fontsize=15, weight="bold")
     u_map, error_map, residual_map, history = figure.subplots(2, 2).ravel()
     x = grid(PIXELS)
-    found = kc.derivatives(u, x, ["value", "laplacian"])
+    found = arrays(kc.derivatives(u, x, ["value", "laplacian"]))
     error, residual = found["value"] - solution(x), found["laplacian"] + source(x)
     largest = np.abs(source(x)).max()
     draw_map(figure, u_map, found["value"], "u, as the network has it")

@@ -98,15 +98,22 @@ def picture(trained: dict[str, tuple[keras.Model, kc.CurvatureMonitor]]) -> Figu
 def draw_fit(axes, activation: str, model: keras.Model, monitor: kc.CurvatureMonitor) -> None:
     fit = monitor.history["r2"][-1]
     axes.plot(X, Y, "--", color="#111827", lw=1.2, label="x²")
-    axes.plot(X, model(X), color=COLOURS[activation], lw=2.5, alpha=0.8, label="network")
+    axes.plot(
+        X,
+        model.predict(X, verbose=0),
+        color=COLOURS[activation],
+        lw=2.5,
+        alpha=0.8,
+        label="network",
+    )
     kind = monitor.reports[""].verdict.kind
     axes.set_title(f"{activation}: {kind}\nfit R² = {fit:.4f}", fontsize=12)
     axes.legend(loc="upper left", frameon=False)
 
 
 def draw_curvature(axes, activation: str, model: keras.Model) -> None:
-    exact = kc.hessian_diagonal(model, X)[:, 0, 0]
-    at_scale = kc.scale_curvature(model, X, scale=0.1)[:, 0, 0]
+    exact = keras.ops.convert_to_numpy(kc.hessian_diagonal(model, X))[:, 0, 0]
+    at_scale = keras.ops.convert_to_numpy(kc.scale_curvature(model, X, scale=0.1))[:, 0, 0]
     inside = (X[:, 0] >= 0.1) & (X[:, 0] <= 0.9)
     axes.axhline(TRUTH, ls="--", color="#111827", lw=1.2, label="truth")
     axes.plot(

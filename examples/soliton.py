@@ -143,10 +143,15 @@ def compare(u: keras.Model) -> dict[str, tuple[float, float]]:
     }
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def errors(u: keras.Model) -> dict[str, float]:
     """Relative errors over all t and x, in the L2 norm."""
     points = grid(96)
-    found, known = kc.derivatives(u, points, TERMS), terms(points)
+    found, known = arrays(kc.derivatives(u, points, TERMS)), terms(points)
     return {
         name: float(np.linalg.norm(found[name] - known[name]) / np.linalg.norm(known[name]))
         for name in TERMS
@@ -160,7 +165,13 @@ def picture(u: keras.Model, monitor: kc.CurvatureMonitor) -> Figure:
     draw_map(figure, u_map, u)
     for t, colour in zip((0.0, DURATION / 2, DURATION), COLOURS, strict=True):
         points = line(t)
-        waves.plot(points[:, 1], u(points)[:, 0], color=colour, lw=2.5, label=f"t = {t:g}")
+        waves.plot(
+            points[:, 1],
+            u.predict(points, verbose=0)[:, 0],
+            color=colour,
+            lw=2.5,
+            label=f"t = {t:g}",
+        )
         waves.plot(points[:, 1], solution(points), "--", color=INK, lw=1.2)
     waves.set_title(f"u, error {errors(u)['u']:.2%}; dashed: known")
     waves.set_xlabel("x")
@@ -189,7 +200,7 @@ def draw_map(figure, axes, u: keras.Model) -> None:
 
 def draw_terms(axes, u: keras.Model) -> None:
     points = line(DURATION / 2)
-    of = kc.derivatives(u, points, TERMS)
+    of = arrays(kc.derivatives(u, points, TERMS))
     parts = {"u_t": of["u_t"], "6 u u_x": 6 * of["u"] * of["u_x"], "u_xxx": of["u_xxx"]}
     for (name, values), colour in zip(parts.items(), COLOURS, strict=True):
         axes.plot(points[:, 1], values, color=colour, lw=2.2, label=name)

@@ -62,10 +62,15 @@ def watch(epochs: int, out: Path) -> tuple[keras.Model, kc.CurvatureMonitor]:
     return model, monitor
 
 
+def arrays(found: dict) -> dict[str, np.ndarray]:
+    """Derivatives as arrays of NumPy, on every backend."""
+    return {name: keras.ops.convert_to_numpy(values) for name, values in found.items()}
+
+
 def picture(model: keras.Model) -> Figure:
     x, y, year = (part[-HELD_BACK:] for part in load())
-    found = kc.derivatives(model, x, ["value", "jacobian", "hessian_diagonal", "laplacian"])
-    value, slope, bend, sum_of_bends = (np.asarray(found[name]) for name in found)
+    found = arrays(kc.derivatives(model, x, ["value", "jacobian", "hessian_diagonal", "laplacian"]))
+    value, slope, bend, sum_of_bends = found.values()
     figure = Figure(figsize=(12.5, 7.2), layout="constrained", facecolor="white")
     figure.suptitle("A forecast of sunspots, and where it bends", fontsize=15, weight="bold")
     (forecast, along), (when, heat) = figure.subplots(2, 2, width_ratios=(1.5, 1))

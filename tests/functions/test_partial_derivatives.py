@@ -234,7 +234,11 @@ ERRORS = {
     "a number": ({"u": 0}, TypeError, r"Write `\(0,\)`"),
     "a fraction": ({"u": (0.5,)}, TypeError, "Received: 0.5"),
     "a truth value": ({"u": (True,)}, TypeError, "Received: True"),
-    "another input": ({"u": ("t",)}, ValueError, "inputs must be of .*'t'"),
+    "another input": (
+        {"u": ("t",)},
+        ValueError,
+        r"one input, of shape \(batch, 3\), and its columns.*Received: 't'. Use an index.*`\(0,\)`",
+    ),
     "another word": ({"u": "curl"}, ValueError, "must be one of .*or a tuple of inputs.*'curl'"),
     "a name that is none": ({0: (0,)}, TypeError, "keys of `names` must be strings"),
     "nothing": ({}, ValueError, "must be one or some of"),
@@ -254,13 +258,20 @@ def test_errors_say_what_may_be_asked(names, error, said):
 
 @pytest.mark.parametrize(
     ("names", "error", "said"),
-    [row for key, row in ERRORS.items() if key != "another input"],
-    ids=[key for key in ERRORS if key != "another input"],
+    ERRORS.values(),
+    ids=list(ERRORS),
 )
 def test_a_layer_raises_them_when_it_is_made(names, error, said):
     net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     with pytest.raises(error, match=said):
         kc.DerivativeOutput(net, names)
+
+
+def test_an_input_that_there_is_not_is_told_from_those_that_there_are():
+    t, x = keras.Input((1,), name="t"), keras.Input((1,), name="x")
+    model = keras.Model({"t": t, "x": x}, t * x)
+    with pytest.raises(ValueError, match=r"inputs must be of \['t', 'x'\]. Received: 'y'"):
+        kc.DerivativeOutput(model, {"u": ("y",)})
 
 
 KDV = {"u": "value", "u_t": (0,), "u_x": (1,), "u_xxx": (1, 1, 1)}

@@ -5,12 +5,15 @@ The same on every backend: `make test` runs it on each.
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
 import keras_curvature as kc
+from watched import untrained
 
 to_numpy = ops.convert_to_numpy
 
@@ -271,3 +274,39 @@ def test_another_number_needs_one_before():
         layer.directions = 4
     with pytest.raises(TypeError, match="`layer` must be"):
         kc.MoreDirections(layer)
+
+
+def cubic():
+    x = keras.Input((3,))
+    return keras.Model(x, ops.sum(x**3, axis=1, keepdims=True))
+
+
+AT = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+
+ASKED = {
+    "function": lambda k: kc.laplacian(cubic(), AT, directions=k),
+    "layer": lambda k: kc.DerivativeOutput(cubic(), "laplacian", directions=k)(AT),
+    "monitor": lambda k: untrained(cubic(), AT, directions=k),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_more_directions_than_exact_derivatives_take_are_warned_of(asked):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        asked(3)
+    assert not [one for one in found if "directions" in str(one.message)]
+    with pytest.warns(UserWarning, match="`directions=4` are more than the 3 that exact"):
+        asked(4)
+
+
+def test_a_biharmonic_operator_takes_the_square_of_the_inputs():
+    def asked(k):
+        kc.DerivativeOutput(cubic(), ["biharmonic", "laplacian"], directions=k)(AT)
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        asked(9)
+    assert not [one for one in found if "directions" in str(one.message)]
+    with pytest.warns(UserWarning, match="`directions=10` are more than the 9 that exact"):
+        asked(10)

@@ -112,17 +112,53 @@ def test_one_input_has_no_plane():
         untrained(network(1), X[:, :1], maps={"a": first})
 
 
-def test_a_part_of_the_input_is_no_input_of_the_function():
+def of_t_and_y(z):
+    return 10 * z[:, 0] + z[:, 2]
+
+
+@pytest.mark.parametrize("columns", [["y"], ["x", "t"], ["y", "x", "t"]])
+def test_functions_are_of_the_whole_input_whichever_columns_are_differentiated_by(columns):
+    options = {"feature_names": ["t", "x", "y"], "maps": {"wave": (of_t_and_y, ("t", "y"))}}
+    (whole,) = maps_of(network(3), X, **options)
+    (one,) = maps_of(network(3), X, columns=columns, **options)
+    assert (one.inputs, one.held) == (("t", "y"), whole.held)
+    np.testing.assert_array_equal(one.values, whole.values)
+    np.testing.assert_array_equal(one.axes, whole.axes)
+
+
+@pytest.mark.parametrize("wrt", ["x", ["x", "t"]])
+def test_functions_are_of_all_inputs_whichever_are_differentiated_by(wrt):
     t, x = keras.Input((1,), name="t"), keras.Input((2,), name="x")
-    model = keras.Model([t, x], keras.layers.Lambda(lambda z: z[0] * z[1])([t, x]))
-    with pytest.raises(ValueError, match="the model's whole input"):
-        untrained(model, [X[:, :1], X[:, 1:]], wrt="x", maps={"a": first})
+    model = keras.Model({"t": t, "x": x}, keras.ops.concatenate([t**2, t * x], axis=1))
+    maps = {"a": (lambda z: z["t"][:, 0] + 10 * z["x"][:, 1], ("t", "second"))}
+    names = {"x": ["first", "second"]}
+    (one,) = maps_of(model, {"t": X[:, :1], "x": X[:, 1:]}, wrt=wrt, maps=maps, feature_names=names)
+    expected = one.axes[0][None] + 10 * one.axes[1][:, None]
+    np.testing.assert_allclose(one.values, expected, rtol=1e-5, atol=1e-6)
+    assert one.held.startswith("first = ")
 
 
-@pytest.mark.parametrize("columns", [[0], [1, 0], [2, 1, 0]])
-def test_columns_of_the_input_are_no_input_of_the_function(columns):
-    with pytest.raises(ValueError, match="Leave out `maps`, or `wrt` and `columns`"):
-        untrained(network(3), X, columns=columns, maps={"a": (first, (0, 1))})
+def test_functions_are_of_the_input_where_a_layer_is_differentiated_by():
+    x = keras.Input((2,), name="x")
+    hidden = keras.layers.Dense(3, "tanh", name="hidden")(x)
+    model = keras.Model(x, keras.layers.Dense(1)(hidden))
+    (one,) = maps_of(model, X[:, :2], wrt="hidden", maps={"first": first})
+    np.testing.assert_allclose(one.values, np.tile(one.axes[0], (SIDE, 1)), rtol=1e-5)
+
+
+def test_functions_are_of_the_input_where_the_loss_is_watched():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    maps = {"first": first}
+    (one,) = maps_of(model, (X[:, :2], X[:, 2:]), output=keras.losses.MeanSquaredError(), maps=maps)
+    np.testing.assert_allclose(one.values, np.tile(one.axes[0], (SIDE, 1)), rtol=1e-5)
+
+
+def test_there_is_no_plane_of_token_ids():
+    layers = [keras.layers.Embedding(5, 2, name="embedding"), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), *layers, keras.layers.Dense(1)])
+    ids = RNG.integers(5, size=(12, 2)).astype("int32")
+    with pytest.raises(ValueError, match=r"over real numbers\. Received: a model of int32"):
+        untrained(model, ids, wrt="embedding", maps={"first": first})
 
 
 SHAPES = {

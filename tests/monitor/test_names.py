@@ -141,6 +141,41 @@ GIVEN = {
 }
 
 
+def curve_of(name):
+    """A function of the probe that gives the second derivatives along one of its inputs."""
+    return lambda x: 6 * x[name][:, None] if name == "strike" else SECOND[name][:, None]
+
+
+FUNCTIONS = {
+    "by input": {name: curve_of(name) for name in SECOND},
+    "by output": {"value": lambda x: against(list(x))},
+    "by output and input": {"value": {name: curve_of(name) for name in SECOND}},
+    "one among arrays": {**against(list(SECOND)), "strike": curve_of("strike")},
+}
+
+
+@pytest.mark.parametrize("reference", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_a_reference_may_have_functions_in_the_place_of_arrays(reference):
+    monitor = untrained(of_a_dict(), X, dtype="float64", reference=reference)
+    found = monitor.reports[""].reference["reference_rmse"]
+    assert found == pytest.approx(0, abs=1e-9)
+
+
+def test_a_function_of_one_input_may_go_by_the_name_of_the_output():
+    x = keras.Input((1,), name="x")
+    model = keras.Model(x, {"u": x**3})
+    reference = {"u": lambda x: 6 * x[:, :, None]}
+    monitor = untrained(model, STRIKE, dtype="float64", reference=reference)
+    assert monitor.reports[""].reference["reference_rmse"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("reference", ["u_xx", {"spot": "u_xx"}], ids=repr)
+def test_a_reference_that_is_no_number_is_named(reference):
+    with pytest.raises(ValueError, match=r"`reference` must be numbers of shape .* or a function"):
+        untrained(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), SPOT,
+                  reference=reference)  # fmt: skip
+
+
 def test_a_reference_may_be_nested_as_the_inputs_are():
     deep = {"option": against(["strike", "spot"]), "pair": against(["pair"])["pair"]}
     for reference in (deep, {"value": deep}):

@@ -11,18 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import truth
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "helmholtz.py"
 
 
-@pytest.fixture(scope="module")
-def helmholtz():
-    spec = importlib.util.spec_from_file_location("helmholtz", PROGRAM)
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, PROGRAM.with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look themselves up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def helmholtz():
+    return load("helmholtz")
 
 
 @pytest.mark.slow
@@ -60,3 +66,29 @@ def test_the_closed_form_is_right(helmholtz):
     hessian = truth.hessian_of_value(wave, points, 0.01)[:, 0]
     known = helmholtz.bending(torch.tensor(points)).numpy()[:, 0]
     np.testing.assert_allclose(np.trace(hessian, axis1=1, axis2=2), known, atol=1e-6)
+
+
+# What an example says of a network of its own; the drawing of some needs no training either.
+SAID = {
+    "soliton": lambda one, net, axes: (one.errors(net), one.draw_terms(axes, net)),
+    "plate": lambda one, net, axes: (one.errors(net), one.draw_profile(axes, net)),
+    "poisson": lambda one, net, axes: (one.errors(net), one.compare(net)),
+    "fokker_planck": lambda one, net, axes: (one.errors(net), one.compare(net)),
+    "high_dimension": lambda one, net, axes: (one.errors(net),),
+    "black_scholes_gamma": lambda one, net, axes: (one.errors(net),),
+    "convex_smile": lambda one, net, axes: (one.figures(net),),
+    "no_arbitrage": lambda one, net, axes: (dict(enumerate(one.broken(net, one.quotes()[0]))),),
+    "quadratic": lambda one, net, axes: (one.draw_curvature(axes, "silu", net),),
+    "sunspots": lambda one, net, axes: (one.picture(net),),
+}
+ARGUMENTS = {"high_dimension": (5,), "quadratic": ("silu",)}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_the_examples_of_any_backend_say_it_in_numbers_on_this_one(name):
+    """Results carry gradients by the weights here, which NumPy and matplotlib refuse."""
+    example = load(name)
+    net = example.build(*ARGUMENTS.get(name, ()))
+    said = SAID[name](example, net, Figure().subplots())
+    for numbers in said:
+        assert not isinstance(numbers, dict) or np.isfinite(list(numbers.values())).all()

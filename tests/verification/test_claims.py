@@ -620,3 +620,68 @@ def test_a_claim_that_is_no_number_is_told_as_that(key, value):
     said = " ".join(str(found).split())
     assert "it is NaN or infinite there" in said
     assert "by inf" not in said
+
+
+def steep(x):
+    """Ten times as steep along the second input as along the first."""
+    return np.sin(x[:, 0]) + 10 * np.sin(x[:, 1])
+
+
+def almost_harmonic(x):
+    """Of second derivatives that cancel to a thousandth of them."""
+    return x[:, 0] ** 2 - x[:, 1] ** 2 + 1e-3 * np.sin(x[:, 0])
+
+
+# What is claimed to be 0: function, quantity, the shape of the claim's one example
+SIZES = {
+    "along one input": (steep, (0,), ()),
+    "along the other": (steep, (1,), ()),
+    "gradient": (steep, "gradient", (2,)),
+    "divergence": (lambda x: np.stack([x[:, 0], 40 * x[:, 0]], axis=1), "divergence", ()),
+    "of second order, 1e-4 of the slope": (lambda x: x[:, 1] + 1e-4 * x[:, 0] ** 2, (0, 0), ()),
+    "mixed": (lambda x: steep(x) + 0.01 * x[:, 0] * x[:, 1], (0, 1), ()),
+    "laplacian of terms that cancel": (almost_harmonic, "laplacian", ()),
+    "of third order": (steep, (0, 0, 0), ()),
+    "of fourth order": (steep, (0, 0, 0, 0), ()),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_nothing_is_off_by_the_size_of_what_it_should_be(name):
+    f, quantity, shape = SIZES[name]
+    x = np.random.default_rng(3).normal(size=(50, 2))
+    (check,) = kc.verify(f, x, claims={quantity: np.zeros((50, *shape))}).wrong
+    assert check.error == pytest.approx(1)
+
+
+@pytest.mark.parametrize("off", [0, 5e-6])
+def test_a_slope_beside_a_far_steeper_one_is_held_to_the_same_digits(off):
+    x = np.random.default_rng(3).normal(size=(50, 2))
+    found = kc.verify(steep, x, claims={(0,): (1 + off) * np.cos(x[:, 0])})
+    assert found.ok == (not off)
+    if off:
+        assert found.checks[0].error == pytest.approx(off)
+
+
+def test_what_is_0_is_held_against_the_slope():
+    x = np.random.default_rng(3).normal(size=(50, 2))
+
+    def level(x):
+        return 3 * x[:, 1]
+
+    assert kc.verify(level, x, claims={(0,): np.zeros(50)}).ok
+    found = kc.verify(level, x, claims={(0,): np.full(50, 1.0)})
+    assert found.wrong[0].wrong == 50
+    assert 1 < found.wrong[0].error < np.inf
+    assert "where that is 0, to 1 % of the" in str(found)
+
+
+def test_the_counts_of_what_is_0_and_of_what_is_off_agree():
+    x = np.stack([np.linspace(-4, 4, 60), np.linspace(0, 1, 60)], axis=1)
+    slope = 1 / np.cosh(x[:, 0]) ** 2
+    found = kc.verify(lambda x: np.tanh(x[:, 0]), x, claims={(0,): 0 * slope})
+    assert found.wrong[0].wrong == 60
+    assert found.causes == ("The partial (0,) by array is 0 at all 60 places where it is off.",)
+    found = kc.verify(lambda x: np.tanh(x[:, 0]), x, claims={(0,): 2 * slope})
+    seen = int((slope > 0.01 * slope.max()).sum())
+    assert f"at all {seen} places where that is more than 1 % of its size" in found.causes[0]

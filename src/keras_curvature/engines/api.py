@@ -12,7 +12,7 @@ from keras_curvature.engines.chunking import WHOLE
 from keras_curvature.engines.columns import by_index, checked_columns
 from keras_curvature.engines.computed_steps import Computed, ComputedStep
 from keras_curvature.engines.data_frames import NUMBERS, columns_of, names_of_columns
-from keras_curvature.engines.directions import as_direction
+from keras_curvature.engines.directions import as_direction, warn_of_more_than_exact
 from keras_curvature.engines.dispatch import ENGINES, EngineChoice, needs_float64
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.evaluation import (
@@ -43,6 +43,7 @@ from keras_curvature.engines.losses import (
     WithLoss,
     is_loss,
     labels_are_classes,
+    labels_of,
     loss_by_example,
     require_labels,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "is_text",
     "keys_in_order",
     "labels_are_classes",
+    "labels_of",
     "layer_names",
     "loss_by_example",
     "mask_of",
@@ -144,6 +146,7 @@ __all__ = [
     "traits_of",
     "unflatten",
     "unflattened_shapes",
+    "warn_of_more_than_exact",
     "weighted_laplacian",
     "xp",
 ]

@@ -27,6 +27,7 @@ MODULES = {
     "inside": "intermediates",
     "is_eager": "compilation",
     "keeps_examples_apart": "running",
+    "keeps_float64": "compilation",
     "narrow": "intermediates",
     "outside": "compilation",
     "random_in_training": "noise",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,3 +98,14 @@ def _compatible(wanted: Sequence[Any], shapes: Sequence[Any]) -> bool:
     return len(wanted) == len(shapes) and all(
         fits(a, b) for a, b in zip(wanted, shapes, strict=True)
     )
+
+
+def warn_of_more_than_exact(directions: int, exact: int) -> None:
+    """Says that exact derivatives take fewer directions than the random ones asked for."""
+    if directions > exact:
+        warnings.warn(
+            f"`directions={directions}` are more than the {exact} that exact derivatives of this "
+            f"function take, and what they estimate has chance in it all the same. Leave "
+            "`directions` out, or take fewer.",
+            stacklevel=4,
+        )

@@ -12,7 +12,12 @@ from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.bound_model import BoundModel, Compute, bind
 from keras_curvature.engines.computation_key import key_of
-from keras_curvature.engines.directions import as_direction, as_directions, as_rows
+from keras_curvature.engines.directions import (
+    as_direction,
+    as_directions,
+    as_rows,
+    warn_of_more_than_exact,
+)
 from keras_curvature.engines.dispatch import EngineChoice, naming_what_is_missing
 from keras_curvature.engines.engine import Engine
 from keras_curvature.engines.layout import Layout, unflatten
@@ -77,6 +82,7 @@ def estimate_laplacian(
     bound = bind(model, x, options)
     engine = bound.engine_for((LAPLACIAN,))
     f, leaves = bound.f, bound.inputs.leaves
+    warn_of_more_than_exact(directions, f.inputs.width)
     count = xp.lengths(leaves[0])[0] if leaves[0].shape[0] is None else leaves[0].shape[0]
     signs = random_directions.rademacher([count, directions, f.inputs.width], seed)
 

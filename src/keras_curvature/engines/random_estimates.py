@@ -19,7 +19,7 @@ from keras_curvature.engines.active_backend import own_module
 from keras_curvature.engines.arrays import xp
 from keras_curvature.engines.bound_model import bind
 from keras_curvature.engines.chunking import WHOLE
-from keras_curvature.engines.directions import as_direction
+from keras_curvature.engines.directions import as_direction, warn_of_more_than_exact
 from keras_curvature.engines.evaluation import run_chunked
 from keras_curvature.engines.layout import unflatten
 from keras_curvature.engines.options import Options
@@ -76,6 +76,8 @@ def differentiate_in_part(
     apart = tuple(name for name in exact if name != VALUE)
     estimated = tuple(name for name in names if name in ESTIMATED)
     counts, own = tuple(counts), f.inputs.width <= OWN_UP_TO
+    width = f.inputs.width
+    warn_of_more_than_exact(sum(counts), width**2 if BIHARMONIC in estimated else width)
     with compilation.computing_in(f.dtype):
         examples = xp.lengths(leaves[0])[0] if own else 1
         shape = [examples, sum(counts), f.inputs.width]

@@ -148,6 +148,12 @@ def _index(name: str, part: Input, inputs: Layout, columns: Sequence[Any] | None
         return list(columns).index(given)
     if given not in inputs.names:
         known = list(inputs.names if columns is None else columns)
+        if columns is None and len(known) == 1:
+            whole = ", ".join(["batch", *map(str, inputs.shapes[0])])
+            raise ValueError(
+                f"{name!r}: the model has one input, of shape ({whole}), and its columns have no "
+                f"names. Received: {given!r}. Use an index, such as `(0,)` for the first column."
+            )
         raise ValueError(f"{name!r}: inputs must be of {known}. Received: {given!r}.")
     place = inputs.names.index(given)
     shape, before = inputs.shapes[place], sum(inputs.sizes[:place])

@@ -52,7 +52,8 @@ def laplacian(
         directions: `None` for the exact Laplacian; an int for an unbiased estimate of it
             from so many random directions, where there are too many inputs: the mean of
             `vᵀHv` over vectors of random signs (Hutchinson, A stochastic estimator of the
-            trace of the influence matrix, 1989). It costs as many forward passes, and two.
+            trace of the influence matrix, 1989). It costs as many forward passes, and two; more
+            of them than there are inputs cost more than the exact one, which a warning says.
         seed: of the signs: the same ones for the same seed and shapes.
         output: which output to differentiate.
         wrt: with respect to what.

@@ -93,7 +93,9 @@ class DerivativeOutput(DerivativeWrapper):
     warning.
 
     Derivatives are float32 or better: a model of `mixed_float16` is evaluated in float32, as
-    second derivatives overflow float16. `dtype="float64"` evaluates any model in float64.
+    second derivatives overflow float16. `dtype="float64"` evaluates any model in float64, at the
+    points that Keras hands it: on JAX with x64 off these are rounded to float32, and a warning says
+    so.
 
     The wrapped model's weights, regularisers and state are this layer's. As in plain nesting,
     what the wrapped model was compiled with has no effect.
@@ -143,7 +145,8 @@ class DerivativeOutput(DerivativeWrapper):
         wrt: with respect to what, as there.
         columns: by which columns of an input, as there, by their indexes.
         engine: as there.
-        directions: from how many random directions to estimate; `None` for exact derivatives.
+        directions: from how many random directions to estimate; `None` for exact derivatives. A
+            warning says where these take fewer: as many as inputs, squared for `"biharmonic"`.
         seed: of the directions, which `keras.utils.set_random_seed` settles too.
         halves: whether what is estimated has a last axis of two independent estimates, each from
             half of the directions, and every other output one of size 1.

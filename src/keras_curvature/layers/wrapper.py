@@ -27,6 +27,7 @@ from keras_curvature.engines.backend import (
     REFUSALS,
     FlatFunction,
     computing_in,
+    keeps_float64,
     outside,
     random_in_training,
     switches_of,
@@ -46,6 +47,7 @@ Large enough for windows and pooling, and divisible by 32 as networks that halve
 """
 
 _looked_for_noise: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
+_looked_for_rounding: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
 _looked_for_lines: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
 
 
@@ -86,6 +88,11 @@ class DerivativeWrapper(keras.layers.Wrapper):
         self._options()  # raises now for what cannot be right
         if not self.trainable:
             layer.trainable = False  # Keras's own wrappers go on training theirs
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """As every layer of Keras; says once where Keras rounds what the layer is given."""
+        self._warn_of_rounding(inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         """Builds the wrapped model by calling it, as only that builds every kind of model."""
@@ -192,6 +199,23 @@ class DerivativeWrapper(keras.layers.Wrapper):
         """How many examples the wrapped model says that it takes at a time."""
         declared = (tensor.shape[0] for tensor in getattr(self.layer, "inputs", None) or [])
         return next((count for count in declared if count is not None), None)
+
+    def _warn_of_rounding(self, inputs: Any) -> None:
+        """Says once that points in float64 do not arrive."""
+        if self in _looked_for_rounding or self.compute_dtype != "float64" or keeps_float64():
+            return
+        dtypes = [str(getattr(leaf, "dtype", "")) for leaf in keras.tree.flatten(inputs)]
+        if "float64" not in dtypes:
+            return
+        _looked_for_rounding.add(self)
+        warnings.warn(
+            f"{type(self).__name__} {self.name!r} computes in float64, but at points in float32: "
+            "with x64 off JAX rounds what is float64 before it is given to a layer, by 6e-8 of "
+            "its size. Results say float64 and are exact there, not at your points. Switch it on "
+            'before any layer is made, `jax.config.update("jax_enable_x64", True)`, or take the '
+            'functions: `keras_curvature.derivatives(..., dtype="float64")`.',
+            stacklevel=3,
+        )
 
     def _warn_of_lines(self, inputs: Structure, instead: str) -> None:
         """Says once why second derivatives of straight pieces train nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_curvature.engines.api import Options, bind
+from keras_curvature.engines.api import Options, bind, warn_of_more_than_exact
 from keras_curvature.engines.quantities import DIAGONAL
 from keras_curvature.measurement import estimated
 from keras_curvature.measurement import exact as measuring
@@ -96,7 +96,7 @@ def measurer_for(
             reference=reference,
             names=names,
         )
-    return EstimatedMeasurer(
+    measurer = EstimatedMeasurer(
         model,
         probe,
         options=options,
@@ -105,6 +105,8 @@ def measurer_for(
         units=units,
         scale=scale,
     )
+    warn_of_more_than_exact(int(directions), measurer.f.inputs.width)
+    return measurer
 
 
 def _passes(model: Model, probe: Probe, options: Options) -> int:

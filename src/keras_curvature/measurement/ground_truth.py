@@ -60,8 +60,8 @@ def references(probe: Probe, reference: Any, f: FlatFunction) -> list[Array | No
 
     Args:
         probe: the points.
-        reference: in the structure of `hessian_diagonal`, by name where the model has dicts, a
-            function of `x` that gives it, or `None`.
+        reference: in the structure of `hessian_diagonal`, by name where the model has dicts;
+            functions of `x` in the place of it or of any part; or `None`.
         f: the model.
 
     Raises:
@@ -70,7 +70,7 @@ def references(probe: Probe, reference: Any, f: FlatFunction) -> list[Array | No
     if reference is None:
         return [None] * len(f.outputs.shapes)
     what = "`reference`"
-    given = reference(probe.x) if callable(reference) else reference
+    given = known_at(probe.x, reference)
     count = len(f.outputs.shapes)
     if count == 1:
         alone = isinstance(given, Mapping) and len(given) == 1
@@ -83,6 +83,17 @@ def references(probe: Probe, reference: Any, f: FlatFunction) -> list[Array | No
         _along_inputs(part, (probe.size, *shape), size, f)
         for part, shape, size in zip(parts, f.outputs.shapes, f.outputs.sizes, strict=True)
     ]
+
+
+def known_at(x: Any, reference: Any) -> Any:
+    """What is known at points: what functions give of them, alone or inside of dicts and lists."""
+    if callable(reference):
+        return reference(x)
+    if isinstance(reference, Mapping):
+        return {name: known_at(x, part) for name, part in reference.items()}
+    if isinstance(reference, (list, tuple)) and any(map(callable, reference)):
+        return [known_at(x, part) for part in reference]
+    return reference
 
 
 def _names_classes(y: Any, output: Output) -> bool:
@@ -176,8 +187,14 @@ def _require_count(parts: list[Any], f: FlatFunction, what: str) -> None:
 
 def _fitted(given: Any, wanted: tuple[int, ...], flat: tuple[int, ...], what: str) -> Array:
     """An array `(n, *flat)`; axes of length 1 may be missing."""
-    # A copy: the user's own array may change during the training.
-    array = np.array(xp.to_numpy(given), dtype=np.float64)
+    try:  # A copy: the user's own array may change during the training.
+        array = np.array(xp.to_numpy(given), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        functions = "" if what == Y else ", or a function of x that gives them"
+        raise ValueError(
+            f"{what} must be numbers of shape {wanted}{functions}. Received: "
+            f"{type(given).__name__}, of which NumPy says: {error}"
+        ) from error
     if _without_ones(array.shape) != _without_ones(wanted):
         classes = (
             " Of classes by their numbers leave `y` out, or watch `output='loss'`."

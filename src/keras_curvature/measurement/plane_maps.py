@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_curvature.engines.api import xp
 from keras_curvature.measurement.base import Measurer
+from keras_curvature.measurement.probe import whole_input
 from keras_curvature.measurement.slices import central
 from keras_curvature.typing import Array
 
@@ -55,15 +55,15 @@ class PlaneMaps:
         Args:
             asked: `maps=` of the monitor.
             measurer: of the model.
-            names: of the inputs.
+            names: of all numbers of the model's input, whichever of them it is differentiated by.
 
         Raises:
             TypeError: for what is no dict of functions.
-            ValueError: for too many, for an unknown input, and where the inputs are not those of
-                the model.
+            ValueError: for too many, for an unknown input, and for inputs that are no real numbers.
         """
         if isinstance(asked, Mapping) and asked:
-            _require_all_inputs(measurer)
+            _require_real(measurer)
+        self._whole = whole_input(measurer.bound)
         self._functions, self._planes = _parted({} if asked is None else asked, names)
         self._names, self._measurer = names, measurer
 
@@ -80,7 +80,7 @@ class PlaneMaps:
         """
         if not self:
             return ()
-        z = self._measurer.points()
+        z = self._points()
         centre = z[central([z])]
         low, high = z.min(axis=0), z.max(axis=0)
         found = []
@@ -100,15 +100,24 @@ class PlaneMaps:
             found.append(PlaneMap(name, (first, second), axes, held, values))
         return tuple(found)
 
+    def _leaves(self) -> list[Array]:
+        """The probe's arrays, without masks and labels."""
+        leaves = self._measurer.bound.inputs.leaves[: len(self._whole.shapes)]
+        return [xp.to_numpy(leaf) for leaf in leaves]
+
+    def _points(self) -> Array:
+        """The probe's whole input, `(n, d)`."""
+        flat = [leaf.reshape(len(leaf), -1).astype(np.float64) for leaf in self._leaves()]
+        return np.concatenate(flat, axis=1)
+
     def _structured(self, points: Array) -> Any:
         """Points `(n, d)` as the model takes them."""
-        f, inputs = self._measurer.f, self._measurer.bound.inputs
-        parts = np.split(points, np.cumsum(f.inputs.sizes)[:-1], axis=1)
+        parts = np.split(points, np.cumsum(self._whole.sizes)[:-1], axis=1)
         leaves = [
-            part.reshape(-1, *shape).astype(xp.to_numpy(leaf).dtype)
-            for part, shape, leaf in zip(parts, f.inputs.shapes, inputs.leaves, strict=False)
+            part.reshape(-1, *leaf.shape[1:]).astype(leaf.dtype)
+            for part, leaf in zip(parts, self._leaves(), strict=True)
         ]
-        return keras.tree.pack_sequence_as(inputs.structure, leaves)
+        return self._whole.pack(leaves)
 
 
 def _parted(
@@ -156,15 +165,13 @@ def _plane(name: str, inputs: Any, names: Sequence[str]) -> list[int]:
     return found
 
 
-def _require_all_inputs(measurer: Measurer) -> None:
+def _require_real(measurer: Measurer) -> None:
     f, inputs = measurer.f, measurer.bound.inputs
-    given = [tuple(leaf.shape[1:]) for leaf in inputs.leaves[: len(inputs.names)]]
-    is_part = f.layer is not None or f.inputs.subset is not None
-    if is_part or given != [tuple(shape) for shape in f.inputs.shapes]:
+    leaves = inputs.leaves[: len(inputs.names)]
+    if f.layer is not None and not all(xp.is_floating(leaf.dtype) for leaf in leaves):
         raise ValueError(
-            "`maps` are of functions of the model's whole input, and derivatives here are with "
-            "respect to a part of it, or to a layer's output. Leave out `maps`, or `wrt` and "
-            "`columns`."
+            "`maps` are of functions of the model's whole input, over real numbers. Received: a "
+            f"model of {xp.name_of(leaves[0].dtype)}, by a layer's output. Leave out `maps`."
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_curvature.engines.api import (
     NUMBERS,
+    BoundModel,
     Layout,
     Options,
     by_column,
@@ -18,9 +19,11 @@ from keras_curvature.engines.api import (
     checked_columns,
     columns_of,
     is_text,
+    labels_of,
     matched,
     names_of_columns,
     numbers_in,
+    side_by_side,
     xp,
 )
 from keras_curvature.engines.backend import FlatFunction
@@ -331,6 +334,36 @@ def feature_names(
             f"Received: {given if given is not None else names!r}."
         )
     return tuple(str(name) for name in names)
+
+
+def whole_input(bound: BoundModel) -> Layout:
+    """All that the model takes, whatever it is differentiated by; without masks and labels."""
+    inputs, labels = bound.inputs, labels_of(bound.model)
+    count = len(inputs.names) - labels
+    shapes = [tuple(leaf.shape[1:]) for leaf in inputs.leaves[:count]]
+    structure = inputs.structure[0] if labels else inputs.structure
+    return side_by_side(shapes, structure, inputs.names[:count])
+
+
+def names_of_all(
+    given: Names | None, columns: Sequence[str] | None, f: FlatFunction, whole: Layout
+) -> tuple[str, ...]:
+    """One name per number of the model's whole input, whichever are differentiated by.
+
+    Args:
+        given: the user's names, of the inputs that are differentiated by.
+        columns: the probe's own names, or `None`.
+        f: what is differentiated, and by what.
+        whole: all that the model takes.
+    """
+    if f.layer is not None:
+        return feature_names(None, columns, whole)
+    by = f.inputs.whole
+    flat, named = feature_names(given, columns, by), dict[str, Sequence[str]]()
+    for name, size in zip(by.names, by.sizes, strict=True):
+        named[name], flat = flat[:size], flat[size:]
+    own = (named.get(name, _own_names(whole, i)) for i, name in enumerate(whole.names))
+    return tuple(name for names in own for name in names)
 
 
 def _by_input(

@@ -100,7 +100,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             `DerivativeOutput`.
         reference: known second derivatives along each input at the probe, in the units of x and
             y whatever `units` is, in the shape of `hessian_diagonal` (a dict by name where the
-            model has dicts), or a function of the probe's `x` that gives them.
+            model has dicts), or functions of the probe's whole `x` that give them, one for all or
+            one in the place of any array: `{"u": u_xx}`.
         scale: half-width of the window of the curvature at a scale, as in
             `scale_curvature`; of several inputs a dict too. Default: a quarter of each input's
             standard deviation.
@@ -118,7 +119,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             512 forward passes over the probe or there are at most 64 inputs, else estimates from
             8 random directions at each point, the same at every step, which take 11 passes (9
             for networks of ReLU) and about one more. `"all"`: exact ones at any price. An int:
-            estimates from so many. The summary says which. Estimates come with standard errors,
+            estimates from so many, with a warning beyond the number of inputs. The summary says
+            which. Estimates come with standard errors,
             not by feature.
         vocabulary: of a model of token ids (`wrt="embedding"`): the words in the order of their
             ids, as from `TextVectorization.get_vocabulary()`, for pictures; ids beyond it are
@@ -141,7 +143,8 @@ class CurvatureMonitor(keras.callbacks.Callback):
             with the two inputs, by name or index, where there are more than two: `{"residual":
             (residual, ("t", "x"))}`. Each is given points as the model takes them, 1,024 on a grid
             over the range of the probe with all other inputs held at a central point, and gives
-            one number for each. It may call the model and the functions of this library.
+            one number for each. It may call the model and the functions of this library, and is
+            of the model's whole input, whatever `wrt` and `columns` are.
         name: prefix of everything that is written. Give each of several monitors its own.
         on_error: `"raise"`, or `"warn"` to let the training go on when measuring, drawing or
             writing fails: it warns once per kind of fault, puts NaN where a number is not known

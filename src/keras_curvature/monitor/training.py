@@ -20,7 +20,7 @@ from keras_curvature.engines.api import NotAsTracedError, Options, forget
 from keras_curvature.engines.backend import writes_logs
 from keras_curvature.measurement import method_text
 from keras_curvature.measurement.exact_or_estimated import measurer_for
-from keras_curvature.measurement.ground_truth import UNFITTED
+from keras_curvature.measurement.ground_truth import UNFITTED, known_at
 from keras_curvature.measurement.loss_probe import asks_for_loss, with_loss
 from keras_curvature.measurement.named_columns import turned
 from keras_curvature.measurement.plane_maps import Maps, PlaneMap, PlaneMaps
@@ -31,6 +31,8 @@ from keras_curvature.measurement.probe import (
     feature_names,
     fitted,
     names_given,
+    names_of_all,
+    whole_input,
 )
 from keras_curvature.measurement.results import Measurement
 from keras_curvature.measurement.shape import conditions
@@ -134,9 +136,7 @@ class Training:
             directions=asked.directions,
             units=asked.units,
             scale=asked.scale,
-            reference=known(given.x)
-            if callable(known)
-            else turned(known, given.columns, options.columns),
+            reference=known_at(given.x, turned(known, given.columns, options.columns)),
             names=asked.feature_names,
         )
         self.measurer = self._make()
@@ -145,7 +145,7 @@ class Training:
         self._all_names = self.names or feature_names(None, None, inputs)
         self._conditions = conditions(asked.shape, self._all_names, inputs)
         self.measurer.require_bends(self._conditions)
-        self.maps = PlaneMaps(asked.maps, self.measurer, self._all_names)
+        self.maps = PlaneMaps(asked.maps, self.measurer, self._names_of_all(given))
         self.mapped: tuple[PlaneMap, ...] = ()
         self._prover: Prover | None = None
         if asked.prove is not None:
@@ -162,6 +162,11 @@ class Training:
         self.described = False
         self.writer: Any = None
         self.page: Any = None
+
+    def _names_of_all(self, probe: Probe) -> tuple[str, ...]:
+        """Of all numbers of the model's input, also of those that are held."""
+        whole = whole_input(self.measurer.bound)
+        return names_of_all(self._asked.feature_names, probe.columns, self.measurer.f, whole)
 
     def open_log(self, log_dir: str | Path | None, name: str) -> None:
         """Opens the log, where there is to be one and this process writes it.

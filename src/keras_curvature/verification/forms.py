@@ -15,7 +15,7 @@ from keras_curvature.typing import Array
 from keras_curvature.verification.lengths import SHORTER
 from keras_curvature.verification.line_derivatives import IN_DOUBT, Estimate
 from keras_curvature.verification.sample import SHORTER_LINE, Sample, noise
-from keras_curvature.verification.truth import FLOOR, LEVEL, Along, Truth, size_of
+from keras_curvature.verification.truth import FLOOR, LEVEL, Along, Truth, scale_of
 
 Partial = tuple[int, ...]
 Quantity = str | Partial
@@ -155,7 +155,7 @@ def where_shorter_agree(
     # What waves over the usual line counts as rounding there, and is the function here.
     calm = np.maximum(noise(s, s.box.values, SHORTER_LINE), s.stepped)
     known, doubt = truth.estimate, truth.estimate.doubt
-    little = tolerance * truth.size[:, None]
+    little = tolerance * truth.scale[:, None]
     for length in (SHORTER, SHORTER**2):
         short = replace(s.over(length), rounding=np.minimum(s.rounding, calm))
         other = form_of(quantity, short)
@@ -167,7 +167,7 @@ def where_shorter_agree(
                 IN_DOUBT * (known.doubt + found.doubt) + little
             )
         doubt = np.where(agreed | ~np.isfinite(found.value), doubt, np.inf)
-    return Truth(Estimate(known.value, doubt, known.rounding), truth.size)
+    return Truth(Estimate(known.value, doubt, known.rounding), truth.scale)
 
 
 def truth_of(quantity: Quantity, form: Form, s: Sample, along: Along) -> Truth:
@@ -184,14 +184,12 @@ def truth_of(quantity: Quantity, form: Form, s: Sample, along: Along) -> Truth:
     estimate = Estimate(value, doubt, rounding)
     steepest = np.abs(np.where(np.isfinite(along.slope.value), along.slope.value, 0.0))
     steepest = np.maximum(steepest.max(axis=(0, 1)), LEVEL * along.largest)
-    if form.order == 1 and not form.summed:
-        return Truth(estimate, steepest)
     if quantity == quantities.DIVERGENCE:
         steepest = np.array([steepest.max()])
-    floor = (1.0 if form.order == 1 else FLOOR) * steepest
+    floor = FLOOR * steepest
     if not form.summed:
-        return Truth(estimate, size_of(estimate, floor[:, None]))
+        return Truth(estimate, scale_of(estimate, floor[:, None]))
     magnitude = np.einsum("al,nlk->nka", sizes, np.abs(found.value))
     return Truth(
-        estimate, size_of(Estimate(magnitude, doubt, rounding), floor[:, None] * sizes.sum())
+        estimate, scale_of(Estimate(magnitude, doubt, rounding), floor[:, None] * sizes.sum())
     )

@@ -14,10 +14,7 @@ from keras_curvature.typing import Array
 from keras_curvature.verification.answers import Answer
 from keras_curvature.verification.line_derivatives import IN_DOUBT
 from keras_curvature.verification.results import Check
-from keras_curvature.verification.truth import Lines, Truth
-
-JUDGEABLE = 1e-3
-"""Doubt, relative to the size, up to which a difference may judge."""
+from keras_curvature.verification.truth import Lines, Truth, relative
 
 CLEAN = 1e-12
 """Rounding of values, relative to the largest, from which they are not those of float64."""
@@ -25,7 +22,7 @@ CLEAN = 1e-12
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What is allowed where differences are exact, relative to the size, and why."""
+    """What is allowed where differences are exact, relative to the scale, and why."""
 
     size: float
     reason: str
@@ -58,8 +55,8 @@ class Comparison:
     """Numbers against differences, place by place; arrays `(n, k, ...)`.
 
     Attributes:
-        error: relative to the size of the quantity.
-        allowed: of it.
+        error: relative to the largest size of the quantity.
+        allowed: of that size.
         can_tell: whether differences can.
         kinked: where they cannot because they change with the step.
     """
@@ -76,9 +73,12 @@ class Comparison:
 
     @property
     def worst(self) -> tuple[int, ...]:
-        """The place that is worst against what is allowed there."""
+        """The place of the largest error of the wrong ones, or the worst against its allowance."""
         none = np.full(self.error.shape, -1.0)
-        share = np.divide(self.error, self.allowed, out=none, where=self.can_tell)
+        if self.wrong.any():
+            share = np.where(self.wrong, self.error, none)
+        else:
+            share = np.divide(self.error, self.allowed, out=none, where=self.can_tell)
         return tuple(int(i) for i in np.unravel_index(share.argmax(), share.shape))
 
     def check(self, name: str, engine: str, place: Callable[..., str]) -> Check:
@@ -99,21 +99,14 @@ class Comparison:
 
 def compare(value: Array, truth: Truth, tolerance: Tolerance) -> Comparison:
     """Compares numbers with what differences say, `(n, k, ...)`."""
-    size = truth.size.reshape(-1, *[1] * (value.ndim - 2))
+    size, scale = (a.reshape(-1, *[1] * (value.ndim - 2)) for a in (truth.size, truth.scale))
     with np.errstate(invalid="ignore"):
-        error = _relative(np.abs(value - truth.estimate.value), size)
-    doubt = _relative(truth.estimate.doubt, size)
-    rounding = _relative(truth.estimate.rounding, size)
-    can_tell = doubt <= JUDGEABLE
+        error = relative(np.abs(value - truth.estimate.value), size)
     error = np.where(np.isfinite(value), error, np.inf)
-    allowed = tolerance.size + IN_DOUBT * doubt
-    return Comparison(error, allowed, can_tell, ~can_tell & (rounding < doubt / 2))
-
-
-def _relative(numbers: Array, size: Array) -> Array:
-    """Numbers over their size; 0 over 0 is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(numbers == 0, 0.0, numbers / size)
+    doubt, can_tell = truth.estimate.doubt, truth.can_tell
+    allowed = tolerance.size * np.where(size == scale, 1.0, relative(scale, size))
+    allowed = allowed + IN_DOUBT * relative(doubt, size)
+    return Comparison(error, allowed, can_tell, ~can_tell & (truth.estimate.rounding < doubt / 2))
 
 
 def _place(s: Subject, lines: Lines, example: int, output: int, axis: int | None = None) -> str:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from keras_curvature.diagnosis.subject import Subject
 from keras_curvature.engines.api import xp
 from keras_curvature.typing import Array
-from keras_curvature.verification.judging import JUDGEABLE
 from keras_curvature.verification.line_derivatives import IN_DOUBT, STEPS, Estimate
-from keras_curvature.verification.truth import Along, along
+from keras_curvature.verification.truth import JUDGEABLE, Along, along
 
 SHORTER = float(STEPS[-1] / STEPS[0])
 LENGTHS = SHORTER ** np.arange(4)

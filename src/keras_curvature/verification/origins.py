@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_curvature.engines import quantities
-from keras_curvature.report.text import listed, plain
+from keras_curvature.report.text import listed, percent, plain
 from keras_curvature.typing import Array, Model
 from keras_curvature.verification.black_box import first_line
 from keras_curvature.verification.claims import Claim
@@ -29,6 +29,9 @@ VISIBLE = 1e-3
 
 TOLD = 0.1
 """Error of a claim, relative to itself, that is to show wherever it is called right."""
+
+LEAST = 0.01
+"""Of the size, from which on a factor can be told."""
 
 ALIKE = 0.01
 """How far factors at different places may differ and be called one."""
@@ -63,7 +66,7 @@ class Judged:
     def faint(self) -> NDArray[np.bool_]:
         """Of which outputs the claim is so small that an error of its own size would not show.
 
-        What errors count against is the slope then, or the noise. Nothing is no claim of a size.
+        What is allowed counts by the slope then, or the noise. Nothing is no claim of a size.
         """
         found = compare(self.value, self.truth, self.tolerance)
         size = self.truth.size.reshape(1, -1, *[1] * (self.value.ndim - 2))
@@ -136,13 +139,14 @@ def _not_finite(s: Sample, judged: Judged) -> str:
 def _factor(judged: Judged) -> str:
     """By which factor it is off wherever it can be told, or `""`."""
     comparison, known = judged.comparison, judged.truth.estimate.value
+    wrong = judged.value[comparison.wrong]
+    if len(wrong) > 1 and not wrong.any():
+        return f"0 at all {len(wrong)} places where it is off"
     size = judged.truth.size[:, None]
-    telling = comparison.can_tell & (np.abs(known) > 0.01 * size)
+    telling = comparison.can_tell & (np.abs(known) > LEAST * size)
     if telling.sum() < 2:
         return ""
     ratios = (judged.value[telling] / known[telling]).ravel()
-    if not ratios.any():
-        return f"0 at all {len(ratios)} places where differences are not"
     middle = float(np.median(ratios))
     alike = min(ALIKE, abs(middle - 1) / 4)
     if not np.isfinite(ratios).all() or np.abs(ratios / middle - 1).max() > alike:
@@ -151,13 +155,16 @@ def _factor(judged: Judged) -> str:
         return ""
     if abs(middle + 1) <= ALIKE:
         return "of the wrong sign everywhere, and else right"
-    return f"{middle:.4g} times what it should be at all {len(ratios)} places"
+    return (
+        f"{middle:.4g} times what it should be at all {len(ratios)} places where that is more "
+        f"than {percent(LEAST)} of its size"
+    )
 
 
 def _entry(s: Sample, judged: Judged, example: int, output: int) -> str:
     """Which entries of a gradient or a Hessian are off at an example, or `""`."""
     claim, one = judged.claim, s.one(example)
-    d, size = s.x.shape[1], judged.truth.size[output]
+    d, scale = s.x.shape[1], judged.truth.scale[output]
     if claim.quantity == quantities.JACOBIAN and d <= SOME_ENTRIES:
         found = one.derivative((np.eye(d) * s.spread)[None], 1)
         known = _of(found.times(1 / s.spread[:, None]), output)
@@ -170,7 +177,7 @@ def _entry(s: Sample, judged: Judged, example: int, output: int) -> str:
     else:
         return ""
     said = _said(s, claim, one, example, output)
-    return _told(said, known, units, float(size), judged.tolerance)
+    return _told(said, known, units, float(scale), judged.tolerance)
 
 
 def _said(s: Sample, claim: Claim, one: Sample, example: int, output: int) -> Array:
@@ -232,8 +239,8 @@ def _in_a_row(s: Sample, judged: Judged, example: int, output: int) -> str:
     off = np.abs(said @ v * spread - rows.value) - IN_DOUBT * rows.doubt
     row = int(np.nanargmax(np.where(np.isfinite(off), off, -np.inf)))
     known = between(axes[row]).times(1 / (spread * spread[row]))
-    size, tolerance = float(judged.truth.size[output]), judged.tolerance
-    told = _told(said[row], known, spread * spread[row], size, tolerance, row)
+    scale, tolerance = float(judged.truth.scale[output]), judged.tolerance
+    told = _told(said[row], known, spread * spread[row], scale, tolerance, row)
     return told and f"of the worst row {told}"
 
 
@@ -241,7 +248,7 @@ def _told(
     said: Array,
     known: Estimate,
     units: Array,
-    size: float,
+    scale: float,
     tolerance: Tolerance,
     row: int | None = None,
 ) -> str:
@@ -249,7 +256,7 @@ def _told(
     doubt = np.where(np.isfinite(known.doubt), known.doubt, np.inf)
     with np.errstate(invalid="ignore"):
         off = np.abs(said - known.value) * units
-        allowed = tolerance.size * size + IN_DOUBT * doubt * units
+        allowed = tolerance.size * scale + IN_DOUBT * doubt * units
         wrong = (off > allowed) | ~np.isfinite(said)
     if not wrong.any():
         return ""

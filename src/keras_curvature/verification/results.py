@@ -19,9 +19,12 @@ class Check:
         name: of the quantity, as in `keras_curvature.derivatives`.
         engine: which engine computed it; of a claim, what it is: an array, a function or the name
             of a way.
-        error: |computed − differences| where it is worst against what is allowed there, relative
-            to the largest size of the quantity at any place.
-        allowed: what is allowed at that place: the tolerance, and what differences cannot tell.
+        error: |computed − differences| where it is largest of the places that are wrong, or else
+            worst against what is allowed there; relative to the largest size of the quantity at
+            any place, or, where nothing is seen of it, to a hundredth of the steepest slope.
+        allowed: what is allowed at that place, relative to the same: the tolerance, which counts
+            by no less than a hundredth of the steepest slope and, of a sum, by its terms, and what
+            differences cannot tell.
         where: that place.
         places: how many were looked at.
         judged: how many of them differences can judge.
@@ -75,8 +78,9 @@ class Verification:
         quantity   engine  error  allowed  judged
         laplacian  taylor  3e-08    0.001  8 of 8
         <BLANKLINE>
-        Errors are relative to the largest size of each quantity. Allowed are 0.001 (float32) and
-        the doubt of the differences themselves.
+        Errors are relative to the largest size of each quantity; where that is 0, to 1 % of the
+        steepest slope. Allowed are 0.001 (float32), of no less than that 1 % and of the terms of a
+        sum, and the doubt of the differences themselves.
     """
 
     model: str
@@ -171,8 +175,9 @@ class Verification:
 
     def _notes(self) -> list[str]:
         allowed = (
-            "Errors are relative to the largest size of each quantity. Allowed are "
-            f"{self.tolerance:.2g} ({self.because}) and the doubt of the differences themselves."
+            "Errors are relative to the largest size of each quantity; where that is 0, to 1 % of "
+            f"the steepest slope. Allowed are {self.tolerance:.2g} ({self.because}), of no less "
+            "than that 1 % and of the terms of a sum, and the doubt of the differences themselves."
         )
         notes = (
             self.unjudged

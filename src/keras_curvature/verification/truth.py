@@ -21,10 +21,17 @@ NUMBERS_AT_ONCE = 2**24
 """Numbers in the points that are evaluated together: 128 MB."""
 
 FLOOR = 0.01
-"""Share of the slope below which a curvature counts as none.
+"""Share of the steepest slope below which a slope or a curvature counts as none.
 
-Over the length of the direction, one standard deviation, it changes the slope by so little.
+Over the length of the direction, one standard deviation, a curvature so small hardly changes the
+slope.
 """
+
+JUDGEABLE = 1e-3
+"""Doubt, relative to the scale, up to which a difference may judge."""
+
+SEEN = 0.01
+"""Doubt, relative to itself, up to which a number is known to two digits."""
 
 LEVEL = 1e-6
 """Share of the value below which a slope counts as none."""
@@ -58,11 +65,30 @@ class Truth:
 
     Attributes:
         estimate: from differences; arrays `(n, k)`, or `(n, k, axes)` for the diagonal.
-        size: what errors are relative to, for each of the `k` outputs.
+        scale: what is allowed, and what differences can tell, is relative to, for each of the `k`
+            outputs: the quantity's size, that of the terms of a sum, or `FLOOR` of the slope,
+            whichever is largest.
     """
 
     estimate: Estimate
-    size: Array
+    scale: Array
+
+    @property
+    def can_tell(self) -> NDArray[np.bool_]:
+        """At which places differences may judge."""
+        scale = self.scale.reshape(-1, *[1] * (self.estimate.doubt.ndim - 2))
+        return relative(self.estimate.doubt, scale) <= JUDGEABLE
+
+    @property
+    def size(self) -> Array:
+        """What errors are relative to: the largest of what is judged and known to two digits.
+
+        Of outputs of which that is nothing, as where the quantity is 0, the scale.
+        """
+        sizes = np.abs(self.estimate.value)
+        seen = self.can_tell & (sizes > 0) & (self.estimate.doubt <= SEEN * sizes)
+        largest = _over_places(np.where(seen, sizes, 0.0))
+        return np.where(largest > 0, largest, self.scale)
 
 
 def lines_through(s: Subject, seed: int) -> Lines:
@@ -131,24 +157,24 @@ def truths(s: Subject, lines: Lines) -> tuple[Mapping[str, Truth], float]:
 
 def _quantities(s: Subject, lines: Lines, found_along: Along) -> dict[str, Truth]:
     slope, curvature = found_along.slope, found_along.curvature
-    steepest, floor = found_along.sizes(slice(3))
+    _, floor = found_along.sizes(slice(3))
     mixed = _line(curvature, 1).minus(_line(curvature, 2)).times(np.array(0.25))
     along = _line(curvature, 0)
     spread = s.spread[lines.axes]
     diagonal = _axes(curvature)
     found = {
-        quantities.JACOBIAN: Truth(_line(slope, 0), steepest),
-        quantities.DIRECTIONAL: Truth(along, size_of(along, floor)),
-        quantities.PRODUCT: Truth(mixed, size_of(mixed, floor)),
-        quantities.HESSIAN: Truth(mixed, size_of(mixed, floor)),
-        quantities.DIAGONAL: Truth(diagonal, size_of(diagonal, floor[:, None])),
+        quantities.JACOBIAN: Truth(_line(slope, 0), scale_of(_line(slope, 0), floor)),
+        quantities.DIRECTIONAL: Truth(along, scale_of(along, floor)),
+        quantities.PRODUCT: Truth(mixed, scale_of(mixed, floor)),
+        quantities.HESSIAN: Truth(mixed, scale_of(mixed, floor)),
+        quantities.DIAGONAL: Truth(diagonal, scale_of(diagonal, floor[:, None])),
     }
     if len(lines.axes) == len(s.spread):
         terms = diagonal.times(1 / spread**2)
         total = terms.sum(axis=-1)
         levels = _largest(_axes(slope).value, axis=0) / spread**2
         magnitude = Estimate(np.abs(terms.value).sum(axis=-1), total.doubt, total.rounding)
-        found[quantities.LAPLACIAN] = Truth(total, size_of(magnitude, FLOOR * levels.sum(axis=-1)))
+        found[quantities.LAPLACIAN] = Truth(total, scale_of(magnitude, FLOOR * levels.sum(axis=-1)))
     return found
 
 
@@ -167,14 +193,23 @@ def _largest(values: Array, axis: int | tuple[int, ...]) -> Array:
     return np.where(np.isfinite(sizes), sizes, 0.0).max(axis=axis)
 
 
-def size_of(estimate: Estimate, floor: Array) -> Array:
+def scale_of(estimate: Estimate, floor: Array) -> Array:
     """The largest of what is known to two digits, for each output; at least the floor."""
     sizes = np.abs(estimate.value)
-    known = estimate.doubt <= 0.01 * np.maximum(sizes, floor)
-    sizes = np.where(known, sizes, 0.0)
-    axes = tuple(i for i in range(sizes.ndim) if i != 1)
-    largest = sizes.max(axis=axes)
+    known = estimate.doubt <= SEEN * np.maximum(sizes, floor)
+    largest = _over_places(np.where(known, sizes, 0.0))
     return np.maximum(largest, floor.reshape(len(largest), -1).max(axis=1))
+
+
+def relative(numbers: Array, size: Array) -> Array:
+    """Numbers over their size; 0 over 0 is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(numbers == 0, 0.0, numbers / size)
+
+
+def _over_places(sizes: Array) -> Array:
+    """The largest of each output."""
+    return np.asarray(sizes.max(axis=tuple(i for i in range(sizes.ndim) if i != 1)))
 
 
 def _values(s: Subject, directions: Array) -> Array:

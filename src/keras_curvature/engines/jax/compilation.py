@@ -68,6 +68,11 @@ def computing_in(dtype: Any) -> Iterator[None]:
         _users_x64.reset(token)
 
 
+def keeps_float64() -> bool:
+    """Whether arrays of float64 are float64 to JAX: where the user has switched that on."""
+    return bool(jax.config.jax_enable_x64)
+
+
 @functools.cache
 def require_float64() -> None:
     """Computes a number in it, once."""

@@ -143,6 +143,11 @@ def computing_in(dtype: Any) -> Iterator[None]:
     yield
 
 
+def keeps_float64() -> bool:
+    """Whether arrays of float64 are tensors of float64: always."""
+    return True
+
+
 REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
 """What a model raises for inputs that it does not take."""
 

@@ -87,6 +87,11 @@ def unoptimised() -> Iterator[None]:
     yield
 
 
+def keeps_float64() -> bool:
+    """Whether arrays of float64 are tensors of float64: always."""
+    return True
+
+
 @contextlib.contextmanager
 def computing_in(dtype: Any) -> Iterator[None]:
     """Computes in the dtype that tensors have, and so that results can be differentiated.
