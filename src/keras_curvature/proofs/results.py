@@ -208,7 +208,7 @@ class Proof:
 
     @property
     def box(self) -> str:
-        """The box in words, in few digits: what is told lies in the box that was searched."""
+        """The box in words and few digits, which lies in the one that was searched."""
         return self._box(outwards=False, share=READ)
 
     def _box(self, *, outwards: bool, share: float) -> str:
