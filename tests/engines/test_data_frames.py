@@ -59,7 +59,7 @@ def test_columns_under_one_name_are_each_their_own():
 def test_what_is_missing_is_nan():
     frame = pd.DataFrame({"a": pd.array([1.0, None], "Float64"), "on": pd.array([None, True])})
     np.testing.assert_array_equal(as_array(frame), [[1, np.nan], [np.nan, 1]])
-    with pytest.raises(ValueError, match=r"index \(0, 1\), in column 'on'"):
+    with pytest.raises(ValueError, match="in row 0, counted from 0, of the column 'on'"):
         fitted(make_probe(frame), square())
 
 

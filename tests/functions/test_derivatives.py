@@ -356,7 +356,7 @@ ERRORS = {
     ),
     "a shape that TensorFlow does not know": (
         lambda: kc.hessian(
-            lambda x: keras.ops.associative_scan(keras.ops.add, x, axis=1), np.zeros((2, 3))
+            lambda x: keras.ops.associative_scan(keras.ops.add, x, axis=1), np.zeros((2, 4))
         ),
         ValueError,
         r"shape <unknown>.*set it with `tf\.ensure_shape`",
