@@ -16,13 +16,14 @@ STATES = np.array([1, -1, 0], dtype=np.int8)
 EDGES = np.array([0.0, 0.5, 0.75, 1.0])
 
 
-def a_map(
-    inputs, bounds=((0.1, -0.3, -0.1), (0.2, -0.1, np.inf)), worst=0.6, held="", verdict="Refuted"
-):
+BOUNDS = np.array([[0.1, -0.3, -0.1], [0.2, -0.1, np.inf]])
+
+
+def a_map(inputs, bounds=BOUNDS, worst=0.6, held="", verdict="Refuted", shares="50 % proved"):
     low, high = np.zeros((3, inputs)), np.ones((3, inputs))
     low[:, 0], high[:, 0] = EDGES[:-1], EDGES[1:]
     return BoxMap(
-        claim="convex in strike", verdict=verdict, shares="50 % proved",
+        claim="convex in strike", verdict=verdict, shares=shares,
         derivative="second derivative",
         names=("strike", "volatility")[:inputs], low=np.zeros(inputs), high=np.ones(inputs),
         held=held, corners=(low, high), states=STATES, bounds=np.array(bounds), limit=0.0,
@@ -63,7 +64,7 @@ def test_each_box_is_where_it_lies(inputs, theme):
     assert panel.get_xlabel() == "strike"
     said = texts(figure)
     for text in (
-        "Of 1 claim", "Box: all", "Refuted", "convex in strike", "volume: 50 % proved",
+        "Of 1 claim", "Box: all", "Refuted", "convex in strike", "50 % proved",
         "worst point", "refuted",
     ):  # fmt: skip
         assert text in said
@@ -96,11 +97,17 @@ def test_each_panel_says_its_verdict_and_its_slice_in_its_place(count):
     for i, (panel, verdict) in enumerate(zip(figure.axes, verdicts, strict=False)):
         said = [one.get_text() for one in panel.texts]
         slice_at = f"slice at vol = 0.{i + 1} and maturity = 1.25"
-        assert said == [verdict, "convex in strike", "volume: 50 % proved", slice_at]
+        assert said == [verdict, "convex in strike", "50 % proved", slice_at]
         assert np.diff([one.xyann[1] for one in panel.texts]).max() < 0  # one below the other
     colours = {one.get_text(): to_hex(one.get_color()) for one in figure.findobj(Text)}
     assert colours["Refuted at a point"] == figures.THEMES["light"].scale
     assert overlap(figure) == ([], [])
+
+
+def test_long_shares_stay_in_their_panels():
+    shares = "52.4 % proved, 47.5 % refuted, 0.0934 % open"
+    maps = [a_map(2, shares=shares), a_map(2, shares=shares)]
+    assert overlap(figures.draw_box_maps(maps, "Refuted", "all")) == ([], [])
 
 
 def test_several_claims_and_slices_are_told():

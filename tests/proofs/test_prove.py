@@ -293,7 +293,7 @@ def test_a_slice_says_so_and_at_what():
     proof = kc.prove(model, 3 * [-1.0], 3 * [1.0], {0: "convex", 1: "convex"}, seconds=SECONDS)
     first, second = proof.maps
     assert first.verdict == "Refuted"
-    assert first.shares == proof.claims["x0_convex"].shares
+    assert first.shares == ", ".join(proof.claims["x0_convex"].shares)
     # The worst points are where x1 x2 is -1; x0 and one of the other two are drawn.
     assert first.held in ("x1 = 1", "x1 = -1", "x2 = 1", "x2 = -1")
     assert (second.verdict, second.shares) == ("Proved", "100 % proved")

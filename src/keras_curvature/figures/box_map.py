@@ -99,7 +99,7 @@ def _titled(axes: Axes, one: BoxMap, theme: Theme, lines: int) -> None:
     state = {"Proved": 1, "Open": 0}.get(one.verdict, -1)
     claim = textwrap.wrap(plain(one.claim), LETTERS - 6, max_lines=1, placeholder=" …")[0]
     said = [(one.verdict, _ink(state, theme), "bold"), (claim, theme.ink, "bold")]
-    said.append((plain(f"volume: {one.shares}", LETTERS + 8), theme.faint, "normal"))
+    said.append((plain(one.shares, LETTERS), theme.faint, "normal"))
     if one.held:
         said.append((plain(f"slice at {one.held}", LETTERS), theme.faint, "normal"))
     for i, (text, colour, weight) in enumerate(said):

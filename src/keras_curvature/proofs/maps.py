@@ -67,7 +67,7 @@ def map_of(
     return BoxMap(
         claim=claim.sentence,
         verdict=proof.at_a_glance,
-        shares=proof.shares,
+        shares=", ".join(proof.shares),
         derivative=claim.derivative,
         names=tuple(names[i] for i in drawn),
         low=low[drawn],

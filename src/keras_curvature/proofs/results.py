@@ -109,11 +109,10 @@ class ClaimProof:
         return AT_A_POINT if self.verdict == REFUTED and not self.refuted else self.verdict
 
     @property
-    def shares(self) -> str:
+    def shares(self) -> list[str]:
         """Of the volume, in words."""
         parts = {"proved": self.proved, "refuted": self.refuted, "open": self.open}
-        known = [f"{share(number)} {word}" for word, number in parts.items() if number]
-        return listed(known)
+        return [f"{share(number)} {word}" for word, number in parts.items() if number]
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -128,9 +127,8 @@ class ClaimProof:
             bound = rounded(self.bound, up=self.side == "at most")
             second = f"The {self.derivative} is {self.side} {bound}."
         else:
-            first = (
-                f"{self.verdict}: {self.claim}{allowed}. Of the volume {self.shares} ({effort})."
-            )
+            shares = listed(self.shares)
+            first = f"{self.verdict}: {self.claim}{allowed}. Of the volume {shares} ({effort})."
             second = ""
         if self.counterexamples:
             worst = self.counterexamples[0]
