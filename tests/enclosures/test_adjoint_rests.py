@@ -221,7 +221,7 @@ def gated(x):
 def with_softmax(x):
     y = layers.Dense(6, "tanh")(x)
     shares = layers.Dense(6, "softmax")(y)
-    return layers.Dense(1)(layers.Add()([layers.Dense(6, "softplus")(y), shares]))
+    return layers.Dense(1)(layers.Add()([layers.Dense(6, "silu")(y), shares]))
 
 
 def with_normalization(x):
@@ -238,20 +238,20 @@ def with_attention(x):
 
 def side_by_side(x):
     y = layers.Dense(4, "tanh")(x)
-    both = layers.Concatenate()([y, layers.Dense(3, "softplus")(y)])
+    both = layers.Concatenate()([y, layers.Dense(3, "silu")(y)])
     return layers.Add()([layers.Dense(2)(both), layers.Dense(2)(y)])
 
 
 def of_several_inputs(x):
     parts = [x[:, :1], x[:, 1:]]
     both = layers.Concatenate()([layers.Dense(2, "tanh")(parts[0]), parts[1]])
-    return layers.Dense(1)(layers.Dense(5, "softplus")(both))
+    return layers.Dense(1)(layers.Dense(5, "silu")(both))
 
 
 def cut(x):
     y = layers.Dense(6, "tanh")(x)
     first, second = ops.split(y, 2, axis=-1)
-    return layers.Dense(1)(ops.square(first) - layers.Dense(3, "softplus")(second[:, ::-1]))
+    return layers.Dense(1)(ops.square(first) - layers.Dense(3, "silu")(ops.flip(second, axis=1)))
 
 
 def bilinear(x):
@@ -266,7 +266,7 @@ def stopped(x):
 
 def convolved(x):
     y = layers.Conv1D(3, 2, activation="tanh", padding="same")(layers.Reshape((3, 1))(x))
-    return layers.Dense(1)(layers.Flatten()(layers.Conv1D(2, 2, activation="softplus")(y)))
+    return layers.Dense(1)(layers.Flatten()(layers.Conv1D(2, 2, activation="silu")(y)))
 
 
 def rescaled(x):

@@ -227,6 +227,7 @@ def test_what_only_rounding_leaves_open_is_not_cut_for_ever():
     assert again.verdict == "Proved"
 
 
+@pytest.mark.tensorflow  # JAX and PyTorch trace such a number in float32
 def test_the_box_that_is_told_lies_in_it_and_a_violation_can_be_typed_in_again():
     low, high = 0.12345678, 0.1234567891234567
     proof = kc.prove(lambda x: x**2, [low], [high], {0: "convex"}, seconds=5)
