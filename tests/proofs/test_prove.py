@@ -299,3 +299,15 @@ def test_a_slice_says_so_and_at_what():
     assert first.held in ("x1 = 1", "x1 = -1", "x2 = 1", "x2 = -1")
     assert (second.verdict, second.shares) == ("Proved", "100 % proved")
     assert proof.plot().axes[0].texts[-1].get_text() == f"slice at {first.held}"
+
+
+def test_rows_of_a_data_frame_go_by_the_names_of_its_columns():
+    frame = pytest.importorskip("pandas").DataFrame({"vol": [0.1, 0.4], "spot": [60.0, 140.0]})
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "softplus")])
+    for low, high in ((frame.min(), frame.max()), (frame.min(), frame.max()[["spot", "vol"]])):
+        proof = kc.prove(model, low, high, {"spot": "convex"}, feature_names=["spot", "vol"])
+        assert (proof.low, proof.high) == ({"spot": 60, "vol": 0.1}, {"spot": 140, "vol": 0.4})
+        proof = kc.prove(model, low, high, {"spot": "convex"})
+        assert (proof.low, proof.high) == ({"vol": 0.1, "spot": 60}, {"vol": 0.4, "spot": 140})
+    with pytest.raises(ValueError, match=r"`low` as a dict must have an entry for each of \['a'"):
+        kc.prove(model, frame.min(), frame.max(), {"a": "convex"}, feature_names=["a", "b"])

@@ -50,7 +50,8 @@ def box_of(model: Model, low: Any, high: Any, options: Options, called: Names | 
     Args:
         model: the model.
         low: the lower corner: an array of the input's shape, a number for all of it, a dict by the
-            names of its entries; of several inputs a dict or a list of these, or a number for all.
+            names of its entries or a row of a data frame, which has names; of several inputs a dict
+            or a list of these, or a number for all.
         high: the upper corner.
         options: the caller's.
         called: `feature_names`.
@@ -60,6 +61,10 @@ def box_of(model: Model, low: Any, high: Any, options: Options, called: Names | 
         TypeError: for what is no number, and for a model of integers.
     """
     corners = {"low": low, "high": high}
+    if declared := getattr(model, "inputs", None):
+        corners = {what: _by_label(given) for what, given in corners.items()}
+        if called is None and len(declared) == 1 and corners["low"] is not low:
+            called = list(corners["low"])
     ends = {what: _as_taken(model, given, what, called) for what, given in corners.items()}
     require_real(model)
     bound = bind(model, keras.tree.map_structure(lambda leaf: leaf[None], ends["low"]), options)
@@ -75,6 +80,12 @@ def box_of(model: Model, low: Any, high: Any, options: Options, called: Names | 
             )
     _require_in_order(flat["low"], flat["high"], names)
     return Box(bound, flat["low"], flat["high"], names)
+
+
+def _by_label(given: Any) -> Any:
+    """A row of a data frame, such as `frame.min()`, by the names of its columns."""
+    labels = list(given.index) if hasattr(given, "index") and hasattr(given, "to_dict") else []
+    return given.to_dict() if labels and all(isinstance(at, str) for at in labels) else given
 
 
 def _as_taken(model: Model, given: Any, what: str, called: Names | None) -> Any:

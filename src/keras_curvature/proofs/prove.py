@@ -82,7 +82,8 @@ def prove(
     Args:
         model: see `derivatives`.
         low: the lower corner of the box: one example as the model takes it, without a batch; a
-            number for all of it, or for all of an input; a dict by the names of its entries.
+            number for all of it, or for all of an input; a dict by the names of its entries, or a
+            row of a data frame (`frame.min()`), whose names are `feature_names` if none are given.
         high: the upper corner. An input that has the same number in both is held.
         shape: what is claimed, in the words of `CurvatureMonitor`: a dict from names or indexes of
             inputs to `"convex"`, `"concave"`, `"increasing"`, `"decreasing"`, `"linear"`, or
