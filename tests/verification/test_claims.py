@@ -526,6 +526,23 @@ def test_values_that_are_rounded_on_purpose_blame_nobody(name):
     np.testing.assert_allclose(told, step, rtol=1e-2)
 
 
+HALF = {
+    "values": lambda x: np.sin(x).astype("float16").astype("float64"),
+    "points": lambda x: np.sin(x.astype("float16").astype("float64")),
+}
+"""What half precision rounds inside of a function of float64; its steps are of many sizes."""
+
+
+@pytest.mark.parametrize("name", HALF)
+@pytest.mark.parametrize("count", [7, 50])
+def test_half_precision_inside_blames_nobody(name, count):
+    x = np.arange(-3.0, 4) if count == 7 else np.random.default_rng(0).normal(size=count)
+    claims = {"laplacian": -np.sin(x), "gradient": np.cos(x)[:, None]}
+    found = kc.verify(lambda x: HALF[name](x[:, 0]), x[:, None], claims=claims)
+    assert not found.wrong, str(found)
+    assert "steps of about" in " ".join(str(found).split())
+
+
 def test_what_is_larger_than_the_steps_is_judged():
     hessian = hilly_hessian(HILLS)
 

@@ -7,6 +7,7 @@ before it was rounded. So steps count as rounding of their size.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_curvature.typing import Array
 
@@ -25,6 +26,13 @@ OFF = 0.02
 
 MARGIN = 64
 """Times the last bit of the largest value below which a difference is none."""
+
+WIDE = 1e-4
+"""Length of lines, in standard deviations, with jumps where shorter ones have none: differences
+agree on such plateaus, which are wider than float32's."""
+
+MOST = 0.5
+"""Share of the lines that have them, at least: flat parts of a function are not everywhere."""
 
 OF_FLOATS = 2.0**-21
 """Steps of this share of the values, and smaller ones, may be those of float32."""
@@ -61,12 +69,24 @@ def _step(values: Array, last_bit: float) -> float:
     countable = min(MULTIPLES, OFF * step / (2 * last_bit * largest))
     multiples = gaps[~none & (gaps <= countable * step)] / step
     different = np.unique(np.round(values / step)).size
-    if multiples.size < FEW or different < 4:
+    if different < 4:
         return 0.0
     whole = np.round(multiples)
-    if (np.abs(multiples - whole) > OFF).any() or _of_floats(values, step):
-        return 0.0
+    odd = multiples.size < FEW or bool((np.abs(multiples - whole) > OFF).any())
+    if odd or _of_floats(values, step):
+        return _jump(gaps) if last_bit < WIDE else 0.0
     return float(np.median(multiples * step / whole))
+
+
+def _jump(gaps: Array) -> float:
+    """The largest jump from one plateau to the next, where these are wide, as of half precision."""
+    moved: NDArray[np.bool_] = np.any(gaps > 0, axis=2)
+    shortest = moved.shape[1] - 1 - np.argmax(moved[:, ::-1], axis=1)  # with a jump
+    if np.mean(LENGTHS[shortest] * np.any(moved, axis=1) >= WIDE) < MOST:
+        return 0.0
+    first = gaps[np.arange(len(gaps)), shortest]
+    least = np.where(first > 0, first, np.inf).min(axis=1)
+    return float(least[np.isfinite(least)].max())
 
 
 def _of_floats(values: Array, step: float) -> bool:
