@@ -87,9 +87,9 @@ class Digits:
         if not self.step:
             return ""
         return (
-            f"The values have steps of about {self.step:.3g}, as if they were rounded, on purpose or in half precision: "
-            "on a plateau there is no derivative to be seen, so what such steps drown was not "
-            "judged. Give the function before it is rounded."
+            f"The values have steps of about {self.step:.3g}, as if they were rounded, on purpose "
+            "or in half precision: on a plateau there is no derivative to be seen, so what such "
+            "steps drown was not judged. Give the function before it is rounded."
         )
 
 
