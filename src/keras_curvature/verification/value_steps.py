@@ -1,4 +1,4 @@
-"""Steps in the values of a function: rounded on purpose, such as prices to cents, or half precision.
+"""Steps in the values of a function, of prices rounded to cents, say, or of half precision.
 
 On a plateau every difference is 0 and agrees with every other, which says nothing of the function
 before it was rounded. So steps count as rounding of their size.
