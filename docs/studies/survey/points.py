@@ -7,6 +7,7 @@ differences from both sides are not the same, there is no derivative and no trut
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -231,31 +232,38 @@ OF_SEVERAL: Mapping[
 """Name: in `keras.ops`, in mpmath, and the points."""
 
 
-def special_points() -> list[AtPoints]:
-    """All functions with their points and truth."""
+def special_points() -> Mapping[str, Callable[[], AtPoints]]:
+    """Each function by its id, and what finds the truth at its points, which takes a while."""
     z = np.array(POINTS)[:, None]
-    found = [
-        AtPoints(name, _column(function), z, np.ones_like(z), *_true(lambda x, f=exact: f(x[0]), z))
-        for name, (function, exact) in OF_ONE_NUMBER.items()
-    ]
+    found: dict[str, Callable[[], AtPoints]] = {}
+    for name, (function, exact) in OF_ONE_NUMBER.items():
+        of_row = functools.partial(_of_row, exact)
+        found[name] = functools.partial(_with_truth, name, _column(function), of_row, z, 1 + 0 * z)
     for name, (function, exact, points) in OF_SEVERAL.items():
         z = np.array(points, dtype="float64")
         v = np.array([[1, -2, 3, 0.5]])[:, : z.shape[1]] + 0 * z
-        found.append(AtPoints(name, function, z, v, *_true(exact, z, v)))
+        found[name] = functools.partial(_with_truth, name, function, exact, z, v)
     return found
+
+
+def _with_truth(
+    id: str,
+    function: Callable[[Any], Any],
+    exact: Callable[[Sequence[Any]], Any],
+    z: np.ndarray,
+    v: np.ndarray,
+) -> AtPoints:
+    rows = [_at(exact, a, b) for a, b in zip(z, v, strict=True)]
+    first, second = np.array(rows).T
+    return AtPoints(id, function, z, v, first, second)
+
+
+def _of_row(exact: Callable[[Any], Any], row: Sequence[Any]) -> Any:
+    return exact(row[0])
 
 
 def _column(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda x: function(x)[:, 0]
-
-
-def _true(
-    exact: Callable[[Sequence[Any]], Any], z: np.ndarray, v: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """First and second derivatives along `v`, `(n,)`."""
-    v = np.ones_like(z) if v is None else v
-    rows = [_at(exact, a, b) for a, b in zip(z, v, strict=True)]
-    return np.array([first for first, _ in rows]), np.array([second for _, second in rows])
 
 
 def _at(exact: Callable[[Sequence[Any]], Any], z: np.ndarray, v: np.ndarray) -> tuple[float, float]:

@@ -139,8 +139,9 @@ def _digits(id: str, wide: Surveyed) -> dict[str, Any]:
     return {"case": id, "dtype": "float64", "way": VALUES, **vars(verdict)}
 
 
-def survey_at(one: AtPoints) -> Iterator[dict[str, Any]]:
+def survey_at(with_truth: Callable[[], AtPoints]) -> Iterator[dict[str, Any]]:
     """At special points, each a row of its own; first derivatives too."""
+    one = with_truth()
     for dtype in DTYPES:
         keras.config.set_floatx(dtype)
         z, v = one.z.astype(dtype), one.v.astype(dtype)
@@ -191,7 +192,8 @@ def main() -> None:
     _set_up()
     asked = tuple(arguments.only)
     surveys = [(one.id, functools.partial(survey_of, one)) for one in subjects()]
-    surveys += [(f"points/{one.id}", functools.partial(survey_at, one)) for one in special_points()]
+    for id, with_truth in special_points().items():
+        surveys.append((f"points/{id}", functools.partial(survey_at, with_truth)))
     begin, step = arguments.part
     with arguments.path.open("w") as file:
         for index in range(begin, len(surveys), step):
