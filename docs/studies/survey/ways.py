@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -45,7 +46,8 @@ def ways() -> Mapping[str, Asked]:
     """From `f`, points and directions `(n, d)` to second derivatives `(n,)`."""
     backend = keras.config.backend()
     known = import_module(f"keras_curvature.engines.{backend}.ways").WAYS
-    return {way.name: _of(way) for way in known if way.name in SURVEYED[backend]}
+    asked = {way.name: _of(way) for way in known if way.name in SURVEYED[backend]}
+    return {**asked, **_TapesInGraph().ways()} if backend == "tensorflow" else asked
 
 
 def _of(way: Any) -> Asked:
@@ -54,6 +56,45 @@ def _of(way: Any) -> Asked:
             return way.along(compiled(f), z, v)
 
     return ask
+
+
+class _TapesInGraph:
+    """A tape in a tape as `tf.function`, traced once for being run as it is and under XLA."""
+
+    def __init__(self) -> None:
+        self._traced: tuple[Callable[[Any], Any], np.ndarray, Any] | None = None
+
+    def ways(self) -> Mapping[str, Asked]:
+        """Both, under their names."""
+        return {
+            "tape in tape in tf.function": functools.partial(self._ask, jit_compile=False),
+            "tape in tape under XLA": functools.partial(self._ask, jit_compile=True),
+        }
+
+    def _ask(
+        self, f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray, *, jit_compile: bool
+    ) -> np.ndarray:
+        import tensorflow as tf
+
+        traced = self._trace(f, z, v)
+
+        @tf.function(autograph=False, jit_compile=True)
+        def stacked(x: Any, v: Any) -> Any:
+            return traced(x, v)
+
+        run = stacked if jit_compile else traced
+        return np.asarray(run(tf.constant(z), tf.constant(v)))
+
+    def _trace(self, f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray) -> Any:
+        import tensorflow as tf
+
+        from keras_curvature.engines.tensorflow.ways import reverse_over_reverse
+
+        if self._traced is None or self._traced[0] is not f or self._traced[1] is not z:
+            second = tf.function(lambda x, v: reverse_over_reverse(f, x, v, 1)[0], autograph=False)
+            concrete = second.get_concrete_function(tf.constant(z), tf.constant(v))
+            self._traced = f, z, concrete
+        return self._traced[2]
 
 
 @contextlib.contextmanager
