@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -123,6 +124,41 @@ def compiled(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return f(x)
 
     return jax.jit(call)
+
+
+def often_called(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """On JAX and TensorFlow compiled, for its values; as it is where a graph cannot have it."""
+    if keras.config.backend() != "tensorflow":
+        return compiled(f)
+    import tensorflow as tf
+
+    run = tf.function(f, autograph=False)
+
+    def call(x: Any) -> Any:
+        nonlocal run
+        try:
+            return run(x)
+        except Exception:
+            run = f
+            return f(x)
+
+    return call
+
+
+_FEW = 10
+_calls = itertools.count(1)
+
+
+def forget_jvps() -> None:
+    """Each so many times, TensorFlow's functions of forward mode.
+
+    It makes one of every operation, keeps all, and compares each new one with each of them: after
+    thousands this takes longer than all else.
+    """
+    if keras.config.backend() == "tensorflow" and next(_calls) % _FEW == 0:
+        from tensorflow.python.eager import forwardprop
+
+        forwardprop._jvp_function_cache.clear()
 
 
 def gradient(f: Callable[[Any], Any], z: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from judging import ROUGH, Truth, Verdict, by_differences, judged, raised
 from keras.src.backend.common import dtypes
 from points import AtPoints, special_points
 from subjects import Subject, Surveyed, subjects
-from ways import Asked, compiled, gradient, ways
+from ways import Asked, forget_jvps, gradient, often_called, ways
 
 import keras_curvature as kc
 from cases import forget_models
@@ -54,7 +54,7 @@ def _ours(f: Callable[[Any], Any], z: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def _values_of(f: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
     """Its values, asked for again and again: traced anew, as types are promoted now."""
-    function = compiled(lambda z: f(z))  # noqa: PLW0108, another function for `jax.jit`
+    function = often_called(lambda z: f(z))  # noqa: PLW0108, another function for `jax.jit`
 
     def values(z: np.ndarray) -> np.ndarray:
         found = function(keras.ops.convert_to_tensor(z))
@@ -200,6 +200,7 @@ def main() -> None:
             id, survey = surveys[index]
             if not asked or id.startswith(asked):
                 print(id, flush=True)
+                forget_jvps()
                 for row in survey():
                     file.write(json.dumps({"index": index, **row}) + "\n")
 
