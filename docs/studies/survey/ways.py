@@ -145,7 +145,7 @@ def often_called(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call
 
 
-_FEW = 10
+_FEW = 40
 _calls = itertools.count(1)
 
 
