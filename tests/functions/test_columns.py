@@ -91,6 +91,7 @@ def test_every_quantity_of_every_engine_is_that_entry_of_the_closed_form(
     assert_agree(found, expected(X, columns, v), ATOL[engine])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("engine", ["taylor", "nested"])
 @pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])
 def test_inside_of_a_function(engine, xla):

@@ -81,6 +81,7 @@ def test_of_zeros_there_are_none_to_count(function, kind):
     assert "digits of" not in found.verdict.sentence
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("d", [2, 70])
 @pytest.mark.parametrize("dtype", [None, "float64"])
 def test_healthy_networks_have_most_of_them(d, dtype):

@@ -46,6 +46,7 @@ def measured(model, x, **options):
     return report
 
 
+@pytest.mark.every(6)
 @pytest.mark.parametrize("directions", ["all", 4])
 @pytest.mark.parametrize("column", COLUMNS)
 def test_rounding_of_places_is_in_no_number(column, directions):

@@ -116,6 +116,7 @@ def of_t_and_y(z):
     return 10 * z[:, 0] + z[:, 2]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("columns", [["y"], ["x", "t"], ["y", "x", "t"]])
 def test_functions_are_of_the_whole_input_whichever_columns_are_differentiated_by(columns):
     options = {"feature_names": ["t", "x", "y"], "maps": {"wave": (of_t_and_y, ("t", "y"))}}

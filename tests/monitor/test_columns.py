@@ -103,6 +103,7 @@ def test_numbers_are_those_of_the_column_under_its_own_name(way):
     assert f"feature/{name}" in monitor.history
 
 
+@pytest.mark.every(3)
 def test_the_picture_is_a_line_with_the_others_held_and_dots(way):
     monitor, name = way
     function, slope, curvature = monitor.plot().axes

@@ -101,6 +101,7 @@ def test_logs_hold_the_numbers_asked_for_under_the_names_of_the_history(case):
     assert len(monitor.history) > len(FIRST) + 10
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("logs", "logged"),
     [("headline", {"price_rms", "risk_rms", "risk_slope_change"}),
@@ -268,6 +269,7 @@ def test_watching_changes_nothing_to_the_last_bit(build, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("data", ["arrays", "dataset"])
 @pytest.mark.parametrize(
     "way",
