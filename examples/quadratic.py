@@ -100,7 +100,7 @@ def draw_fit(axes, activation: str, model: keras.Model, monitor: kc.CurvatureMon
     axes.plot(X, Y, "--", color="#111827", lw=1.2, label="x²")
     axes.plot(
         X,
-        model.predict(X, verbose=0),
+        keras.ops.convert_to_numpy(model(X)),
         color=COLOURS[activation],
         lw=2.5,
         alpha=0.8,
