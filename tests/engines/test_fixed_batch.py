@@ -295,6 +295,13 @@ OTHER_AXES = {
 }
 
 
+@pytest.mark.parametrize("rows", [4, 9])
+def test_an_output_that_leaves_out_what_comes_after_so_many_examples(rows):
+    """However many are tried for whether examples influence each other."""
+    with pytest.raises(ValueError, match=f"{rows} output rows for 12 examples"):
+        kc.hessian_diagonal(lambda x: x[:rows] ** 3, tf.ones((12, 2)))
+
+
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize("name", OTHER_AXES)
 def test_an_output_with_another_batch_axis(name, mode):

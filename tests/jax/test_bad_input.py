@@ -1,4 +1,4 @@
-"""A device that does not compute in float64 is named."""
+"""A device without float64 is named, and rows that a function leaves out are counted."""
 
 from __future__ import annotations
 
@@ -50,3 +50,8 @@ def test_a_device_without_float64_is_named(what, net, no_float64):
         IN_FLOAT64[what](net)
     assert all(map(np.array_equal, net.get_weights(), before))  # before any training
     assert np.isfinite(kc.laplacian(net, X)).all()
+
+
+def test_rows_that_are_left_out_after_more_examples_than_are_tried():
+    with pytest.raises(ValueError, match=r"Received: 4 rows for 6 examples"):
+        kc.laplacian(lambda x: x[:4] ** 3, np.ones((6, 2)))

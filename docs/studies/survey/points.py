@@ -238,7 +238,8 @@ def special_points() -> Mapping[str, Callable[[], AtPoints]]:
     found: dict[str, Callable[[], AtPoints]] = {}
     for name, (function, exact) in OF_ONE_NUMBER.items():
         of_row = functools.partial(_of_row, exact)
-        found[name] = functools.partial(_with_truth, name, _column(function), of_row, z, 1 + 0 * z)
+        parts = name, _column(function), of_row, z, np.ones_like(z)
+        found[name] = functools.partial(_with_truth, *parts)
     for name, (function, exact, points) in OF_SEVERAL.items():
         z = np.array(points, dtype="float64")
         v = np.array([[1, -2, 3, 0.5]])[:, : z.shape[1]] + 0 * z

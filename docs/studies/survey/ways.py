@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -143,22 +142,6 @@ def often_called(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return f(x)
 
     return call
-
-
-_FEW = 40
-_calls = itertools.count(1)
-
-
-def forget_jvps() -> None:
-    """Each so many times, TensorFlow's functions of forward mode.
-
-    It makes one of every operation, keeps all, and compares each new one with each of them: after
-    thousands this takes longer than all else.
-    """
-    if keras.config.backend() == "tensorflow" and next(_calls) % _FEW == 0:
-        from tensorflow.python.eager import forwardprop
-
-        forwardprop._jvp_function_cache.clear()
 
 
 def gradient(f: Callable[[Any], Any], z: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from judging import ROUGH, Truth, Verdict, by_differences, judged, raised
 from keras.src.backend.common import dtypes
 from points import AtPoints, special_points
 from subjects import Subject, Surveyed, subjects
-from ways import Asked, forget_jvps, gradient, often_called, ways
+from ways import Asked, gradient, often_called, ways
 
 import keras_curvature as kc
 from cases import forget_models
@@ -200,7 +200,6 @@ def main() -> None:
             id, survey = surveys[index]
             if not asked or id.startswith(asked):
                 print(id, flush=True)
-                forget_jvps()
                 for row in survey():
                     file.write(json.dumps({"index": index, **row}) + "\n")
 

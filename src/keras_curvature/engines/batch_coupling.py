@@ -75,27 +75,20 @@ def influence(f: TracedFunction, leaves: Sequence[Tensor]) -> float:
         return as_called(xp.constant(z), list(map(xp.constant, rest)))
 
     count = len(z)
+    for y in call(z, rest):
+        if y.shape[0] != count:
+            raise ValueError(fixed_batch.not_a_row_each(int(y.shape[0]), count))
     # Beside copies of itself alone an example would not show what depends on a mean over all.
     moved = np.where(z == 0, z.dtype.type(STEP), z.dtype.type(1 - STEP) * z)
     # At least twice as many rows as below: what depends on their number shows too.
     times = 2 if count == 1 else 1
     rows = np.tile(np.concatenate([z, moved]), [times, 1])
-    ys = call(rows, [_tiled(r, 2 * times) for r in rest])
-    if any(len(y) != len(rows) for y in ys):
-        _refuse_other_rows(call(z, rest), count)  # said of the examples that were given, if it can
-        _refuse_other_rows(ys, len(rows))
-    together = xp.to_numpy(f.outputs.join(ys))
+    together = xp.to_numpy(f.outputs.join(call(rows, [_tiled(r, 2 * times) for r in rest])))
     # Twice the same example, for the models that fail on a batch of one.
     pairs = [[_tiled(t[i : i + 1], 2) for t in (z, *rest)] for i in range(count)]
     found = [xp.to_numpy(f.outputs.join(call(pair[0], pair[1:]))) for pair in pairs]
     alone = np.concatenate([y[:1] for y in found])
     return _relative(together[:count], alone)
-
-
-def _refuse_other_rows(ys: Sequence[Tensor], count: int) -> None:
-    for y in ys:
-        if len(y) != count:
-            raise ValueError(fixed_batch.not_a_row_each(len(y), count))
 
 
 def randomness(f: TracedFunction, leaves: Sequence[Tensor]) -> float:

@@ -27,6 +27,7 @@ from keras_curvature.engines.requests import Asked
 from keras_curvature.typing import Model, Structure, Tensor
 
 compilation = own_module("compilation")
+fixed_batch = own_module("fixed_batch")
 random_directions = own_module("random_directions")
 running = own_module("running")
 
@@ -267,7 +268,12 @@ def run_chunked(
         halved = some[0].shape[0] >= halved_from
         alone = once and some[0].shape[0] == tensors[0].shape[0]
         function = bound.evaluator.function(compute, some, constants, halved=halved, once=alone)
-        return function(*some, *constants)
+        found: dict[str, Tensor] = function(*some, *constants)
+        count = some[0].shape[0]
+        for part in found.values():  # a graph for any number of examples may leave some out
+            if part.shape[0] != count:
+                raise ValueError(fixed_batch.not_a_row_each(int(part.shape[0]), count))
+        return found
 
     fitting, key = bound.evaluator.fitting, key_of(compute)
 

@@ -8,6 +8,7 @@ batch of its copies, of which the one in its place is taken.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,19 +36,21 @@ def rows(f: Any) -> int | None:
 
 
 def size(inputs: Inputs, f: Any, *, coupled: bool) -> int | None:
-    """How many examples a model takes at a time, or `None` for any number.
-
-    Raises:
-        ValueError: for outputs that have rows for anything else than the examples.
-    """
+    """How many examples a model takes at a time, or `None` for any number."""
     count, found = inputs.leaves[0].shape[0], rows(f)
     if found is None:  # What depends on the whole batch is a function of one example alone.
         return 1 if coupled and count == 1 else None
-    traced = f.traced_for(found)
-    for given in (traced.aval(y).shape[:1] for y in traced.outputs):
-        if given != (found,):
-            raise ValueError(not_a_row_each(given[0] if given else 0, found))
     return found
+
+
+def require_a_row_each(outputs: Sequence[Any], examples: int) -> None:
+    """Raises ValueError where an output has rows for anything else than the examples.
+
+    One without any axis is refused where outputs are laid flat.
+    """
+    for y in outputs:
+        if y.shape and y.shape[0] != examples:
+            raise ValueError(not_a_row_each(y.shape[0], examples))
 
 
 def not_a_row_each(found: int, examples: int | None) -> str:

@@ -23,6 +23,7 @@ from keras_curvature.engines.flattening import (
 from keras_curvature.engines.inputs import Inputs
 from keras_curvature.engines.layout import side_by_side
 from keras_curvature.engines.outputs import selector
+from keras_curvature.engines.programs import fixed_batch
 from keras_curvature.engines.programs.activity_analysis import activity_of
 from keras_curvature.engines.programs.trace import SOME, Trace
 from keras_curvature.typing import Columns, Model, Output, Wrt
@@ -86,6 +87,7 @@ def flattened(
     examples = inputs.batch or inputs.leaves[0].shape[0]
     examples = SOME if xp.is_symbol(examples) else examples
     traced = traced_for(examples)
+    fixed_batch.require_a_row_each([traced.aval(y) for y in traced.outputs], examples)
     slots = (traced.tap,) if traced.tap is not None else [traced.inputs[i] for i in wanted.chosen]
     source = [traced.aval(slot) for slot in slots]
     outputs = keras.tree.pack_sequence_as(traced.structure, list(map(traced.aval, traced.outputs)))
