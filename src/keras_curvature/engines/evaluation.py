@@ -65,6 +65,7 @@ def differentiate(
             direction = as_direction(bound, v) if ALONG_V & set(alone) else None
             engine = bound.engine_for(alone)
             flat |= flat_derivatives(bound, engine, alone, direction, options.batch_size)
+        _require_a_row_each(bound, flat)
         found = {
             name: unflatten(
                 xp.cast(flat[name], bound.result_dtype),
@@ -99,8 +100,23 @@ def estimate_laplacian(
     with compilation.computing_in(f.dtype):
         compute = running.in_parts(f, compute, directions + 2)
         found = run_chunked(bound, compute, (*leaves, signs), size, signature, halved_from)
+        _require_a_row_each(bound, found)
         estimate = xp.cast(found[LAPLACIAN], bound.result_dtype)
         return unflatten(estimate, *bound.layouts(LAPLACIAN))
+
+
+def _require_a_row_each(bound: BoundModel, flat: Mapping[str, Tensor]) -> None:
+    """What is tried on a few examples does not tell of a function that leaves out all after them.
+
+    Raises:
+        ValueError: for one that did, where there are numbers.
+    """
+    leaves = bound.inputs.leaves
+    if running.has_numbers(bound.f, leaves):
+        count = leaves[0].shape[0]
+        for part in flat.values():
+            if part.shape[0] != count:
+                raise ValueError(fixed_batch.not_a_row_each(int(part.shape[0]), count))
 
 
 def engine_choice(
@@ -268,12 +284,7 @@ def run_chunked(
         halved = some[0].shape[0] >= halved_from
         alone = once and some[0].shape[0] == tensors[0].shape[0]
         function = bound.evaluator.function(compute, some, constants, halved=halved, once=alone)
-        found: dict[str, Tensor] = function(*some, *constants)
-        count = some[0].shape[0]
-        for part in found.values():  # a graph for any number of examples may leave some out
-            if part.shape[0] != count:
-                raise ValueError(fixed_batch.not_a_row_each(int(part.shape[0]), count))
-        return found
+        return function(*some, *constants)
 
     fitting, key = bound.evaluator.fitting, key_of(compute)
 
