@@ -164,6 +164,7 @@ def test_a_layer_of_ones_own_comes_from_a_file_that_is_named(run):
     assert json.loads(result.stdout)["ok"] is True
 
 
+@pytest.mark.slow
 def test_columns_are_the_inputs_of_their_names_text_among_them(run):
     table = ["towns.keras", "towns.csv", "--y", "price", "--wrt", "width"]
     result = run("report", *table, "--json")
@@ -177,6 +178,7 @@ def test_columns_are_the_inputs_of_their_names_text_among_them(run):
         assert run(command, *table).exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_one_that_the_model_was_compiled_with(run):
     """The squared error of a straight line bends by twice its squared slope."""
     result = run("report", "line.keras", "xy.npz", "--units", "raw", "--output", "loss", "--json")
@@ -299,6 +301,7 @@ def test_verify_ends_with_1_where_something_is_wrong(
     assert said in result.output
 
 
+@pytest.mark.slow
 def test_compare(run, monkeypatch):
     result = run("compare", "relu.keras", "silu.keras", "xy.npz")
     assert result.exit_code == 0, result.output
@@ -320,6 +323,7 @@ def test_compare(run, monkeypatch):
     assert "different names or shapes" in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_outputs_are_compared_by_name(run, files):
     """Risk is x² and price 3 x² wherever there is one, in whatever order."""
     x = keras.Input((2,))

@@ -168,6 +168,7 @@ def test_the_error_of_tensorflow_is_that_of_nested_tapes():
     assert 0.1 * error < finding.size < 10 * error
 
 
+@pytest.mark.slow
 def test_tapes_are_asked_only_where_one_wants_to_know(monkeypatch, tmp_path):
     """They have to be compiled, and a logged training is diagnosed twice."""
 

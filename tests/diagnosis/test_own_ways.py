@@ -132,6 +132,7 @@ def test_what_float64_can_differentiate_is_no_alarm():
     assert kc.diagnose(model, np.float64(X), dtype="float64").healthy
 
 
+@pytest.mark.slow
 def test_what_16_bits_round_is_no_fault_of_a_way():
     keras.utils.set_random_seed(0)
     hidden = [layers.Dense(16, "tanh", dtype="mixed_bfloat16")]

@@ -315,7 +315,7 @@ def evaluated(x, t):
     return (x.terms * factors.reshape(*factors.shape, *(1,) * (x.terms.ndim - 2))).sum(axis=0)
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("name", MODELS)
 def test_rests_hold_what_polynomials_are_off_by(name):
     one, d = smooth(name)

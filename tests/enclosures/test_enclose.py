@@ -88,7 +88,7 @@ def boxes(shape, count=6):
     return low, low + width * RNG.uniform(size=low.shape)
 
 
-@pytest.mark.every(4)
+@pytest.mark.every(12)
 @pytest.mark.parametrize("name", MODELS)
 def test_points_of_a_box_are_within_its_bounds(name):
     model = MODELS[name]()
@@ -211,6 +211,7 @@ def test_along_a_direction_and_of_one_output():
     assert ((lower <= y) & (y <= upper)).all()
 
 
+@pytest.mark.slow
 def test_the_same_in_chunks_and_in_threads(monkeypatch):
     model = net(layers.Dense(4, "tanh"), layers.Dense(1))
     low, high = boxes((3,), 40)

@@ -82,6 +82,7 @@ def net(activation):
     return keras.Sequential([keras.Input((3,)), *hidden, keras.layers.Dense(1)])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("activation", ["tanh", "softplus", "sigmoid"])
 @pytest.mark.parametrize("by", [(0,), (1, 1), (0, 2)], ids=str)
 @pytest.mark.parametrize("held", [False, True], ids=["", "one is held"])

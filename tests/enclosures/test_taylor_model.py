@@ -166,6 +166,7 @@ def test_held_inputs_take_no_coordinate():
     assert box_model(np.zeros((1, 9)), np.ones((1, 9))) is None
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("activation", ["softplus", "tanh", "sigmoid", "silu", "gelu"])
 def test_networks_are_bounded_more_narrowly(activation):
     if activation == "softplus" and keras.config.backend() == "torch":

@@ -148,6 +148,7 @@ def _norm(hessian: np.ndarray) -> np.ndarray:
     return np.sqrt((hessian**2).sum(axis=(1, 2, 3)))
 
 
+@pytest.mark.every(4)
 @parametrized(
     [case for case in SMALL if case.exact is None and not case.is_flat], quick="networks/"
 )

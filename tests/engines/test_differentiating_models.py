@@ -60,6 +60,7 @@ def true_laplacian(model, output="force"):
     return np.trace(hessian, axis1=2, axis2=3)
 
 
+@pytest.mark.slow
 def test_watched_in_a_training():
     plain, watched = field(), field()
     for model in (plain, watched):

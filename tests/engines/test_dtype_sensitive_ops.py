@@ -77,7 +77,7 @@ def whole_and_part(size):
     return (1 - part) * tf.gather(table, below) + part * tf.gather(table, below + 1)
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("engine", ["taylor", "nested", "finite_difference"])
 @pytest.mark.parametrize("name", FACTORS)
 def test_a_float32_model_means_the_same_in_float64(name, engine):

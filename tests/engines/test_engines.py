@@ -161,7 +161,7 @@ def error(found, truth, gradient):
     return np.linalg.norm(found - truth) / max(np.linalg.norm(truth), np.linalg.norm(gradient))
 
 
-@pytest.mark.every(4)
+@pytest.mark.every(8)
 @pytest.mark.parametrize(("case", "dtype", "engine"), list(rows()))
 def test_derivatives_are_right(case, dtype, engine):
     if case.id in REFUSED and not (engine == "finite_difference" and "dilation" in case.id):

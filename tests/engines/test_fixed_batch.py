@@ -116,7 +116,7 @@ MODES = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize(
     ("engine", "mode"),
     [("auto", "eager"), ("auto", "graph"), ("auto", "xla"), ("finite_difference", "eager")],
@@ -215,7 +215,7 @@ WRAPPERS = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_layers_take_its_batch(wrapper):
     keras.utils.set_random_seed(0)
@@ -246,7 +246,7 @@ CONSTANT = "constant shape"
 POINT = np.array([[0.6, -0.8]])
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.filterwarnings("ignore:The model gives an example another output")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", COUPLED)
@@ -264,7 +264,7 @@ def test_one_example_alone(name, mode):
     np.testing.assert_allclose(found["laplacian"], np.trace(true, axis1=2, axis2=3), atol=1e-8)
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize("x", [POINT, np.repeat(POINT, 3, axis=0)], ids=["one", "copies of one"])
 @pytest.mark.parametrize("name", [name for name in COUPLED if name != CONSTANT])

@@ -42,6 +42,7 @@ def asked(monkeypatch):
     return found
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("how", ["auto", True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_no_kernel_of_cudnn_is_traced(name, how, asked):

@@ -40,6 +40,7 @@ def rows_of_values():
     return [row for row in rows() if not row.values[0].tags & NOT_OF_VALUES]
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", rows_of_values())
 def test_power_series_are_right(case, dtype):
@@ -122,6 +123,7 @@ class Plain(keras.Layer):
         return tf.exp(tf.sinh(x)[:, :1]) * tf.sinh(x * x)
 
 
+@pytest.mark.slow
 def test_custom_gradients_have_higher_orders():
     x = np.array([[0.3, -0.4], [0.6, 0.2]], "float32")
     models = [keras.Sequential([keras.Input((2,)), layer()]) for layer in (ByItsAuthor, Plain)]

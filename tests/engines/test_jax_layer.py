@@ -39,7 +39,7 @@ def known():
     }
 
 
-@pytest.mark.every(24)
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["auto", "taylor", "nested"])
 @pytest.mark.parametrize("name", known())
 def test_derivatives(model, name, engine):

@@ -70,6 +70,7 @@ def points(n, d=3):
     return np.random.default_rng(0).normal(size=(n, d)).astype("float32")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("n", [2, 3, 7])
 def test_halves_give_what_the_whole_gives(n, halved, monkeypatch):
     model, x, v = chain(), points(n), np.ones(3, "float32")

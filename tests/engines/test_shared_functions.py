@@ -133,6 +133,7 @@ ALIKE = {
 """How a `c` gets into `sin(c x)`; whether two models with the same one are known to be alike."""
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("make", ALIKE, ids=lambda make: make.__name__)
 def test_models_of_the_same_graph_and_no_others_are_alike(make, kept):
     models = [(c, w, model_of(w, make(c))) for c, w in ((1.5, 1.0), (2.5, 1.0), (1.5, 2.0))]

@@ -113,7 +113,7 @@ def columns(table):
     return [pytest.param(key, marks=[pytest.mark.slow] * (key in SLOW)) for key in table]
 
 
-@pytest.mark.every(15)
+@pytest.mark.slow
 @pytest.mark.parametrize("function", columns(FUNCTIONS))
 def test_a_function_does_nothing(function, tmp_path, capfd):
     world = World(tmp_path)

@@ -113,7 +113,7 @@ ODD = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("m", EVERY_KIND.values(), ids=EVERY_KIND)
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_odd_numbers_are_drawn_without_a_word(m, odd, caplog):

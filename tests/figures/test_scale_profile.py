@@ -56,6 +56,7 @@ def test_what_rounding_hides_is_shaded():
     assert any("less than rounding" in text for text in texts(loud.figure))
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("rms", [0.0, np.nan, np.inf, 1e300], ids=str)
 def test_odd_numbers_are_drawn_without_a_word(rms, recwarn):
     figure = draw((0, scale_profile(rms)), (1, scale_profile(rms)))

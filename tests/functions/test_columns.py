@@ -218,6 +218,7 @@ def test_every_function_takes_columns():
     assert kc.verify(quadratic, POINTS, columns=[2, 0]).ok
 
 
+@pytest.mark.slow
 def test_what_hides_in_kinks_is_told_by_column():
     def bent(x):
         return tf.nn.relu(x[:, :1]) + tf.nn.softplus(x[:, 1:2]) + x[:, 2:] ** 2

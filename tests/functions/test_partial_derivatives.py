@@ -46,6 +46,7 @@ TOLERANCE = {"taylor": 1e-13, "nested": 1e-13, "finite_difference": 2e-5, "auto"
 """Relative. Differences of differences have half their digits left at order 4."""
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", list(TOLERANCE))
 def test_all_terms_of_an_equation_at_once(engine):
     terms = TERMS if engine != "nested" else {name: TERMS[name] for name in ("u", "u_xxz", "u_x")}
@@ -202,7 +203,7 @@ def test_special_points(name):
         assert wanted is None or abs(got - wanted) <= close * max(1, abs(wanted)), found
 
 
-@pytest.mark.every(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, 5, 9])
 def test_determinants(size):
     """Along a line the determinant is a polynomial, whose derivatives differences have exactly."""
@@ -292,7 +293,7 @@ def kdv(names=KDV, **kwargs):
     return keras.Model(points, o["u_t"] + 6 * o["u"] * o["u_x"] + o["u_xxx"])
 
 
-@pytest.mark.every(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
 def test_a_layer_trains_through_its_terms(how):
     if how.get("run_eagerly") and keras.config.backend() == "jax":

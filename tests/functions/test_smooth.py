@@ -193,6 +193,7 @@ def test_the_curvature_of_a_ramp_is_the_logistic_density():
     np.testing.assert_allclose(found, 1 / np.cosh(2 * x.ravel()) ** 2, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_smoothing_a_trained_network_shows_its_curvature():
     """The founding question: what autodiff gives is 0, of the copy it is what was learned."""
     keras.utils.set_random_seed(0)

@@ -77,7 +77,7 @@ def derivatives(function, engine):
     return {name: ops.convert_to_numpy(tensor).item() for name, tensor in found.items()}
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @by_every_way
 @pytest.mark.parametrize("name", SMOOTH)
 def test_what_is_smooth_has_its_derivatives(name, engine):
@@ -89,6 +89,7 @@ def test_what_is_smooth_has_its_derivatives(name, engine):
         np.testing.assert_allclose(found[quantity], truth, atol=1e-15, err_msg=quantity)
 
 
+@pytest.mark.every(2)
 @by_every_way
 @pytest.mark.parametrize("name", KINKED)
 def test_a_kink_alone_has_the_slope_that_is_documented(name, engine):

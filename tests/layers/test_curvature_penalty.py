@@ -137,6 +137,7 @@ def test_the_monitored_curvature_goes_down_with_strength(activation, scale, numb
     assert curvature[0] > 1.5 * curvature[1] > 4 * curvature[2], curvature
 
 
+@pytest.mark.slow
 def test_the_reported_loss_separates_the_penalty():
     x, y = noisy_line()
     net = network(inputs=1)

@@ -151,6 +151,7 @@ def test_what_has_the_output_s_shape_carries_its_mask_on(options):
     assert mask_of(chosen(layers.Masking()(X))) is None
 
 
+@pytest.mark.slow
 def test_losses_leave_out_the_steps_that_are_not_there(tmp_path):
     model = hung(kc.DerivativeOutput(network(), ["value", "laplacian"]))
     model.compile("sgd", {"value": "mse", "laplacian": "mse"}, jit_compile=False)

@@ -200,6 +200,7 @@ def test_the_log_has_the_standard_error(k):
     )
 
 
+@pytest.mark.slow
 def test_more_directions_where_chance_hides_the_residual(capsys):
     model, layer = model_of(k=2, halves=True, seed=SEED)
     labels = {"laplacian": to_numpy(kc.laplacian(layer.layer, X[MANY]))}
@@ -216,6 +217,7 @@ def test_more_directions_where_chance_hides_the_residual(capsys):
     assert layer.directions == 8
 
 
+@pytest.mark.slow
 def test_of_one_direction_no_error_is_known_and_there_are_more():
     model, layer = model_of(k=1, seed=SEED)
     labels = {"laplacian": np.zeros((len(X[MANY]), 1))}

@@ -122,7 +122,7 @@ def trained(net, way="graph", epochs=1, **options):
     return model, history
 
 
-@pytest.mark.every(4)
+@pytest.mark.every(8)
 @pytest.mark.parametrize("name", ["two layers", "differentiating"])
 @pytest.mark.parametrize(
     "way", ["xla", "eagerly", pytest.param("several steps at once", marks=pytest.mark.slow)]
@@ -135,6 +135,7 @@ def test_every_way_to_train_gives_the_same_weights(way, name):
     assert set(history) == {"loss", "value_loss", "laplacian_loss"}
 
 
+@pytest.mark.slow
 def test_a_loss_per_output_and_weights_add_up():
     net = network()
     model, history = trained(net, epochs=3)
@@ -214,6 +215,7 @@ def test_other_state_is_updated_too():
     assert not np.allclose(before, vector)
 
 
+@pytest.mark.slow
 def test_dropout_has_no_effect_and_that_is_said():
     net = network(dense(), lambda dtype: layers.Dropout(0.5, name="thinned"))
     layer = kc.DerivativeOutput(net, ["value", "laplacian"])

@@ -58,6 +58,7 @@ CASES = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", CASES)
 def test_digits_are_those_that_float64_and_differences_leave(case):
     function, options, expected, near = CASES[case]
@@ -81,7 +82,7 @@ def test_of_zeros_there_are_none_to_count(function, kind):
     assert "digits of" not in found.verdict.sentence
 
 
-@pytest.mark.every(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 70])
 @pytest.mark.parametrize("dtype", [None, "float64"])
 def test_healthy_networks_have_most_of_them(d, dtype):

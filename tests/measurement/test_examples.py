@@ -29,7 +29,7 @@ def bending(shape, dtype="float64"):
     return model, factors[:, 0].reshape(shape)
 
 
-@pytest.mark.every(5)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "title", "notes"),
     [
@@ -104,6 +104,7 @@ def test_words_stand_in_their_order_and_stay_what_they_are(reader):
     assert "ww…" in " ".join(texts(figure))  # too long for a line
 
 
+@pytest.mark.slow
 def test_ids_stand_for_themselves_without_words(reader):
     ids = np.arange(24).reshape(2, 12) % 12
     figure = untrained(reader, ids, wrt="embedding", directions=2).plot()

@@ -46,7 +46,7 @@ def measured(model, x, **options):
     return report
 
 
-@pytest.mark.every(6)
+@pytest.mark.slow
 @pytest.mark.parametrize("directions", ["all", 4])
 @pytest.mark.parametrize("column", COLUMNS)
 def test_rounding_of_places_is_in_no_number(column, directions):
@@ -64,6 +64,7 @@ def test_rounding_of_places_is_in_no_number(column, directions):
             assert own[number] == pytest.approx(exact[number], rel=1e-3), (name, number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 def test_digits_are_those_at_the_points_that_the_model_is_given(dtype):
     """Between those of the table, a minute apart, derivatives differ in their second digit."""
@@ -74,6 +75,7 @@ def test_digits_are_those_at_the_points_that_the_model_is_given(dtype):
         assert "digits of the second" not in report.verdict.sentence
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("dtype", [None, "float64"])
 @pytest.mark.parametrize("column", COLUMNS)
 def test_the_verdict_names_the_column_that_reaches_the_model_rounded(column, dtype):
@@ -84,6 +86,7 @@ def test_the_verdict_names_the_column_that_reaches_the_model_rounded(column, dty
     assert "a reaches" not in said
 
 
+@pytest.mark.slow
 def test_what_it_advises_helps():
     """Without its mean the column has all of its numbers, and the same shape."""
     x = table("unix time")
@@ -97,6 +100,7 @@ def test_what_it_advises_helps():
     assert centred == pytest.approx(exact, rel=0.05)
 
 
+@pytest.mark.slow
 def test_diagnosis_and_verification_look_at_the_points_that_the_model_is_given():
     for dtype in ("float64", "int64"):
         x = table("unix time", dtype)

@@ -47,7 +47,7 @@ def arrays_of(measured):
     return {name: part for name, part in found.items() if isinstance(part, np.ndarray)}
 
 
-@pytest.mark.every(5)
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", CASES.values(), ids=CASES)
 def test_in_one_call_or_each_by_itself_the_numbers_are_the_same(asked, monkeypatch):
     x = np.column_stack([X[:, :2], TWO])

@@ -47,7 +47,7 @@ KNOWN = {
 """Where a difference over the window decides and its share is another, `None`."""
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("case", KNOWN)
 @pytest.mark.parametrize("directions", [None, 2], ids=["exact", "estimated"])
 def test_shares_are_those_of_the_signs(case, directions):
@@ -138,6 +138,7 @@ def test_windows_stay_inside_the_range():
     assert found["x", "convex"].fraction == 1
 
 
+@pytest.mark.slow
 def test_what_is_not_a_number_does_not_pass():
     found, report = shape_of(of(lambda x: ops.sqrt(x), inputs=1), {0: "increasing"}, LINE)
     # Half of the points, and those whose windows reach there.
@@ -149,6 +150,7 @@ def test_what_is_not_a_number_does_not_pass():
     assert report.headline["shape_fraction"] == found["x", "increasing"].fraction
 
 
+@pytest.mark.slow
 def test_true_prices_keep_the_shape_of_prices():
     """Jointly they are convex almost nowhere."""
     x = np.stack([RNG.uniform(0.6, 1.5, 500), RNG.uniform(0.1, 2, 500)], axis=1)
@@ -165,6 +167,7 @@ def test_true_prices_keep_the_shape_of_prices():
     assert report.detail["joint_convex_fraction"] < 0.05
 
 
+@pytest.mark.slow
 def test_each_output_has_its_own_and_every_entry_counts():
     x = keras.Input((2,), name="x")
     up, both = x**2, ops.concatenate([x[:, :1] ** 2, -x[:, :1]], axis=1)
@@ -189,7 +192,7 @@ FROM_ONE_TO_THE_OTHER = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("case", FROM_ONE_TO_THE_OTHER)
 @pytest.mark.parametrize("directions", [None, 2], ids=["exact", "estimated"])
 @pytest.mark.parametrize("units", ["raw", "std"])
@@ -239,6 +242,7 @@ def test_inputs_go_by_name_or_index(case):
     assert found[name, "convex"].fraction == 1
 
 
+@pytest.mark.slow
 def test_inputs_of_a_dict_and_a_single_one_go_by_their_own_names():
     inputs = {name: keras.Input((1,), name=name) for name in ("strike", "spot")}
     model = keras.Model(inputs, inputs["spot"] ** 2 - inputs["strike"] ** 2)

@@ -24,6 +24,7 @@ def along(positions, centre, i):
     return points
 
 
+@pytest.mark.slow
 def test_slices_are_the_function_and_its_curvature_through_a_probe_point():
     def f(x):
         return ops.stack([x[:, 0] ** 3 * x[:, 1] + ops.sin(x[:, 2]), x[:, 1] ** 2], axis=1)
@@ -53,6 +54,7 @@ def test_kinks_count_over_the_scale_and_only_there():
     np.testing.assert_allclose(found.scale_curvature, expected, atol=1e-4)  # float32 / h²
 
 
+@pytest.mark.slow
 def test_several_outputs_have_slices_of_their_own():
     inputs = keras.Input((3,))
     outputs = {"a": keras.layers.Dense(1)(inputs), "b": keras.layers.Dense(2, "tanh")(inputs)}

@@ -87,6 +87,7 @@ SIZES = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("sizes", "rank", "covered", "farthest", "root"),
     [  # From halves of the directions 61 % are covered in the last three, 430 errors away at worst.

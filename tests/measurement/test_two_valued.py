@@ -91,6 +91,7 @@ def test_the_model_is_given_these_very_values(dtype):
     assert report.headline["shape_fraction"] == 1
 
 
+@pytest.mark.slow
 def test_joint_shape_is_that_of_the_numbers():
     """`b x²` and `b³ x` bend in b and x jointly; for either b they are convex in x."""
     probe = np.stack([COIN, NUMBER], axis=1)
@@ -102,6 +103,7 @@ def test_joint_shape_is_that_of_the_numbers():
     assert np.isnan(none.reports[""].detail["joint_convex_fraction"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-2.0, 3.0)])
 def test_what_it_does_together_with_a_number_is_the_change_of_the_slope(low, high):
     """Of `c (1 − c) x² + c x²` the mixed derivative at the values is not that over the way."""
@@ -137,6 +139,7 @@ def test_units_do_not_matter_to_what_is_in_deviations():
     np.testing.assert_allclose(raw.interactions, std.interactions)
 
 
+@pytest.mark.slow
 def test_an_input_that_does_not_vary_has_no_weight_beside_it():
     probe = np.stack([COIN, NUMBER, np.ones(50)], axis=1)
     three, two = (untrained(f, z, dtype="float64").reports[""] for f, z in (
@@ -147,6 +150,7 @@ def test_an_input_that_does_not_vary_has_no_weight_beside_it():
     assert three.pairs["x0", "x1"] == pytest.approx(two.pairs["x0", "x1"])
 
 
+@pytest.mark.slow
 def test_columns_of_several_have_their_change_too():
     probe = np.stack([COIN, NUMBER, RNG.normal(size=50)], axis=1)
     every, one = (
@@ -183,6 +187,7 @@ def test_history_and_text_list_it_apart():
     assert any("Two values in the probe have sex" in said for said in monitor.reports[""].method)
 
 
+@pytest.mark.slow
 def test_it_is_said_how_many_points_have_either_value_and_where_that_is_few():
     rare, x = (np.arange(400) == 7) * 1.0, np.linspace(-1, 1, 400)
     probe = np.stack([rare, np.arange(400) % 2, x, x**2], axis=1)

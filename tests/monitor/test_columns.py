@@ -71,6 +71,7 @@ def test_a_data_frame_in_another_order_than_the_names_gives_the_same_numbers():
     assert same[1].features == same[0].features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [None, ["vol", "strike"]])
 def test_known_derivatives_in_a_data_frame_are_those_of_the_columns_of_their_names(columns):
     frame = pytest.importorskip("pandas").DataFrame(X, columns=NAMES)
@@ -92,6 +93,7 @@ def way(request):
     return untrained(make(), probe, **options), name
 
 
+@pytest.mark.every(3)
 def test_numbers_are_those_of_the_column_under_its_own_name(way):
     monitor, name = way
     _, strike, vol = X.T.astype(float)
@@ -231,6 +233,7 @@ def test_what_cannot_be_right_is_told_before_training(case):
         untrained(model, probe, **options)
 
 
+@pytest.mark.slow
 def test_the_loss_bends_along_a_column_too():
     """`(y - f)²` by the strike, where `f` is linear in it and `y` is held: `2 f'²`."""
     inputs = keras.Input((3,))

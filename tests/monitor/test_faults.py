@@ -156,7 +156,7 @@ def no_diagnosis():
         yield
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_warn_lets_the_training_go_on_as_if_nothing_watched(case, tmp_path, monkeypatch, alone):
     log = tmp_path / "log"
@@ -217,6 +217,7 @@ def test_a_diagnosis_that_fails_is_one_more_fault(tmp_path, alone):
     assert "could not diagnose at step 4" in text(tmp_path, "curvature-summary/faults")
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("value", "on_error"), [(np.nan, "raise"), (np.inf, "warn")], ids=str)
 def test_weights_that_are_not_finite_are_data(value, on_error, tmp_path, recwarn):
     def trained(*callbacks):
@@ -299,6 +300,7 @@ def test_too_little_memory_is_made_do_with_and_said(directions, tmp_path, monkey
     assert "memory ran out" in text(tmp_path, "curvature-summary/in_words")
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_the_middle_passes_and_closes_the_log(tmp_path, monkeypatch):
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, on_error="warn")
 

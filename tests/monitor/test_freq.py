@@ -46,6 +46,7 @@ def test_the_csv_logger_has_a_column_for_each_number(tmp_path):
     assert [float(row["curvature_step"]) for row in rows] == [1, 2, 2, 4, 4, 6]
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_while_it_improves_and_stops_when_it_does_not():
     def stop(**kwargs):
         return keras.callbacks.EarlyStopping("curvature_rms", mode="min", **kwargs)

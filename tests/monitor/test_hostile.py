@@ -266,6 +266,7 @@ def test_a_log_dir_that_is_no_path_is_refused_at_the_start(log_dir, tmp_path, mo
 HARM = ["../../up", "/etc/passwd", "<img src=x onerror=alert(1)>", "$(touch gone)", "a\nb", "C:\\x"]
 
 
+@pytest.mark.slow
 def test_names_from_data_reach_no_path(tmp_path):
     inputs = keras.Input((len(HARM),))
     outputs = {name: keras.layers.Dense(1, "tanh")(inputs) for name in HARM[:2]}

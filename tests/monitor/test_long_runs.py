@@ -105,6 +105,7 @@ def test_a_model_changed_between_two_fits_gives_its_own_numbers(change):
     assert monitor.history["step"] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_another_output_does_not_leave_the_old_one_in_the_logs():
     monitor = kc.CurvatureMonitor(PROBE)
     inputs = keras.Input((2,))

@@ -86,7 +86,7 @@ CHOSEN = {
 }
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("case", CHOSEN)
 def test_logs_hold_the_numbers_asked_for_under_the_names_of_the_history(case):
     expected, options = CHOSEN[case]
@@ -167,6 +167,7 @@ def test_the_history_of_several_outputs_has_a_number_for_each():
     assert copy.deepcopy(monitor.history) == monitor.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("freq", "steps"), [("epoch", [*range(7)]), (3, [0, 1, 3, 4, 6])])
 def test_a_monitor_can_be_pickled_and_goes_on(freq, steps, tmp_path):
     """As what trains in another process does: all that was measured, and how it was asked for."""
@@ -194,6 +195,7 @@ def test_the_numbers_are_those_of_the_model_as_it_is():
     assert [last[f"feature/x{i}"] for i in range(3)] == pytest.approx(features, rel=1e-4)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("freq", "steps"),
     [(2, [0, 1, 2, 4]), (lambda epoch: epoch == 2, [0, 1, 3]), (9, [0, 1])],
@@ -410,6 +412,7 @@ def two_outputs():
     return model
 
 
+@pytest.mark.slow
 def test_several_outputs_have_their_names_in_between(tmp_path):
     model, target = two_outputs(), {"price": Y, "risk": np.hstack([Y, Y])}
     monitor = kc.CurvatureMonitor(PROBE, tmp_path, units="raw")
@@ -425,6 +428,7 @@ def test_several_outputs_have_their_names_in_between(tmp_path):
     assert "mean" in one.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["array", "dataset"])
 def test_some_inputs_of_several_in_the_order_of_the_list(way):
     """And of a dict what the model takes, as with Keras."""
@@ -832,6 +836,7 @@ def test_a_diagnosis_beside_the_second_and_the_last_pictures_goes_with_the_verdi
         assert ("no findings" in text) == (not kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_text_beside_numbers_is_watched(tmp_path):
     city, x = keras.Input((1,), dtype="string", name="city"), keras.Input((3,), name="x")

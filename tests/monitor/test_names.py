@@ -217,6 +217,7 @@ def test_what_is_given_by_position_for_a_dict_is_refused(case):
         BY_POSITION[case](of_a_dict())
 
 
+@pytest.mark.slow
 def test_a_list_in_wrt_has_an_order():
     chosen = {"wrt": ["strike", "spot"], "dtype": "float64"}
     model = of_a_dict()
@@ -271,7 +272,7 @@ OUTPUTS = {
 Y = {"risk": STRIKE**3, "price": 5 * STRIKE**2}
 
 
-@pytest.mark.every(6)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", OUTPUTS)
 def test_an_output_is_the_one_of_its_name(case):
     model = OUTPUTS[case]()

@@ -133,6 +133,7 @@ MISSPELT = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", MISSPELT)
 @pytest.mark.parametrize("kind", ["EarlyStopping", "ModelCheckpoint"])
 def test_what_nobody_writes_cannot_be_watched(case, kind, tmp_path):

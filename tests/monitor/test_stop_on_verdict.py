@@ -51,6 +51,7 @@ CASES = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", CASES)
 def test_it_stops_after_its_patience(case, monkeypatch, capsys):
     kinds, patience, freq, expected = CASES[case]
@@ -80,6 +81,7 @@ def test_of_a_real_training_nothing_is_changed_up_to_the_stop(tmp_path):
     assert monitor.reports[""].verdict.kind in said
 
 
+@pytest.mark.slow
 def test_a_finding_acts_too(tmp_path):
     keras.utils.set_random_seed(0)
     dead = keras.layers.Dense(4, "relu", bias_initializer=keras.initializers.Constant(-99))

@@ -161,6 +161,7 @@ def test_two_trainings_in_two_threads(tmp_path):
         assert monitors[i].history["mean"][-1] == pytest.approx(found, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_many_threads_that_ask_for_the_same_model():
     model = network()
     known = kc.laplacian(network(), PROBE).numpy()

@@ -57,6 +57,7 @@ def test_keras_may_have_been_imported_before():
     assert line.startswith("ImportError: " + SAID.format("numpy"))
 
 
+@pytest.mark.slow
 def test_the_configuration_file_counts(tmp_path):
     (tmp_path / "keras.json").write_text('{"backend": "numpy"}')
     environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}

@@ -166,6 +166,7 @@ def fresh_program(rules_as_before):
     keras.utils.clear_session(free_memory=False)
 
 
+@pytest.mark.every(2)
 @pytest.mark.usefixtures("fresh_program")
 @pytest.mark.parametrize(
     "page",

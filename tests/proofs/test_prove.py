@@ -53,6 +53,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_known_is_found(case):
     model, shape, verdict, shares = CASES[case]

@@ -85,6 +85,7 @@ def inside(boxes, count=4):
     return (boxes.low + share * (boxes.high - boxes.low)).reshape(-1, boxes.low.shape[1])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("tolerance", [0.0, 0.05])
 @pytest.mark.parametrize("name", CLAIMS)
 def test_no_point_contradicts_what_was_found(enclose, name, tolerance, pool):
@@ -188,6 +189,7 @@ def of_three_inputs(claim, pool, *, keeps=False, tolerance=0.0, boxes=5000):
     return model, search.found, (low, high)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("claim", ["convex", "concave", "increasing"])
 @pytest.mark.parametrize("tolerance", [0.0, 0.05])
 def test_parts_of_boxes_hold_what_is_said_of_them(claim, tolerance, pool):
@@ -209,6 +211,7 @@ def test_parts_of_boxes_hold_what_is_said_of_them(claim, tolerance, pool):
     assert 0 < found.open < 0.06  # as tight as that: the shares are of what is known
 
 
+@pytest.mark.slow
 def test_parts_leave_less_open(pool):
     _, divided, _ = of_three_inputs("convex", pool, boxes=3000)
     _, whole, _ = of_three_inputs("convex", pool, keeps=True, boxes=3000)
@@ -218,6 +221,7 @@ def test_parts_leave_less_open(pool):
     assert not whole.open_boxes.refuted.any()
 
 
+@pytest.mark.slow
 def test_points_of_what_is_open_are_not_of_what_is_proved(pool):
     model, found, _ = of_three_inputs("convex", pool)
     assert found.open_boxes.proved.max() > 0.5

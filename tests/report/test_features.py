@@ -163,6 +163,7 @@ def test_no_pattern_is_told_where_none_is_known(x, layer, rows, said):
     assert all(word in report.text(numbers="all") for word in said)
 
 
+@pytest.mark.slow
 def test_inputs_of_two_values_and_estimates_have_no_slope_to_tell():
     x = X.copy()
     x[:, 1] = x[:, 1] > 0

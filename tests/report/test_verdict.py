@@ -243,6 +243,7 @@ def test_the_sentence_names_the_layer_that_stops_the_derivative():
     )
 
 
+@pytest.mark.slow
 def test_a_standard_deviation_is_the_measure_of_straightness():
     """The verdict is the same whatever the units of x and y."""
     kinds = []

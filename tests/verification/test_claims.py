@@ -190,7 +190,7 @@ def framework_of(way):
     return "tensorflow" if way[0] == "t" and way[:5] != "torch" else way[:5].strip(". ")
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("way", WAYS)
 def test_the_ways_of_any_framework_are_told_right_from_wrong(way):
     framework = framework_of(way)

@@ -78,7 +78,7 @@ WRONG_RULES = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("rule", WRONG_RULES.values(), ids=WRONG_RULES)
 def test_a_wrong_rule_is_found_and_named(rule, registered):
     registered("Tanh", rule)
@@ -296,6 +296,7 @@ def test_examples_that_influence_each_other_are_not_judged():
     assert not report.complete
 
 
+@pytest.mark.slow
 def test_the_report_is_data_and_text(registered):
     registered("Tanh", WRONG_RULES["wrong sign"])
     report = kc.verify(bent(), X)
@@ -315,6 +316,7 @@ def fit(model, **options):
     return monitor
 
 
+@pytest.mark.slow
 def test_the_monitor_verifies_once_before_training():
     model = bent()
     monitor = fit(model)

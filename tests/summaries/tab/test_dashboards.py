@@ -95,6 +95,7 @@ def test_the_tab_has_every_step_of_the_training(logs):
     assert all(item["steps"] == [0, 1, 2] for item in found.values())
 
 
+@pytest.mark.slow
 def test_the_tab_has_the_distances_of_estimates_where_they_were_measured(tmp_path):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(4, "silu")])
@@ -142,6 +143,7 @@ def test_hparams_shows_curvature_beside_the_loss(logs):
         assert all(np.isfinite(values[metric]) for metric in wanted)
 
 
+@pytest.mark.slow
 def test_hparams_metrics_choose_the_headline_and_name_it_as_logs_do(logs, tmp_path):
     train(tmp_path / "a", {"units": 4})
     with tf.summary.create_file_writer(str(tmp_path)).as_default():
