@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
+import scipy.special
 from keras import ops
 
 import keras_curvature as kc
@@ -62,6 +64,42 @@ def test_smooth_functions_written_in_branches(engine):
     }
     rows = [smooth[name]._replace(function=function) for name, function in functions.items()]
     _check_columns(rows, points, engine)
+
+
+def _bessel_functions():
+    """`I₀` and `I₁` of the backend: as they are, and by what is left without their exponential."""
+    if keras.config.backend() == "jax":
+        from jax.scipy.special import i0, i0e, i1, i1e
+    elif keras.config.backend() == "torch":
+        from torch.special import i0, i0e, i1, i1e
+    else:
+        from tensorflow.math import bessel_i0 as i0
+        from tensorflow.math import bessel_i0e as i0e
+        from tensorflow.math import bessel_i1 as i1
+        from tensorflow.math import bessel_i1e as i1e
+    rest = {"i0e": lambda x: ops.exp(ops.abs(x)) * i0e(x)}
+    rest |= {"i1e": lambda x: ops.exp(ops.abs(x)) * i1e(x)}
+    return {"i0": i0, "i1": i1, **rest, "keras": ops.i0}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["i0", "i1", "i0e", "i1e", "keras"])
+def test_bessel_functions_are_smooth_where_their_factors_are_not(name, engine):
+    """Written as `exp(|x|)` times a rest with a kink at 0."""
+    if not hasattr(ops, "i0") and name == "keras":
+        pytest.skip("this Keras has no i0")
+    x = np.array([[0.0], [-0.0], [1e-5], [-0.3], [2.5], [-40.0]])
+    over_x = np.where(x == 0, 0.5, scipy.special.i1(x) / np.where(x == 0, 1, x))
+    bend_over_x = np.where(x == 0, 0, scipy.special.iv(2, x) / np.where(x == 0, 1, x))
+    i0, i1 = scipy.special.i0(x), scipy.special.i1(x)
+    truth = (i0 - over_x, i1 - bend_over_x) if "1" in name else (i1, i0 - over_x)
+    found = kc.derivatives(
+        _bessel_functions()[name], x, ("jacobian", "hessian"), dtype="float64", engine=engine
+    )
+    for array, exact in zip(found.values(), truth, strict=True):
+        # Of numbers of size 1 that cancel, 11 digits beside the point are left by 1 / x.
+        array = ops.convert_to_numpy(array).reshape(exact.shape)
+        np.testing.assert_allclose(array, exact, rtol=1e-11, atol=1e-10)
 
 
 def _labels(x):

@@ -1,11 +1,13 @@
 """Where JAX's own derivatives lose digits or halve a tie, and what replaces them.
 
 JAX writes the slope of tanh as `1 - y²`, of which nothing is left once `y` rounds to 1, and that
-of `max` at a tie as the mean of both slopes, whose square is that of neither.
+of `max` at a tie as the mean of both slopes, whose square is that of neither. So it does of
+`exp(-|x|) I₀(x)` at 0, but not of `exp(|x|)`, by which its own `I₀` is a product of the two.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,6 +58,27 @@ logaddexp2 = _sloped(
 LOG_2 = 0.6931471805599453
 
 
+def _side(x: Any) -> Any:
+    """The slope of `abs`, which at 0 is that of the numbers above it."""
+    return jnp.where(x < 0, -1, 1).astype(x.dtype)
+
+
+_OF_I1 = [1 / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
+
+
+def _i1e_over_x(x: Any) -> Any:
+    """`exp(-|x|) I₁(x) / x`, near 0 by the series in `x²` (DLMF 10.25.2)."""
+    near = jnp.abs(x) < 2
+    inside, outside = jnp.where(near, x, 0), jnp.where(near, 1, x)
+    series = jnp.polyval(jnp.asarray(_OF_I1[::-1], x.dtype), inside**2)
+    return jnp.where(near, jnp.exp(-_side(x) * inside) * series, i1e(outside) / outside)
+
+
+i0e: Function = _sloped(lax.bessel_i0e, lambda x: i1e(x) - _side(x) * i0e(x))
+i1e: Function = _sloped(lax.bessel_i1e, lambda x: i0e(x) - _i1e_over_x(x) - _side(x) * i1e(x))
+"""By `I₀' = I₁` and `I₁' = I₀ - I₁ / x` (DLMF 10.29)."""
+
+
 _first_is_larger = _sloped(jnp.maximum, lambda a, b: a >= b, lambda a, b: a < b)
 _first_is_smaller = _sloped(jnp.minimum, lambda a, b: a < b, lambda a, b: a >= b)
 """A tie is one where `a` is about to be the larger.
@@ -92,6 +115,8 @@ def _of_inputs(function: Function) -> Function:
 
 
 OVERRIDES: dict[str, Function] = {
+    "bessel_i0e": _of_inputs(i0e),
+    "bessel_i1e": _of_inputs(i1e),
     "cumlogsumexp": _cumulative_logsumexp,
     "expm1": _of_inputs(expm1),
     less_largest.LARGEST: lambda params, x: less_largest.largest(x, x, params["axis"]),

@@ -27,7 +27,7 @@ ENTERED = {
 }
 """Calls that mean what their program does, and the parameter that holds it."""
 
-WRITTEN_OUT = {"_softmax"}
+WRITTEN_OUT = {"_i0", "_softmax"}
 """Functions of JAX with a derivative of their own, which is that of what they do."""
 
 

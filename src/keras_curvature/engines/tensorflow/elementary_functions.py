@@ -182,6 +182,11 @@ def _bessel(order_0: Function, order_1: Function, sign: int) -> tuple[Function, 
     return zeroth, first
 
 
+def _side(x: tf.Tensor) -> tf.Tensor:
+    """The slope of `abs`, which at 0 is that of the numbers above it."""
+    return tf.where(x < 0, -tf.ones_like(x), tf.ones_like(x))
+
+
 bessel_i0, bessel_i1 = _bessel(tf.math.bessel_i0, tf.math.bessel_i1, 1)
 bessel_j0, bessel_j1 = _bessel(tf.math.special.bessel_j0, tf.math.special.bessel_j1, -1)
 
@@ -227,12 +232,25 @@ def _as(x: tf.Tensor) -> Callable[[float], tf.Tensor]:
     return lambda number: tf.constant(number, x.dtype)
 
 
+_OF_I1 = [1 / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
+
+
+def _i1e_over_x(x: tf.Tensor) -> tf.Tensor:
+    """`exp(-|x|) I₁(x) / x`, near 0 by the series in `x²` (DLMF 10.25.2)."""
+    near = tf.where(tf.abs(x) < 2, x, tf.zeros_like(x))
+    # At 0 `abs` has another slope in TensorFlow.
+    factor = tf.exp(-_side(x) * near)
+    return factor * _series(x, _OF_I1, 2, lambda x: _i1e(x) * (1 / x))
+
+
+_i0e: Function = sloped(tf.math.bessel_i0e, lambda x: _i1e(x) - _side(x) * _i0e(x))
+_i1e: Function = sloped(tf.math.bessel_i1e, lambda x: _i0e(x) - _i1e_over_x(x) - _side(x) * _i1e(x))
 _of_i, _of_k = 1 / math.sqrt(2 * math.pi), math.sqrt(math.pi / 2)
 _tail_of_i1 = _bessel_tail(1, -1, _of_i)
 
 WITH_TAILS: dict[str, Function] = {
-    "BesselI0e": _with_tail(tf.math.bessel_i0e, _bessel_tail(0, -1, _of_i)),
-    "BesselI1e": _with_tail(tf.math.bessel_i1e, lambda x: tf.sign(x) * _tail_of_i1(x)),
+    "BesselI0e": _with_tail(_i0e, _bessel_tail(0, -1, _of_i)),
+    "BesselI1e": _with_tail(_i1e, lambda x: tf.sign(x) * _tail_of_i1(x)),
     "BesselK0e": _with_tail(tf.math.special.bessel_k0e, _bessel_tail(0, 1, _of_k)),
     "BesselK1e": _with_tail(tf.math.special.bessel_k1e, _bessel_tail(1, 1, _of_k)),
     "Dawsn": _with_tail(tf.math.special.dawsn, _dawson_tail),

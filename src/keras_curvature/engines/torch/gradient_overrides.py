@@ -7,6 +7,7 @@ either.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -107,7 +108,34 @@ of the point.
 """
 
 
-absolute: Function = _sloped(torch.abs, lambda x: torch.where(x < 0, -1.0, 1.0).to(x.dtype))
+def _side(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x < 0, -1.0, 1.0).to(x.dtype)
+
+
+absolute: Function = _sloped(torch.abs, _side)
+
+
+_OF_I1 = [1 / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
+
+
+def _over_x(x: torch.Tensor, i1: Function, decay: Callable[[Any], Any]) -> torch.Tensor:
+    """`I₁(x) / x`, with a decaying factor or without, near 0 by the series (DLMF 10.25.2)."""
+    near = torch.abs(x) < 2
+    inside, outside = torch.where(near, x, 0.0), torch.where(near, 1.0, x)
+    series = torch.zeros_like(x)
+    for coefficient in reversed(_OF_I1):
+        series = coefficient + inside * inside * series
+    return torch.where(near, decay(inside) * series, i1(outside) / outside)
+
+
+i1: Function = _sloped(torch.special.i1, lambda x: i0(x) - _over_x(x, i1, torch.ones_like))
+i0: Function = _sloped(torch.special.i0, i1)
+i0e: Function = _sloped(torch.special.i0e, lambda x: i1e(x) - _side(x) * i0e(x))
+i1e: Function = _sloped(
+    torch.special.i1e,
+    lambda x: i0e(x) - _over_x(x, i1e, lambda x: torch.exp(-_side(x) * x)) - _side(x) * i1e(x),
+)
+"""By `I₀' = I₁` and `I₁' = I₀ - I₁ / x` (DLMF 10.29), and the slope of `abs` at 0."""
 
 
 def silu(x: torch.Tensor) -> torch.Tensor:
@@ -157,6 +185,7 @@ OVERRIDES: dict[str, Function] = {
         else torch.zeros_like(x) + value[0]
     ),
     "gelu": gelu,
+    "i0": _of_inputs(i0),
     "kinked_elu": elu,
     "logaddexp": _of_inputs(logaddexp),
     "logaddexp2": _of_inputs(logaddexp2),
@@ -166,6 +195,9 @@ OVERRIDES: dict[str, Function] = {
     "sigmoid": _of_inputs(sigmoid),
     "silu": _of_inputs(silu),
     "softplus": softplus,
+    "special_i0e": _of_inputs(i0e),
+    "special_i1": _of_inputs(i1),
+    "special_i1e": _of_inputs(i1e),
     "tanh": _of_inputs(tanh),
     "zero": lambda params, x: torch.zeros_like(x),
 }
