@@ -1,8 +1,9 @@
 """Where JAX's own derivatives lose digits or halve a tie, and what replaces them.
 
 JAX writes the slope of tanh as `1 - y²`, of which nothing is left once `y` rounds to 1, and that
-of `max` at a tie as the mean of both slopes, whose square is that of neither. So it does of
-`exp(-|x|) I₀(x)` at 0, but not of `exp(|x|)`, by which its own `I₀` is a product of the two.
+of `max` at a tie as the mean of both slopes, whose square is that of neither. The slope of
+`exp(-|x|) I₀(x)` at 0 is that mean too, but that of `exp(|x|)` is the one above 0: so their
+product, JAX's `I₀`, has neither's derivatives.
 """
 
 from __future__ import annotations

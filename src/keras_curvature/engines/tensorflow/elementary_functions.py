@@ -170,9 +170,14 @@ def _slope_of_spence(x: tf.Tensor) -> tf.Tensor:
 spence = sloped(tf.math.special.spence, _slope_of_spence)
 
 
+def _over_x(sign: int) -> list[float]:
+    """Of `I₁(x) / x` or `J₁(x) / x`, in `x²` (DLMF 10.25.2, 10.2.2)."""
+    return [sign**k / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
+
+
 def _bessel(order_0: Function, order_1: Function, sign: int) -> tuple[Function, Function]:
     """`I₀` and `I₁`, or `J₀` and `J₁`, by `I₀' = I₁` and `I₁' = I₀ - I₁ / x` (DLMF 10.29)."""
-    series = [sign**k / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
+    series = _over_x(sign)
 
     def slope_of_first(x: tf.Tensor) -> tf.Tensor:
         return zeroth(x) - _series(x, series, 2, lambda x: first(x) * (1 / x))
@@ -232,15 +237,12 @@ def _as(x: tf.Tensor) -> Callable[[float], tf.Tensor]:
     return lambda number: tf.constant(number, x.dtype)
 
 
-_OF_I1 = [1 / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
-
-
 def _i1e_over_x(x: tf.Tensor) -> tf.Tensor:
-    """`exp(-|x|) I₁(x) / x`, near 0 by the series in `x²` (DLMF 10.25.2)."""
+    """`exp(-|x|) I₁(x) / x`, near 0 by its series."""
     near = tf.where(tf.abs(x) < 2, x, tf.zeros_like(x))
     # At 0 `abs` has another slope in TensorFlow.
     factor = tf.exp(-_side(x) * near)
-    return factor * _series(x, _OF_I1, 2, lambda x: _i1e(x) * (1 / x))
+    return factor * _series(x, _over_x(1), 2, lambda x: _i1e(x) * (1 / x))
 
 
 _i0e: Function = sloped(tf.math.bessel_i0e, lambda x: _i1e(x) - _side(x) * _i0e(x))
