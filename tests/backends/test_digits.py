@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
@@ -79,7 +80,7 @@ def _bessel_functions():
         from tensorflow.math import bessel_i1e as i1e
     rest = {"i0e": lambda x: ops.exp(ops.abs(x)) * i0e(x)}
     rest |= {"i1e": lambda x: ops.exp(ops.abs(x)) * i1e(x)}
-    return {"i0": i0, "i1": i1, **rest, "keras": ops.i0}
+    return {"i0": i0, "i1": i1, **rest, "keras": ops.i0, "0 alone": i0e, "1 alone": i1e}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -100,6 +101,63 @@ def test_bessel_functions_are_smooth_where_their_factors_are_not(name, engine):
         # Of numbers of size 1 that cancel, 11 digits beside the point are left by 1 / x.
         array = ops.convert_to_numpy(array).reshape(exact.shape)
         np.testing.assert_allclose(array, exact, rtol=1e-11, atol=1e-10)
+
+
+def _functions_with_tails():
+    """Functions of the backend's, and what they are, whose slopes are differences far out."""
+
+    def bessel(order):
+        return lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(order, x)
+
+    def log_of_normal(x):
+        return mpmath.log(mpmath.erfc(-x / mpmath.sqrt(2)) / 2)
+
+    own = _bessel_functions()
+    yield own["0 alone"], bessel(0)
+    yield own["1 alone"], bessel(1)
+    yield lambda x: ops.hypot(x, ops.ones_like(x)), lambda x: mpmath.sqrt(1 + x * x)
+    if keras.config.backend() == "jax":
+        from jax.scipy.special import log_ndtr
+        from jax.scipy.stats.norm import logsf
+
+        yield log_ndtr, log_of_normal
+        yield logsf, lambda x: log_of_normal(-x)
+    if keras.config.backend() == "torch":
+        from torch.special import erfcx, log_ndtr
+
+        yield log_ndtr, log_of_normal
+        yield lambda x: erfcx(ops.abs(x)), lambda x: mpmath.exp(x * x) * mpmath.erfc(abs(x))
+
+
+FAR_OUT = [-1e4, -1e3, -100, -41, -13, -11, -7, -5.5, -2.5, 2.5, 5.5, 7, 11, 13, 41, 100, 1e3, 1e4]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+def test_slopes_that_are_differences_keep_their_digits(dtype, engine):
+    functions, exact = zip(*_functions_with_tails(), strict=True)
+    points = np.array(FAR_OUT, dtype)[:, None]
+    found = kc.derivatives(
+        lambda x: ops.concatenate([function(x) for function in functions], axis=1),
+        points,
+        ("jacobian", "hessian"),
+        dtype=dtype,
+        engine=engine,
+    )
+    # In float32 JAX's are differences of numbers 10² larger up to where the expansions begin.
+    allowed, smallest = {"float32": 1e-4, "float64": 1e-10}[dtype], float(np.finfo(dtype).tiny)
+    for order, array in enumerate(found.values(), start=1):
+        with mpmath.workdps(60):
+            truth = [
+                [mpmath.diff(f, x, order, h=mpmath.mpf("1e-15")) for f in exact] for x in FAR_OUT
+            ]
+        truth = np.array(truth, "float64")
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(array).reshape(truth.shape),
+            np.where(np.abs(truth) < smallest, 0, truth),
+            rtol=allowed,
+            atol=2 * smallest,
+        )
 
 
 def _labels(x):

@@ -8,7 +8,6 @@ product, JAX's `I₀`, has neither's derivatives.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from keras_curvature.engines.expansions import (
+    FAR_BESSEL,
+    FAR_ERROR,
+    OF_I,
+    of_bessel_tail,
+    of_error_tail,
+    of_first_bessel,
+)
 from keras_curvature.engines.jax import less_largest
 
 Function = Callable[..., Any]
@@ -64,20 +71,72 @@ def _side(x: Any) -> Any:
     return jnp.where(x < 0, -1, 1).astype(x.dtype)
 
 
-_OF_I1 = [1 / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
+def _polynomial(terms: Sequence[float], x: Any) -> Any:
+    total = jnp.full_like(x, terms[-1])
+    for term in terms[-2::-1]:
+        total = term + x * total
+    return total
 
 
 def _i1e_over_x(x: Any) -> Any:
     """`exp(-|x|) I₁(x) / x`, near 0 by the series in `x²` (DLMF 10.25.2)."""
     near = jnp.abs(x) < 2
     inside, outside = jnp.where(near, x, 0), jnp.where(near, 1, x)
-    series = jnp.polyval(jnp.asarray(_OF_I1[::-1], x.dtype), inside**2)
-    return jnp.where(near, jnp.exp(-_side(x) * inside) * series, i1e(outside) / outside)
+    series = _polynomial(of_first_bessel(1), inside**2)
+    return jnp.where(near, jnp.exp(-_side(x) * inside) * series, _i1e(outside) / outside)
 
 
-i0e: Function = _sloped(lax.bessel_i0e, lambda x: i1e(x) - _side(x) * i0e(x))
-i1e: Function = _sloped(lax.bessel_i1e, lambda x: i0e(x) - _i1e_over_x(x) - _side(x) * i1e(x))
+_i0e: Function = _sloped(lax.bessel_i0e, lambda x: _i1e(x) - _side(x) * _i0e(x))
+_i1e: Function = _sloped(lax.bessel_i1e, lambda x: _i0e(x) - _i1e_over_x(x) - _side(x) * _i1e(x))
 """By `I₀' = I₁` and `I₁' = I₀ - I₁ / x` (DLMF 10.29)."""
+
+_mills_ratio: Function = _sloped(
+    lambda x: jnp.exp(-jnp.square(x) / 2 - LOG_ROOT_2_PI - jax.scipy.special.log_ndtr(x)),
+    lambda x: -_mills_ratio(x) * (x + _mills_ratio(x)),
+)
+_log_ndtr = _sloped(jax.scipy.special.log_ndtr, _mills_ratio)
+LOG_ROOT_2_PI = 0.9189385332046727
+
+
+def _with_tail(
+    function: Function, is_far: Function, tail: Function, in_float32: float, in_float64: float
+) -> Function:
+    """A function that is differentiated by its expansion where its slopes have no digits.
+
+    In float32 it ends where its digits, fewer and fewer, are those of the expansion, more and more.
+    """
+
+    def whole(x: Any) -> Any:
+        end = in_float64 if x.dtype == jnp.float64 else in_float32
+        far = is_far(x, end)
+        return jnp.where(far, tail(jnp.where(far, x, end)), function(jnp.where(far, 0, x)))
+
+    return whole
+
+
+def _tail_of_i(order: int) -> Function:
+    terms = [OF_I * term for term in of_bessel_tail(order, -1)]
+
+    def tail(x: Any) -> Any:
+        size = jnp.abs(x)
+        return _side(x) ** order * _polynomial(terms, 1 / size) / jnp.sqrt(size)
+
+    return tail
+
+
+def _tail_of_log_ndtr(x: Any) -> Any:
+    square = jnp.square(x)
+    series = jnp.log(_polynomial(of_error_tail(-1), 1 / square))
+    return series - square / 2 - jnp.log(jnp.abs(x)) - LOG_ROOT_2_PI
+
+
+def _is_beyond(x: Any, end: float) -> Any:
+    return jnp.abs(x) > end
+
+
+i0e = _with_tail(_i0e, _is_beyond, _tail_of_i(0), 10, FAR_BESSEL)
+i1e = _with_tail(_i1e, _is_beyond, _tail_of_i(1), 10, FAR_BESSEL)
+log_ndtr = _with_tail(_log_ndtr, lambda x, end: x < -end, _tail_of_log_ndtr, 6, FAR_ERROR)
 
 
 _first_is_larger = _sloped(jnp.maximum, lambda a, b: a >= b, lambda a, b: a < b)
@@ -124,6 +183,7 @@ OVERRIDES: dict[str, Function] = {
     less_largest.LESS_LARGEST: lambda params, x, shift: less_largest.shifted(
         x, shift, params["axis"]
     ),
+    "log_ndtr": _of_inputs(log_ndtr),
     "logaddexp": _of_inputs(logaddexp),
     "logaddexp2": _of_inputs(logaddexp2),
     "logistic": _of_inputs(logistic),

@@ -12,6 +12,15 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from keras_curvature.engines.expansions import (
+    FAR_BESSEL,
+    FAR_ERROR,
+    OF_I,
+    OF_K,
+    of_bessel_tail,
+    of_error_tail,
+    of_first_bessel,
+)
 from keras_curvature.engines.tensorflow.safe_custom_gradient import safe_custom_gradient
 
 Function = Callable[..., tf.Tensor]
@@ -170,14 +179,9 @@ def _slope_of_spence(x: tf.Tensor) -> tf.Tensor:
 spence = sloped(tf.math.special.spence, _slope_of_spence)
 
 
-def _over_x(sign: int) -> list[float]:
-    """Of `I₁(x) / x` or `J₁(x) / x`, in `x²` (DLMF 10.25.2, 10.2.2)."""
-    return [sign**k / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
-
-
 def _bessel(order_0: Function, order_1: Function, sign: int) -> tuple[Function, Function]:
     """`I₀` and `I₁`, or `J₀` and `J₁`, by `I₀' = I₁` and `I₁' = I₀ - I₁ / x` (DLMF 10.29)."""
-    series = _over_x(sign)
+    series = of_first_bessel(sign)
 
     def slope_of_first(x: tf.Tensor) -> tf.Tensor:
         return zeroth(x) - _series(x, series, 2, lambda x: first(x) * (1 / x))
@@ -196,18 +200,14 @@ bessel_i0, bessel_i1 = _bessel(tf.math.bessel_i0, tf.math.bessel_i1, 1)
 bessel_j0, bessel_j1 = _bessel(tf.math.special.bessel_j0, tf.math.special.bessel_j1, -1)
 
 
-FAR = 40.0
-"""Where the tails begin: there 16 terms of their expansions have the digits of float64."""
-
-
-def _with_tail(function: Function, tail: Function) -> Function:
+def _with_tail(function: Function, tail: Function, beginning: float) -> Function:
     """A function whose slope, the difference of two numbers like its value, has no digits far out.
 
     Nearer it is differentiated in float64, where enough of them are left.
     """
 
     def whole(x: tf.Tensor) -> tf.Tensor:
-        far, end = tf.abs(x) > FAR, tf.constant(FAR, x.dtype)
+        far, end = tf.abs(x) > beginning, tf.constant(beginning, x.dtype)
         near = function(tf.cast(tf.where(far, end, x), tf.float64))
         return tf.where(far, tail(tf.where(far, x, end)), tf.cast(near, x.dtype))
 
@@ -215,10 +215,8 @@ def _with_tail(function: Function, tail: Function) -> Function:
 
 
 def _bessel_tail(order: int, sign: int, factor: float) -> Function:
-    """Of `I` and `K` without their exponentials (DLMF 10.40.1 and 10.40.2)."""
-    terms = [factor]
-    for k in range(1, 17):
-        terms.append(sign * terms[-1] * (4 * order**2 - (2 * k - 1) ** 2) / (8 * k))
+    """Of `I` and `K` without their exponentials."""
+    terms = [factor * term for term in of_bessel_tail(order, sign)]
 
     def tail(x: tf.Tensor) -> tf.Tensor:
         size = tf.abs(x)
@@ -228,9 +226,8 @@ def _bessel_tail(order: int, sign: int, factor: float) -> Function:
 
 
 def _dawson_tail(x: tf.Tensor) -> tf.Tensor:
-    """`Σ (2k - 1)!! / (2ᵏ⁺¹ x²ᵏ⁺¹)` (DLMF 7.12.1)."""
-    terms = [math.prod(range(1, 2 * k, 2)) / 2 ** (k + 1) for k in range(16)]
-    return tf.math.polyval([*map(_as(x), reversed(terms))], 1 / x**2) / x
+    terms = [*map(_as(x), reversed(of_error_tail(1)))]
+    return tf.math.polyval(terms, 1 / (2 * x**2)) / (2 * x)
 
 
 def _as(x: tf.Tensor) -> Callable[[float], tf.Tensor]:
@@ -242,19 +239,18 @@ def _i1e_over_x(x: tf.Tensor) -> tf.Tensor:
     near = tf.where(tf.abs(x) < 2, x, tf.zeros_like(x))
     # At 0 `abs` has another slope in TensorFlow.
     factor = tf.exp(-_side(x) * near)
-    return factor * _series(x, _over_x(1), 2, lambda x: _i1e(x) * (1 / x))
+    return factor * _series(x, of_first_bessel(1), 2, lambda x: _i1e(x) * (1 / x))
 
 
 _i0e: Function = sloped(tf.math.bessel_i0e, lambda x: _i1e(x) - _side(x) * _i0e(x))
 _i1e: Function = sloped(tf.math.bessel_i1e, lambda x: _i0e(x) - _i1e_over_x(x) - _side(x) * _i1e(x))
-_of_i, _of_k = 1 / math.sqrt(2 * math.pi), math.sqrt(math.pi / 2)
-_tail_of_i1 = _bessel_tail(1, -1, _of_i)
+_tail_of_i1 = _bessel_tail(1, -1, OF_I)
 
 WITH_TAILS: dict[str, Function] = {
-    "BesselI0e": _with_tail(_i0e, _bessel_tail(0, -1, _of_i)),
-    "BesselI1e": _with_tail(_i1e, lambda x: tf.sign(x) * _tail_of_i1(x)),
-    "BesselK0e": _with_tail(tf.math.special.bessel_k0e, _bessel_tail(0, 1, _of_k)),
-    "BesselK1e": _with_tail(tf.math.special.bessel_k1e, _bessel_tail(1, 1, _of_k)),
-    "Dawsn": _with_tail(tf.math.special.dawsn, _dawson_tail),
+    "BesselI0e": _with_tail(_i0e, _bessel_tail(0, -1, OF_I), FAR_BESSEL),
+    "BesselI1e": _with_tail(_i1e, lambda x: tf.sign(x) * _tail_of_i1(x), FAR_BESSEL),
+    "BesselK0e": _with_tail(tf.math.special.bessel_k0e, _bessel_tail(0, 1, OF_K), FAR_BESSEL),
+    "BesselK1e": _with_tail(tf.math.special.bessel_k1e, _bessel_tail(1, 1, OF_K), FAR_BESSEL),
+    "Dawsn": _with_tail(tf.math.special.dawsn, _dawson_tail, FAR_ERROR),
 }
 """Op type -> the function with slopes that keep their digits."""

@@ -8,11 +8,19 @@ either.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from keras_curvature.engines.expansions import (
+    FAR_BESSEL,
+    FAR_ERROR,
+    OF_I,
+    of_bessel_tail,
+    of_error_tail,
+    of_first_bessel,
+)
 from keras_curvature.engines.torch.softmax_functions import log_softmax, logsumexp, softmax
 
 Function = Callable[..., Any]
@@ -115,27 +123,93 @@ def _side(x: torch.Tensor) -> torch.Tensor:
 absolute: Function = _sloped(torch.abs, _side)
 
 
-_OF_I1 = [1 / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(14)]
+def _polynomial(terms: Sequence[float], x: torch.Tensor) -> torch.Tensor:
+    total = torch.full_like(x, terms[-1])
+    for term in terms[-2::-1]:
+        total = term + x * total
+    return total
 
 
 def _over_x(x: torch.Tensor, i1: Function, decay: Callable[[Any], Any]) -> torch.Tensor:
     """`I₁(x) / x`, with a decaying factor or without, near 0 by the series (DLMF 10.25.2)."""
     near = torch.abs(x) < 2
     inside, outside = torch.where(near, x, 0.0), torch.where(near, 1.0, x)
-    series = torch.zeros_like(x)
-    for coefficient in reversed(_OF_I1):
-        series = coefficient + inside * inside * series
+    series = _polynomial(of_first_bessel(1), inside * inside)
     return torch.where(near, decay(inside) * series, i1(outside) / outside)
 
 
 i1: Function = _sloped(torch.special.i1, lambda x: i0(x) - _over_x(x, i1, torch.ones_like))
 i0: Function = _sloped(torch.special.i0, i1)
-i0e: Function = _sloped(torch.special.i0e, lambda x: i1e(x) - _side(x) * i0e(x))
-i1e: Function = _sloped(
+_i0e: Function = _sloped(torch.special.i0e, lambda x: _i1e(x) - _side(x) * _i0e(x))
+_i1e: Function = _sloped(
     torch.special.i1e,
-    lambda x: i0e(x) - _over_x(x, i1e, lambda x: torch.exp(-_side(x) * x)) - _side(x) * i1e(x),
+    lambda x: _i0e(x) - _over_x(x, _i1e, lambda x: torch.exp(-_side(x) * x)) - _side(x) * _i1e(x),
 )
 """By `I₀' = I₁` and `I₁' = I₀ - I₁ / x` (DLMF 10.29), and the slope of `abs` at 0."""
+
+
+def _with_tail(function: Function, is_far: Function, tail: Function, end: float) -> Function:
+    """A function that is differentiated by its expansion where its slopes have no digits.
+
+    Nearer it is differentiated in float64, where enough of them are left.
+    """
+
+    def whole(x: torch.Tensor) -> torch.Tensor:
+        far = is_far(x, end)
+        near = function(torch.where(far, 0.0, x).double()).to(x.dtype)
+        return torch.where(far, tail(torch.where(far, x, end)), near)
+
+    return whole
+
+
+def _tail_of_i(order: int) -> Function:
+    terms = [OF_I * term for term in of_bessel_tail(order, -1)]
+
+    def tail(x: torch.Tensor) -> torch.Tensor:
+        size = torch.abs(x)
+        return _side(x) ** order * _polynomial(terms, 1 / size) / torch.sqrt(size)
+
+    return tail
+
+
+def _tail_of_erfcx(x: torch.Tensor) -> torch.Tensor:
+    return _polynomial(of_error_tail(-1), 0.5 / (x * x)) / (math.sqrt(math.pi) * x)
+
+
+def _tail_of_log_ndtr(x: torch.Tensor) -> torch.Tensor:
+    series = torch.log(_polynomial(of_error_tail(-1), 1 / (x * x)))
+    return series - x * x / 2 - torch.log(torch.abs(x)) - math.log(2 * math.pi) / 2
+
+
+i0e = _with_tail(_i0e, lambda x, end: torch.abs(x) > end, _tail_of_i(0), FAR_BESSEL)
+i1e = _with_tail(_i1e, lambda x, end: torch.abs(x) > end, _tail_of_i(1), FAR_BESSEL)
+erfcx = _with_tail(torch.special.erfcx, torch.gt, _tail_of_erfcx, FAR_ERROR)
+log_ndtr = _with_tail(torch.special.log_ndtr, lambda x, end: x < -end, _tail_of_log_ndtr, FAR_ERROR)
+
+
+_part: Function = _sloped(
+    lambda a, b: a * _inverse_hypot(a, b),
+    lambda a, b: _part(b, a) ** 2 * _inverse_hypot(a, b),
+    lambda a, b: -_part(a, b) * _part(b, a) * _inverse_hypot(a, b),
+)
+hypot: Function = _sloped(
+    torch.hypot,
+    lambda a, b: torch.where(_both_are_0(a, b), 1.0, _part(a, b)),
+    lambda a, b: _part(b, a),
+)
+"""The slope of PyTorch's slope is `1 / h - a² / h³`, of which nothing is left for a large `a`.
+
+At 0 it is on the branch of an `a` that is about to be the larger, as on other backends.
+"""
+
+
+def _both_are_0(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a == 0) & (b == 0)
+
+
+def _inverse_hypot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """`1 / h`, and any number at 0, where it is multiplied by 0."""
+    return 1 / torch.where(_both_are_0(a, b), 1.0, hypot(a, b))
 
 
 def silu(x: torch.Tensor) -> torch.Tensor:
@@ -185,6 +259,7 @@ OVERRIDES: dict[str, Function] = {
         else torch.zeros_like(x) + value[0]
     ),
     "gelu": gelu,
+    "hypot": _of_inputs(hypot),
     "i0": _of_inputs(i0),
     "kinked_elu": elu,
     "logaddexp": _of_inputs(logaddexp),
@@ -195,9 +270,11 @@ OVERRIDES: dict[str, Function] = {
     "sigmoid": _of_inputs(sigmoid),
     "silu": _of_inputs(silu),
     "softplus": softplus,
+    "special_erfcx": _of_inputs(erfcx),
     "special_i0e": _of_inputs(i0e),
     "special_i1": _of_inputs(i1),
     "special_i1e": _of_inputs(i1e),
+    "special_log_ndtr": _of_inputs(log_ndtr),
     "tanh": _of_inputs(tanh),
     "zero": lambda params, x: torch.zeros_like(x),
 }
