@@ -141,3 +141,33 @@ def test_in_parts_as_large_as_the_caches(monkeypatch):
         kc.laplacian(cubic, x)[:, 0], expected[:, 0].trace(0, 1, 2), atol=1e-5
     )
     assert sizes == [2, 2]
+
+
+def _as_often_as_its_size(x):
+    """`x²` where `|x| < 1`, elsewhere `x³`: a loop of one number, of several by `vmap`."""
+
+    def of_one(x):
+        def step(carry):
+            return carry[0] * x, carry[1] - 1
+
+        return jax.lax.while_loop(
+            lambda carry: carry[1] > 0, step, (x, jnp.where(jnp.abs(x) < 1, 1, 2))
+        )[0]
+
+    return jax.vmap(jax.vmap(of_one))(x)
+
+
+VMAPPED_LOOPS = {
+    "by hand": (_as_often_as_its_size, lambda x: np.where(np.abs(x) < 1, 2, 6 * x)),
+    "expi": (jax.scipy.special.expi, lambda x: np.exp(x) * (1 / x - 1 / x**2)),
+}
+
+
+@pytest.mark.parametrize("engine", [*EXACT, "finite_difference"])
+@pytest.mark.parametrize("name", VMAPPED_LOOPS)
+def test_loops_that_end_where_each_example_says(name, engine):
+    function, second = VMAPPED_LOOPS[name]
+    x = np.array([[0.5], [1.5], [3.0], [-2.0]])
+    found = kc.hessian(function, x, engine=engine, dtype="float64")
+    # The constants of `expi`'s polynomials are float32 where JAX's x64 is off; differences: 1e-7.
+    np.testing.assert_allclose(np.reshape(found, x.shape), second(x), rtol=2e-6)

@@ -183,15 +183,24 @@ def parts_of_scan(params: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[Any
 
 
 def _while(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    """A loop; one of several at once, as `vmap` makes of it, stops each at its own end."""
     p = operation.params
     a, b = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
     goes_on, body = (as_function(p[name], dtype) for name in ("cond_jaxpr", "body_jaxpr"))
-    found = lax.while_loop(
-        lambda carry: goes_on(*inputs[:a], *carry)[0],
-        lambda carry: tuple(body(*inputs[a:b], *carry)),
-        tuple(inputs[b:]),
-    )
-    return list(found)
+
+    def which_go_on(carry: Any) -> Any:
+        return goes_on(*inputs[:a], *carry)[0]
+
+    def step(carry: Any) -> Any:
+        after, going = body(*inputs[a:b], *carry), which_go_on(carry)
+        if not going.ndim:
+            return tuple(after)
+        return tuple(
+            jnp.where(jnp.expand_dims(going, range(going.ndim, y.ndim)), y, x)
+            for x, y in zip(carry, after, strict=True)
+        )
+
+    return [*lax.while_loop(lambda carry: jnp.any(which_go_on(carry)), step, tuple(inputs[b:]))]
 
 
 def _cond(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
@@ -203,7 +212,9 @@ def _cond(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
 def _custom_jvp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
     """A function with a derivative that its author wrote."""
     p = operation.params
-    function = jax.custom_jvp(as_function(p["call_jaxpr"], dtype))
+    first = p["num_consts"]
+    plain = as_function(p["call_jaxpr"], dtype)
+    function = jax.custom_jvp(lambda *args: plain(*inputs[:first], *args))
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
         constants = (False,) * len(primals)
@@ -216,7 +227,7 @@ def _custom_jvp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list
         ]
 
     function.defjvp(jvp)
-    return list(function(*inputs))
+    return list(function(*inputs[first:]))
 
 
 def _custom_vjp(operation: Operation, inputs: Sequence[Any], dtype: Any) -> list[Any]:
