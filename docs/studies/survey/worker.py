@@ -194,10 +194,10 @@ def main() -> None:
     surveys = [(one.id, functools.partial(survey_of, one)) for one in subjects()]
     for id, with_truth in special_points().items():
         surveys.append((f"points/{id}", functools.partial(survey_at, with_truth)))
-    begin, step = arguments.part
+    part, parts = arguments.part
+    begin, end = (len(surveys) * k // parts for k in (part, part + 1))
     with arguments.path.open("w") as file:
-        for index in range(begin, len(surveys), step):
-            id, survey = surveys[index]
+        for index, (id, survey) in enumerate(surveys[begin:end], start=begin):
             if not asked or id.startswith(asked):
                 print(id, flush=True)
                 for row in survey():
