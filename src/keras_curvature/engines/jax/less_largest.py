@@ -7,20 +7,18 @@ largest entry's own 0 depends on nothing, the others alone are summed up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from keras_curvature.engines.programs.program import Instruction, Operation, Slot
 
 LARGEST, LESS_LARGEST = "largest of a row", "less largest of a row"
 PASSED = "stop_gradient that is passed"
-
-ALONG = ("broadcast_in_dim", "max", "reshape", "select_n", "squeeze", "stop_gradient")
-"""What JAX does with a maximum before it subtracts it: -inf becomes 0, an axis comes back."""
 
 
 def rewritten(instructions: Sequence[Instruction]) -> list[Instruction]:
@@ -66,10 +64,67 @@ def _way(x: Any, shift: Any, writers: Mapping[Slot, Instruction]) -> list[Instru
     if operation.type == "reduce_max":
         alone = len(operation.params["axes"]) == 1
         return [writer] if alone and writer.inputs[0] is x else []
-    if operation.type not in ALONG or (operation.type == "stop_gradient" and not operation.shifts):
-        return []
-    ways = [_way(x, given, writers) for given in writer.inputs]
-    return next(([*way, writer] for way in ways if way), [])
+    kept = KEPT.get(operation.type)
+    given = None if kept is None else kept(writer, writers)
+    way = [] if given is None else _way(x, given, writers)
+    return [*way, writer] if way and _is_in_place(writer, way[0]) else []
+
+
+def _is_in_place(instruction: Instruction, maximum: Instruction) -> bool:
+    """Whether each maximum is still that of its own row: without its axis, or with 1 or all."""
+    shape, (axis,) = maximum.operation.avals[0].shape, maximum.operation.params["axes"]
+    places = tuple(range(len(shape)))
+    along = {
+        (*shape[:axis], *shape[axis + 1 :]): (*places[:axis], *places[axis + 1 :]),
+        (*shape[:axis], 1, *shape[axis + 1 :]): places,
+        shape: places,
+    }
+    operation = instruction.operation
+    if operation.results[0].shape not in along:
+        return False
+    if operation.type != "broadcast_in_dim":
+        return True
+    before = operation.avals[0].shape
+    return bool(operation.params["broadcast_dimensions"] == along.get(before))
+
+
+def _first(instruction: Instruction, writers: Mapping[Slot, Instruction]) -> Any:
+    return instruction.inputs[0]
+
+
+def _held(instruction: Instruction, writers: Mapping[Slot, Instruction]) -> Any:
+    """A maximum that JAX holds while it subtracts it."""
+    return instruction.inputs[0] if instruction.operation.shifts else None
+
+
+def _above_nothing(instruction: Instruction, writers: Mapping[Slot, Instruction]) -> Any:
+    """What is compared with -inf."""
+    slots = [x for x in instruction.inputs if isinstance(x, Slot)]
+    numbers = [x for x in instruction.inputs if not isinstance(x, Slot)]
+    return slots[0] if len(slots) == 1 and np.all(np.isneginf(numbers[0])) else None
+
+
+def _if_finite(instruction: Instruction, writers: Mapping[Slot, Instruction]) -> Any:
+    """What stays where it is finite: a shift where it is not is asked for, see `shifted`."""
+    condition, *cases = instruction.inputs
+    by = writers.get(condition) if isinstance(condition, Slot) else None
+    if by is None or by.operation.type != "is_finite" or len(cases) != 2:
+        return None
+    return cases[1] if by.inputs[0] is cases[1] else None
+
+
+KEPT: dict[str, Callable[[Instruction, Mapping[Slot, Instruction]], Any]] = {
+    "broadcast_in_dim": _first,
+    "max": _above_nothing,
+    "reshape": _first,
+    "select_n": _if_finite,
+    "squeeze": _first,
+    "stop_gradient": _held,
+}
+"""What JAX does with a maximum before it subtracts it, and which input is the maximum still.
+
+-inf becomes 0, an axis comes back; what anybody else takes or makes of it is another shift.
+"""
 
 
 def _places(x: Any, axis: int) -> Any:
