@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
@@ -58,6 +60,13 @@ def _is_shift(eqn: Any) -> bool:
     )
 
 
+def _constant(literal: Literal) -> Any:
+    """Its number; a whole one in its dtype, as a number of Python it would take another one."""
+    dtype = literal.aval.dtype
+    inexact = jnp.issubdtype(dtype, np.inexact)
+    return literal.val if inexact else np.asarray(literal.val, dtype)
+
+
 class _Flattening:
     def __init__(self) -> None:
         self.avals: dict[Slot, Any] = {}
@@ -81,10 +90,15 @@ class _Flattening:
         env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
         env |= dict(zip(jaxpr.invars, args, strict=True))
         for eqn in jaxpr.eqns:
-            inputs = [v.val if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            inputs = [_constant(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
             own = str(eqn.source_info.name_stack)
             where = "/".join(part for part in (scope, own) if part)
             name = _type(eqn)
+            if name == "scatter" and eqn.params["update_jaxpr"] is not None:
+                raise ValueError(
+                    "The model calls `x.at[places].apply(f)`, of which JAX has no derivative. "
+                    "Write `x.at[places].set(f(x[places]))`."
+                )
             if name in ENTERED:
                 inner = eqn.params[ENTERED[name]]
                 closed = isinstance(inner, ClosedJaxpr)
@@ -105,7 +119,7 @@ class _Flattening:
                 )
                 self.instructions.append(Instruction(operation, tuple(inputs), tuple(found)))
             env |= dict(zip(eqn.outvars, found, strict=True))
-        return [v.val if isinstance(v, Literal) else env[v] for v in jaxpr.outvars]
+        return [_constant(v) if isinstance(v, Literal) else env[v] for v in jaxpr.outvars]
 
 
 def flattened(closed: ClosedJaxpr) -> Program:

@@ -33,6 +33,16 @@ def linear(*which: int) -> Rule:
     return linear_in(which, part, never)
 
 
+def gathered() -> Rule:
+    """`gather`: what stands in for a place outside does not change, whatever its value is."""
+
+    def part(step: Step, i: int, stack: Any) -> Any:
+        params = {**step.op.params, "fill_value": 0}
+        return jax.vmap(lambda x: lax.gather_p.bind(x, step.inputs[1], **params))(stack)
+
+    return linear_in((0,), part, never)
+
+
 def _behind(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(axis + 1 for axis in axes)
 
