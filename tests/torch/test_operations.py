@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import linalg, nn, special
+from torch.autograd import functional
 from torch.nn import functional as F  # noqa: N812, as everybody calls it
 
 import keras_curvature as kc
@@ -48,6 +49,36 @@ def products(x):
 
 def rows(x, *places):
     return torch.tensor([places]).expand(len(x), len(places))
+
+
+def gradient_of(y, x):
+    return torch.autograd.grad(y, x, create_graph=True)[0]
+
+
+def as_complex(x):
+    return torch.complex(x, x**2)
+
+
+def hermitian(x):
+    off = torch.tensor([[0, 1.0], [-1, 0]], dtype=x.dtype) * x[:, 2:, None].prod(1, True)
+    return torch.complex(torch.diag_embed(x[:, :2]), off)
+
+
+def with_part(write):
+    """Complex numbers, a real part of whose memory is written."""
+
+    def function(x):
+        z = as_complex(x).clone()
+        write(z, x)
+        return torch.view_as_real(z).prod(-1)
+
+    return function
+
+
+def written_as_complex(x):
+    y = torch.zeros(*x.shape, 2, dtype=x.dtype)
+    torch.view_as_complex(y).copy_(torch.exp(1j * x) * x)
+    return y.prod(-1)
 
 
 def first_class(x):
@@ -387,12 +418,35 @@ IN_PLACE = {
 }
 
 TRANSFORMED = {
+    "autograd.functional.hvp": lambda x: functional.hvp(
+        lambda y: (y**4).sum(), x, x.sin(), create_graph=True
+    )[1],
+    "autograd.functional.jvp": lambda x: functional.jvp(
+        torch.sin, x, torch.ones_like(x), create_graph=True
+    )[1],
+    "autograd.grad": lambda x: gradient_of(MODULES["Sequential"](x).sum(), x),
+    "autograd.grad, asked for": lambda x: gradient_of((x.requires_grad_() ** 4).prod(1).sum(), x),
     "checkpoint": lambda x: torch.utils.checkpoint.checkpoint(
         lambda y: torch.sin(y**2), x, use_reentrant=False
     ),
     "func.grad": lambda x: torch.vmap(torch.func.grad(lambda row: (row**3).sum()))(x),
+    "func.hessian": lambda x: torch.vmap(torch.func.hessian(lambda row: row.prod().sin()))(x),
     "func.jacrev": lambda x: torch.vmap(torch.func.jacrev(lambda row: row.sin().prod()))(x),
     "vmap": lambda x: torch.vmap(lambda row: torch.outer(row, row).sum(0))(x),
+}
+
+COMPLEX = {
+    "abs of nothing": lambda x: torch.complex(0 * x, 0 * x).abs() + x**2,
+    "eigh": lambda x: torch.linalg.eigh(hermitian(x))[1].abs(),
+    "eigvalsh": lambda x: torch.linalg.eigvalsh(hermitian(x)),
+    "imag written": with_part(lambda z, x: z.imag.mul_(x)),
+    "logsumexp": lambda x: torch.logsumexp(as_complex(x), 1).imag,
+    "part of view_as_real written": with_part(lambda z, x: torch.view_as_real(z)[..., 1].mul_(x)),
+    "real assigned": with_part(lambda z, x: setattr(z, "real", x**3)),
+    "sgn": lambda x: torch.sgn(as_complex(x)).imag,
+    "slogdet": lambda x: torch.linalg.slogdet(hermitian(x) + 3 * torch.eye(2))[1],
+    "var": lambda x: torch.var(as_complex(x), 1),
+    "view_as_complex written": written_as_complex,
 }
 
 BLIND = torch.tensor([[0.0, -2.4e38], [-2.4e38, -2.4e38]], dtype=torch.float64)
@@ -405,6 +459,7 @@ def biased(x, bias):
 
 
 BIASED = {
+    "a query that is let see nothing": lambda x: biased(x, LOWER & LOWER.mT & ~LOWER[:1]),
     "a query that sees nothing": lambda x: biased(x, BLIND),
     "by keyword": lambda x: attend(
         x[:, None], x.sin()[:, None], x[:, None], attn_mask=BLIND[1:, 1:]
@@ -424,6 +479,7 @@ OPERATIONS = {
         "sums": SUMS,
         "places": PLACES,
         "in place": IN_PLACE,
+        "complex": COMPLEX,
         "transformed": TRANSFORMED,
         "biased attention": BIASED,
     }.items()
@@ -435,9 +491,14 @@ def values(function):
     """Of whole batches, one behind the other."""
 
     def of_points(points):
-        with torch.no_grad():
-            batches = torch.from_numpy(points).split(EXAMPLES)
-            return np.concatenate([function(x).reshape(EXAMPLES, -1).numpy() for x in batches])
+        batches = (
+            torch.from_numpy(points)
+            .requires_grad_()
+            .clone()
+            .split_with_sizes([EXAMPLES] * (len(points) // EXAMPLES))
+        )
+        found = [function(x.clone()).detach().reshape(EXAMPLES, -1) for x in batches]
+        return torch.cat(found).numpy()
 
     return of_points
 

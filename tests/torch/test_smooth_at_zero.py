@@ -51,3 +51,37 @@ def test_both_derivatives_are_right(name, engine):
     np.testing.assert_allclose(to_numpy(jacobian).item(), slope, atol=1e-15)
     np.testing.assert_allclose(to_numpy(found["slope"]).item(), slope, atol=1e-15)
     np.testing.assert_allclose(to_numpy(found["bend"]).item(), bend, rtol=1e-14)
+
+
+CENTRE = torch.tensor([[0.3, -0.4]], dtype=torch.float64)
+SQUARES = {
+    "cdist": (lambda x: torch.exp(-(torch.cdist(x, CENTRE) ** 2) / 2), -1),
+    "hypot": (lambda x: torch.hypot(*(x - CENTRE).unbind(1)) ** 2, 2),
+    "norm": (lambda x: (x - CENTRE).norm(dim=1).square(), 2),
+    "of order 4": (lambda x: torch.linalg.vector_norm(x - CENTRE, 4, dim=1) ** 4, 0),
+    "product": (lambda x: _of_itself(torch.linalg.vector_norm(x - CENTRE, dim=1)), 2),
+}
+"""Even powers of norms, and what the Hessian at the centre is times the identity."""
+
+
+def _of_itself(x):
+    return x * x
+
+
+@pytest.mark.parametrize("engine", ["taylor", "nested"])
+@pytest.mark.parametrize("name", SQUARES)
+def test_an_even_power_of_a_norm_has_no_kink(name, engine):
+    function, bend = SQUARES[name]
+    found = to_numpy(kc.hessian(function, CENTRE, engine=engine)).reshape(2, 2)
+    np.testing.assert_allclose(found, bend * np.eye(2), atol=1e-14)
+
+
+def test_what_a_norm_is_of_may_be_written_before_its_power():
+    def function(x):
+        y = x.clone()
+        norm = torch.linalg.vector_norm(y, dim=1)
+        y.mul_(3)
+        return norm**2
+
+    found = to_numpy(kc.hessian(function, CENTRE)).reshape(2, 2)
+    np.testing.assert_allclose(found, 2 * np.eye(2), atol=1e-14)

@@ -19,7 +19,6 @@ FUSED = (
     aten._fused_rms_norm,
     aten._native_batch_norm_legit,
     aten._native_batch_norm_legit_no_training,
-    aten._safe_softmax,
     aten.aminmax,
     aten.binary_cross_entropy,
     aten.binary_cross_entropy_with_logits,
@@ -56,6 +55,10 @@ def _plus_product(multiply: Any) -> Callable[..., Any]:
     return function
 
 
+def _square_of_size(x: torch.Tensor) -> torch.Tensor:
+    return x.real * x.real + x.imag * x.imag if x.is_complex() else x * x
+
+
 def _moments(
     x: torch.Tensor, dim: Dims = None, correction: Any = 1, keepdim: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,7 +67,7 @@ def _moments(
     count = math.prod(x.shape[d] for d in dims)
     mean = torch.mean(x, dims, keepdim=True)
     deviation = x - mean
-    total = torch.sum(deviation * deviation, dims, keepdim=keepdim)
+    total = torch.sum(_square_of_size(deviation), dims, keepdim=keepdim)
     correction = 1 if correction is None else correction
     variance = total / max(count - correction, 0)
     return variance, mean if keepdim else mean.reshape(variance.shape)
@@ -136,6 +139,34 @@ def _cross(a: Any, b: Any, dim: int | None = None) -> Any:
     (a1, a2, a3), (b1, b2, b3) = a.unbind(dim), b.unbind(dim)
     parts = [a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1]
     return torch.stack(parts, dim if dim >= 0 else dim % a.ndim)
+
+
+def _size(x: Any) -> Any:
+    """Of complex numbers: at 0, where it has a kink, that of what does not change does not."""
+    return torch.hypot(x.real, x.imag) if x.is_complex() else NotImplemented
+
+
+def _sign(x: Any) -> Any:
+    """Of complex numbers `x / |x|`, which has a slope."""
+    if not x.is_complex():
+        return NotImplemented
+    size = torch.abs(x)
+    return torch.where(size == 0, 0.0, x / torch.where(size == 0, 1.0, size))
+
+
+def _logsumexp(x: Any, dim: Sequence[int], keepdim: bool = False) -> Any:
+    if not x.is_complex():
+        return logsumexp(x, dim, keepdim)
+    shift = torch.amax(x.real.detach(), dim, keepdim=True)
+    total = torch.log(torch.sum(torch.exp(x - shift), dim, keepdim=True)) + shift
+    return total if keepdim else total.squeeze(tuple(dim))
+
+
+def _safe_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
+    """0 where all is masked: there nothing is asked of the exponentials."""
+    x = x if dtype is None else x.to(dtype)
+    blind = torch.all(x == -math.inf, dim, keepdim=True)
+    return torch.where(blind, 0.0, torch.softmax(torch.where(blind, 0.0, x), dim))
 
 
 def _cdist(a: Any, b: Any, p: float, mode: Any = None) -> Any:
@@ -216,6 +247,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     ),
     aten.celu.default: _celu,
     aten._cdist_forward.default: _cdist,
+    aten.abs.default: _size,
     aten._prelu_kernel.default: lambda x, weight: torch.where(x > 0, x, weight * x),
     aten.cross.default: _cross,
     aten.dot.default: lambda a, b: torch.sum(a * b),
@@ -230,7 +262,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     aten.log_sigmoid_forward.default: _log_sigmoid,
     aten.logcumsumexp.default: _logcumsumexp,
     aten.logit.default: _logit,
-    aten.logsumexp.default: logsumexp,
+    aten.logsumexp.default: _logsumexp,
     aten.mish.default: lambda x: x * torch.tanh(torch.nn.functional.softplus(x)),
     aten.native_group_norm.default: _group_norm,
     aten.native_layer_norm.default: _layer_norm,
@@ -238,6 +270,8 @@ OWN: dict[Any, Callable[..., Any]] = {
     aten.rrelu_with_noise.default: _rrelu,
     aten.rsub.Scalar: lambda x, other, alpha=1: -alpha * x + other,
     aten.rsub.Tensor: lambda x, other, *, alpha=1: -alpha * x + other,
+    aten._safe_softmax.default: _safe_softmax,
+    aten.sgn.default: _sign,
     aten.sinc.default: _sinc,
     aten.softshrink.default: lambda x, lambd=0.5: x - torch.clamp(x, -lambd, lambd),
     aten.std.correction: _std,
@@ -249,4 +283,4 @@ OWN: dict[Any, Callable[..., Any]] = {
 }
 
 DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {**get_decompositions(FUSED), **OWN}
-"""From an overload to a function that calls others."""
+"""From an overload to a function that calls others, or says that it has nothing to do here."""

@@ -17,11 +17,12 @@ READ, WRITE = "read of memory", "write to memory"
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the numbers of a tensor lie in memory."""
+    """Where the numbers of a tensor lie in memory; a complex one is two of them."""
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
     offset: int
+    is_complex: bool
 
     def places(self) -> torch.Tensor:
         """The place of each number, in the shape of the tensor."""
@@ -33,7 +34,10 @@ class Geometry:
 
 def geometry_of(tensor: torch.Tensor) -> Geometry:
     """Where the numbers of a tensor lie."""
-    return Geometry(tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()))
+    size, stride, offset = tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
+    if not tensor.is_complex():
+        return Geometry(size, stride, offset, False)
+    return Geometry((*size, 2), (*(2 * step for step in stride), 1), 2 * offset, True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +61,22 @@ class Memory:
 
     def run(self, inputs: Sequence[Any], dtype: Any = None) -> list[Any]:
         """The results for other inputs."""
-        whole, *written = inputs
+        whole, *written = map(_real, inputs)
         places = self.owner.places().flatten()
         order = torch.zeros(int(places.max()) + 1, dtype=torch.int64)
         order[places] = torch.arange(places.numel())
         index = order[self.part.places().flatten()].to(whole.device)
         flat = whole.reshape(-1)
         if self.type == READ:
-            return [flat.index_select(0, index).reshape(self.part.size)]
+            return [_shaped(flat.index_select(0, index), self.part)]
         found = flat.scatter(0, index, written[0].reshape(-1).to(flat.dtype))
-        return [found.reshape(self.owner.size)]
+        return [_shaped(found, self.owner)]
+
+
+def _real(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _shaped(numbers: torch.Tensor, like: Geometry) -> torch.Tensor:
+    numbers = numbers.reshape(like.size)
+    return torch.view_as_complex(numbers) if like.is_complex else numbers

@@ -19,12 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from keras_curvature.engines.programs.program import Instruction, Operation, Slot
 from keras_curvature.engines.torch.calls import ORDERS, Aval, Call, Written, call_of, type_of
 from keras_curvature.engines.torch.decompositions import DECOMPOSITIONS
+from keras_curvature.engines.torch.even_powers import EvenPowers
 from keras_curvature.engines.torch.forward_context import Context
 from keras_curvature.engines.torch.generators import Seeded
 from keras_curvature.engines.torch.in_place import RENAMING, defaults, functional
 from keras_curvature.engines.torch.memory import Memory
 from keras_curvature.engines.torch.places import Places
-from keras_curvature.engines.torch.refusals import DependsOnNumbersError, NotTracedError
+from keras_curvature.engines.torch.refusals import DependsOnNumbersError, changes_memory
 
 aten = torch.ops.aten
 
@@ -69,6 +70,7 @@ class Recorder(TorchDispatchMode):
         self._dependent: set[Slot] = set()
         self._meant = False
         self._generators: dict[torch.Generator, torch.Generator] = {}
+        self._even_powers = EvenPowers()
         self._order = 0
         self._number = 0
 
@@ -128,16 +130,19 @@ class Recorder(TorchDispatchMode):
         taken_apart = DECOMPOSITIONS.get(func)
         if taken_apart is not None:
             with self:
-                return taken_apart(*args, **kwargs)
+                found = taken_apart(*args, **kwargs)
+            if found is not NotImplemented:
+                return found
+        without_root = self._even_powers.power(func, args)
+        if without_root is not None:
+            with self:
+                return without_root()
         if func._can_decompose():  # made of others, which PyTorch does above here for a model's own
             with self:
                 return func.decompose(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name in REFUSED or func._overloadname == "out":
-            raise NotTracedError(
-                f"The model calls `torch.{name}`, which changes memory under other tensors: there "
-                "is no derivative of that. Write it so that it gives a new tensor."
-            )
+            raise changes_memory(name)
         if name == "_local_scalar_dense":
             return self._number_of(func, args)
         if func in RENAMING:
@@ -154,6 +159,7 @@ class Recorder(TorchDispatchMode):
             self._same(args[0], output)
         else:
             self._note(func, args, noted, output)
+            self._even_powers.note(func, args, kwargs, output)
         return output
 
     def _number_of(self, func: Any, args: Any) -> Any:

@@ -31,6 +31,7 @@ from keras_curvature.engines.torch import arrays
 from keras_curvature.engines.torch.compilation import outside
 from keras_curvature.engines.torch.recorder import Recorder
 from keras_curvature.engines.torch.recording import recording
+from keras_curvature.engines.torch.refusals import changes_memory
 
 
 def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
@@ -125,8 +126,8 @@ def trace(
         for variable in variables:
             recorder.weight(arrays.holder_of(variable))
         try:
-            with recording(recorder):
-                given = list(leaves)
+            with recording(recorder), torch.enable_grad():
+                given = [_of_autograd(leaf) for leaf in leaves]
                 if isinstance(tap, int):
                     given[tap] = tapped(given[tap], "the input")
                 inputs = packed(structure, given, masked)
@@ -180,6 +181,11 @@ def _made_up(spec: Any) -> torch.Tensor:
     return numbers.reshape(spec.shape)
 
 
+def _of_autograd(leaf: torch.Tensor) -> torch.Tensor:
+    """What a model may ask autograd about, and write to, as it might to a result of another one."""
+    return leaf.requires_grad_().clone() if leaf.is_floating_point() else leaf
+
+
 def plain(tensor: torch.Tensor) -> torch.Tensor:
     """The numbers of a tensor without the transformations of PyTorch around it."""
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
@@ -189,6 +195,8 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
 
 def _explain(error: Exception, model: Callable[..., Any]) -> None:
     """Raises what it means that a model or function could not be traced, where that is known."""
+    if "cannot resize variables that require grad" in str(error):
+        raise changes_memory("resize_") from error
     library = raised_in(error)
     if library:
         raise TypeError(

@@ -20,6 +20,9 @@ from keras_curvature.engines.torch.arrays import has_derivative
 
 Function = Callable[..., Sequence[Any]]
 
+FORWARD = {"_linalg_eigh"}
+"""Of complex matrices by forward mode: the other takes no gradient of real eigenvalues twice."""
+
 
 def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = False) -> Jets:
     """The jets of the outputs of any operation that PyTorch can differentiate.
@@ -49,13 +52,15 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
         outputs = step.again(inputs)
         return [outputs[i] for i in wanted]
 
+    forward = step.op.type in FORWARD and any(x.is_complex() for x in values)
+    slopes = _forward_slopes if forward else _slopes
     firsts = [spread(base.first, x) for base, x in zip(bases, values, strict=True)]
     second_order = mode.has_second and not piecewise_linear
-    found = [_slopes(function, values, [s[i] for s in firsts]) for i in range(mode.directions)]
+    found = [slopes(function, values, [s[i] for s in firsts]) for i in range(mode.directions)]
     seconds: list[Any] = [None] * len(wanted)
     if second_order:
         bends = [
-            _slopes(_along(function, [s[i] for s in firsts]), values, [s[i] for s in firsts])
+            slopes(_along(slopes, function, [s[i] for s in firsts]), values, [s[i] for s in firsts])
             for i in range(mode.directions)
         ]
         seconds = _stacked(bends)
@@ -64,7 +69,7 @@ def propagate(step: Step, jets: Jets, mode: Mode, *, piecewise_linear: bool = Fa
     if mode.has_second and any(base.second is not None for base in bases):
         inherited = [_second(base, x, mode) for base, x in zip(bases, values, strict=True)]
         carried = _stacked(
-            [_slopes(function, values, [s[i] for s in inherited]) for i in range(mode.slices)]
+            [slopes(function, values, [s[i] for s in inherited]) for i in range(mode.slices)]
         )
         seconds = [plus(own, more) for own, more in zip(seconds, carried, strict=True)]
     jets_out: list[Jet | None] = [None] * len(step.outputs)
@@ -124,8 +129,8 @@ def _with_itself(function: Callable[..., Any]) -> Callable[..., Any]:
     return value_and_aux
 
 
-def _along(function: Function, v: Sequence[Any]) -> Function:
-    return lambda *x: _slopes(function, list(x), v)
+def _along(slopes: Callable[..., list[Any]], function: Function, v: Sequence[Any]) -> Function:
+    return lambda *x: slopes(function, list(x), v)
 
 
 def _slopes(function: Function, x: Sequence[Any], v: Sequence[Any]) -> list[Any]:
@@ -137,7 +142,17 @@ def _slopes(function: Function, x: Sequence[Any], v: Sequence[Any]) -> list[Any]
 
     zeros = [torch.zeros_like(y) for y in function(*x)]
     _, pull = torch.func.vjp(transposed, *zeros)
-    return list(pull(tuple(v)))
+    return list(pull(_like(v, x)))
+
+
+def _forward_slopes(function: Function, x: Sequence[Any], v: Sequence[Any]) -> list[Any]:
+    """The same by PyTorch's forward mode."""
+    found = torch.func.jvp(lambda *given: tuple(function(*given)), tuple(x), _like(v, x))
+    return list(found[1])
+
+
+def _like(v: Sequence[Any], x: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(a.to(b.dtype).expand_as(b) for a, b in zip(v, x, strict=True))
 
 
 def _stacked(rows: Sequence[Sequence[Any]]) -> list[Any]:
