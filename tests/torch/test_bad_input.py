@@ -63,3 +63,36 @@ def test_changed_memory_under_other_tensors_is_refused():
 
     with pytest.raises(RuntimeError, match="resize_`, which changes memory under other tensors"):
         kc.laplacian(resized, X)
+
+
+class InPlace(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return 2 * upstream
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return 2 * upstream
+
+
+FUNCTIONS_OF_AUTOGRAD = {
+    "its input in place": lambda x: InPlace.apply(x.clone()),
+    "inside of a transformation of `torch.func`": lambda x: torch.func.vmap(Doubled.apply)(x),
+}
+
+
+@pytest.mark.parametrize("words", FUNCTIONS_OF_AUTOGRAD)
+def test_functions_of_autograd_out_of_sight_are_refused(words):
+    with pytest.raises(RuntimeError, match=words):
+        kc.laplacian(FUNCTIONS_OF_AUTOGRAD[words], X)

@@ -51,6 +51,12 @@ def rows(x, *places):
     return torch.tensor([places]).expand(len(x), len(places))
 
 
+def affine_grid(x):
+    return F.affine_grid(
+        torch.cat([x, x], 1)[:, :6].reshape(-1, 2, 3) ** 2, (len(x), 1, 1, 2), False
+    )
+
+
 def gradient_of(y, x):
     return torch.autograd.grad(y, x, create_graph=True)[0]
 
@@ -118,6 +124,7 @@ INSTANCE = nn.InstanceNorm1d(2).double()
 LAYERS = {
     **{name: lambda x, module=module: module(x).tanh() for name, module in MODULES.items()},
     **{name: lambda x, cell=cell: cell(pairs(x))[0] for name, cell in RECURRENT.items()},
+    "affine_grid, squared": affine_grid,
     "MultiheadAttention": lambda x: ATTENTION(*[regular(x)] * 3, need_weights=False)[0],
     "MultiheadAttention[weights]": lambda x: ATTENTION(*[regular(x)] * 3)[0],
     "TransformerEncoderLayer": lambda x: ENCODER(regular(x)),

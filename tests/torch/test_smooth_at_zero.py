@@ -53,6 +53,23 @@ def test_both_derivatives_are_right(name, engine):
     np.testing.assert_allclose(to_numpy(found["bend"]).item(), bend, rtol=1e-14)
 
 
+POWERS = {
+    "a tensor of exponents": (lambda x: torch.pow(x[:, 0], 0 * x[:, 1] + 2), [[2, 0], [0, 0]]),
+    "one exponent": (lambda x: torch.pow(x[:, 0], torch.tensor(2.0)), [[2, 0], [0, 0]]),
+    "of 0": (lambda x: torch.pow(torch.zeros_like(x[:, 1]), x[:, 1] + 1), [[0, 0], [0, 0]]),
+}
+
+
+@pytest.mark.parametrize("engine", ["taylor", "nested"])
+@pytest.mark.parametrize("name", POWERS)
+def test_powers_of_0(name, engine):
+    function, exact = POWERS[name]
+    asked = {**{f"{i}{j}": (i, j) for i in (0, 1) for j in (0, 1)}, "third": (0, 0, 0)}
+    found = kc.derivatives(function, np.array([[0.0, 0.5]]), asked, engine=engine)
+    found = [to_numpy(found[name]).item() for name in asked]
+    np.testing.assert_allclose(found, [*np.ravel(exact), 0], atol=1e-14)
+
+
 CENTRE = torch.tensor([[0.3, -0.4]], dtype=torch.float64)
 SQUARES = {
     "cdist": (lambda x: torch.exp(-(torch.cdist(x, CENTRE) ** 2) / 2), -1),

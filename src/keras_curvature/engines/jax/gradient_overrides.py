@@ -139,6 +139,26 @@ i1e = _with_tail(_i1e, _is_beyond, _tail_of_i(1), 10, FAR_BESSEL)
 log_ndtr = _with_tail(_log_ndtr, lambda x, end: x < -end, _tail_of_log_ndtr, 6, FAR_ERROR)
 
 
+_scaled_power: Function = _sloped(
+    lambda x, p, scale: jnp.where(scale == 0, 0, scale * jnp.power(x, p)),
+    lambda x, p, scale: _scaled_power(x, p - 1, scale * p),
+    lambda x, p, scale: _scaled_power(x, p, scale) * _log_of_base(x, p, scale),
+    lambda x, p, scale: _scaled_power(x, p, jnp.ones_like(p)),
+)
+
+
+def _log_of_base(x: Any, p: Any, scale: Any) -> Any:
+    """`log(x)`, and 0 where a power of 0 leaves nothing of it."""
+    endless = (x == 0) & (p <= 0) & (scale != 0)
+    return jnp.log(jnp.where((x > 0) | endless, x, 1))
+
+
+def power(x: Any, p: Any) -> Any:
+    """`xᵖ`: the third of JAX's own slopes has NaN where `x` is 0."""
+    whole = jnp.issubdtype(p.dtype, jnp.integer)
+    return lax.pow(x, p) if whole else _scaled_power(x, p, jnp.ones_like(p))
+
+
 _first_is_larger = _sloped(jnp.maximum, lambda a, b: a >= b, lambda a, b: a < b)
 _first_is_smaller = _sloped(jnp.minimum, lambda a, b: a < b, lambda a, b: a >= b)
 """A tie is one where `a` is about to be the larger.
@@ -190,6 +210,7 @@ OVERRIDES: dict[str, Function] = {
     "max": _of_inputs(_first_is_larger),
     "min": _of_inputs(_first_is_smaller),
     less_largest.PASSED: _of_inputs(jnp.copy),  # another array: gradients are kept by array
+    "pow": _of_inputs(power),
     "relu": _of_inputs(_sloped(lambda x: jnp.maximum(x, 0), lambda x: x > 0)),
     "relu6": _of_inputs(_sloped(lambda x: jnp.clip(x, 0, 6), lambda x: (x > 0) & (x < 6))),
     "scatter-mul": _scatter_products,

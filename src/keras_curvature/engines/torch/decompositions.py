@@ -19,6 +19,7 @@ FUSED = (
     aten._fused_rms_norm,
     aten._native_batch_norm_legit,
     aten._native_batch_norm_legit_no_training,
+    aten.affine_grid_generator,
     aten.aminmax,
     aten.binary_cross_entropy,
     aten.binary_cross_entropy_with_logits,

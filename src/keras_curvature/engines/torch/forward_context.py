@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras_curvature.engines.torch.refusals import NotTracedError
+
 
 class Context:
     """Stands for what `autograd.Function` hands to `forward` and to `backward`."""
@@ -25,7 +27,15 @@ class Context:
         """Nothing to be done."""
 
     def mark_dirty(self, *tensors: Any) -> None:
-        """Nothing to be done: what is written in place is noticed."""
+        """Refused: the arguments are copies here.
+
+        Raises:
+            NotTracedError: always.
+        """
+        raise NotTracedError(
+            "The model applies an `autograd.Function` that changes its input in place "
+            "(`mark_dirty`). Have its `forward` give a new tensor."
+        )
 
     def set_materialize_grads(self, value: bool) -> None:
         """Nothing to be done: there is a gradient by every output."""

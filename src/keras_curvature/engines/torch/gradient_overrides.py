@@ -212,6 +212,30 @@ def _inverse_hypot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return 1 / torch.where(_both_are_0(a, b), 1.0, hypot(a, b))
 
 
+_scaled_power: Function = _sloped(
+    lambda x, p, scale: torch.where(scale == 0, 0.0, scale * torch.pow(x, p)),
+    lambda x, p, scale: _scaled_power(x, p - 1, scale * p),
+    lambda x, p, scale: _scaled_power(x, p, scale) * _log_of_base(x, p, scale),
+    lambda x, p, scale: _scaled_power(x, p, torch.ones_like(p)),
+)
+
+
+def _log_of_base(x: torch.Tensor, p: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """`log(x)`, and 0 where a power of 0 leaves nothing of it."""
+    endless = (x == 0) & (p <= 0) & (scale != 0)
+    return torch.log(torch.where((x > 0) | endless, x, 1.0))
+
+
+def power(x: Any, p: Any) -> torch.Tensor:
+    """`xᵖ`; a tensor of exponents with slopes of its own: PyTorch's has NaN where `x` is 0."""
+    tensors = isinstance(x, torch.Tensor) and isinstance(p, torch.Tensor)
+    if not tensors or not (x.is_floating_point() and p.is_floating_point()):
+        return torch.pow(x, p)
+    x, p = torch.broadcast_tensors(*(y.to(torch.promote_types(x.dtype, p.dtype)) for y in (x, p)))
+    found: torch.Tensor = _scaled_power(x, p, torch.ones_like(p))
+    return found
+
+
 def silu(x: torch.Tensor) -> torch.Tensor:
     """`x sigmoid(x)`."""
     return x * sigmoid(x)
@@ -267,6 +291,7 @@ OVERRIDES: dict[str, Function] = {
     "logsumexp": lambda params, x: logsumexp(x, params["dim"], params["keepdim"]),
     "maximum": _of_inputs(maximum),
     "minimum": _of_inputs(minimum),
+    "pow": _of_inputs(power),
     "sigmoid": _of_inputs(sigmoid),
     "silu": _of_inputs(silu),
     "softplus": softplus,

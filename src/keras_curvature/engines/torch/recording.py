@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from keras_curvature.engines.torch import gradient_overrides, softmax_functions
 from keras_curvature.engines.torch.recorder import Recorder
-from keras_curvature.engines.torch.refusals import DependsOnNumbersError
+from keras_curvature.engines.torch.refusals import DependsOnNumbersError, NotTracedError
 
 OURS = {gradient_overrides.__name__, softmax_functions.__name__}
 """Modules of functions that are recorded by what their values are made of: whoever runs that puts
@@ -38,6 +38,13 @@ def recording(recorder: Recorder) -> Iterator[None]:
     def applied(apply: Callable[..., Any], cls: Any, args: Any, kwargs: Any) -> Any:
         if kwargs or cls.__module__ in OURS or cls.__module__.partition(".")[0] == "torch":
             return apply(cls, *args, **kwargs)
+        if torch._C._are_functorch_transforms_active():
+            raise NotTracedError(
+                f"The model applies {cls.__name__}, an `autograd.Function`, inside of a "
+                "transformation of `torch.func`, where the gradient that its author wrote is out "
+                "of sight. Apply it to a whole batch, and take gradients of it with "
+                "`torch.autograd.grad(..., create_graph=True)`."
+            )
         return recorder.apply(cls, args)
 
     def detached(self: torch.Tensor) -> torch.Tensor:
