@@ -86,9 +86,63 @@ LOOPS = {
     )(x),
 }
 
+FACTORS = jnp.array([1.0, 2.0])
+
+
+def pictures(x):
+    """Two channels of products, `(n, 2, 3, 3)`."""
+    products = jnp.einsum("ni,nj->nij", x, jnp.sin(x))
+    return jnp.stack([products, products * x[:, None]], 1)
+
+
+def in_groups(x):
+    """Squares and cubes, each with kernels of its own, though they lie along the batch's axis."""
+
+    def of_one(row):
+        both = jnp.stack([row**2, row**3])[:, :, None]
+        kernel = jnp.array([[[1.0], [1.0]], [[9.0], [9.0]]])
+        return lax.conv_general_dilated(both, kernel, (1,), "VALID", batch_group_count=2)
+
+    return jax.vmap(of_one)(x[:, :2])
+
+
+def channels_first(x):
+    kernel = jnp.sin(jnp.arange(24.0)).reshape(3, 2, 2, 2)
+    numbers = ("NCHW", "OIHW", "CNHW")
+    found = lax.conv_general_dilated(pictures(x), kernel, (1, 1), "SAME", dimension_numbers=numbers)
+    return jnp.swapaxes(found, 0, 1) ** 2
+
+
+MOVED = {
+    "reshape by columns": lambda x: jnp.sin(jnp.reshape(table(x), (-1, 9), order="F"))[:, 1:5],
+    "reshape of other axes first": lambda x: jnp.sin(
+        lax.reshape(table(x), (len(x), 9), dimensions=(0, 2, 1))
+    )[:, 1:5],
+    "split": lambda x: jnp.prod(jnp.stack(jnp.split(table(x), 3, axis=2)), axis=0),
+    "stack": lambda x: jnp.stack([x**2, jnp.sin(x), x], axis=1),
+    "tile": lambda x: jnp.tile(x, (1, 2))[:, 1:5] ** 3,
+    "unstack": lambda x: jnp.multiply(*jnp.unstack(jnp.sin(x), axis=1)[:2]),
+}
+
+PRODUCTS = {
+    "with each factor": lambda x: jnp.einsum("ni,k->nik", jnp.sin(x), FACTORS),
+    "with each factor, in front": lambda x: jnp.moveaxis(
+        jnp.tensordot(FACTORS, jnp.sin(x), axes=0), 0, 2
+    ),
+    "with a number": lambda x: lax.dot_general(x**2, jnp.array(2.0), (((), ()), ((), ()))),
+    "convolution in groups of the batch": in_groups,
+    "convolution to channels first": channels_first,
+}
+
 OPERATIONS = {
     f"{family}/{name}": function
-    for family, functions in {"shifted": SHIFTED, "taken": TAKEN, "loops": LOOPS}.items()
+    for family, functions in {
+        "loops": LOOPS,
+        "moved": MOVED,
+        "products": PRODUCTS,
+        "shifted": SHIFTED,
+        "taken": TAKEN,
+    }.items()
     for name, function in functions.items()
 }
 

@@ -5,10 +5,13 @@ A jaxpr that is called twice has the same variables twice; here each result has 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -60,11 +63,50 @@ def _is_shift(eqn: Any) -> bool:
     )
 
 
+def _transposed_first(params: Mapping[str, Any], x: Any) -> Any:
+    return lax.reshape(lax.transpose(x, params["dimensions"]), params["new_sizes"])
+
+
+def _stacked(params: Mapping[str, Any], *parts: Any) -> Any:
+    axis = params["axis"]
+    return lax.concatenate([lax.expand_dims(x, (axis,)) for x in parts], axis)
+
+
+def _split(params: Mapping[str, Any], x: Any) -> list[Any]:
+    ends = np.cumsum([0, *params["sizes"]]).tolist()
+    return [lax.slice_in_dim(x, *pair, axis=params["axis"]) for pair in itertools.pairwise(ends)]
+
+
+def _unstacked(params: Mapping[str, Any], x: Any) -> list[Any]:
+    return [lax.index_in_dim(x, i, params["axis"], False) for i in range(x.shape[params["axis"]])]
+
+
+def _tiled(params: Mapping[str, Any], x: Any) -> Any:
+    pairs = list(zip(params["reps"], x.shape, strict=True))
+    both = [size for pair in pairs for size in pair]
+    spread = lax.broadcast_in_dim(x, both, range(1, 2 * x.ndim, 2))
+    return lax.reshape(spread, [times * size for times, size in pairs])
+
+
+IN_OTHER_WORDS: dict[str, Callable[..., Any]] = {
+    "reshape": _transposed_first,
+    "split": _split,
+    "stack": _stacked,
+    "tile": _tiled,
+    "unstack": _unstacked,
+}
+"""Moves that are others together, which have rules."""
+
+
 def _constant(literal: Literal) -> Any:
     """Its number; a whole one in its dtype, as a number of Python it would take another one."""
     dtype = literal.aval.dtype
     inexact = jnp.issubdtype(dtype, np.inexact)
     return literal.val if inexact else np.asarray(literal.val, dtype)
+
+
+def _is_several(eqn: Any) -> bool:
+    return eqn.primitive.name != "reshape" or eqn.params["dimensions"] is not None
 
 
 class _Flattening:
@@ -99,7 +141,11 @@ class _Flattening:
                     "The model calls `x.at[places].apply(f)`, of which JAX has no derivative. "
                     "Write `x.at[places].set(f(x[places]))`."
                 )
-            if name in ENTERED:
+            if name in IN_OTHER_WORDS and _is_several(eqn):
+                function = functools.partial(IN_OTHER_WORDS[name], eqn.params)
+                closed = jax.make_jaxpr(function)(*(v.aval for v in eqn.invars))
+                found = self.enter(closed.jaxpr, closed.consts, inputs, where)
+            elif name in ENTERED:
                 inner = eqn.params[ENTERED[name]]
                 closed = isinstance(inner, ClosedJaxpr)
                 found = self.enter(

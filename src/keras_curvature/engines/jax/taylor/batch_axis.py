@@ -51,6 +51,7 @@ KEEPING = {
     "conv_general_dilated": lambda op, reached: (
         op.params["dimension_numbers"].lhs_spec[0] == 0
         and op.params["dimension_numbers"].out_spec[0] == 0
+        and op.params["batch_group_count"] == 1
         and 1 not in reached
     ),
     "cumlogsumexp": _axis_apart("axis"),

@@ -97,7 +97,7 @@ def _left(step: Step, stack: Any) -> Any:
     if apart or 0 in over:
         return jax.vmap(step.with_operand)(spread(stack, a))
     precision, count = step.op.params["precision"], len(over)
-    if over == tuple(range(a.ndim - count, a.ndim)) and behind == tuple(range(count)):
+    if count and over == tuple(range(a.ndim - count, a.ndim)) and behind == tuple(range(count)):
         # As matrices: XLA takes twice as long for the gradient by `b` of a product of stacks.
         flat = jnp.reshape(b, (math.prod(b.shape[:count]), -1))
         rows = jnp.reshape(stack, (-1, flat.shape[0]))
@@ -149,7 +149,8 @@ def convolution() -> Rule:
     """`conv_general_dilated`."""
 
     def left(step: Step, stack: Any) -> Any:
-        if step.op.params["dimension_numbers"].lhs_spec[0] != 0:
+        numbers, groups = (step.op.params[k] for k in ("dimension_numbers", "batch_group_count"))
+        if groups != 1 or numbers.lhs_spec[0] or numbers.out_spec[0]:
             return vmapped(step, spread(stack, step.inputs[0]))
         return _folded(step, 0, stack)
 
