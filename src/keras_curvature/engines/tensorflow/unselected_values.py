@@ -80,7 +80,7 @@ def _selection(op: tf.Operation) -> _Selection | None:
     shape = op.outputs[0].shape if len(op.outputs) == 1 else None
     if shape is None or shape.rank is None:
         return None
-    reshaped = False
+    reshaped = spread = False
     while traits_of(op.type).is_pointwise or op.type in RESHAPING:
         consumers = op.outputs[0].consumers()
         if len(consumers) != 1:
@@ -94,12 +94,22 @@ def _selection(op: tf.Operation) -> _Selection | None:
                 condition.shape.rank is not None
                 and side.rank is not None
                 and condition.shape.as_list() == side.as_list()
+                and not spread
                 if reshaped
                 else _fits(condition.shape, shape)
             )
             return _Selection(user, condition, sides[0] == 1, reshaped) if fits else None
+        spread = spread or _is_spread(op, user)
         op = user
     return None
+
+
+def _is_spread(op: tf.Operation, user: tf.Operation) -> bool:
+    """Whether a pointwise op makes more entries of a result, next to a larger one."""
+    if user.type in RESHAPING or len(user.outputs) != 1:
+        return False
+    before, after = op.outputs[0].shape, user.outputs[0].shape
+    return before.rank is None or after.rank is None or before.as_list() != after.as_list()
 
 
 def _fits(condition: tf.TensorShape, shape: tf.TensorShape) -> bool:
