@@ -57,11 +57,11 @@ def test_named_derivatives_of_a_plain_function(engine):
         "directional_curvature": np.einsum("nmij,i,j->nm", hessian, v, v),
         "hessian_vector_product": hessian @ v,
     }
-    for name, truth in wanted.items():
+    for name, exact in wanted.items():
         array = to_numpy(found[name])
         assert array.dtype == "float64"
         # Differences of gradients at the best step of float64 are right to 1e-9.
-        np.testing.assert_allclose(array, truth, atol=1e-8, err_msg=name)
+        np.testing.assert_allclose(array, exact, atol=1e-8, err_msg=name)
 
 
 @pytest.mark.parametrize("engine", EXACT)
