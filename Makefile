@@ -27,7 +27,7 @@ QUICK_XLA := --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split
 ON = TEST_BACKEND=$(1) XLA_FLAGS="$(QUICK_XLA)" \
 	$(BIN)/python tools/when_installed.py $(1) -m pytest \
 	--numprocesses $(WORKERS) --dist worksteal tests/backends tests/$(1) \
-	tests/functions/test_partial_derivatives.py tests/functions/test_ties.py \
+	$(patsubst %,tests/functions/test_%.py,partial_derivatives ties where) \
 	tests/layers/test_random_directions.py
 
 # Tests, pages and examples of docstrings that are not written for one backend: on all of them.
