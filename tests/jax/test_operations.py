@@ -58,6 +58,12 @@ SHIFTED = {
 }
 
 TAKEN = {
+    "multiplied, one place twice": lambda x: (
+        (x**2).at[:, jnp.array([[0, 0], [1, 2]])].multiply(jnp.stack([x[:, :2], x[:, 1:]], 1))
+    ),
+    "multiplied, one place of each example twice": lambda x: jax.vmap(
+        lambda row: (row**2).at[jnp.argmax(row) * jnp.array([1, 1])].multiply(row[:2])
+    )(x),
     "outside, a number": lambda x: jnp.prod(
         x.at[:, jnp.array([0, 7])].get(mode="fill", fill_value=3.0) ** 2, axis=1
     ),

@@ -321,6 +321,9 @@ SUMS = {
 }
 
 PLACES = {
+    "as_strided_scatter": lambda x: torch.as_strided_scatter(
+        x**2, x[:, :1] ** 3, (len(x), 1), (4, 1)
+    ),
     "chunk": lambda x: torch.cat([part**2 for part in x.chunk(2, 1)], 1),
     "diag_embed": lambda x: torch.diag_embed(x**2),
     "diagonal": lambda x: torch.diagonal(products(x), dim1=1, dim2=2),

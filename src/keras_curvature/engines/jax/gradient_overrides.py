@@ -8,6 +8,7 @@ product, JAX's `I₀`, has neither's derivatives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -172,17 +173,25 @@ neighbour of the point.
 def _scatter_products(params: Mapping[str, Any], x: Any, places: Any, factors: Any) -> Any:
     """One factor after the other: JAX has no derivative where a place has several."""
     numbers = params["dimension_numbers"]
-    options = {"dimension_numbers": numbers, "mode": params["mode"]}
-    if params["unique_indices"] or places.ndim != 2:
-        return lax.scatter_mul(x, places, factors, **options, unique_indices=True)
-    (axis,) = set(range(factors.ndim)) - set(numbers.update_window_dims)
+    options = {"dimension_numbers": numbers, "mode": params["mode"], "unique_indices": True}
+    apart = numbers.scatter_indices_batching_dims
+    over = [axis for axis in range(places.ndim - 1) if axis not in apart]
+    if params["unique_indices"] or math.prod(places.shape[axis] for axis in over) == 1:
+        return lax.scatter_mul(x, places, factors, **options)
+    axes = [axis for axis in range(factors.ndim) if axis not in numbers.update_window_dims]
 
     def multiplied(y: Any, given: Any) -> tuple[Any, None]:
-        place, factor = given
-        factor = jnp.expand_dims(factor, axis)
-        return lax.scatter_mul(y, place[None], factor, **options, unique_indices=True), None
+        return lax.scatter_mul(y, *given, **options), None
 
-    return lax.scan(multiplied, x, (places, jnp.moveaxis(factors, axis, 0)))[0]
+    each = _one_by_one(places, over), _one_by_one(factors, [axes[axis] for axis in over])
+    return lax.scan(multiplied, x, each)[0]
+
+
+def _one_by_one(x: Any, axes: Sequence[int]) -> Any:
+    """All entries along some axes, one behind the other, with 1 in the place of each axis."""
+    front = jnp.moveaxis(x, axes, range(len(axes)))
+    flat = jnp.reshape(front, (-1, *front.shape[len(axes) :]))
+    return jnp.expand_dims(flat, [axis + 1 for axis in axes])
 
 
 def _cumulative_logsumexp(params: Mapping[str, Any], x: Any) -> Any:

@@ -21,6 +21,7 @@ from keras_curvature.engines.expansions import (
     of_error_tail,
     of_first_bessel,
 )
+from keras_curvature.engines.torch.memory import Geometry
 from keras_curvature.engines.torch.softmax_functions import log_softmax, logsumexp, softmax
 
 Function = Callable[..., Any]
@@ -236,6 +237,13 @@ def power(x: Any, p: Any) -> torch.Tensor:
     return found
 
 
+def as_strided_scatter(params: Mapping[str, Any], x: torch.Tensor, src: Any) -> torch.Tensor:
+    """`x` with others in some places: PyTorch's has a slope by what was there too."""
+    offset = params.get("storage_offset") or 0
+    places = Geometry(tuple(params["size"]), tuple(params["stride"]), offset, False).places()
+    return x.reshape(-1).scatter(0, places.flatten().to(x.device), src.reshape(-1)).reshape(x.shape)
+
+
 def silu(x: torch.Tensor) -> torch.Tensor:
     """`x sigmoid(x)`."""
     return x * sigmoid(x)
@@ -275,6 +283,7 @@ OVERRIDES: dict[str, Function] = {
     "_log_softmax": lambda params, x: log_softmax(x, params["dim"]),
     "_softmax": lambda params, x: softmax(x, params["dim"]),
     "abs": _of_inputs(absolute),
+    "as_strided_scatter": as_strided_scatter,
     "elu": elu,
     "expm1": _of_inputs(expm1),
     "fill": lambda params, x, *value: (
