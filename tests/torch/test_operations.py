@@ -321,6 +321,12 @@ SUMS = {
 }
 
 PLACES = {
+    "as_strided": lambda x: torch.as_strided(x**3, (len(x), 2), (4, 2), 1),
+    "as_strided, of a view": lambda x: torch.as_strided(
+        pairs(x**3).mT.contiguous(), (len(x), 2), (4, 2)
+    ),
+    "cat, something empty": lambda x: torch.cat([torch.zeros(0), x**2], -1),
+    "unfold of examples as channels": lambda x: F.unfold(pairs(x**2), (1, 2)).reshape(len(x), -1),
     "as_strided_scatter": lambda x: torch.as_strided_scatter(
         x**2, x[:, :1] ** 3, (len(x), 1), (4, 1)
     ),

@@ -222,6 +222,19 @@ OPS = [
     _case("gather_along_batch", lambda x: tf.gather(x, tf.range(tf.shape(x)[0])) ** 2),
     _case("batched_gather", lambda x: tf.gather(x, tf.argsort(x), batch_dims=1), "kinked"),
     _case(
+        "gather_from_the_last_axis",
+        lambda x: tf.gather(x**2, tf.zeros_like(x[:, :2], tf.int32), axis=1, batch_dims=-1),
+    ),
+    _case(
+        "padded_diagonals",
+        lambda x: tf.linalg.diag(x**3, k=1, num_cols=x.shape[1] + 3, padding_value=3.0),
+    ),
+    _case(
+        "padded_diagonal_parts",
+        lambda x: tf.linalg.diag_part(x**3, k=(-1, 1), padding_value=3.0, align="RIGHT_LEFT"),
+        shape=MATRIX,
+    ),
+    _case(
         "tensor_scatter_nd_update",
         lambda x: tf.tensor_scatter_nd_update(x, _first_of_last_axis(x), x[:, 1] ** 2),
     ),

@@ -170,6 +170,21 @@ def _safe_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     return torch.where(blind, 0.0, torch.softmax(torch.where(blind, 0.0, x), dim))
 
 
+def _cat(parts: Sequence[Any], dim: int = 0) -> Any:
+    """Without what is empty: of one axis it may stand among parts of several."""
+    kept = [x for x in parts if x.shape != (0,)]
+    return torch.cat(kept, dim) if 0 < len(kept) < len(parts) else NotImplemented
+
+
+def _of_one(function: Any, ndim: int) -> Callable[..., Any]:
+    """A function of batches, which takes one example too."""
+
+    def taken_apart(x: Any, *rest: Any) -> Any:
+        return NotImplemented if x.ndim == ndim else function(x[None], *rest)[0]
+
+    return taken_apart
+
+
 def _cdist(a: Any, b: Any, p: float, mode: Any = None) -> Any:
     """The distances between the rows of two matrices."""
     return torch.linalg.vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
@@ -249,6 +264,9 @@ OWN: dict[Any, Callable[..., Any]] = {
     aten.celu.default: _celu,
     aten._cdist_forward.default: _cdist,
     aten.abs.default: _size,
+    aten.cat.default: _cat,
+    aten.col2im.default: _of_one(aten.col2im.default, 3),
+    aten.im2col.default: _of_one(aten.im2col.default, 4),
     aten._prelu_kernel.default: lambda x, weight: torch.where(x > 0, x, weight * x),
     aten.cross.default: _cross,
     aten.dot.default: lambda a, b: torch.sum(a * b),

@@ -77,6 +77,14 @@ class Places:
             self._read_again(tensor, place, storage)
         return place.slot
 
+    def look(self, tensor: torch.Tensor) -> bool:
+        """Reads a tensor out of the memory that it lies in; whether there is such."""
+        storage = self._storages.get(_memory(tensor))
+        if storage is not None:
+            place = self._places[id(tensor)] = _Place(tensor, storage.slot, storage.version)
+            self._read_again(tensor, place, storage)
+        return storage is not None
+
     def store(self, tensor: torch.Tensor, slot: Slot) -> None:
         """Has a slot stand for a tensor that was written in place, and for all others there."""
         memory = _memory(tensor)

@@ -155,6 +155,8 @@ class Recorder(TorchDispatchMode):
         if func._schema.is_mutable:
             return self._written(func, args, kwargs, noted)
         output = func(*args, **kwargs)
+        if func is aten.as_strided.default and self._places.look(output):
+            return output
         if name in SAME or (name == "detach" and not self._meant):
             self._same(args[0], output)
         else:

@@ -100,6 +100,11 @@ def padded(step: Step, stack: tf.Tensor) -> tf.Tensor:
     return step.with_operand_and(stack, paddings)
 
 
+def filled_with_0(step: Step, stack: tf.Tensor) -> tf.Tensor:
+    """`MatrixDiag` and `MatrixDiagPart`, whose number for empty places has no derivative."""
+    return step.again([stack, *step.inputs[1:-1], tf.zeros([], stack.dtype)])[0]
+
+
 def gathered(step: Step, stack: tf.Tensor) -> tf.Tensor:
     """`GatherV2` from a table that depends on the point."""
     table, indices, _ = step.inputs
@@ -107,6 +112,7 @@ def gathered(step: Step, stack: tf.Tensor) -> tf.Tensor:
     if axes is None:
         raise NotImplementedError("GatherV2 along an axis that is not known")
     batch = step.op.get_attr("batch_dims")
+    batch = batch + indices.shape.rank if batch < 0 else batch
     if batch == 0:
         return tf.gather(stack, indices, axis=axes[0] + 1)
     many = tf.broadcast_to(indices[None], [stack.shape[0], *sizes(indices)])
