@@ -412,6 +412,8 @@ def copied(x):
 
 
 IN_PLACE = {
+    "abs_": lambda x: (x**3).abs_(),
+    "sgn_": lambda x: x.clone().sgn_() * x**2,
     **{
         function.__name__: function
         for function in (parts_in_place, views_of_views, sum_in_place, by_indexes, by_a_mask)

@@ -228,7 +228,9 @@ class Recorder(TorchDispatchMode):
         taken_apart = DECOMPOSITIONS.get(instead)
         if taken_apart is not None:
             with self:
-                return tensor.copy_(taken_apart(*args, **kwargs))
+                found = taken_apart(*args, **kwargs)
+                if found is not NotImplemented:
+                    return tensor.copy_(found)
         self._keep(tensor)
         call, inputs = call_of(instead, args, defaults(func, args) | noted, self.source_of)
         output = func(*args, **kwargs)
