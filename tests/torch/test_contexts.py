@@ -66,6 +66,20 @@ def test_of_tensors_that_were_made_in_inference_mode(engine, net, laplacian):
     close(kc.laplacian(net, x, engine=engine), laplacian)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_numbers_that_were_made_in_inference_mode(engine):
+    """PyTorch keeps no gradient by them, though none is asked for."""
+    with torch.inference_mode():
+        factors = torch.tensor([1.0, 2.0])
+
+    def function(x):
+        with torch.inference_mode():
+            more = torch.full((2,), 3.0)
+        return (x[:, :2] ** 2 * factors * more).sum(1)
+
+    np.testing.assert_allclose(kc.laplacian(function, X, engine=engine), 18)
+
+
 TRANSFORMED = {
     "vmap": lambda f, x: torch.vmap(lambda row: f(row[None])[0])(x),
     "compile": lambda f, x: torch.compile(lambda x: 1 * f(x), backend="eager")(x),

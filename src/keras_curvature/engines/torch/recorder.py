@@ -25,7 +25,7 @@ from keras_curvature.engines.torch.generators import Seeded
 from keras_curvature.engines.torch.in_place import RENAMING, defaults, functional
 from keras_curvature.engines.torch.memory import Memory
 from keras_curvature.engines.torch.places import Places
-from keras_curvature.engines.torch.refusals import DependsOnNumbersError, changes_memory
+from keras_curvature.engines.torch.refusals import DependsOnNumbersError, NotTracedError
 
 aten = torch.ops.aten
 
@@ -142,7 +142,10 @@ class Recorder(TorchDispatchMode):
                 return func.decompose(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name in REFUSED or func._overloadname == "out":
-            raise changes_memory(name)
+            raise NotTracedError(
+                f"The model calls `torch.{name}`, which changes memory under other tensors: there "
+                "is no derivative of that. Write it so that it gives a new tensor."
+            )
         if name == "_local_scalar_dense":
             return self._number_of(func, args)
         if func in RENAMING:

@@ -31,7 +31,6 @@ from keras_curvature.engines.torch import arrays
 from keras_curvature.engines.torch.compilation import outside
 from keras_curvature.engines.torch.recorder import Recorder
 from keras_curvature.engines.torch.recording import recording
-from keras_curvature.engines.torch.refusals import changes_memory
 
 
 def declared_specs(inputs: Sequence[Any]) -> list[arrays.Spec]:
@@ -73,6 +72,15 @@ def undisturbed() -> Iterator[None]:
         yield
 
 
+NOT_UNDER_AUTOGRAD = (
+    "Inference tensor",
+    "automatic differentiation",
+    "require grad",
+    "requires grad",
+)
+"""What PyTorch says of operations that it does not do where it keeps gradients."""
+
+
 def trace(
     model: Callable[..., Any],
     specs: Sequence[Any],
@@ -83,6 +91,7 @@ def trace(
     columns: Sequence[int] | None = None,
     masked: Sequence[int] = (),
     training: bool = False,
+    tracked: bool = True,
 ) -> Trace:
     """Traces `select(model(inputs))`, on numbers that are made up.
 
@@ -95,12 +104,14 @@ def trace(
         columns: of what is tapped; the others are held. `None` for all of a layer's output.
         masked: for each mask, the index of the input that it is of.
         training: the mode in which a Keras model is called.
+        tracked: whether autograd sees it, as it may be asked for gradients inside.
     """
     variables = list(model.variables) if isinstance(model, keras.Layer) else []
     buffers = list(model.buffers()) if isinstance(model, torch.nn.Module) else []
     recorder = Recorder(buffers)
     taps: list[Slot] = []
     noted: list[Subset | None] = []
+    refused = False
 
     def marked(tensor: Any) -> Any:
         copy = tensor.clone()
@@ -126,8 +137,8 @@ def trace(
         for variable in variables:
             recorder.weight(arrays.holder_of(variable))
         try:
-            with recording(recorder), torch.enable_grad():
-                given = [_of_autograd(leaf) for leaf in leaves]
+            with recording(recorder), torch.set_grad_enabled(tracked):
+                given = [_of_autograd(leaf) if tracked else leaf for leaf in leaves]
                 if isinstance(tap, int):
                     given[tap] = tapped(given[tap], "the input")
                 inputs = packed(structure, given, masked)
@@ -139,8 +150,22 @@ def trace(
                     for y in keras.tree.flatten(outputs)
                 ]
         except Exception as error:
-            _explain(error, model)
-            raise
+            if not (tracked and any(words in str(error) for words in NOT_UNDER_AUTOGRAD)):
+                _explain(error, model)
+                raise
+            refused = True
+    if refused:
+        return trace(
+            model,
+            specs,
+            structure,
+            select,
+            tap,
+            columns=columns,
+            masked=masked,
+            training=training,
+            tracked=False,
+        )
     if tap is not None and len(taps) != 1:
         raise ValueError(tap_message(tap, len(taps)))
     weights = list(recorder.weights.values())
@@ -195,8 +220,6 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
 
 def _explain(error: Exception, model: Callable[..., Any]) -> None:
     """Raises what it means that a model or function could not be traced, where that is known."""
-    if "cannot resize variables that require grad" in str(error):
-        raise changes_memory("resize_") from error
     library = raised_in(error)
     if library:
         raise TypeError(
