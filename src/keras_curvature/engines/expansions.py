@@ -7,6 +7,8 @@ of two numbers of which nothing is left. An expansion in `1 / x` is differentiat
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 TERMS = 17
 
@@ -30,6 +32,14 @@ def of_error_tail(sign: int) -> list[float]:
     Source: DLMF 7.12.1.
     """
     return [sign**k * float(math.prod(range(1, 2 * k, 2))) for k in range(TERMS)]
+
+
+def polynomial(terms: Sequence[float], x: Any) -> Any:
+    """The sum of terms times powers of `x`, an array of any backend (Horner)."""
+    total: Any = terms[-1]
+    for term in terms[-2::-1]:
+        total = term + x * total
+    return total
 
 
 OF_I, OF_K = 1 / math.sqrt(2 * math.pi), math.sqrt(math.pi / 2)

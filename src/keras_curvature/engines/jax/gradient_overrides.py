@@ -23,6 +23,7 @@ from keras_curvature.engines.expansions import (
     of_bessel_tail,
     of_error_tail,
     of_first_bessel,
+    polynomial,
 )
 from keras_curvature.engines.jax import less_largest
 
@@ -72,18 +73,11 @@ def _side(x: Any) -> Any:
     return jnp.where(x < 0, -1, 1).astype(x.dtype)
 
 
-def _polynomial(terms: Sequence[float], x: Any) -> Any:
-    total = jnp.full_like(x, terms[-1])
-    for term in terms[-2::-1]:
-        total = term + x * total
-    return total
-
-
 def _i1e_over_x(x: Any) -> Any:
     """`exp(-|x|) I₁(x) / x`, near 0 by the series in `x²` (DLMF 10.25.2)."""
     near = jnp.abs(x) < 2
     inside, outside = jnp.where(near, x, 0), jnp.where(near, 1, x)
-    series = _polynomial(of_first_bessel(1), inside**2)
+    series = polynomial(of_first_bessel(1), inside**2)
     return jnp.where(near, jnp.exp(-_side(x) * inside) * series, _i1e(outside) / outside)
 
 
@@ -120,14 +114,14 @@ def _tail_of_i(order: int) -> Function:
 
     def tail(x: Any) -> Any:
         size = jnp.abs(x)
-        return _side(x) ** order * _polynomial(terms, 1 / size) / jnp.sqrt(size)
+        return _side(x) ** order * polynomial(terms, 1 / size) / jnp.sqrt(size)
 
     return tail
 
 
 def _tail_of_log_ndtr(x: Any) -> Any:
     square = jnp.square(x)
-    series = jnp.log(_polynomial(of_error_tail(-1), 1 / square))
+    series = jnp.log(polynomial(of_error_tail(-1), 1 / square))
     return series - square / 2 - jnp.log(jnp.abs(x)) - LOG_ROOT_2_PI
 
 

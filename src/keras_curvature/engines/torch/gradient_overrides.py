@@ -8,7 +8,7 @@ either.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from keras_curvature.engines.expansions import (
     of_bessel_tail,
     of_error_tail,
     of_first_bessel,
+    polynomial,
 )
 from keras_curvature.engines.torch.memory import Geometry
 from keras_curvature.engines.torch.softmax_functions import log_softmax, logsumexp, softmax
@@ -124,18 +125,11 @@ def _side(x: torch.Tensor) -> torch.Tensor:
 absolute: Function = _sloped(torch.abs, _side)
 
 
-def _polynomial(terms: Sequence[float], x: torch.Tensor) -> torch.Tensor:
-    total = torch.full_like(x, terms[-1])
-    for term in terms[-2::-1]:
-        total = term + x * total
-    return total
-
-
 def _over_x(x: torch.Tensor, i1: Function, decay: Callable[[Any], Any]) -> torch.Tensor:
     """`I₁(x) / x`, with a decaying factor or without, near 0 by the series (DLMF 10.25.2)."""
     near = torch.abs(x) < 2
     inside, outside = torch.where(near, x, 0.0), torch.where(near, 1.0, x)
-    series = _polynomial(of_first_bessel(1), inside * inside)
+    series = polynomial(of_first_bessel(1), inside * inside)
     return torch.where(near, decay(inside) * series, i1(outside) / outside)
 
 
@@ -168,17 +162,17 @@ def _tail_of_i(order: int) -> Function:
 
     def tail(x: torch.Tensor) -> torch.Tensor:
         size = torch.abs(x)
-        return _side(x) ** order * _polynomial(terms, 1 / size) / torch.sqrt(size)
+        return _side(x) ** order * polynomial(terms, 1 / size) / torch.sqrt(size)
 
     return tail
 
 
 def _tail_of_erfcx(x: torch.Tensor) -> torch.Tensor:
-    return _polynomial(of_error_tail(-1), 0.5 / (x * x)) / (math.sqrt(math.pi) * x)
+    return polynomial(of_error_tail(-1), 0.5 / (x * x)) / (math.sqrt(math.pi) * x)
 
 
 def _tail_of_log_ndtr(x: torch.Tensor) -> torch.Tensor:
-    series = torch.log(_polynomial(of_error_tail(-1), 1 / (x * x)))
+    series = torch.log(polynomial(of_error_tail(-1), 1 / (x * x)))
     return series - x * x / 2 - torch.log(torch.abs(x)) - math.log(2 * math.pi) / 2
 
 
